@@ -1,0 +1,33 @@
+#pragma once
+/* Memory that is freed together: the one way to own memory that outlives a function.
+ *
+ * An arena hands out zeroed, 16-byte aligned memory and frees all of it in arena_done(). It never returns NULL: out of
+ * memory panics (the process restarts, its state is durable). A `limit` (bytes, 0 = none) does not fail an allocation
+ * either; it raises a sticky mark that owners test with arena_over() at their next safe point.
+ * Not thread-safe; an arena belongs to one thread at a time. */
+#include "base/str.h"
+
+struct arena_chunk;
+struct arena {
+    struct arena_chunk *chunk; /* newest first */
+    size_t used;               /* bytes handed out, in all */
+    size_t limit;              /* soft; 0 = none */
+};
+
+void arena_init(struct arena *a, size_t limit);
+/* Frees everything; the arena is then empty and may be used again. An all-zero arena is valid too. */
+void arena_done(struct arena *a);
+static inline bool arena_over(const struct arena *a)
+{
+    return a->limit && a->used > a->limit;
+}
+
+void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, alloc_size(2), returns_nonnull));
+/* Room for `count` items of `size` bytes; panics when the product overflows. */
+void *arena_calloc(struct arena *a, size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+#define ARENA_NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))
+
+/* Copies; the copy is NUL-terminated behind its length. */
+struct str arena_str(struct arena *a, struct str s);
+char *arena_cstr(struct arena *a, struct str s);
+struct str arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

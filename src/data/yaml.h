@@ -1,0 +1,22 @@
+#pragma once
+/* YAML 1.2 (core schema) to value trees, over libyaml's event parser.
+ *
+ * Every value and every key carries line and column. One document a file. Refused, with a position: duplicate keys,
+ * non-text keys other than plain scalars (those become their text), unknown tags, more than `depth` levels, `max_size`
+ * bytes, `max_nodes` nodes counted after alias expansion. Merge keys (`<<`) are honoured. Core schema only: `no`, `on`,
+ * `0777` are text or decimal, never booleans or octal.
+ * A plain scalar that starts with `{{` and ends with `}}` would be a flow mapping in YAML; the reader reports that case
+ * with the remedy (quote it). */
+#include "base/err.h"
+#include "data/val.h"
+
+struct yaml_limits {
+    unsigned depth;   /* default 64 */
+    size_t max_size;  /* default 16 MiB */
+    size_t max_nodes; /* default 1,000,000 */
+};
+#define YAML_LIMITS_DEFAULT ((struct yaml_limits){.depth = 64, .max_size = (size_t)16 << 20, .max_nodes = 1000000})
+
+/* `file` is used in messages only: "file:line:column: what is wrong; what was expected". Copies all into `a`. */
+enum rc yaml_parse(struct arena *a, struct str text, const char *file, const struct yaml_limits *limits,
+                   struct val *ret, struct err *err) MUST_CHECK;

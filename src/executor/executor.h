@@ -1,0 +1,47 @@
+#pragma once
+/* Runs commands and file tools for runs: what Treadle does to the machine it stands on.
+ *
+ * Requests and results are value trees (they will cross a socket when the executor is a process of its own).
+ *   EXEC_COMMAND  {argv: [text] | shell: text, cwd?: path in the workspace, env?: {}, stdin?: text, timeout_ms?,
+ *                  output_limit?: bytes each of stdout and stderr}
+ *              -> {exit_code (-1 if by signal), signal: name or null, stdout, stderr, duration_ms, timed_out,
+ * truncated} EXEC_TOOL     {tool: Read|Write|Edit|Bash|Glob|Grep, input: the model's, cwd?, phase:
+ * prepare|apply|settle, plan?: what prepare returned, timeout_ms?, output_limit?} apply   -> {text, is_error}: what the
+ * model is told. Failures of the tool are results, not errors. prepare (Write, Edit) -> {plan: {path, before: sha256 or
+ * null, after: sha256, mode}} or {text, is_error: true} when the call cannot work; changes nothing settle  (Write,
+ * Edit, after a crash) -> {outcome: "done" (file is as `after`) | "again" (as `before`) | "changed"} EXEC_READ {path,
+ * base: workflow|workspace, max?: bytes} -> {text, path, sha256}; a prompt's file part EXEC_OUTPUT   {path, text} ->
+ * {path, bytes}; writes atomically inside the output directory An error is {class, code, message}, as everywhere.
+ *
+ * Every child starts in a launcher (`treadle __launch`, see launcher.h): own session, PID namespace where allowed else
+ * subreaper, PATH/HOME/LANG-like variables only. The launcher ends the whole tree when its pipe to us closes, and holds
+ * a shared lock on DIR/exec.lock until the last process of the tree is gone. */
+#include "data/val.h"
+#include "ev/loop.h"
+
+enum exec_kind { EXEC_COMMAND, EXEC_TOOL, EXEC_READ, EXEC_OUTPUT };
+
+struct executor_options {
+    struct ev_loop *loop;
+    const char *run_dir;      /* absolute; exec.lock lives here */
+    const char *workspace;    /* absolute; created if missing */
+    const char *output_dir;   /* absolute; created when first written to */
+    const char *workflow_dir; /* absolute; where relative prompt files are looked for first */
+    const char *self;         /* program to start as launcher; NULL: /proc/self/exe */
+    unsigned max_commands;    /* at once; 0: 64. More wait */
+};
+struct executor;
+enum rc executor_new(const struct executor_options *o, struct executor **ret, struct err *err) MUST_CHECK;
+/* Kills what runs and waits (bounded: 5 s) until it is gone. */
+void executor_free(struct executor *x);
+
+/* `done` comes exactly once from the loop, also after executor_cancel (then as error class cancelled, once the process
+ * tree is dead). `result` is borrowed for the call; `ok` tells whether it is a result or an error object. The request
+ * is copied. `id` is the caller's, unique among live ones. */
+void executor_start(struct executor *x, uint64_t id, enum exec_kind kind, const struct val *request,
+                    void (*done)(void *ctx, uint64_t id, bool ok, const struct val *result), void *ctx);
+void executor_cancel(struct executor *x, uint64_t id);
+
+/* Before a run is resumed: waits until no launcher of an earlier owner lives (exclusive lock on run_dir/exec.lock).
+ * RC_BUSY after `timeout_ms`. */
+enum rc executor_prove_dead(const char *run_dir, int64_t timeout_ms, struct err *err) MUST_CHECK;

@@ -1,0 +1,15 @@
+#pragma once
+/* HTTP client: libcurl multi on the event loop, sharded, as a `struct transport`.
+ *
+ * libcurl is loaded with dlopen at the first start(), so programs that never call out do not pay for it. HTTP/1.1 only;
+ * http:// and https:// only; no redirects, no cookies, no proxies from the environment except HTTPS_PROXY/NO_PROXY. A
+ * host name is resolved once (off the loop) and kept for 60 s. Concurrency is the caller's to bound. */
+#include "ev/loop.h"
+#include "llm/transport.h"
+
+struct fetch_options {
+    unsigned shards;     /* CURLM count; 0: 32 */
+    const char *ca_file; /* NULL: the system's */
+};
+/* Never fails: a missing libcurl is reported by each request (RC_NETWORK, says what to install). */
+struct transport *fetch_new(struct ev_loop *l, const struct fetch_options *o);

@@ -1,0 +1,89 @@
+#pragma once
+/* The journal on disk: append-only records of runs, in one SQLite file with one owner process.
+ *
+ * The owner holds a kernel lock (flock on FILE.lock) that dies with it; a second owner gets RC_BUSY with the holder's
+ * pid. Readers open read-only, never checkpoint, and may come from any process at any time. Writing goes through a
+ * queue to one store thread, which commits everything that waits in one transaction (WAL, synchronous=FULL). A batch is
+ * durable when its callback says RC_OK; callbacks come in order, on the caller's thread, from store_deliver(). An I/O
+ * error at commit is RC_COMMIT_UNKNOWN: nothing may be acknowledged, every later batch fails the same way, and the
+ * owner must close, reopen and re-read. A full disk is RC_DISK_FULL: nothing was written; the batch may be submitted
+ * again once there is room (a ballast file is given up so that the pause itself can be recorded). Data above 16 KiB is
+ * stored once by its SHA-256, out of line; readers do not notice. */
+#include "base/arena.h"
+#include "base/err.h"
+
+enum record_kind {                 /* stored as numbers: append only */
+                   RECORD_RUN = 1, /* path "": the start: workflow hash, inputs, versions */
+                   RECORD_OPEN,    /* a frame was entered; what its templates evaluated to */
+                   RECORD_INTENT,  /* an attempt at an effect is about to start */
+                   RECORD_RESULT,  /* what came of that attempt, or of an attempt at a whole step */
+                   RECORD_DONE,    /* a frame ended: its result */
+                   RECORD_WRITE,   /* variables changed */
+                   RECORD_RESUME,  /* the run was resumed; which ended frames are open again */
+                   RECORD_NOTE,    /* for people: a warning, a hold */
+                   RECORD_END      /* path "": how the run ended */
+};
+struct record {
+    uint64_t seq; /* given by the store, increasing; 0 when appending */
+    enum record_kind kind;
+    struct str path;
+    uint32_t attempt;
+    int64_t time_ms;
+    struct str data; /* JSON */
+};
+struct run_row {                       /* the summary that `ps` shows */
+    struct str id, workflow, status;   /* running waiting succeeded failed cancelled interrupted quarantined */
+    struct str workspace, file, error; /* directory, workflow file as given, one line */
+    int64_t created_ms, updated_ms;
+    int64_t input_tokens, output_tokens;
+    double cost_usd;
+    int64_t steps_done;
+};
+
+struct store;
+enum store_mode { STORE_OWN, STORE_READ };
+
+/* STORE_OWN creates the file (0600, its directory must exist), migrates it, takes the lock. RC_BUSY, RC_IO, RC_CORRUPT,
+ * RC_VERSION (written by a newer Treadle), RC_NOT_FOUND (STORE_READ and no file), RC_DISK_FULL. */
+enum rc store_open(const char *file, enum store_mode mode, struct store **ret, struct err *err) MUST_CHECK;
+/* Commits what was submitted, joins the thread, checkpoints (owner), drops the lock. No callbacks any more. */
+void store_close(struct store *s);
+/* The pid that holds the lock of `file`, or 0. For messages only: it may be gone by the time it is read. */
+int store_owner(const char *file);
+
+/* A batch: what must become durable together. Owned by the caller until submitted. */
+struct store_batch;
+struct store_batch *store_batch_new(void);
+void store_batch_free(struct store_batch *b);
+/* Copies. A second record with the same (run, path, kind, attempt) is ignored: the first one counts (insert once),
+ * except for RECORD_RESUME, RECORD_NOTE, RECORD_WRITE and RECORD_END, which may repeat. */
+void store_batch_record(struct store_batch *b, struct str run, const struct record *r);
+/* Inserts or replaces the summary row. */
+void store_batch_run(struct store_batch *b, const struct run_row *row);
+/* Pinned content (a workflow, a prompt file), by hash; idempotent. */
+void store_batch_blob(struct store_batch *b, struct str data);
+size_t store_batch_size(const struct store_batch *b); /* operations in it */
+
+/* `wake` is called from the store thread whenever store_deliver() has something to deliver (owner only; set once,
+ * before the first submit). */
+void store_on_ready(struct store *s, void (*wake)(void *ctx), void *ctx);
+/* Takes the batch over. `done` comes from store_deliver(). */
+void store_submit(struct store *s, struct store_batch *b, void (*done)(void *ctx, enum rc rc, const struct err *err),
+                  void *ctx);
+void store_deliver(struct store *s);
+/* Submits and waits: for commands without a loop. */
+enum rc store_commit(struct store *s, struct store_batch *b, struct err *err) MUST_CHECK;
+
+/* Reading (any mode, the calling thread; on an owner only what is committed is seen). Callbacks return false to stop;
+ * what they get is borrowed for the call. */
+enum rc store_each_record(struct store *s, struct str run, uint64_t after_seq,
+                          bool (*cb)(void *ctx, const struct record *r), void *ctx, struct err *err) MUST_CHECK;
+enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx,
+                       struct err *err) MUST_CHECK;
+/* The content with that SHA-256 (hex), copied into `a`. RC_NOT_FOUND. */
+enum rc store_blob(struct store *s, struct str sha256_hex, struct arena *a, struct str *ret,
+                   struct err *err) MUST_CHECK;
+/* A consistent copy (backup API), while the owner goes on. `to` must not exist. */
+enum rc store_backup(struct store *s, const char *to, struct err *err) MUST_CHECK;
+/* PRAGMA integrity_check; RC_CORRUPT with the first findings. */
+enum rc store_check(struct store *s, struct err *err) MUST_CHECK;
