@@ -88,6 +88,9 @@ bool val_truthy(const struct val *v);
 struct val val_copy(struct arena *a, const struct val *v);
 /* Bytes a deep copy would take, roughly; for limits. */
 size_t val_weight(const struct val *v);
+/* Levels of arrays and objects: 0 for a scalar, 1 for [], 2 for [[]]. What is to be stored as JSON must stay within the
+ * depth that its reader allows. */
+size_t val_depth(const struct val *v);
 
 /* Builders. They own nothing but scratch in the arena; finish with _done, which yields the value. */
 struct val_list {
@@ -115,6 +118,8 @@ static inline struct val_map val_map_new(struct arena *a)
 }
 /* Replaces the value of a key that is there already (it keeps its place). Key and value are borrowed from the arena. */
 void val_map_set(struct val_map *m, struct str key, struct val v);
+/* Makes room for `n` members in all, so that exactly as much is allocated. */
+void val_map_reserve(struct val_map *m, size_t n);
 #define VAL_MAP_SET(m, lit, v) val_map_set((m), STR(lit), (v))
 /* As val_map_set, but false (and no change) when the key is there; sets the member's position. */
 bool val_map_add(struct val_map *m, struct str key, struct val v, uint32_t line, uint32_t col);
