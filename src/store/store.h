@@ -8,29 +8,13 @@
  * error at commit is RC_COMMIT_UNKNOWN: nothing may be acknowledged, every later batch fails the same way, and the
  * owner must close, reopen and re-read. A full disk is RC_DISK_FULL: nothing was written; the batch may be submitted
  * again once there is room (a ballast file is given up so that the pause itself can be recorded). Data above 16 KiB is
- * stored once by its SHA-256, out of line; readers do not notice. */
+ * stored once by its SHA-256, out of line; readers do not notice.
+ *
+ * A handle belongs to one thread: all functions that take it are called there, and only `wake` comes from another. */
 #include "base/arena.h"
 #include "base/err.h"
+#include "data/record.h"
 
-enum record_kind {                 /* stored as numbers: append only */
-                   RECORD_RUN = 1, /* path "": the start: workflow hash, inputs, versions */
-                   RECORD_OPEN,    /* a frame was entered; what its templates evaluated to */
-                   RECORD_INTENT,  /* an attempt at an effect is about to start */
-                   RECORD_RESULT,  /* what came of that attempt, or of an attempt at a whole step */
-                   RECORD_DONE,    /* a frame ended: its result */
-                   RECORD_WRITE,   /* variables changed */
-                   RECORD_RESUME,  /* the run was resumed; which ended frames are open again */
-                   RECORD_NOTE,    /* for people: a warning, a hold */
-                   RECORD_END      /* path "": how the run ended */
-};
-struct record {
-    uint64_t seq; /* given by the store, increasing; 0 when appending */
-    enum record_kind kind;
-    struct str path;
-    uint32_t attempt;
-    int64_t time_ms;
-    struct str data; /* JSON */
-};
 struct run_row {                       /* the summary that `ps` shows */
     struct str id, workflow, status;   /* running waiting succeeded failed cancelled interrupted quarantined */
     struct str workspace, file, error; /* directory, workflow file as given, one line */
@@ -42,12 +26,20 @@ struct run_row {                       /* the summary that `ps` shows */
 
 struct store;
 enum store_mode { STORE_OWN, STORE_READ };
+enum {
+    STORE_SEMANTICS = 1,         /* of the engine's records; a journal marked with a higher number is RC_VERSION */
+    STORE_TEXT_MAX = 8192,       /* bytes of a run id, path or summary text */
+    STORE_DATA_MAX = 256 << 20   /* bytes of a record's data or a blob */
+};
 
 /* STORE_OWN creates the file (0600, its directory must exist), migrates it, takes the lock. RC_BUSY, RC_IO, RC_CORRUPT,
  * RC_VERSION (written by a newer Treadle), RC_NOT_FOUND (STORE_READ and no file), RC_DISK_FULL. */
 enum rc store_open(const char *file, enum store_mode mode, struct store **ret, struct err *err) MUST_CHECK;
-/* Commits what was submitted, joins the thread, checkpoints (owner), drops the lock. No callbacks any more. */
+/* Commits what was submitted, joins the thread, checkpoints (owner), drops the lock. No callbacks any more. A cleanly
+ * closed journal is one file, unless a reader still has it open. */
 void store_close(struct store *s);
+/* Deletes a journal with all that belongs to it (-wal, -shm, .lock, .ballast). RC_BUSY when it has an owner. */
+enum rc store_unlink(const char *file, struct err *err) MUST_CHECK;
 /* The pid that holds the lock of `file`, or 0. For messages only: it may be gone by the time it is read. */
 int store_owner(const char *file);
 
@@ -63,15 +55,20 @@ void store_batch_run(struct store_batch *b, const struct run_row *row);
 /* Pinned content (a workflow, a prompt file), by hash; idempotent. */
 void store_batch_blob(struct store_batch *b, struct str data);
 size_t store_batch_size(const struct store_batch *b); /* operations in it */
+/* What exceeds STORE_TEXT_MAX or STORE_DATA_MAX makes the whole batch fail with RC_LIMIT when it is submitted. */
 
 /* `wake` is called from the store thread whenever store_deliver() has something to deliver (owner only; set once,
  * before the first submit). */
 void store_on_ready(struct store *s, void (*wake)(void *ctx), void *ctx);
-/* Takes the batch over. `done` comes from store_deliver(). */
+/* Takes the batch over. `done` (may be NULL) comes from store_deliver(). When a batch fails, those submitted before its
+ * callback came fail too, so that what is stored is always a prefix of what was submitted. */
 void store_submit(struct store *s, struct store_batch *b, void (*done)(void *ctx, enum rc rc, const struct err *err),
                   void *ctx);
 void store_deliver(struct store *s);
-/* Submits and waits: for commands without a loop. */
+/* Inside a `done` that was told RC_DISK_FULL: the batch, for the caller to submit again later (or to free). */
+struct store_batch *store_take_back(struct store *s);
+/* Submits and waits: for commands without a loop. The batch is freed whatever comes of it. Callbacks of earlier batches
+ * still come from store_deliver(). */
 enum rc store_commit(struct store *s, struct store_batch *b, struct err *err) MUST_CHECK;
 
 /* Reading (any mode, the calling thread; on an owner only what is committed is seen). Callbacks return false to stop;
@@ -85,5 +82,5 @@ enum rc store_blob(struct store *s, struct str sha256_hex, struct arena *a, stru
                    struct err *err) MUST_CHECK;
 /* A consistent copy (backup API), while the owner goes on. `to` must not exist. */
 enum rc store_backup(struct store *s, const char *to, struct err *err) MUST_CHECK;
-/* PRAGMA integrity_check; RC_CORRUPT with the first findings. */
+/* PRAGMA integrity_check, and every blob against its hash; RC_CORRUPT with the first findings. */
 enum rc store_check(struct store *s, struct err *err) MUST_CHECK;

@@ -1,0 +1,138 @@
+#pragma once
+/* A loaded workflow: what a YAML file means, checked and compiled, before anything runs.
+ *
+ * A `struct workflow` owns one arena with everything in it and is immutable after load; runs share it by counting
+ * references. Nothing here knows how a step is executed: that is flow/step.h and step/. */
+#include "data/template.h"
+
+struct step_type;
+struct list_def;
+
+/* A condition: an expression, a constant, or and/or/not over conditions. */
+struct cond {
+    enum { COND_CONST, COND_EXPR, COND_AND, COND_OR, COND_NOT } kind;
+    bool constant;
+    const struct expr *expr;
+    const struct cond *const *sub; /* AND, OR: n; NOT: 1 */
+    size_t n;
+    struct str text; /* as written, for messages ("skipped because … is false") */
+};
+
+struct retry_policy {
+    bool set;             /* written in the workflow (step or defaults) */
+    int64_t max_attempts; /* 1 = no retry */
+    enum { BACKOFF_EXPONENTIAL, BACKOFF_LINEAR, BACKOFF_FIXED } backoff;
+    int64_t delay_ms, max_delay_ms;
+    bool jitter;
+    uint64_t on; /* bit per enum rc; 0 = the default set */
+};
+
+enum on_error { ON_ERROR_FAIL, ON_ERROR_CONTINUE, ON_ERROR_GOTO, ON_ERROR_STEPS };
+enum on_interrupt { ON_INTERRUPT_DEFAULT, ON_INTERRUPT_RETRY, ON_INTERRUPT_HOLD, ON_INTERRUPT_FAIL };
+
+struct budget {
+    double usd;     /* < 0: none */
+    int64_t tokens; /* < 0: none */
+};
+
+struct step_def {
+    struct str name, description;
+    const struct step_type *type;
+    struct str type_name;        /* as written (an alias keeps its own) */
+    const struct list_def *list; /* the list it stands in */
+    size_t index;                /* in that list */
+    uint32_t line, col;
+    const struct val *source; /* the step as written: compared when a run is resumed with another file */
+
+    const struct cond *condition; /* NULL: always */
+    const size_t *depends_on;     /* indices in the list */
+    size_t ndepends;
+    int64_t timeout_ms; /* 0: none */
+    struct retry_policy retry;
+    enum on_error on_error;
+    size_t goto_index;              /* ON_ERROR_GOTO: a later step of the same list */
+    const struct list_def *handler; /* ON_ERROR_STEPS */
+    enum on_interrupt on_interrupt;
+    const struct tmpl *output_to_file; /* NULL: no */
+    const struct val *output_schema;   /* NULL: none */
+    struct budget budget;
+
+    const struct tmpl_tree *config;      /* the type's keys that may hold templates: evaluates to an object */
+    const struct val *data;              /* the type's keys that are taken literally: an object */
+    const struct cond *const *conds;     /* by slot of the type's KEY_COND keys; NULL where absent */
+    const struct list_def *const *lists; /* by slot of the type's KEY_STEPS keys; NULL where absent */
+};
+
+struct list_def {
+    const struct step_def *const *steps;
+    size_t n;
+    bool graph;                   /* some step has depends_on */
+    const struct step_def *owner; /* the step whose body this is; NULL for the workflow's own list */
+    struct str iterator;          /* the loop's named iterator inside this body, or empty */
+};
+
+struct input_def {
+    struct str name, description;
+    enum val_type type; /* VAL_NULL: any; VAL_DOUBLE: any number */
+    bool required;
+    const struct val *fallback; /* NULL: none */
+};
+
+struct run_limits {
+    int64_t wall_ms, frames, memory, journal, max_parallel, max_depth; /* 0: none */
+};
+
+struct workflow {
+    uint32_t refs;
+    struct arena arena;
+    struct str name, description, file; /* file: as given, for messages */
+    struct str text;                    /* the whole source, as pinned */
+    const struct input_def *inputs;
+    size_t ninputs;
+    const struct tmpl_tree *variables;    /* evaluates to an object */
+    const struct tmpl_tree *output;       /* NULL: all results */
+    struct str workspace_dir, output_dir; /* empty: defaults */
+    const struct val *defaults;           /* the `defaults` object, or an empty one */
+    struct budget budget;
+    const struct str *env, *secrets; /* names */
+    size_t nenv, nsecrets;
+    struct run_limits limits;
+    const struct list_def *root;
+    const struct step_def *const *all; /* every step, for lookups */
+    size_t nall;
+};
+
+struct workflow *workflow_ref(struct workflow *w);
+void workflow_unref(struct workflow *w);
+
+/* The step called `name` in the list, or NULL. */
+const struct step_def *list_find(const struct list_def *l, struct str name);
+
+/* Collected problems of one load: all of them, in the order of their place. */
+struct problem {
+    uint32_t line, col;
+    struct str text; /* "what is wrong; what was expected", remedy included */
+    bool warning;
+};
+struct problems {
+    struct arena *a;
+    struct problem *v;
+    size_t n, cap, errors;
+};
+void problem_add(struct problems *p, bool warning, uint32_t line, uint32_t col, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Loads and checks a workflow. Problems go into `ps` (its arena is the caller's); returns NULL when there is any error
+ * among them. `file` is for messages. Pure: missing prompt files are looked for by the caller (workflow_files). One
+ * reference. */
+struct workflow *workflow_load(struct str text, struct str file, struct problems *ps);
+/* Evaluates a condition. Unknown fields of known things are null in it. */
+enum rc cond_eval(const struct cond *c, struct expr_scope *scope, struct arena *a, bool *ret,
+                  struct err *err) MUST_CHECK;
+/* The paths an expression in the condition reads. */
+enum rc cond_each_path(const struct cond *c,
+                       enum rc (*cb)(void *ctx, const struct expr_path *path, bool soft, struct err *err), void *ctx,
+                       struct err *err) MUST_CHECK;
+/* Given inputs against the declared ones: defaults filled in, types checked, unknown ones refused. RC_USAGE. */
+enum rc workflow_inputs(const struct workflow *w, const struct val *given, struct arena *a, struct val *ret,
+                        struct err *err) MUST_CHECK;

@@ -1,0 +1,59 @@
+#pragma once
+/* The engine's whole view of the world: one vtable, implemented for real by role/engine and in memory by the
+ * simulation.
+ *
+ * Nothing here blocks or calls back from inside. Order is a promise: whatever is asked for takes effect only after
+ * every record appended before it is durable (flow/outbox.h does this for both implementations). */
+#include "data/record.h"
+#include "data/val.h"
+
+enum effect_kind {
+    EFFECT_MODEL,   /* a call to a model provider; request as in llm/provider.h plus {step, turn} */
+    EFFECT_COMMAND, /* these four as in executor/executor.h */
+    EFFECT_TOOL,
+    EFFECT_READ,
+    EFFECT_OUTPUT
+};
+
+struct effect {
+    uint64_t id; /* of this run, never used again */
+    enum effect_kind kind;
+    struct str path; /* of the frame */
+    uint32_t attempt;
+    struct str key;            /* idempotency key: the same for every attempt at this frame */
+    const struct val *request; /* borrowed until the effect is reported done */
+};
+
+/* What people watch. Shown only after the records before it are durable. */
+enum event_kind {
+    EVENT_STARTED,
+    EVENT_FINISHED,
+    EVENT_FAILED,
+    EVENT_SKIPPED,
+    EVENT_RETRY,
+    EVENT_CALL,
+    EVENT_HELD,
+    EVENT_NOTE
+};
+struct event {
+    enum event_kind kind;
+    struct str path;
+    struct str type;   /* of the step; "turn", "tool", … for frames below one */
+    struct str detail; /* one line: an error, a wait, a tool's name and argument */
+    int64_t time_ms;
+    const struct val *data; /* result or NULL; borrowed for the call */
+};
+
+struct flow_io {
+    int64_t (*now_ms)(void *ctx); /* wall clock */
+    uint64_t (*random)(void *ctx);
+    void (*append)(void *ctx, const struct record *r); /* copies */
+    /* Ends in exactly one run_effect_done(), also after cancel. */
+    void (*effect)(void *ctx, const struct effect *e);
+    void (*cancel)(void *ctx, uint64_t effect);
+    /* One shot; ends in run_timer(run, timer). There is no cancel: stale timers are ignored by the run. */
+    void (*timer)(void *ctx, uint64_t timer, int64_t delay_ms);
+    void (*emit)(void *ctx, const struct event *e); /* copies */
+    /* The run has work to do: call run_work() soon. */
+    void (*wake)(void *ctx);
+};

@@ -1,0 +1,69 @@
+#pragma once
+/* The interface of a step type: its keys (one table for loader, schema and docs) and its state machine.
+ *
+ * To add a type: write step/NAME.c with one `const struct step_type step_NAME`, add a line to step/steps.def, an
+ * example and a test. Callbacks come one at a time from run_work(), never from inside a call into flow/. A type's state
+ * lives in `frame->state`, allocated in the frame's arena; it is rebuilt by walking the journal, so enter() must be
+ * able to meet any past: it calls the same functions as on the first time, and those answer from the journal where it
+ * already knows. */
+#include "flow/def.h"
+
+struct frame;
+
+enum key_kind {
+    KEY_STRING,   /* text, taken literally */
+    KEY_TEMPLATE, /* text with holes */
+    KEY_ANY,      /* any value, strings in it are templates */
+    KEY_DATA,     /* any value, literally */
+    KEY_COND,     /* condition: expression, boolean, or and/or/not map; slot in step_def.conds */
+    KEY_STEPS,    /* a list of steps; slot in step_def.lists */
+    KEY_PROMPT,   /* text with holes, or a list of prompt parts */
+    KEY_BOOL,     /* these may also be one whole template */
+    KEY_INT,
+    KEY_NUMBER,
+    KEY_DURATION,
+    KEY_SIZE,
+    KEY_ENUM,    /* one of `choices` */
+    KEY_STRINGS, /* list of text (templates), or one text */
+    KEY_INTS,    /* list of integers, or one */
+    KEY_OBJECT   /* an object, strings in it are templates */
+};
+struct step_key {
+    const char *name;
+    enum key_kind kind;
+    bool required;
+    const char *choices;  /* KEY_ENUM: "a|b|c" */
+    const char *fallback; /* as shown in docs; NULL: none */
+    const char *doc;      /* one sentence */
+    const char *alias_of; /* an accepted spelling: its value is stored under this name */
+};
+
+struct step_type {
+    const char *name;
+    const char *aliases;         /* "bash|shell" or NULL */
+    const char *doc;             /* one sentence */
+    const struct step_key *keys; /* ends with a NULL name */
+    const char *provider;        /* model types: the default provider ("claude"), else NULL */
+    const char *result_doc; /* names of the result's fields, "a|b|c": for checks of steps.X.field in messages only */
+    bool loop;              /* its KEY_STEPS body sees loop.* */
+
+    /* Extra checks after the keys were read; problems go to `ps`. May be NULL. */
+    void (*check)(const struct step_def *s, struct problems *ps);
+
+    /* The frame starts an attempt. Must lead, now or later, to exactly one step_ok() or step_fail(). */
+    void (*enter)(struct frame *f);
+    /* An effect that this frame asked for with frame_effect() has ended, retries included. */
+    void (*effect_done)(struct frame *f, bool ok, const struct val *result);
+    /* A child has ended; read it with child_result(). It is freed after the call. */
+    void (*child_done)(struct frame *f, struct frame *child);
+};
+
+/* By name or alias, NULL when unknown. */
+const struct step_type *step_type_find(struct str name);
+/* The i-th type in steps.def order, NULL past the end. */
+const struct step_type *step_type_at(size_t i);
+
+/* Keys that every step has; same table form. Slots of KEY_COND/KEY_STEPS here have fields of their own in step_def. */
+extern const struct step_key step_common_keys[];
+/* The slot of a KEY_COND or KEY_STEPS key among its kind in the type's table. */
+size_t step_key_slot(const struct step_type *t, const char *key);

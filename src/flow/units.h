@@ -1,0 +1,10 @@
+#pragma once
+/* Durations and sizes as workflows write them. */
+#include "base/err.h"
+#include "data/val.h"
+
+/* A number is seconds (fractions allowed); text is `250ms 5s 10m 2h 1d`. Result in milliseconds, 0 … 10 years.
+ * RC_INVALID. */
+enum rc units_duration(const struct val *v, int64_t *ret_ms, struct err *err) MUST_CHECK;
+/* A number is bytes; text is `64KB 10MB 1GB` (powers of 1024). 0 … 2^50. RC_INVALID. */
+enum rc units_size(const struct val *v, int64_t *ret_bytes, struct err *err) MUST_CHECK;
