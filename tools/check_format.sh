@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Every C file is as clang-format 14 would write it. `tools/check_format.sh --fix [FILE…]` rewrites instead.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v clang-format-14 >/dev/null || { echo "check_format: no clang-format-14: tools/setup.sh lint" >&2; exit 1; }
+
+mode=(--dry-run -Werror --ferror-limit=3)
+if [ "${1:-}" = --fix ]; then
+    mode=(-i)
+    shift
+fi
+files=("$@")
+[ ${#files[@]} -gt 0 ] || mapfile -t files < <(find src tests tools bench -name '*.[ch]' | sort)
+[ ${#files[@]} -gt 0 ] || { echo "check_format: no C file found" >&2; exit 1; }
+clang-format-14 --style=file "${mode[@]}" "${files[@]}"

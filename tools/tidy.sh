@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# clang-tidy (.clang-tidy) over src/, JOBS files at a time, with the flags of the clang build.
+#
+#   tools/tidy.sh [FILE…]      default: every file of src
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v clang-tidy-14 >/dev/null || { echo "tidy: no clang-tidy-14: tools/setup.sh lint" >&2; exit 1; }
+[ -f build/asan/compile_commands.json ] || cmake --preset asan >/dev/null
+
+files=("$@")
+[ ${#files[@]} -gt 0 ] || mapfile -t files < <(find src -name '*.c' | sort)
+[ ${#files[@]} -gt 0 ] || { echo "tidy: no C file in src" >&2; exit 1; }
+printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "${JOBS:-$(nproc)}" \
+    clang-tidy-14 --quiet -p build/asan 2> >(grep -v 'warnings\? generated\|^Suppressed\|^Use -header-filter' >&2 || true)
+echo "tidy: ${#files[@]} files"
