@@ -1,0 +1,195 @@
+/* The scanner knows where it could not go on, which is often a line after the mistake, and says so in words about
+ * tokens. Two mistakes are so common that the lines around the place are looked at for them first: an unquoted template
+ * (`prompt: {{ x }}`) and a missing space after a colon (`name:value`). Everything else goes through a table: a part of
+ * the scanner's words, what is wrong, what was expected, and whether the place to show is where the context began. */
+#include "data/yaml_problem.h"
+
+#include <stdio.h>
+
+enum { EXCERPT_MAX = 80 };
+
+/* Line `line` (from 1) without its end. */
+static struct str line_at(struct str text, uint32_t line)
+{
+    for (; line > 1; line--) {
+        size_t nl = str_find(text, STR("\n"));
+        if (nl == SIZE_MAX)
+            return STR("");
+        text = str_from(text, nl + 1);
+    }
+    size_t nl = str_find(text, STR("\n"));
+    if (nl != SIZE_MAX)
+        text.n = nl;
+    if (text.n && text.p[text.n - 1] == '\r')
+        text.n--;
+    return text;
+}
+
+/* Byte offset of column `col` (in characters, from 1), at most s.n. */
+static size_t col_offset(struct str s, uint32_t col)
+{
+    size_t i = 0;
+    for (uint32_t c = 1; c < col && i < s.n; c++)
+        for (i++; i < s.n && ((unsigned char)s.p[i] & 0xc0) == 0x80;)
+            i++;
+    return i;
+}
+
+static uint32_t col_at(struct str s, size_t offset)
+{
+    uint32_t col = 1;
+    for (size_t i = 0; i < offset && i < s.n; i++)
+        col += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+    return col;
+}
+
+/* Past indentation and list dashes. */
+static size_t item_start(struct str s)
+{
+    size_t i = 0;
+    while (i < s.n && (s.p[i] == ' ' || (s.p[i] == '-' && i + 1 < s.n && s.p[i + 1] == ' ')))
+        i++;
+    return i;
+}
+
+static size_t key_end(struct str s, size_t i)
+{
+    while (i < s.n && s.p[i] != ':' && s.p[i] != ' ' && s.p[i] != '"' && s.p[i] != '\'' && s.p[i] != '{' &&
+           s.p[i] != '[' && s.p[i] != '#')
+        i++;
+    return i;
+}
+
+/* Where an unquoted `{{` begins the value of a line, or SIZE_MAX. */
+static size_t find_template(struct str s)
+{
+    size_t i = item_start(s), end = key_end(s, i);
+    if (end > i && end < s.n && s.p[end] == ':')
+        for (i = end + 1; i < s.n && s.p[i] == ' ';)
+            i++;
+    return str_starts(str_from(s, i), STR("{{")) ? i : SIZE_MAX;
+}
+
+/* Where `key:value` lacks its space, or SIZE_MAX. */
+static size_t find_tight_colon(struct str s)
+{
+    size_t i = item_start(s), end = key_end(s, i);
+    bool tight = end > i && end + 1 < s.n && s.p[end] == ':' && s.p[end + 1] != ' ' && s.p[end + 1] != '/';
+    return tight ? end : SIZE_MAX;
+}
+
+enum rc yaml_problem_template(const char *file, struct str text, uint32_t line, uint32_t col, struct err *err)
+{
+    struct str s = line_at(text, line);
+    s = str_trim(str_from(s, col_offset(s, col)));
+    size_t close = str_find(s, STR("}}"));
+    if (close != SIZE_MAX)
+        s.n = close + 2;
+    bool whole = s.n <= EXCERPT_MAX && close != SIZE_MAX;
+    bool quoted = str_find(s, STR("\"")) != SIZE_MAX;
+    return err_set(err, RC_INVALID,
+                   "%s:%u:%u: an unquoted {{ begins a YAML mapping, not a template; expected quotes around the whole "
+                   "value: %s%.*s%s",
+                   file, line, col, quoted ? "'" : "\"", STR_ARG(whole ? s : STR("{{ … }}")), quoted ? "'" : "\"");
+}
+
+static const struct {
+    const char *part, *wrong, *expected;
+    bool at_context;
+} table[] = {
+    {"mapping values are not allowed", "a ':' stands where no key can be",
+     "quotes around a value that contains ': ', or the key on a line of its own, indented like its siblings", false},
+    {"could not find expected ':'", "this line has no ':' and a value after its key",
+     "\"key: value\" (or quotes, if it is text)", true},
+    {"did not find expected key", "this does not belong to the mapping above it",
+     "\"key: value\" in the column of the other keys; text that goes on after a closing quote needs quotes around all "
+     "of "
+     "it",
+     false},
+    {"did not find expected '-' indicator", "this does not belong to the list above it",
+     "\"- \" in the column of the other items", false},
+    {"did not find expected ',' or ']'", "a [list] is not closed or lacks a comma", "',' or ']'", false},
+    {"did not find expected ',' or '}'", "a {mapping} is not closed or lacks a comma", "',' or '}'", false},
+    {"found unexpected end of stream", "this quote is never closed", "the same quote at the end of the text", true},
+    {"found unexpected document indicator", "this quote is not closed before the document ends",
+     "the same quote at the end of the text", true},
+    {"found unknown escape character", "an unknown escape in a double-quoted text",
+     "\\\\ for a backslash, or single quotes", false},
+    {"hexdecimal number", "an escape without its hexadecimal digits", "\\xHH, \\uHHHH or \\UHHHHHHHH", false},
+    {"invalid Unicode character escape", "an escape that names no character", "a Unicode character", false},
+    {"tab character", "a tab is used for indentation", "spaces", false},
+    {"block sequence entries are not allowed", "a list item cannot begin here", "\"- \" on a line of its own", false},
+    {"mapping keys are not allowed", "a '?' key cannot begin here", "\"key: value\"", false},
+    {"did not find expected <document start>", "this line does not belong to what is above it",
+     "the first column of the other lines, and one document a file", false},
+    {"did not find expected node content", "a value is missing here", "a value, or quotes around text", false},
+    {"did not find expected alphabetic or numeric character",
+     "a value that begins with '*' or '&' is an alias or an anchor", "quotes around text", true},
+    {"undefined tag handle", "a value that begins with '!' is a tag, and this one is unknown", "quotes around text",
+     false},
+    {"control characters are not allowed", "a control character", "an escape in double quotes", false},
+    {"did not find expected comment or line break", "text after '|' or '>'",
+     "the text on the next lines, indented, or quotes around it", false},
+    {"indentation indicator", "a wrong indentation indicator after '|' or '>'", "a digit from 1 to 9", false},
+    {"indentation spaces", "the first line of a text block is indented more than the ones after it",
+     "the same indentation", false},
+    {"incompatible YAML document", "a %YAML directive for another version", "%YAML 1.2", false},
+    {"max depth", "more nesting than is accepted", "fewer levels", false},
+};
+
+static enum rc report_char(const struct yaml_problem *p, struct err *err)
+{
+    struct str s = line_at(p->text, p->line);
+    s = str_from(s, col_offset(s, p->col));
+    unsigned char c = s.n ? (unsigned char)s.p[0] : 0;
+    if (c == '\t')
+        return err_set(err, RC_INVALID, "%s:%u:%u: a tab is used for indentation; expected spaces", p->file, p->line,
+                       p->col);
+    return err_set(err, RC_INVALID, "%s:%u:%u: '%c' cannot begin a value; expected quotes around it", p->file, p->line,
+                   p->col, c > 0x20 && c < 0x7f ? c : '?');
+}
+
+static bool report_common_mistake(const struct yaml_problem *p, struct err *err)
+{
+    const uint32_t lines[] = {p->context_line, p->line, p->line - 1};
+    for (unsigned i = 0; i < 3; i++) {
+        struct str s = lines[i] ? line_at(p->text, lines[i]) : STR("");
+        size_t at = find_template(s);
+        if (at != SIZE_MAX) {
+            yaml_problem_template(p->file, p->text, lines[i], col_at(s, at), err);
+            return true;
+        }
+    }
+    bool about_colon = p->problem && (strstr(p->problem, "':'") || strstr(p->problem, "mapping values"));
+    for (unsigned i = 0; about_colon && i < 3; i++) {
+        struct str s = lines[i] ? line_at(p->text, lines[i]) : STR("");
+        size_t at = find_tight_colon(s);
+        if (at != SIZE_MAX) {
+            err_set(err, RC_INVALID, "%s:%u:%u: a space is missing after ':'; expected \"key: value\"", p->file,
+                    lines[i], col_at(s, at));
+            return true;
+        }
+    }
+    return false;
+}
+
+enum rc yaml_problem_report(const struct yaml_problem *p, struct err *err)
+{
+    const char *problem = p->problem ? p->problem : "not understood";
+    if (report_common_mistake(p, err))
+        return RC_INVALID;
+    if (strstr(problem, "cannot start any token"))
+        return report_char(p, err);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (!strstr(problem, table[i].part))
+            continue;
+        bool there = table[i].at_context && p->context_line;
+        char since[64] = "";
+        if (p->context_line && !there && p->context_line != p->line)
+            snprintf(since, sizeof since, " (which begins at line %u)", p->context_line);
+        return err_set(err, RC_INVALID, "%s:%u:%u: %s%s; expected %s", p->file, there ? p->context_line : p->line,
+                       there ? p->context_col : p->col, table[i].wrong, since, table[i].expected);
+    }
+    return err_set(err, RC_INVALID, "%s:%u:%u: %s%s%s; expected valid YAML", p->file, p->line, p->col, problem,
+                   p->context ? " " : "", p->context ? p->context : "");
+}
