@@ -1,0 +1,108 @@
+/* Who owns a journal: a flock on FILE.lock, which the kernel drops when the owner dies, however it dies.
+ *
+ * The holder's pid is written into the file for messages; the lock decides, never the number. A clean owner removes the
+ * file while it still holds the lock, so after locking one must look whether what one locked is still what the name
+ * leads to. store_owner() asks by trying a shared lock for an instant; a would-be owner that meets such a question, or
+ * a child of another process between fork and exec, tries again for a moment before it says "busy". */
+#include "base/panic.h"
+#include "store/store_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TRIES = 20, TRY_NS = 1000000 };
+
+static int read_pid(int fd)
+{
+    char text[16] = "";
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    int64_t pid;
+    if (n <= 0 || !str_to_i64(str_trim(str_n(text, (size_t)n)), &pid) || pid <= 0 || pid > INT32_MAX)
+        return 0;
+    return (int)pid;
+}
+
+static bool same_file(int fd, const char *path)
+{
+    struct stat a, b;
+    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+enum rc lock_take(const char *file, struct owner_lock *l, struct err *err)
+{
+    char *path = sql_path(file, ".lock");
+    int pid = 0;
+    for (int i = 0; i < TRIES; i++) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0) {
+            err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "%s: %s", path, strerror(errno));
+            free(path);
+            return err->rc;
+        }
+        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        if (locked && same_file(fd, path)) {
+            char text[16];
+            int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+            /* On a full disk the number may be missing from a message; the lock holds all the same. */
+            if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n)
+                (void)!ftruncate(fd, 0);
+            *l = (struct owner_lock){fd, path};
+            return RC_OK;
+        }
+        if (!locked)
+            pid = read_pid(fd);
+        close(fd);
+        if (!locked)
+            nanosleep(&(struct timespec){0, TRY_NS}, NULL);
+    }
+    free(path);
+    return err_set(err, RC_BUSY, "%s is in use by process %d", file, pid);
+}
+
+void lock_drop(struct owner_lock *l)
+{
+    if (!l->path)
+        return;
+    unlink(l->path);
+    close(l->fd);
+    free(l->path);
+    *l = (struct owner_lock){-1, NULL};
+}
+
+int store_owner(const char *file)
+{
+    char *path = sql_path(file, ".lock");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    free(path);
+    if (fd < 0)
+        return 0;
+    int pid = 0;
+    if (flock(fd, LOCK_SH | LOCK_NB) != 0)
+        pid = read_pid(fd);
+    close(fd);
+    return pid;
+}
+
+enum rc store_unlink(const char *file, struct err *err)
+{
+    struct owner_lock l;
+    if (lock_take(file, &l, err))
+        return err->rc;
+    /* The journal goes first: what is left of an interrupted removal is then rubbish beside a missing file. */
+    static const char *const suffix[] = {"", "-wal", "-shm", "-journal", ".new", ".ballast"};
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
+        char *path = sql_path(file, suffix[i]);
+        if (unlink(path) != 0 && errno != ENOENT && !rc)
+            rc = err_set(err, RC_IO, "%s: %s", path, strerror(errno));
+        free(path);
+    }
+    lock_drop(&l);
+    return rc;
+}
