@@ -65,7 +65,7 @@ stage_threads() {
 }
 stage_fuzz() { FUZZ_SECONDS=$FUZZ_SMOKE_SECONDS tools/fuzz.sh; }
 stage_scenario() {
-    TREADLE_BUILD=$PWD/build/release "$PYTHON" -m pytest -p no:cacheprovider -n "$JOBS" --dist worksteal tests/scenario
+    TREADLE_BUILD=$PWD/build/release "$PYTHON" -m pytest -p no:cacheprovider -n "$JOBS" tests/scenario
 }
 stage_tidy() { tools/tidy.sh; }
 
