@@ -10,6 +10,6 @@ if [ "${1:-}" = --fix ]; then
     shift
 fi
 files=("$@")
-[ ${#files[@]} -gt 0 ] || mapfile -t files < <(find src tests tools bench -name '*.[ch]' 2>/dev/null | sort) # (a missing directory is fine)
+[ ${#files[@]} -gt 0 ] || mapfile -t files < <(find src tests tools bench -name '*.[ch]' 2>/dev/null | sort)
 [ ${#files[@]} -gt 0 ] || { echo "check_format: no C file found" >&2; exit 1; }
 clang-format-14 --style=file "${mode[@]}" "${files[@]}"

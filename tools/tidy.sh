@@ -10,8 +10,9 @@ command -v clang-tidy-14 >/dev/null || { echo "tidy: no clang-tidy-14: tools/set
 files=("$@")
 [ ${#files[@]} -gt 0 ] || mapfile -t files < <(find src -name '*.c' | sort)
 [ ${#files[@]} -gt 0 ] || { echo "tidy: no C file in src" >&2; exit 1; }
-# The count of suppressed warnings in system headers is no news.
-tidy() { clang-tidy-14 --quiet -p build/asan "$1" 2> >(grep -Ev '^[0-9]+ warnings?.* generated|^Suppressed|^Use -' >&2); }
+tidy() { # The count of suppressed warnings in system headers is no news.
+    clang-tidy-14 --quiet -p build/asan "$1" 2> >(grep -Ev '^[0-9]+ warnings?.* generated|^Suppressed|^Use -' >&2)
+}
 export -f tidy
 printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "${JOBS:-$(nproc)}" bash -c 'tidy "$1"' tidy
 echo "tidy: ${#files[@]} files"
