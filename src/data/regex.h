@@ -16,6 +16,8 @@ struct regex_match {
     unsigned ngroups;               /* group 0 is the whole match */
     struct str group[REGEX_GROUPS]; /* borrowed from the subject; p == NULL for a group that took no part */
 };
-/* Searches from byte `from`. RC_LIMIT when a limit stopped it, RC_INVALID for bad UTF-8. */
+/* Searches from byte `from`. RC_LIMIT when a limit stopped it, RC_INVALID for bad UTF-8 or when `from` is past the end
+ * or inside a character. The whole subject is checked for valid UTF-8 only when `from` is 0, so that going through all
+ * matches is linear: with another `from` the subject must be one that was checked, and unchanged. */
 enum rc regex_search(const struct regex *r, struct str subject, size_t from, struct regex_match *ret,
                      struct err *err) MUST_CHECK;
