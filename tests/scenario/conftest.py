@@ -23,7 +23,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("TREADLE_BUILD") or ROOT / "build" / "release")
 TIMEOUT = 60  # seconds that a command may take unless the test says otherwise
-GRACE = 5  # seconds that children of a stopped program have to go
+GRACE = float(os.environ.get("TREADLE_TEST_GRACE", "5"))  # seconds that children of a stopped program have to go
 
 PR_SET_CHILD_SUBREAPER = 36
 ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -229,14 +229,20 @@ class Treadle:
             process.close()
 
 
+def json_lines(path):
+    """The whole lines of a file that another process appends to."""
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
 class FakeProvider:
-    """A running tools/fake_provider: all three providers' protocols on one port."""
+    """A running fake_provider: all three providers' protocols on one port. Scripts and ledger: tools/README.md."""
 
     def __init__(self, directory, script=None, delay_ms=None, args=()):
         self.directory = directory
         self.requests_file = directory / "requests.jsonl"
-        self.ledger_file = directory / "ledger"
-        command = [program("fake_provider"), "--port", "0", "--requests", str(self.requests_file),
+        self.ledger_file = directory / "ledger.jsonl"
+        command = [program("fake_provider"), "--parent", "--port", "0", "--requests", str(self.requests_file),
                    "--ledger", str(self.ledger_file)]
         if script is not None:
             path = directory / "script.json"
@@ -263,7 +269,7 @@ class FakeProvider:
             return reply.read()
 
     def ledger(self):
-        """{key: {"started": n, "completed": n, "aborted": n}}: what was really asked, and answered to the end."""
+        """{key: {"started", "completed", "aborted", "cut"}}: what was really asked, and answered to the end."""
         return json.loads(self.http("GET", "/__ledger"))
 
     def total(self, what="started"):
@@ -271,16 +277,20 @@ class FakeProvider:
         return sum(entry[what] for entry in self.ledger().values())
 
     def requests(self):
-        """The requests in order of arrival, as fake_provider wrote them."""
-        if not self.requests_file.exists():
-            return []
-        return [json.loads(line) for line in self.requests_file.read_text().splitlines() if line.strip()]
+        """The calls in order of arrival: [{"provider", "key", "turn", "nth", "body"}]."""
+        return json_lines(self.requests_file)
+
+    def events(self):
+        """The ledger event by event: [{"event": "start" | "finish" | "abort" | "cut", "key", "mono_us", …}]."""
+        return json_lines(self.ledger_file)
+
+    def stats(self):
+        """{"calls", "in_flight", "peak_in_flight", "connections", "unauthorized"}."""
+        return json.loads(self.http("GET", "/__stats"))
 
     def reset(self):
-        """An empty ledger and an empty list of requests."""
+        """Forgets all calls; the files keep what they have."""
         self.http("POST", "/__reset")
-        if self.requests_file.exists():
-            os.truncate(self.requests_file, 0)
 
     def close(self):
         self.process.close()
