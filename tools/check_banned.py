@@ -14,7 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BANNED = """
 strcpy strcat stpcpy strncpy strncat | all | struct buf (base/buf.h) or memcpy with a checked length
 sprintf vsprintf                     | all | snprintf with its result checked, or buf_add*
-gets scanf fscanf                    | all | read(2) into a struct buf with a limit
+gets                                 | all | fgets or read(2): gets has no limit
+scanf fscanf                         | src | read(2) into a struct buf with a limit
 atoi atol atoll atof                 | all | str_to_i64 (base/str.h): atoi cannot say "not a number"
 strtok strtok_r                      | all | str_find and str_from (base/str.h)
 system popen                         | src | the executor's launcher: no shell on outside text

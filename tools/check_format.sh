@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v clang-format-14 >/dev/null || { echo "check_format: no clang-format-14: tools/setup.sh lint" >&2; exit 1; }
 
-mode=(--dry-run -Werror --ferror-limit=3)
+mode=(--dry-run -Werror --ferror-limit=1)
 if [ "${1:-}" = --fix ]; then
     mode=(-i)
     shift
@@ -12,4 +12,9 @@ fi
 files=("$@")
 [ ${#files[@]} -gt 0 ] || mapfile -t files < <(find src tests tools bench -name '*.[ch]' 2>/dev/null | sort)
 [ ${#files[@]} -gt 0 ] || { echo "check_format: no C file found" >&2; exit 1; }
-clang-format-14 --style=file "${mode[@]}" "${files[@]}"
+if ! output=$(clang-format-14 --style=file "${mode[@]}" "${files[@]}" 2>&1); then
+    grep -E '^[^ ]+:[0-9]+:[0-9]+: ' <<<"$output" | sed 's/: error: .*/: not as clang-format writes it/' ||
+        echo "$output"
+    echo "rewrite with: make format, or tools/check_format.sh --fix FILE" >&2
+    exit 1
+fi
