@@ -45,6 +45,7 @@ struct step_type {
     const struct step_key *keys; /* ends with a NULL name */
     const char *provider;        /* model types: the default provider ("claude"), else NULL */
     const char *result_doc; /* names of the result's fields, "a|b|c": for checks of steps.X.field in messages only */
+    bool own_timeout;       /* hands the step's timeout to its effect, which keeps what there was until then */
     bool loop;              /* its KEY_STEPS body sees loop.* */
 
     /* Extra checks after the keys were read; problems go to `ps`. May be NULL. */
@@ -52,10 +53,10 @@ struct step_type {
 
     /* The frame starts an attempt. Must lead, now or later, to exactly one step_ok() or step_fail(). */
     void (*enter)(struct frame *f);
-    /* An effect that this frame asked for with frame_effect() has ended, retries included. */
-    void (*effect_done)(struct frame *f, bool ok, const struct val *result);
     /* A child has ended; read it with child_result(). It is freed after the call. */
     void (*child_done)(struct frame *f, struct frame *child);
+    /* Frees what `type_state` holds outside the arena, at the end of each attempt. May be NULL. */
+    void (*free_state)(void *type_state);
 };
 
 /* By name or alias, NULL when unknown. */

@@ -1,0 +1,372 @@
+/* The conversation of one model step.
+ *
+ *   turn:1 ─▶ answer? ──────────────────────────────▶ schema? ─▶ step_ok
+ *               │ tool calls                             │ no: the errors go back, at most twice
+ *               ▼                                        ▼
+ *             turn:1/tool:1 ─▶ turn:1/tool:2 … ─▶ turn:2 ─▶ …
+ *
+ * The messages are rebuilt from the journal by walking the same path: an ended turn or tool call answers at once. What
+ * the assistant said is sent back exactly as it was received (`raw`). Tools run one after another in the order asked,
+ * for a later one may depend on what an earlier one wrote. A tool that the step does not allow is refused to the
+ * model's face; the model may then do without. */
+#include "agent/agent.h"
+
+#include "agent/prompt.h"
+#include "base/panic.h"
+#include "data/json.h"
+#include "data/schema.h"
+#include "data/tool_schemas.h"
+#include "flow/units.h"
+
+#include <stdio.h>
+
+enum { MAX_REPAIRS = 2, MAX_TOOL_CALLS = 128, LABEL_MAX = 60 };
+
+struct agent {
+    const struct agent_options *o;
+    struct val_list messages;
+    struct val tools; /* definitions, or null */
+    int64_t turn, repairs;
+    const struct val *reply; /* of the turn under way, in the frame's arena */
+    size_t tool, ntools;     /* next tool call of it */
+    struct val_list results; /* of its tool calls */
+    int64_t input, output, cache_read, cache_write;
+    double cost;
+    bool cost_unknown;
+};
+
+static struct val text_block(struct arena *a, struct str text)
+{
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "type", VAL_LIT("text"));
+    VAL_MAP_SET(&m, "text", val_str(text));
+    return val_map_done(&m);
+}
+
+static void say(struct frame *f, struct agent *g, struct val content)
+{
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "role", VAL_LIT("user"));
+    VAL_MAP_SET(&m, "content", content);
+    val_list_push(&g->messages, val_map_done(&m));
+}
+
+static void say_text(struct frame *f, struct agent *g, struct str text)
+{
+    struct val_list blocks = val_list_new(&f->arena);
+    val_list_push(&blocks, text_block(&f->arena, text));
+    say(f, g, val_list_done(&blocks));
+}
+
+static struct val tool_definitions(struct arena *a, const struct val *names)
+{
+    struct val_list l = val_list_new(a);
+    for (size_t i = 0; val_at(names, i); i++) {
+        struct str text = val_is(val_at(names, i), VAL_STR) ? tool_schemas_get(val_at(names, i)->s) : str_n("", 0);
+        struct val v;
+        struct err err;
+        if (text.n && json_parse(a, text, &JSON_LIMITS_DEFAULT, &v, &err) == RC_OK)
+            val_list_push(&l, v);
+    }
+    return l.n ? val_list_done(&l) : val_null;
+}
+
+struct agent *agent_new(struct frame *f, const struct agent_options *o)
+{
+    struct agent *g = ARENA_NEW(&f->arena, struct agent);
+    g->o = o;
+    g->messages = val_list_new(&f->arena);
+    g->tools = tool_definitions(&f->arena, o->tools);
+    return g;
+}
+
+/* ---- turns
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static enum on_interrupt after_crash(const struct frame *f, enum on_interrupt fallback)
+{
+    return f->def->on_interrupt == ON_INTERRUPT_DEFAULT ? fallback : f->def->on_interrupt;
+}
+
+static struct val *build_request(struct frame *f, const struct agent *g)
+{
+    struct arena *a = &f->arena;
+    struct val_map m = val_map_new(a);
+    val_map_merge(&m, g->o->params);
+    VAL_MAP_SET(&m, "provider", val_str(g->o->provider));
+    VAL_MAP_SET(&m, "model", val_str(g->o->model));
+    if (g->o->system.n)
+        VAL_MAP_SET(&m, "system", val_str(g->o->system));
+    /* The list goes on growing while requests keep their part of it: members already pushed never move for readers,
+     * because a list that outgrows its room is copied, not freed. */
+    VAL_MAP_SET(&m, "messages", ((struct val){.type = VAL_ARRAY, .arr = {g->messages.v, g->messages.n}}));
+    if (g->tools.type != VAL_NULL)
+        VAL_MAP_SET(&m, "tools", g->tools);
+    if (f->def->output_schema)
+        VAL_MAP_SET(&m, "schema", *f->def->output_schema);
+    VAL_MAP_SET(&m, "step", val_str(f->path));
+    VAL_MAP_SET(&m, "turn", val_int(g->turn));
+    struct val *request = ARENA_NEW(a, struct val);
+    *request = val_map_done(&m);
+    return request;
+}
+
+static void next_turn(struct frame *f, struct agent *g)
+{
+    if (g->turn >= g->o->max_turns) {
+        step_fail(f, &(struct failure){.rc = RC_LIMIT,
+                                       .code = STR("max_turns"),
+                                       .message = arena_printf(&f->arena, "no answer after %lld turns; raise max_turns",
+                                                               (long long)g->o->max_turns),
+                                       .final = true});
+        return;
+    }
+    char segment[32];
+    snprintf(segment, sizeof segment, "turn:%lld", (long long)(g->turn + 1));
+    if (!frame_past_begun(f, segment) && !frame_budget(f))
+        return;
+    g->turn++;
+    frame_effect(f, segment, 0,
+                 &(struct effect_plan){.kind = EFFECT_MODEL,
+                                       .request = build_request(f, g),
+                                       .retry = f->def->retry.set ? &f->def->retry : &retry_default_model,
+                                       .on_interrupt = after_crash(f, ON_INTERRUPT_RETRY),
+                                       .label = arena_printf(&f->arena, "turn %lld", (long long)g->turn).p});
+}
+
+void agent_start(struct frame *f, struct agent *g, struct str prompt)
+{
+    say_text(f, g, prompt);
+    next_turn(f, g);
+}
+
+/* ---- tools
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static bool allowed(const struct agent *g, struct str name)
+{
+    for (size_t i = 0; val_at(g->o->tools, i); i++)
+        if (val_is(val_at(g->o->tools, i), VAL_STR) && str_eq(val_at(g->o->tools, i)->s, name))
+            return tool_schemas_get(name).n > 0;
+    return false;
+}
+
+static void tool_result(struct frame *f, struct agent *g, struct str text, bool is_error)
+{
+    const struct val *call = val_at(VAL_GET(g->reply, "tool_calls"), g->tool);
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "type", VAL_LIT("tool_result"));
+    VAL_MAP_SET(&m, "id", val_str(val_get_str(call, STR("id"), STR(""))));
+    VAL_MAP_SET(&m, "name", val_str(val_get_str(call, STR("name"), STR(""))));
+    VAL_MAP_SET(&m, "text", val_str(arena_str(&f->arena, text)));
+    VAL_MAP_SET(&m, "is_error", val_bool(is_error));
+    val_list_push(&g->results, val_map_done(&m));
+    g->tool++;
+}
+
+static const char *tool_label(struct frame *f, struct str name, const struct val *input)
+{
+    static const char *const telling[] = {"file_path", "command", "pattern", "path"};
+    struct str what = {0};
+    for (size_t i = 0; i < sizeof telling / sizeof *telling && !what.n; i++)
+        what = val_get_str(input, str_c(telling[i]), STR(""));
+    if (what.n > LABEL_MAX)
+        what.n = LABEL_MAX;
+    what.n = str_utf8_valid(what);
+    return arena_printf(&f->arena, "%.*s %.*s", STR_ARG(name), STR_ARG(what)).p;
+}
+
+static void start_tool(struct frame *f, struct agent *g, const struct val *call)
+{
+    struct arena *a = &f->arena;
+    struct str name = val_get_str(call, STR("name"), STR(""));
+    const struct val *input = VAL_GET(call, "input");
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "tool", val_str(name));
+    VAL_MAP_SET(&m, "input", val_is(input, VAL_OBJECT) ? *input : val_empty_object);
+    if (g->o->cwd.n)
+        VAL_MAP_SET(&m, "cwd", val_str(g->o->cwd));
+    struct val *request = ARENA_NEW(a, struct val);
+    *request = val_map_done(&m);
+    bool writes = str_is(name, "Write") || str_is(name, "Edit"), bash = str_is(name, "Bash");
+    char segment[64];
+    snprintf(segment, sizeof segment, "turn:%lld/tool:%zu", (long long)g->turn, g->tool + 1);
+    frame_effect(f, segment, 1,
+                 &(struct effect_plan){.kind = EFFECT_TOOL,
+                                       .request = request,
+                                       .on_interrupt = after_crash(f, bash ? ON_INTERRUPT_HOLD : ON_INTERRUPT_RETRY),
+                                       .two_phase = writes,
+                                       .label = tool_label(f, name, input)});
+}
+
+static void next_tool(struct frame *f, struct agent *g)
+{
+    while (g->tool < g->ntools) {
+        const struct val *call = val_at(VAL_GET(g->reply, "tool_calls"), g->tool);
+        struct str name = val_get_str(call, STR("name"), STR(""));
+        if (allowed(g, name)) {
+            start_tool(f, g, call);
+            return;
+        }
+        tool_result(
+            f, g,
+            arena_printf(&f->arena, "There is no tool `%.*s` here. Use only the tools you were given.", STR_ARG(name)),
+            true);
+    }
+    say(f, g, val_list_done(&g->results));
+    next_turn(f, g);
+}
+
+static void tool_done(struct frame *f, struct agent *g, struct frame *child)
+{
+    if (!child_ok(child)) {
+        struct failure why = child_failure(child);
+        step_fail(f, &why);
+        return;
+    }
+    const struct val *r = child_result(child);
+    tool_result(f, g, val_get_str(r, STR("text"), STR("")), val_get_bool(r, STR("is_error"), false));
+    next_tool(f, g);
+}
+
+/* ---- answers
+ * --------------------------------------------------------------------------------------------------------- */
+
+static void add_usage(struct agent *g, const struct val *reply)
+{
+    const struct val *u = VAL_GET(reply, "usage"), *cost = VAL_GET(reply, "cost_usd");
+    g->input += val_get_int(u, STR("input_tokens"), 0);
+    g->output += val_get_int(u, STR("output_tokens"), 0);
+    g->cache_read += val_get_int(u, STR("cache_read_tokens"), 0);
+    g->cache_write += val_get_int(u, STR("cache_write_tokens"), 0);
+    if (val_is_number(cost))
+        g->cost += val_to_double(cost, 0);
+    else
+        g->cost_unknown = true;
+}
+
+static struct val usage_value(struct arena *a, const struct agent *g)
+{
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "input_tokens", val_int(g->input));
+    VAL_MAP_SET(&m, "output_tokens", val_int(g->output));
+    VAL_MAP_SET(&m, "cache_read_tokens", val_int(g->cache_read));
+    VAL_MAP_SET(&m, "cache_write_tokens", val_int(g->cache_write));
+    return val_map_done(&m);
+}
+
+/* Models like to put JSON into a fenced block, whatever they were told. */
+static struct str without_fence(struct str text)
+{
+    text = str_trim(text);
+    if (!str_starts(text, STR("```")) || !str_ends(text, STR("```")) || text.n < 7)
+        return text;
+    size_t line = str_find(text, STR("\n"));
+    if (line == SIZE_MAX || line + 3 > text.n - 3)
+        return text;
+    return str_trim(str_n(text.p + line + 1, text.n - 3 - line - 1));
+}
+
+/* True when the answer fits the schema (data in *ret), or there is none (*ret null). */
+static bool fits_schema(struct frame *f, struct str text, struct val *ret, struct err *err)
+{
+    *ret = val_null;
+    if (!f->def->output_schema)
+        return true;
+    if (json_parse(&f->arena, without_fence(text), &JSON_LIMITS_DEFAULT, ret, err) != RC_OK) {
+        err_wrap(err, "the answer is no JSON");
+        return false;
+    }
+    return schema_check(f->def->output_schema, ret, &f->arena, err) == RC_OK;
+}
+
+static void answer(struct frame *f, struct agent *g)
+{
+    struct arena *a = &f->arena;
+    struct str text = val_get_str(g->reply, STR("text"), STR(""));
+    struct val data;
+    struct err err;
+    if (!fits_schema(f, text, &data, &err)) {
+        if (err.rc != RC_INVALID && err.rc != RC_SCHEMA) {
+            step_fail(f, FAILURE(err.rc, str_c(err.msg)));
+        } else if (g->repairs++ < MAX_REPAIRS) {
+            say_text(f, g,
+                     arena_printf(a,
+                                  "That does not fit the wanted JSON Schema:\n%s\n\nAnswer again with the corrected "
+                                  "JSON only.",
+                                  err.msg));
+            next_turn(f, g);
+        } else {
+            step_failf(f, RC_SCHEMA, "the answer does not match output_schema after %d corrections: %s", MAX_REPAIRS,
+                       err.msg);
+        }
+        return;
+    }
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "success", val_true);
+    VAL_MAP_SET(&m, "text", val_str(text));
+    if (f->def->output_schema)
+        VAL_MAP_SET(&m, "data", data);
+    VAL_MAP_SET(&m, "model", val_str(val_get_str(g->reply, STR("model"), g->o->model)));
+    VAL_MAP_SET(&m, "provider", val_str(val_get_str(g->reply, STR("provider"), g->o->provider)));
+    VAL_MAP_SET(&m, "stop_reason", val_str(val_get_str(g->reply, STR("stop_reason"), STR("other"))));
+    VAL_MAP_SET(&m, "turns", val_int(g->turn));
+    VAL_MAP_SET(&m, "usage", usage_value(a, g));
+    VAL_MAP_SET(&m, "cost_usd", g->cost_unknown ? val_null : val_double(g->cost));
+    struct val result = val_map_done(&m);
+    step_ok(f, &result);
+}
+
+static void keep_reply(struct frame *f, struct agent *g, const struct val *reply)
+{
+    struct arena *a = &f->arena;
+    struct val *kept = ARENA_NEW(a, struct val);
+    *kept = val_copy(a, reply);
+    g->reply = kept;
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "role", VAL_LIT("assistant"));
+    VAL_MAP_SET(&m, "raw", VAL_GET(kept, "raw") ? *VAL_GET(kept, "raw") : val_null);
+    VAL_MAP_SET(&m, "text", val_str(val_get_str(kept, STR("text"), STR(""))));
+    if (VAL_GET(kept, "tool_calls"))
+        VAL_MAP_SET(&m, "tool_calls", *VAL_GET(kept, "tool_calls"));
+    val_list_push(&g->messages, val_map_done(&m));
+}
+
+static void turn_done(struct frame *f, struct agent *g, struct frame *child)
+{
+    if (!child_ok(child)) {
+        struct failure why = child_failure(child);
+        step_fail(f, &why);
+        return;
+    }
+    keep_reply(f, g, child_result(child));
+    add_usage(g, g->reply);
+    const struct val *calls = VAL_GET(g->reply, "tool_calls");
+    struct str stop = val_get_str(g->reply, STR("stop_reason"), STR(""));
+    g->tool = 0;
+    g->ntools = val_is(calls, VAL_ARRAY) ? calls->arr.n : 0;
+    if (str_is(stop, "refusal")) {
+        step_fail(f, &(struct failure){.rc = RC_REFUSED,
+                                       .message = STR("the model refused to answer (stop_reason: refusal)"),
+                                       .final = true});
+    } else if (g->ntools > MAX_TOOL_CALLS) {
+        step_failf(f, RC_LIMIT, "the model asked for %zu tool calls at once; at most %d are carried out", g->ntools,
+                   MAX_TOOL_CALLS);
+    } else if (g->ntools) {
+        g->results = val_list_new(&f->arena);
+        next_tool(f, g);
+    } else if (str_is(stop, "pause")) {
+        next_turn(f, g);
+    } else {
+        answer(f, g);
+    }
+}
+
+void agent_child(struct frame *f, struct agent *g, struct frame *child)
+{
+    CHECK(child->tag < PROMPT_TAG);
+    if (child->tag == 0)
+        turn_done(f, g, child);
+    else
+        tool_done(f, g, child);
+}

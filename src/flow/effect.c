@@ -1,0 +1,326 @@
+/* One effect: something outside the engine, tried until it succeeds or its retries are used up.
+ *
+ *   enter ─┬─ the journal has the result ────────────────────────────────▶ end
+ *          ├─ it has an intent without result: look at on_interrupt
+ *          │      retry ──▶ start        hold ──▶ HELD        fail ──▶ end
+ *          │      two-phase (Write, Edit): settle ──▶ done: end │ again: start │ changed: HELD
+ *          └─ nothing ──▶ start
+ *   start ─▶ [prepare] ─▶ INTENT ─▶ effect ─▶ RESULT ─┬─▶ end
+ *                ▲                                    └─ retryable ─▶ WAITING ─┐
+ *                └─────────────────────────────────────────────────────────────┘
+ *
+ * The intent is appended before the effect is asked for, and io.h promises that it is durable before the effect starts.
+ * The result is appended before anything is derived from it. A cancelled effect leaves its intent without a result:
+ * after a crash it cannot be told from an interrupted one, and is treated as one. */
+#include "flow/run_int.h"
+
+#include "base/panic.h"
+#include "base/sha256.h"
+
+#include <stdio.h>
+
+enum phase { PHASE_APPLY, PHASE_PREPARE, PHASE_SETTLE };
+
+struct effect_state {
+    struct effect_plan plan;
+    struct val request;  /* of the phase under way */
+    struct val prepared; /* plan from prepare, recorded in the intent */
+    enum phase phase;
+    char key[33];
+};
+
+static struct effect_state *state_of(struct frame *f)
+{
+    return f->state;
+}
+
+static struct str id_key(const uint64_t *id)
+{
+    return str_n((const char *)id, sizeof *id);
+}
+
+static struct val with_phase(struct frame *f, const char *phase, const struct val *plan)
+{
+    struct val_map m = val_map_new(&f->arena);
+    val_map_merge(&m, state_of(f)->plan.request);
+    VAL_MAP_SET(&m, "phase", val_str(str_c(phase)));
+    if (plan)
+        VAL_MAP_SET(&m, "plan", *plan);
+    return val_map_done(&m);
+}
+
+static void ask(struct frame *f)
+{
+    struct run *r = f->run;
+    struct effect_state *s = state_of(f);
+    f->effect = ++r->next_id;
+    map_put(&r->effects, id_key(&f->effect), f);
+    r->io->effect(r->io_ctx, &(struct effect){.id = f->effect,
+                                              .kind = s->plan.kind,
+                                              .path = f->path,
+                                              .attempt = f->attempt,
+                                              .key = str_c(s->key),
+                                              .request = &s->request});
+}
+
+static void set_key(struct frame *f)
+{
+    struct str text = arena_printf(&f->run->scratch, "%.*s\n%.*s", STR_ARG(f->run->id), STR_ARG(f->path));
+    struct sha256 h = sha256_of(text);
+    struct sha256_hex x = sha256_hex(&h);
+    memcpy(state_of(f)->key, x.z, 32);
+}
+
+static void record_intent(struct frame *f)
+{
+    struct effect_state *s = state_of(f);
+    struct run *r = f->run;
+    struct str text = json_canonical(&r->scratch, s->plan.request);
+    struct sha256 h = sha256_of(text);
+    struct sha256_hex x = sha256_hex(&h);
+    struct val_map m = val_map_new(&r->scratch);
+    VAL_MAP_SET(&m, "request_sha256", val_str(str_c(x.z)));
+    VAL_MAP_SET(&m, "key", val_str(str_c(s->key)));
+    if (s->plan.label)
+        VAL_MAP_SET(&m, "label", val_str(str_c(s->plan.label)));
+    if (s->prepared.type != VAL_NULL)
+        VAL_MAP_SET(&m, "plan", s->prepared);
+    struct val data = val_map_done(&m);
+    run_append(r, RECORD_INTENT, f->path, f->attempt, &data);
+}
+
+static void apply(struct frame *f)
+{
+    struct effect_state *s = state_of(f);
+    if (f->run->stopping) {
+        frame_park(f);
+        return;
+    }
+    s->phase = PHASE_APPLY;
+    s->request = s->plan.two_phase ? with_phase(f, "apply", &s->prepared) : *s->plan.request;
+    record_intent(f);
+    frame_event(f, EVENT_CALL, s->plan.label, NULL);
+    ask(f);
+}
+
+static void start(struct frame *f)
+{
+    struct effect_state *s = state_of(f);
+    if (f->run->stopping) {
+        frame_park(f);
+        return;
+    }
+    if (!s->plan.two_phase) {
+        apply(f);
+        return;
+    }
+    s->phase = PHASE_PREPARE;
+    s->request = with_phase(f, "prepare", NULL);
+    ask(f);
+}
+
+static void record_result(struct frame *f, bool ok, const struct val *result, int64_t retry_ms)
+{
+    struct val_map m = val_map_new(&f->run->scratch);
+    if (ok)
+        VAL_MAP_SET(&m, "ok", *result);
+    else
+        VAL_MAP_SET(&m, "error", *result);
+    if (retry_ms >= 0)
+        VAL_MAP_SET(&m, "retry_ms", val_int(retry_ms));
+    struct val data = val_map_done(&m);
+    run_append(f->run, RECORD_RESULT, f->path, f->attempt, &data);
+}
+
+static void end_error(struct frame *f, const struct val *error)
+{
+    enum rc rc = rc_from_name(val_get_str(error, STR("class"), STR("internal")));
+    frame_end(f, false,
+              error_box(rc == RC_COUNT ? RC_INTERNAL : rc, val_get_str(error, STR("code"), STR("")),
+                        val_get_str(error, STR("message"), STR("no message")), f->attempt, f->path));
+}
+
+static void count_usage(struct frame *f, const struct val *result)
+{
+    const struct val *u = VAL_GET(result, "usage");
+    if (!val_is(u, VAL_OBJECT))
+        return;
+    struct run_totals *t = &f->run->totals;
+    t->calls++;
+    t->input_tokens += val_get_int(u, STR("input_tokens"), 0);
+    t->output_tokens += val_get_int(u, STR("output_tokens"), 0);
+    t->cache_read_tokens += val_get_int(u, STR("cache_read_tokens"), 0);
+    t->cache_write_tokens += val_get_int(u, STR("cache_write_tokens"), 0);
+    const struct val *cost = VAL_GET(result, "cost_usd");
+    if (val_is_number(cost))
+        t->cost_usd += val_to_double(cost, 0);
+    else
+        t->cost_unknown = true;
+}
+
+static void settled(struct frame *f, const struct val *result)
+{
+    struct str outcome = val_get_str(result, STR("outcome"), STR("changed"));
+    if (str_is(outcome, "done")) {
+        struct val_map m = val_map_new(&f->run->scratch);
+        VAL_MAP_SET(&m, "text", VAL_LIT("The file has been written."));
+        VAL_MAP_SET(&m, "is_error", val_false);
+        struct val v = val_map_done(&m);
+        record_result(f, true, &v, -1);
+        frame_end(f, true, box_new(&v));
+    } else if (str_is(outcome, "again")) {
+        f->attempt++;
+        start(f);
+    } else {
+        frame_hold(
+            f, "a file that this tool call was writing when Treadle stopped has been changed by somebody else since; "
+               "look at it, then resume with --force to make the call again");
+    }
+}
+
+static void failed(struct frame *f, const struct val *error)
+{
+    struct effect_state *s = state_of(f);
+    enum rc rc = rc_from_name(val_get_str(error, STR("class"), STR("internal")));
+    f->failures++;
+    int64_t wait = retry_delay(s->plan.retry, f->failures, rc == RC_COUNT ? RC_INTERNAL : rc,
+                               val_get_int(error, STR("retry_after_ms"), 0), f->run->io->random(f->run->io_ctx));
+    if (!val_get_bool(error, STR("retryable"), true) && s->plan.retry && !s->plan.retry->on)
+        wait = -1; /* the other side says that trying again is useless */
+    record_result(f, false, error, wait);
+    if (wait < 0) {
+        end_error(f, error);
+        return;
+    }
+    struct str text = arena_printf(&f->run->scratch, "%.*s; next attempt in %.1f s",
+                                   STR_ARG(val_get_str(error, STR("message"), STR(""))), (double)wait / 1000);
+    frame_event(f, EVENT_RETRY, text.p, NULL);
+    f->attempt++;
+    frame_sleep(f, wait);
+}
+
+static void effect_done(struct frame *f, bool ok, const struct val *result)
+{
+    struct effect_state *s = state_of(f);
+    bool cancelled = !ok && str_is(val_get_str(result, STR("class"), STR("")), "cancelled");
+    if (f->status == FRAME_DRAINING || (cancelled && f->run->aborting)) {
+        if (f->run->aborting) {
+            frame_park(f);
+            return;
+        }
+        if (s->phase == PHASE_APPLY && ok) {
+            record_result(f, ok, result, -1); /* it came in time after all: paid for, so kept */
+            count_usage(f, result);
+        }
+        frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
+        return;
+    }
+    if (!ok) {
+        failed(f, result);
+    } else if (s->phase == PHASE_PREPARE) {
+        const struct val *plan = VAL_GET(result, "plan");
+        if (plan) {
+            s->prepared = val_copy(&f->arena, plan);
+            apply(f);
+        } else { /* the call cannot work: that is its result */
+            record_intent(f);
+            record_result(f, true, result, -1);
+            frame_end(f, true, box_new(result));
+        }
+    } else if (s->phase == PHASE_SETTLE) {
+        settled(f, result);
+    } else {
+        record_result(f, true, result, -1);
+        count_usage(f, result);
+        frame_end(f, true, box_new(result));
+    }
+}
+
+/* What the journal has, in the order of what happened last. */
+static void resume(struct frame *f, const struct past *p)
+{
+    struct effect_state *s = state_of(f);
+    struct run *r = f->run;
+    f->attempt = p->last_attempt;
+    f->failures = p->failures;
+    if (p->result && p->result_attempt == p->last_attempt) {
+        const struct val *ok = VAL_GET(&p->result->val, "ok"), *error = VAL_GET(&p->result->val, "error");
+        if (ok) {
+            frame_end(f, true, box_new(ok));
+            return;
+        }
+        int64_t wait = val_get_int(&p->result->val, STR("retry_ms"), -1);
+        bool reopened = p->result_seq < r->resume_seq && p->failures == 0;
+        if (wait < 0 && !reopened) {
+            end_error(f, error);
+            return;
+        }
+        f->attempt++;
+        int64_t left = reopened ? 0 : p->result_ms + wait - run_now(r);
+        if (left > 0)
+            frame_sleep(f, left < wait ? left : wait);
+        else
+            start(f);
+        return;
+    }
+    /* an intent without a result */
+    bool forced = p->intent_seq < r->force_seq;
+    if (s->plan.two_phase && !forced && VAL_GET(&p->intent->val, "plan")) {
+        s->prepared = val_copy(&f->arena, VAL_GET(&p->intent->val, "plan"));
+        s->phase = PHASE_SETTLE;
+        s->request = with_phase(f, "settle", &s->prepared);
+        ask(f);
+        return;
+    }
+    switch (forced ? ON_INTERRUPT_RETRY : s->plan.on_interrupt) {
+    case ON_INTERRUPT_FAIL: {
+        struct val_map m = val_map_new(&r->scratch);
+        VAL_MAP_SET(&m, "class", VAL_LIT("interrupted"));
+        VAL_MAP_SET(&m, "message", VAL_LIT("Treadle stopped while this ran; on_interrupt is `fail`"));
+        struct val e = val_map_done(&m);
+        record_result(f, false, &e, -1);
+        end_error(f, &e);
+        break;
+    }
+    case ON_INTERRUPT_HOLD:
+        frame_hold(f, "it was running when Treadle stopped and may have done part of its work; look, then "
+                      "resume with --force to run it again (on_interrupt: retry in the workflow does so by itself)");
+        break;
+    default:
+        f->attempt++;
+        start(f);
+    }
+}
+
+static void enter(struct frame *f)
+{
+    if (state_of(f)->key[0] == 0)
+        set_key(f);
+    const struct past *p = f->past;
+    if (p && p->last_attempt && (p->intent || p->result))
+        resume(f, p);
+    else
+        start(f);
+}
+
+static void no_child(struct frame *f, struct frame *c)
+{
+    (void)c;
+    PANIC("effect %.*s has no children", STR_ARG(f->path));
+}
+
+const struct frame_ops effect_ops = {
+    .kind = "effect", .enter = enter, .child_done = no_child, .effect_done = effect_done, .timer = start};
+
+struct frame *frame_effect(struct frame *parent, const char *segment, size_t tag, const struct effect_plan *plan)
+{
+    struct run *r = parent->run;
+    struct frame *f = frame_new(r, parent, &effect_ops, path_join(&r->scratch, parent->base, segment));
+    f->tag = tag;
+    struct effect_state *s = ARENA_NEW(&f->arena, struct effect_state);
+    s->plan = *plan;
+    CHECK(plan->on_interrupt != ON_INTERRUPT_DEFAULT);
+    f->state = s;
+    run_queue(f, QUEUED_ENTER);
+    return f;
+}

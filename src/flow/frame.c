@@ -1,0 +1,644 @@
+/* A step being executed: everything that is the same for all step types.
+ *
+ *   enter ─ ended before? ─ condition ─▶ attempt ─▶ type->enter … step_ok ─▶ schema ─▶ output file ─▶ DONE
+ *                                          ▲             step_fail, timeout
+ *                                          │                  ▼ (children drained)
+ *                                          └── RESULT + wait ─┴─ on_error ─▶ DONE or failed
+ *
+ * A step's first attempt gives its children paths below its own; attempt N below `path~N`, so a loop that is tried
+ * again does not meet the iterations of the try before. The condition is asked once, when the step is first entered; a
+ * step with any trace in the journal was entered.
+ *
+ * The end of a step is numbered by how many ends its path has seen, not by attempt: a failed step that is resumed keeps
+ * its attempt (and what its children have done) and ends a second time. */
+#include "flow/run_int.h"
+
+#include "base/panic.h"
+#include "data/schema.h"
+#include "flow/units.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { TAG_OUTPUT = SIZE_MAX - 1, TAG_HANDLER = SIZE_MAX - 2 };
+
+/* Before the attempt's own state, which types keep in frame->type_state. */
+struct step_state {
+    struct val config;
+    bool has_config, waiting, finishing;
+    struct box *ok;      /* result waiting for the output file */
+    struct box *failure; /* error object, once the step has failed for good */
+    struct val partial;
+};
+
+static struct step_state *state_of(struct frame *f)
+{
+    return f->state;
+}
+
+/* ---- reading the definition
+ * ------------------------------------------------------------------------------------------ */
+
+struct expr_scope frame_scope(struct frame *f, bool null_safe)
+{
+    return (struct expr_scope){
+        .resolve = scope_resolve, .ctx = f, .null_safe = null_safe, .now_ms = run_now(f->run), .fuel = 1000000};
+}
+
+static void fail_with(struct frame *f, const struct err *err)
+{
+    step_fail(f,
+              &(struct failure){.rc = err->rc == RC_NOT_FOUND ? RC_EXPRESSION : err->rc, .message = str_c(err->msg)});
+}
+
+const struct val *frame_pinned(const struct frame *f)
+{
+    const struct past *p = f->past;
+    return p && p->open && p->open_attempt == f->attempt ? VAL_GET(&p->open->val, "config") : NULL;
+}
+
+void frame_pin(struct frame *f, const struct val *object)
+{
+    struct val_map o = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&o, "config", *object);
+    struct val data = val_map_done(&o);
+    run_append(f->run, RECORD_OPEN, f->path, f->attempt, &data);
+}
+
+bool frame_expr(struct frame *f, struct str text, struct val *ret)
+{
+    struct err err;
+    const struct expr *e;
+    struct expr_scope scope = frame_scope(f, false);
+    struct val v;
+    if (expr_parse(&f->run->scratch, text, 0, 0, &e, &err) == RC_OK &&
+        expr_eval(e, &scope, &f->run->scratch, &v, &err) == RC_OK) {
+        *ret = val_copy(&f->arena, &v);
+        return true;
+    }
+    fail_with(f, &err);
+    return false;
+}
+
+const struct val *frame_config(struct frame *f, bool pin)
+{
+    struct step_state *s = state_of(f);
+    if (s->has_config)
+        return &s->config;
+    const struct val *pinned = pin ? frame_pinned(f) : NULL;
+    if (pinned) {
+        s->config = *pinned;
+        s->has_config = true;
+        return &s->config;
+    }
+    struct err err;
+    struct expr_scope scope = frame_scope(f, false);
+    struct val evaluated = val_empty_object;
+    if (f->def->config && tmpl_tree_eval(f->def->config, &scope, &f->run->scratch, &evaluated, &err) != RC_OK) {
+        fail_with(f, &err);
+        return NULL;
+    }
+    struct val_map m = val_map_new(&f->run->scratch);
+    val_map_merge(&m, f->def->data ? f->def->data : &val_empty_object);
+    val_map_merge(&m, &evaluated);
+    struct val whole = val_map_done(&m);
+    s->config = val_copy(&f->arena, &whole);
+    s->has_config = true;
+    if (pin)
+        frame_pin(f, &s->config);
+    return &s->config;
+}
+
+const struct val *frame_defaults(const struct frame *f)
+{
+    return f->run->workflow->defaults;
+}
+const struct val *step_config_get(const struct val *config, const char *key)
+{
+    return val_get(config, str_c(key));
+}
+
+bool frame_cond(struct frame *f, const struct cond *c, bool *ret)
+{
+    struct err err;
+    struct expr_scope scope = frame_scope(f, true);
+    if (cond_eval(c, &scope, &f->run->scratch, ret, &err) == RC_OK)
+        return true;
+    fail_with(f, &err);
+    return false;
+}
+
+static void wrong_type(struct frame *f, const char *key, const struct val *v, const char *expected)
+{
+    step_failf(f, RC_INVALID, "`%s` is %s; expected %s", key, val_type_name(v), expected);
+}
+
+bool frame_int(struct frame *f, const struct val *config, const char *key, int64_t fallback, int64_t min, int64_t max,
+               int64_t *ret)
+{
+    const struct val *v = val_get(config, str_c(key));
+    *ret = fallback;
+    if (!v || v->type == VAL_NULL)
+        return true;
+    if (v->type == VAL_INT)
+        *ret = v->i;
+    else if (!(v->type == VAL_STR && str_to_i64(v->s, ret))) {
+        wrong_type(f, key, v, "an integer");
+        return false;
+    }
+    if (*ret >= min && *ret <= max)
+        return true;
+    step_failf(f, RC_INVALID, "`%s` is %lld; expected %lld to %lld", key, (long long)*ret, (long long)min,
+               (long long)max);
+    return false;
+}
+
+bool frame_bool(struct frame *f, const struct val *config, const char *key, bool fallback, bool *ret)
+{
+    const struct val *v = val_get(config, str_c(key));
+    *ret = fallback;
+    if (!v || v->type == VAL_NULL)
+        return true;
+    if (v->type != VAL_BOOL) {
+        wrong_type(f, key, v, "true or false");
+        return false;
+    }
+    *ret = v->b;
+    return true;
+}
+
+bool frame_text(struct frame *f, const struct val *config, const char *key, struct str fallback, struct str *ret)
+{
+    const struct val *v = val_get(config, str_c(key));
+    *ret = fallback;
+    if (!v || v->type == VAL_NULL)
+        return true;
+    *ret = v->type == VAL_STR ? v->s : json_text(&f->arena, v);
+    return true;
+}
+
+bool frame_duration(struct frame *f, const struct val *config, const char *key, int64_t fallback_ms, int64_t *ret_ms)
+{
+    const struct val *v = val_get(config, str_c(key));
+    *ret_ms = fallback_ms;
+    if (!v || v->type == VAL_NULL)
+        return true;
+    struct err err;
+    if (units_duration(v, ret_ms, &err) == RC_OK)
+        return true;
+    err_wrap(&err, "`%s`", key);
+    fail_with(f, &err);
+    return false;
+}
+
+void frame_event(struct frame *f, enum event_kind kind, const char *detail, const struct val *data)
+{
+    f->run->io->emit(f->run->io_ctx,
+                     &(struct event){.kind = kind,
+                                     .path = f->path,
+                                     .type = f->ops == &step_ops ? f->def->type_name : str_c(f->ops->kind),
+                                     .detail = str_c(detail),
+                                     .time_ms = run_now(f->run),
+                                     .data = data});
+}
+
+/* ---- ends
+ * -------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t end_number(const struct frame *f)
+{
+    return (f->past ? f->past->dones : 0) + 1;
+}
+
+static void end_ok(struct frame *f, struct box *result, const char *flag)
+{
+    struct val_map m = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&m, "ok", result->val);
+    if (flag)
+        val_map_set(&m, str_c(flag), val_true);
+    struct val data = val_map_done(&m);
+    run_append(f->run, RECORD_DONE, f->path, end_number(f), &data);
+    f->run->totals.steps_done++;
+    if (!f->skipped)
+        frame_event(f, EVENT_FINISHED, flag, &result->val);
+    frame_end(f, true, result);
+}
+
+static void end_failed(struct frame *f, struct box *error, bool go_on)
+{
+    struct val_map m = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&m, "error", error->val);
+    if (f->failing.final)
+        VAL_MAP_SET(&m, "below", val_true);
+    struct val data = val_map_done(&m);
+    if (go_on) { /* the list goes on at another step, with this as the result */
+        struct val_map o = val_map_new(&f->run->scratch);
+        VAL_MAP_SET(&o, "success", val_false);
+        VAL_MAP_SET(&o, "error", error->val);
+        struct val result = val_map_done(&o);
+        struct box *b = box_new(&result);
+        struct val_map d = val_map_new(&f->run->scratch);
+        VAL_MAP_SET(&d, "ok", b->val);
+        VAL_MAP_SET(&d, "goto", val_true);
+        data = val_map_done(&d);
+        run_append(f->run, RECORD_DONE, f->path, end_number(f), &data);
+        box_unref(error);
+        f->failing_set = true;
+        f->failing.rc = RC_STEP;
+        frame_end(f, false, b);
+        return;
+    }
+    run_append(f->run, RECORD_DONE, f->path, end_number(f), &data);
+    struct str message = val_get_str(&error->val, STR("message"), STR(""));
+    frame_event(f, EVENT_FAILED, arena_str(&f->run->scratch, message).p, &error->val);
+    f->failing_set = false;
+    frame_end(f, false, error);
+}
+
+static struct box *continued_result(struct frame *f, const struct val *error)
+{
+    struct step_state *s = state_of(f);
+    struct val_map m = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&m, "success", val_false);
+    if (s->partial.type == VAL_OBJECT)
+        val_map_merge(&m, &s->partial);
+    VAL_MAP_SET(&m, "success", val_false);
+    VAL_MAP_SET(&m, "error", *error);
+    struct val v = val_map_done(&m);
+    return box_new(&v);
+}
+
+static void failed_for_good(struct frame *f)
+{
+    struct step_state *s = state_of(f);
+    frame_timer_clear(f);
+    struct box *e = s->failure;
+    switch (f->def->on_error) {
+    case ON_ERROR_CONTINUE:
+        s->failure = NULL;
+        frame_event(f, EVENT_NOTE, "failed; going on (on_error: continue)", &e->val);
+        end_ok(f, continued_result(f, &e->val), "continued");
+        box_unref(e);
+        return;
+    case ON_ERROR_STEPS:
+        s->finishing = true;
+        f->status = FRAME_RUNNING;
+        list_of(frame_list(f, "on_error:1", TAG_HANDLER, f->def->handler, NULL, NULL))->error_var = box_ref(e);
+        return;
+    case ON_ERROR_GOTO:
+        s->failure = NULL;
+        end_failed(f, e, true);
+        return;
+    case ON_ERROR_FAIL:
+        s->failure = NULL;
+        end_failed(f, e, false);
+        return;
+    }
+}
+
+static void start_attempt(struct frame *f);
+
+/* Everything below has stopped: try again or give up. */
+static void attempt_failed(struct frame *f)
+{
+    struct step_state *s = state_of(f);
+    struct run *r = f->run;
+    const struct failure *why = &f->failing;
+    if (why->rc == RC_CANCELLED) {
+        frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
+        return;
+    }
+    f->failures++;
+    int64_t wait = -1;
+    if (!why->final && f->def->retry.set)
+        wait = retry_delay(&f->def->retry, f->failures, why->rc, 0, r->io->random(r->io_ctx));
+    box_unref(s->failure);
+    s->failure = error_box(why->rc, why->code, why->message, f->attempt, f->path);
+    if (wait < 0) {
+        failed_for_good(f);
+        return;
+    }
+    struct val_map m = val_map_new(&r->scratch);
+    VAL_MAP_SET(&m, "error", s->failure->val);
+    VAL_MAP_SET(&m, "retry_ms", val_int(wait));
+    struct val data = val_map_done(&m);
+    run_append(r, RECORD_RESULT, f->path, f->attempt, &data);
+    struct str text =
+        arena_printf(&r->scratch, "%.*s; next attempt in %.1f s", STR_ARG(why->message), (double)wait / 1000);
+    frame_event(f, EVENT_RETRY, text.p, NULL);
+    f->attempt++;
+    f->failing_set = false;
+    s->has_config = false;
+    s->waiting = true;
+    frame_timer_clear(f);
+    frame_sleep(f, wait);
+}
+
+void step_fail(struct frame *f, const struct failure *why)
+{
+    CHECK(f->ops == &step_ops && f->status != FRAME_ENDED);
+    if (f->failing_set)
+        return; /* the first failure counts */
+    f->failing = (struct failure){.rc = why->rc,
+                                  .code = arena_str(&f->arena, why->code),
+                                  .message = arena_str(&f->arena, why->message),
+                                  .final = why->final};
+    state_of(f)->partial = why->partial ? val_copy(&f->arena, why->partial) : val_null;
+    f->failing_set = true;
+    frame_drain(f);
+}
+
+void step_failf(struct frame *f, enum rc rc, const char *fmt, ...)
+{
+    char msg[600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(msg, sizeof msg, fmt, ap);
+    va_end(ap);
+    msg[str_utf8_valid(str_c(msg))] = 0;
+    step_fail(f, FAILURE(rc, str_c(msg)));
+}
+
+struct failure child_failure(const struct frame *c)
+{
+    const struct val *e = &c->result->val;
+    enum rc rc = rc_from_name(val_get_str(e, STR("class"), STR("internal")));
+    return (struct failure){.rc = rc == RC_COUNT ? RC_INTERNAL : rc,
+                            .code = val_get_str(e, STR("code"), STR("")),
+                            .message = val_get_str(e, STR("message"), STR("")),
+                            .final = true};
+}
+
+static void write_output(struct frame *f, struct str path)
+{
+    struct step_state *s = state_of(f);
+    struct arena *a = &f->arena;
+    const struct val *v = &s->ok->val, *text = VAL_GET(v, "text"), *data = VAL_GET(v, "data");
+    struct str content = val_is(data, VAL_OBJECT) || val_is(data, VAL_ARRAY) ? json_text(a, data)
+                         : val_is(text, VAL_STR)                             ? text->s
+                         : v->type == VAL_STR                                ? v->s
+                                                                             : json_text(a, v);
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "path", val_str(arena_str(a, path)));
+    VAL_MAP_SET(&m, "text", val_str(content));
+    struct val *request = ARENA_NEW(a, struct val);
+    *request = val_map_done(&m);
+    frame_effect(f, "output:1", TAG_OUTPUT,
+                 &(struct effect_plan){.kind = EFFECT_OUTPUT,
+                                       .request = request,
+                                       .on_interrupt = ON_INTERRUPT_RETRY,
+                                       .label = arena_printf(a, "write %.*s", STR_ARG(path)).p});
+}
+
+void step_ok(struct frame *f, const struct val *result)
+{
+    struct step_state *s = state_of(f);
+    struct err err;
+    CHECK(f->ops == &step_ops && !f->first && !f->failing_set);
+    frame_timer_clear(f);
+    if (f->def->output_schema) {
+        const struct val *data = VAL_GET(result, "data");
+        enum rc rc = schema_check(f->def->output_schema, data ? data : result, &f->run->scratch, &err);
+        if (rc != RC_OK) {
+            err_wrap(&err, "the result does not match output_schema");
+            fail_with(f, &err);
+            return;
+        }
+    }
+    s->ok = box_new(result);
+    if (!f->def->output_to_file) {
+        struct box *b = s->ok;
+        s->ok = NULL;
+        end_ok(f, b, NULL);
+        return;
+    }
+    struct expr_scope scope = frame_scope(f, false);
+    struct val path;
+    if (tmpl_eval(f->def->output_to_file, &scope, &f->run->scratch, &path, &err) != RC_OK)
+        fail_with(f, &err);
+    else if (path.type != VAL_STR || !path.s.n)
+        step_failf(f, RC_INVALID, "`output_to_file` is %s; expected a file name", val_type_name(&path));
+    else
+        write_output(f, path.s);
+}
+
+/* ---- the machine
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static void drop_type_state(struct frame *f)
+{
+    if (f->type_state && f->def->type->free_state)
+        f->def->type->free_state(f->type_state);
+    f->type_state = NULL;
+    list_drop_results(f->inner, f->inner_results);
+    f->inner_results = NULL;
+}
+
+static void start_attempt(struct frame *f)
+{
+    struct step_state *s = state_of(f);
+    s->has_config = false;
+    f->failing_set = false;
+    drop_type_state(f);
+    f->base = f->attempt == 1 ? f->path : arena_printf(&f->arena, "%.*s~%u", STR_ARG(f->path), f->attempt);
+    if (f->def->timeout_ms && !f->def->type->own_timeout)
+        frame_timer_set(f, f->def->timeout_ms);
+    frame_event(f, EVENT_STARTED, NULL, NULL);
+    f->def->type->enter(f);
+}
+
+static void skip(struct frame *f)
+{
+    struct arena *a = &f->run->scratch;
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "success", val_true);
+    VAL_MAP_SET(&m, "skipped", val_true);
+    struct str cond = f->def->condition->text;
+    VAL_MAP_SET(&m, "reason", val_str(arena_printf(a, "condition is false: %.*s", STR_ARG(cond))));
+    struct val v = val_map_done(&m);
+    f->skipped = true;
+    frame_event(f, EVENT_SKIPPED, arena_str(a, cond).p, NULL);
+    end_ok(f, box_new(&v), "skipped");
+}
+
+static void enter_again(struct frame *f, const struct past *p)
+{
+    f->attempt = p->fresh ? p->last_attempt + 1 : p->current;
+    f->failures = p->failures;
+    if (!p->fresh && p->result && p->result_attempt == p->current && p->current == p->last_attempt) {
+        int64_t wait = val_get_int(&p->result->val, STR("retry_ms"), 0);
+        int64_t left = p->result_ms + wait - run_now(f->run);
+        f->attempt++;
+        if (left > 0 && p->failures) {
+            state_of(f)->waiting = true;
+            frame_sleep(f, left < wait ? left : wait);
+            return;
+        }
+    }
+    start_attempt(f);
+}
+
+static void step_enter(struct frame *f)
+{
+    f->state = ARENA_NEW(&f->arena, struct step_state);
+    f->started_ms = run_now(f->run);
+    const struct past *p = f->past;
+    if (p && p->done) {
+        const struct val *ok = VAL_GET(&p->done->val, "ok");
+        bool went_on = VAL_GET(&p->done->val, "goto") != NULL;
+        f->skipped = VAL_GET(&p->done->val, "skipped") != NULL;
+        f->failing_set = went_on;
+        f->failing.rc = RC_STEP;
+        f->run->totals.steps_done++;
+        frame_end(f, ok && !went_on, box_new(ok ? ok : VAL_GET(&p->done->val, "error")));
+        return;
+    }
+    if (f->run->workflow->limits.frames && f->run->totals.frames > f->run->workflow->limits.frames) {
+        step_failf(f, RC_LIMIT, "the run has more than %lld frames (limits.frames)",
+                   (long long)f->run->workflow->limits.frames);
+        return;
+    }
+    if (p && p->begun && p->current) {
+        enter_again(f, p);
+        return;
+    }
+    if (p)
+        f->attempt = p->last_attempt + 1;
+    bool go = true;
+    if (f->def->condition && !frame_cond(f, f->def->condition, &go))
+        return;
+    if (go)
+        start_attempt(f);
+    else
+        skip(f);
+}
+
+static void step_child_done(struct frame *f, struct frame *c)
+{
+    struct step_state *s = state_of(f);
+    if (c->tag == TAG_OUTPUT && c->ops == &effect_ops) {
+        struct box *b = s->ok;
+        s->ok = NULL;
+        if (c->ok) {
+            end_ok(f, b, NULL);
+        } else {
+            struct failure why = child_failure(c);
+            box_unref(b);
+            step_fail(f, &why);
+        }
+        return;
+    }
+    if (c->tag == TAG_HANDLER && s->finishing) {
+        struct box *e = s->failure;
+        s->failure = NULL;
+        if (c->ok) {
+            end_ok(f, continued_result(f, &e->val), "continued");
+            box_unref(e);
+        } else {
+            box_unref(e);
+            end_failed(f, box_ref(c->result), false);
+        }
+        return;
+    }
+    f->def->type->child_done(f, c);
+}
+
+static void step_timer(struct frame *f)
+{
+    if (state_of(f)->waiting) {
+        state_of(f)->waiting = false;
+        start_attempt(f);
+        return;
+    }
+    double s = (double)f->def->timeout_ms / 1000;
+    step_failf(f, RC_TIMEOUT, "no result within %g s (timeout)", s);
+}
+
+static void step_drained(struct frame *f)
+{
+    if (!f->state) { /* cancelled before it was entered */
+        frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
+        return;
+    }
+    attempt_failed(f);
+}
+
+static void step_free(struct frame *f)
+{
+    struct step_state *s = state_of(f);
+    if (!s)
+        return;
+    box_unref(s->ok);
+    box_unref(s->failure);
+    drop_type_state(f);
+}
+
+static void no_effect(struct frame *f, bool ok, const struct val *result)
+{
+    (void)ok, (void)result;
+    PANIC("step %.*s has no effects of its own", STR_ARG(f->path));
+}
+
+const struct frame_ops step_ops = {.kind = "step",
+                                   .enter = step_enter,
+                                   .child_done = step_child_done,
+                                   .effect_done = no_effect,
+                                   .timer = step_timer,
+                                   .drained = step_drained,
+                                   .done = step_free};
+
+/* ---- variables, past, budget
+ * ------------------------------------------------------------------------------------------- */
+
+void frame_set_variables(struct frame *f, bool local, const struct val *values)
+{
+    struct frame *list = f->parent;
+    while (list->ops != &list_ops || (!local && list->parent))
+        list = list->parent;
+    for (size_t i = 0; i < values->obj.n; i++)
+        list_var_set(list_of(list), values->obj.m[i].key, &values->obj.m[i].val);
+    struct val_map m = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&m, "scope", val_str(list->path));
+    VAL_MAP_SET(&m, "set", *values);
+    struct val data = val_map_done(&m);
+    run_append(f->run, RECORD_WRITE, f->path, f->attempt, &data);
+}
+
+static const struct past *past_below(const struct frame *f, const char *segment)
+{
+    return past_find(f->run, path_join(&f->run->scratch, f->base, segment));
+}
+
+bool frame_past_begun(const struct frame *f, const char *segment)
+{
+    const struct past *p = past_below(f, segment);
+    return p && (p->begun || p->done);
+}
+
+bool frame_past_done(const struct frame *f, const char *segment)
+{
+    const struct past *p = past_below(f, segment);
+    return p && p->done && p->done_ok;
+}
+
+bool frame_budget(struct frame *f)
+{
+    const struct run *r = f->run;
+    const struct budget *b = &r->workflow->budget;
+    const struct run_totals *t = &r->totals;
+    char why[200];
+    if (b->usd >= 0 && t->cost_usd >= b->usd)
+        snprintf(why, sizeof why,
+                 "the budget of $%.2f is spent ($%.4f); raise workflow.budget and resume with --workflow FILE", b->usd,
+                 t->cost_usd);
+    else if (b->tokens >= 0 && t->input_tokens + t->output_tokens >= b->tokens)
+        snprintf(why, sizeof why,
+                 "the budget of %lld tokens is spent; raise workflow.budget and resume with --workflow FILE",
+                 (long long)b->tokens);
+    else
+        return true;
+    frame_hold(f, why);
+    f->failing.rc = RC_BUDGET;
+    return false;
+}

@@ -1,0 +1,150 @@
+#pragma once
+/* Frames: what is being executed inside a run, as step types and the agent loop see it.
+ *
+ * A frame is a small state machine in a tree. Three kinds exist: lists (list.c), steps (frame.c, with a step type
+ * inside) and effects (effect.c). Each has a stable path, an arena of its own, and ends exactly once. A frame never
+ * calls its parent: what happens is queued and run from run_work().
+ *
+ *              enter                      all children ended
+ *    NEW ───────────────▶ RUNNING ──────────────────────────▶ ENDED
+ *                          │  ▲ │ failure / timeout / cancel     ▲
+ *               retry in n │  │ └──────▶ DRAINING ───────────────┤ last child ended
+ *                          ▼  │                                  │
+ *                        WAITING          HELD, PARKED ──────────┘ (cancel)
+ */
+#include "flow/run.h"
+#include "flow/step.h"
+
+struct run;
+struct frame;
+struct past;
+
+/* Why something failed. Text is borrowed for the call it is passed to. */
+struct failure {
+    enum rc rc;
+    struct str code, message;
+    bool final;                /* retries below were used up: do not retry above */
+    const struct val *partial; /* object whose fields stand beside `error` when the step goes on, or NULL */
+};
+#define FAILURE(rc_, message_) (&(struct failure){.rc = (rc_), .message = (message_)})
+
+enum frame_status { FRAME_NEW, FRAME_RUNNING, FRAME_WAITING, FRAME_HELD, FRAME_PARKED, FRAME_DRAINING, FRAME_ENDED };
+
+struct frame_ops {
+    const char *kind; /* "list", "step", "effect" */
+    void (*enter)(struct frame *f);
+    void (*child_done)(struct frame *f, struct frame *child);
+    void (*effect_done)(struct frame *f, bool ok, const struct val *result);
+    void (*timer)(struct frame *f);
+    void (*drained)(struct frame *f); /* the last child of a DRAINING frame has ended */
+    void (*done)(struct frame *f);    /* frees what the arena does not own */
+};
+
+struct frame {
+    uint32_t magic;
+    enum frame_status status;
+    struct run *run;
+    struct frame *parent, *first, *last, *prev, *next; /* children in order of creation */
+    size_t nchildren;
+    const struct frame_ops *ops;
+    const struct step_def *def; /* steps: their definition; others: of the nearest step above, or NULL */
+    struct arena arena;
+    struct str path;            /* stable name */
+    struct str base;            /* where children's paths begin: path, or path~N from the second attempt on */
+    uint32_t attempt, failures; /* failures count towards retry.max_attempts */
+    const struct past *past;    /* what the journal knows, or NULL */
+    int64_t started_ms;
+    void *state;            /* of the kind */
+    void *type_state;       /* of the step type */
+    size_t tag;             /* the parent's: which child this is */
+    uint64_t effect, timer; /* pending ones, 0 = none */
+    bool ok, skipped, unlinked;
+    struct box *result;     /* ENDED: the result, or the error object */
+    struct failure failing; /* DRAINING: what it ends with (text in the arena) */
+    bool failing_set;
+    struct frame *qnext; /* work queue */
+    uint8_t queued;
+    const struct list_def *inner; /* a loop's body whose newest results its own condition may read */
+    struct box **inner_results;
+};
+
+/* --- for step types ------------------------------------------------------------------------------------------------
+ */
+
+/* The step's configuration with its templates evaluated; pinned in the journal at the first evaluation of this attempt
+ * when `pin`. NULL: the step has failed already (expression error), return at once. Lives in the frame's arena. */
+const struct val *frame_config(struct frame *f, bool pin);
+/* For types that pin what they computed instead of the plain configuration: the object pinned for this attempt, or
+ * NULL; and pinning one (once an attempt, before its first child). */
+const struct val *frame_pinned(const struct frame *f);
+void frame_pin(struct frame *f, const struct val *object);
+/* Evaluates text as an expression in this frame's scope, into the frame's arena; false: the step has failed. */
+bool frame_expr(struct frame *f, struct str text, struct val *ret);
+/* Evaluates a condition in the frame's scope; on error the step has failed and false is returned. */
+bool frame_cond(struct frame *f, const struct cond *c, bool *ret);
+/* A scope for expressions standing in this frame. */
+struct expr_scope frame_scope(struct frame *f, bool null_safe);
+/* The workflow's `defaults` object. */
+const struct val *frame_defaults(const struct frame *f);
+extern const struct retry_policy retry_default_model;
+const struct val *step_config_get(const struct val *config, const char *key);
+/* Typed reads of a configuration; false: the step has failed already. */
+bool frame_int(struct frame *f, const struct val *config, const char *key, int64_t fallback, int64_t min, int64_t max,
+               int64_t *ret);
+bool frame_bool(struct frame *f, const struct val *config, const char *key, bool fallback, bool *ret);
+bool frame_text(struct frame *f, const struct val *config, const char *key, struct str fallback, struct str *ret);
+bool frame_duration(struct frame *f, const struct val *config, const char *key, int64_t fallback_ms, int64_t *ret_ms);
+
+/* The attempt has succeeded; `result` is copied. Called once per attempt, with no children left. */
+void step_ok(struct frame *f, const struct val *result);
+/* The attempt has failed; children that still run are stopped first. Text is copied. */
+void step_fail(struct frame *f, const struct failure *why);
+/* printf form of step_fail. */
+void step_failf(struct frame *f, enum rc rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Child frames. `segment` ("3", "turn:2", "turn:2/tool:1") goes behind the frame's base. `tag` is for child_done. */
+struct loop_scope {
+    struct str iterator;  /* or empty */
+    struct box *item;     /* one reference is taken */
+    int64_t index, total; /* total < 0: unknown (while) */
+};
+struct frame *frame_list(struct frame *parent, const char *segment, size_t tag, const struct list_def *def,
+                         const struct loop_scope *loop, struct box **previous_results);
+
+struct effect_plan {
+    enum effect_kind kind;
+    const struct val *request;        /* in the parent's arena or longer */
+    const struct retry_policy *retry; /* NULL: one attempt */
+    enum on_interrupt on_interrupt;   /* resolved: not DEFAULT */
+    bool two_phase;                   /* Write, Edit: prepare first, settle after a crash */
+    const char *label;                /* for events: "turn 2", "Edit src/x.c"; in the parent's arena or longer */
+};
+struct frame *frame_effect(struct frame *parent, const char *segment, size_t tag, const struct effect_plan *plan);
+
+/* Reading an ended child (inside child_done). */
+static inline bool child_ok(const struct frame *c)
+{
+    return c->ok;
+}
+static inline const struct val *child_result(const struct frame *c)
+{
+    return &c->result->val;
+}
+/* The error object of a failed child as a failure to pass on. `final` is set. */
+struct failure child_failure(const struct frame *c);
+/* An ended list's results as {name: result}, built in `a`; takes the boxes by definition order into `ret_boxes` (one
+ * reference each, NULL where a step has no result) when that is not NULL. */
+struct val list_results(const struct frame *list, struct arena *a);
+struct box **list_take_results(struct frame *list);
+void list_drop_results(const struct list_def *def, struct box **results);
+
+/* Sets variables: `scope` is "global" or "local"; journaled. */
+void frame_set_variables(struct frame *f, bool local, const struct val *values);
+/* True when the journal shows that a child with this segment was begun, or that it ended well. */
+bool frame_past_begun(const struct frame *f, const char *segment);
+bool frame_past_done(const struct frame *f, const char *segment);
+
+/* Room left in the run's or the step's budget; on false the frame was held with the reason. */
+bool frame_budget(struct frame *f);
+/* Tells people something. */
+void frame_event(struct frame *f, enum event_kind kind, const char *detail, const struct val *data);

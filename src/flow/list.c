@@ -1,0 +1,279 @@
+/* A list of steps: the workflow's own, a loop's iteration, an error handler.
+ *
+ * In order unless some step has `depends_on`; then every step starts as soon as all it depends on have ended. The first
+ * step that fails (and whose on_error lets it) stops the list, after what still runs has been stopped too.
+ *
+ * A list that is a loop's iteration records its own end, so that a finished iteration is one entry for recovery. The
+ * workflow's own list does not: the run's end says it. */
+#include "flow/run_int.h"
+
+#include "base/panic.h"
+
+#include <stdlib.h>
+
+enum { STEP_WAITING, STEP_RUNNING, STEP_ENDED };
+
+static void free_var(struct var *v)
+{
+    box_unref(v->value);
+    free(v);
+}
+
+void list_var_set(struct list_state *l, struct str name, const struct val *v)
+{
+    struct var *var = map_get(&l->vars, name);
+    if (!var) {
+        var = calloc(1, sizeof *var + name.n + 1);
+        if (!var)
+            PANIC("out of memory");
+        var->name = (char *)(var + 1);
+        memcpy(var->name, name.p, name.n);
+        var->n = name.n;
+        map_put(&l->vars, str_n(var->name, var->n), var);
+    }
+    box_unref(var->value);
+    var->value = box_new(v);
+}
+
+static void set_all(struct list_state *l, const struct val *object)
+{
+    for (size_t i = 0; val_is(object, VAL_OBJECT) && i < object->obj.n; i++)
+        list_var_set(l, object->obj.m[i].key, &object->obj.m[i].val);
+}
+
+/* Initial variables: evaluated once, when the run starts; a resume evaluates them again from the same inputs. */
+static bool init_root(struct frame *f, struct list_state *l)
+{
+    struct run *r = f->run;
+    if (!r->workflow->variables)
+        return true;
+    struct expr_scope scope = frame_scope(f, false);
+    struct val v;
+    struct err err;
+    if (tmpl_tree_eval(r->workflow->variables, &scope, &r->scratch, &v, &err) != RC_OK) {
+        frame_end(f, false, error_box(err.rc, STR("variables"), str_c(err.msg), 1, STR("")));
+        return false;
+    }
+    set_all(l, &v);
+    return true;
+}
+
+static void start_step(struct frame *f, size_t i)
+{
+    struct list_state *l = list_of(f);
+    const struct step_def *d = l->def->steps[i];
+    char name[256];
+    CHECK(d->name.n < sizeof name);
+    memcpy(name, d->name.p, d->name.n);
+    name[d->name.n] = 0;
+    struct frame *s = frame_new(f->run, f, &step_ops, path_join(&f->run->scratch, f->base, name));
+    s->def = d;
+    s->tag = i;
+    l->state[i] = STEP_RUNNING;
+    run_queue(s, QUEUED_ENTER);
+}
+
+static bool ready(const struct list_state *l, size_t i)
+{
+    const struct step_def *d = l->def->steps[i];
+    for (size_t k = 0; k < d->ndepends; k++)
+        if (l->state[d->depends_on[k]] != STEP_ENDED)
+            return false;
+    return true;
+}
+
+static void finish(struct frame *f, bool ok, struct box *error);
+
+static void advance(struct frame *f)
+{
+    struct list_state *l = list_of(f);
+    if (!l->def->graph) {
+        while (l->next < l->def->n && l->state[l->next] == STEP_ENDED)
+            l->next++; /* skipped by a goto */
+        if (l->next < l->def->n)
+            start_step(f, l->next++);
+        else
+            finish(f, true, NULL);
+        return;
+    }
+    bool any = f->first != NULL;
+    for (size_t i = 0; i < l->def->n; i++)
+        if (l->state[i] == STEP_WAITING && ready(l, i)) {
+            start_step(f, i);
+            any = true;
+        }
+    if (!any)
+        finish(f, true, NULL);
+}
+
+static bool records_end(const struct frame *f)
+{
+    return f->path.n != 0;
+}
+
+static void finish(struct frame *f, bool ok, struct box *error)
+{
+    struct run *r = f->run;
+    if (records_end(f)) {
+        struct val_map m = val_map_new(&r->scratch);
+        if (ok)
+            VAL_MAP_SET(&m, "ok", list_results(f, &r->scratch));
+        else
+            VAL_MAP_SET(&m, "error", error->val);
+        struct val data = val_map_done(&m);
+        run_append(r, RECORD_DONE, f->path, (f->past ? f->past->dones : 0) + 1, &data);
+    }
+    frame_end(f, ok, ok ? box_new(NULL) : box_ref(error));
+}
+
+static void enter(struct frame *f)
+{
+    struct list_state *l = list_of(f);
+    l->results = arena_calloc(&f->arena, l->def->n + 1, sizeof(struct box *));
+    l->state = arena_calloc(&f->arena, l->def->n + 1, 1);
+    if (!f->parent && !init_root(f, l))
+        return;
+    const struct past *p = f->past;
+    if (p && p->done) { /* ended in an earlier life */
+        if (p->done_ok) {
+            const struct val *results = VAL_GET(&p->done->val, "ok");
+            for (size_t i = 0; i < l->def->n; i++) {
+                const struct val *v = val_get(results, l->def->steps[i]->name);
+                l->results[i] = v ? box_new(v) : NULL;
+                l->state[i] = STEP_ENDED;
+            }
+            frame_end(f, true, box_new(NULL));
+        } else {
+            frame_end(f, false, box_new(VAL_GET(&p->done->val, "error")));
+        }
+        return;
+    }
+    for (const struct past_write *w = p ? p->writes : NULL; w; w = w->next)
+        set_all(l, VAL_GET(&w->values->val, "set"));
+    advance(f);
+}
+
+static void drained(struct frame *f)
+{
+    struct box *e = error_box(f->failing.rc, f->failing.code, f->failing.message, f->attempt, f->path);
+    if (list_of(f)->error_var && f->failing.rc != RC_CANCELLED) {
+        box_unref(e);
+        e = box_ref(list_of(f)->error_var);
+    }
+    if (f->failing.rc == RC_CANCELLED) {
+        frame_end(f, false, e);
+    } else {
+        finish(f, false, e);
+        box_unref(e);
+    }
+}
+
+static void child_done(struct frame *f, struct frame *c)
+{
+    struct list_state *l = list_of(f);
+    l->state[c->tag] = STEP_ENDED;
+    l->ended++;
+    if (!c->ok) {
+        if (c->def->on_error == ON_ERROR_GOTO && c->failing_set && c->failing.rc != RC_CANCELLED) {
+            /* frame.c recorded the step as ended with its error; go on where it says */
+            box_unref(l->results[c->tag]);
+            l->results[c->tag] = box_ref(c->result);
+            for (size_t i = c->tag + 1; i < c->def->goto_index; i++)
+                l->state[i] = STEP_ENDED;
+            l->next = c->def->goto_index;
+            advance(f);
+            return;
+        }
+        box_unref(l->error_var);
+        l->error_var = box_ref(c->result);
+        f->failing = (struct failure){.rc = RC_STEP, .message = STR("a step failed")};
+        if (f->first)
+            frame_drain(f);
+        else
+            finish(f, false, l->error_var);
+        return;
+    }
+    l->results[c->tag] = box_ref(c->result);
+    advance(f);
+}
+
+static void done(struct frame *f)
+{
+    struct list_state *l = list_of(f);
+    for (size_t i = 0; l->results && i < l->def->n; i++)
+        box_unref(l->results[i]);
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&l->vars, &i));)
+        free_var(e->value);
+    map_done(&l->vars);
+    if (l->is_loop)
+        box_unref(l->loop.item);
+    box_unref(l->error_var);
+}
+
+static void no_effect(struct frame *f, bool ok, const struct val *result)
+{
+    (void)ok, (void)result;
+    PANIC("list %.*s has no effects", STR_ARG(f->path));
+}
+
+static void no_timer(struct frame *f)
+{
+    PANIC("list %.*s has no timers", STR_ARG(f->path));
+}
+
+const struct frame_ops list_ops = {.kind = "list",
+                                   .enter = enter,
+                                   .child_done = child_done,
+                                   .effect_done = no_effect,
+                                   .timer = no_timer,
+                                   .drained = drained,
+                                   .done = done};
+
+struct frame *frame_list(struct frame *parent, const char *segment, size_t tag, const struct list_def *def,
+                         const struct loop_scope *loop, struct box **previous)
+{
+    struct run *r = parent->run;
+    struct frame *f = frame_new(r, parent, &list_ops, path_join(&r->scratch, parent->base, segment));
+    f->tag = tag;
+    struct list_state *l = ARENA_NEW(&f->arena, struct list_state);
+    l->def = def;
+    l->previous = previous;
+    if (loop) {
+        l->is_loop = true;
+        l->loop = *loop;
+        if (l->loop.item)
+            box_ref(l->loop.item);
+    }
+    f->state = l;
+    run_queue(f, QUEUED_ENTER);
+    return f;
+}
+
+struct val list_results(const struct frame *list, struct arena *a)
+{
+    const struct list_state *l = list->state;
+    struct val_map m = val_map_new(a);
+    for (size_t i = 0; l->results && i < l->def->n; i++)
+        if (l->results[i])
+            val_map_set(&m, l->def->steps[i]->name, l->results[i]->val);
+    return val_map_done(&m);
+}
+
+struct box **list_take_results(struct frame *list)
+{
+    struct list_state *l = list_of(list);
+    struct box **taken = calloc(l->def->n + 1, sizeof *taken);
+    if (!taken)
+        PANIC("out of memory");
+    for (size_t i = 0; l->results && i < l->def->n; i++)
+        taken[i] = l->results[i] ? box_ref(l->results[i]) : NULL;
+    return taken;
+}
+
+void list_drop_results(const struct list_def *def, struct box **results)
+{
+    for (size_t i = 0; results && i < def->n; i++)
+        box_unref(results[i]);
+    free(results);
+}

@@ -1,0 +1,305 @@
+/* Folding a journal into what a new life of the run must know.
+ *
+ * Records come in order; each path gets a `struct past`. The tree stays small: when a frame has ended well, all below
+ * it is dropped, for its own result says everything that can still be asked. So after the fold there is one entry for
+ * each open frame and for each ended child of an open frame, however long the run was.
+ *
+ * The engine then walks the workflow again from the top. Each frame looks its path up here: ended ones answer at once,
+ * open ones go on, unknown ones start. Because a commit keeps a prefix of the journal, the variables folded here are
+ * exactly those at that point, and a decision that left no record left no trace outside either, so it may be taken
+ * anew.
+ *
+ * Records that a later RECORD_RESUME declared void (a changed step and those after it) only leave their numbers behind:
+ * attempts go on counting, so that no path is written twice. */
+#include "flow/run_int.h"
+
+#include "base/panic.h"
+
+#include <stdlib.h>
+
+struct past *past_find(const struct run *r, struct str path)
+{
+    return map_get(&r->past, path);
+}
+
+/* "a/b~3/c" -> parent "a/b~3"; "a/b~3" -> parent "a/b" with k = 3; "a" -> "". */
+static struct str parent_path(struct str path, uint32_t *ret_k)
+{
+    *ret_k = 0;
+    for (size_t i = path.n; i-- > 0;) {
+        if (path.p[i] == '/')
+            return str_n(path.p, i);
+        if (path.p[i] == '~') {
+            int64_t k;
+            if (str_to_i64(str_from(path, i + 1), &k) && k > 0 && k < 1 << 30)
+                *ret_k = (uint32_t)k;
+            return str_n(path.p, i);
+        }
+    }
+    return str_n("", 0);
+}
+
+static void *xcalloc(size_t n)
+{
+    void *p = calloc(1, n);
+    if (!p)
+        PANIC("out of memory (%zu bytes)", n);
+    return p;
+}
+
+static struct past *past_get(struct run *r, struct str path)
+{
+    struct past *p = past_find(r, path);
+    if (p)
+        return p;
+    p = xcalloc(sizeof *p + path.n + 1);
+    char *text = (char *)(p + 1);
+    memcpy(text, path.p, path.n);
+    p->path = str_n(text, path.n);
+    p->writes_end = &p->writes;
+    map_put(&r->past, p->path, p);
+    if (path.n) {
+        uint32_t k;
+        struct str up = parent_path(p->path, &k);
+        p->parent = past_get(r, up);
+        p->next = p->parent->first;
+        p->parent->first = p;
+        uint32_t at_least = k ? k : 1;
+        if (p->parent->current < at_least)
+            p->parent->current = at_least;
+        if (p->parent->last_attempt < at_least)
+            p->parent->last_attempt = at_least;
+        p->parent->begun = true;
+    }
+    return p;
+}
+
+static void past_free(struct past *p)
+{
+    box_unref(p->open);
+    box_unref(p->intent);
+    box_unref(p->result);
+    box_unref(p->done);
+    while (p->writes) {
+        struct past_write *w = p->writes;
+        p->writes = w->next;
+        box_unref(w->values);
+        free(w);
+    }
+    free(p);
+}
+
+/* Depth is bounded by the nesting of workflows, but recursion here would trust a file: walk instead. */
+static void drop_children(struct run *r, struct past *top)
+{
+    struct past *p = top;
+    while (p != top || p->first) {
+        if (p->first) {
+            p = p->first;
+            continue;
+        }
+        struct past *up = p->parent;
+        up->first = p->next;
+        map_del(&r->past, p->path);
+        past_free(p);
+        p = up;
+    }
+}
+
+void past_free_all(struct run *r)
+{
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&r->past, &i));)
+        past_free(e->value);
+    map_done(&r->past);
+}
+
+void run_void(struct run *r, struct str path, uint64_t seq)
+{
+    struct void_path *v = ARENA_NEW(&r->arena, struct void_path);
+    *v = (struct void_path){.next = r->voids, .path = arena_str(&r->arena, path), .seq = seq};
+    r->voids = v;
+}
+
+static const struct void_path *void_of(const struct run *r, const struct record *rec)
+{
+    for (const struct void_path *v = r->voids; v; v = v->next)
+        if (rec->seq < v->seq && str_starts(rec->path, v->path) &&
+            (rec->path.n == v->path.n || rec->path.p[v->path.n] == '/' || rec->path.p[v->path.n] == '~'))
+            return v;
+    return NULL;
+}
+
+/* A void record only makes sure that its step starts with a fresh number. */
+static void fold_void(struct run *r, const struct record *rec, const struct void_path *v)
+{
+    struct past *p = past_get(r, v->path);
+    uint32_t k = 1;
+    if (rec->path.n == v->path.n) {
+        if (rec->kind == RECORD_DONE)
+            p->dones = rec->attempt > p->dones ? rec->attempt : p->dones;
+        else if (rec->kind != RECORD_WRITE)
+            k = rec->attempt;
+    } else if (rec->path.p[v->path.n] == '~') {
+        struct str rest = str_from(rec->path, v->path.n + 1);
+        size_t slash = str_find(rest, STR("/"));
+        int64_t n;
+        if (str_to_i64(slash == SIZE_MAX ? rest : str_n(rest.p, slash), &n) && n > 0 && n < 1 << 30)
+            k = (uint32_t)n;
+    }
+    if (k > p->last_attempt)
+        p->last_attempt = k;
+}
+
+static void add_usage(struct run *r, const struct val *result)
+{
+    const struct val *u = VAL_GET(VAL_GET(result, "ok"), "usage");
+    if (!val_is(u, VAL_OBJECT))
+        return;
+    r->totals.calls++;
+    r->totals.input_tokens += val_get_int(u, STR("input_tokens"), 0);
+    r->totals.output_tokens += val_get_int(u, STR("output_tokens"), 0);
+    r->totals.cache_read_tokens += val_get_int(u, STR("cache_read_tokens"), 0);
+    r->totals.cache_write_tokens += val_get_int(u, STR("cache_write_tokens"), 0);
+    const struct val *cost = VAL_GET(VAL_GET(result, "ok"), "cost_usd");
+    if (val_is_number(cost))
+        r->totals.cost_usd += val_to_double(cost, 0);
+    else
+        r->totals.cost_unknown = true;
+}
+
+/* What had failed may be tried again. Where the failure came from below, the same attempt goes on (what its children
+ * have done stands); a step that failed by itself needs a new one. */
+void past_reopen(struct run *r)
+{
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&r->past, &i));) {
+        struct past *p = e->value;
+        p->failures = 0;
+        p->held = false;
+        if (!p->done || p->done_ok)
+            continue;
+        p->fresh = !VAL_GET(&p->done->val, "below");
+        box_unref(p->done);
+        p->done = NULL;
+    }
+}
+
+static void fold_resume(struct run *r, const struct record *rec, const struct val *data)
+{
+    r->resume_seq = rec->seq;
+    if (val_get_bool(data, STR("force"), false))
+        r->force_seq = rec->seq;
+    past_reopen(r);
+}
+
+static void replace(struct box **slot, struct box *with)
+{
+    box_unref(*slot);
+    *slot = with ? box_ref(with) : NULL;
+}
+
+static void fold(struct run *r, const struct record *rec, struct box *data)
+{
+    struct past *p = past_get(r, rec->path);
+    switch (rec->kind) {
+    case RECORD_OPEN:
+        replace(&p->open, data);
+        p->open_attempt = rec->attempt;
+        break;
+    case RECORD_INTENT:
+        replace(&p->intent, data);
+        p->intent_attempt = rec->attempt;
+        p->intent_seq = rec->seq;
+        break;
+    case RECORD_RESULT:
+        replace(&p->result, data);
+        p->result_attempt = rec->attempt;
+        p->result_seq = rec->seq;
+        p->result_ms = rec->time_ms;
+        if (VAL_GET(&data->val, "error"))
+            p->failures++;
+        add_usage(r, &data->val);
+        break;
+    case RECORD_DONE:
+        replace(&p->done, data);
+        p->done_ok = VAL_GET(&data->val, "ok") != NULL;
+        p->dones = rec->attempt > p->dones ? rec->attempt : p->dones;
+        if (p->done_ok) {
+            drop_children(r, p);
+            replace(&p->open, NULL);
+            replace(&p->result, NULL);
+        }
+        return; /* the number of a DONE is no attempt */
+    case RECORD_NOTE:
+        if (VAL_GET(&data->val, "held"))
+            p->held = true;
+        return;
+    default:
+        return;
+    }
+    p->begun = true;
+    if (rec->attempt > p->current) {
+        p->current = rec->attempt;
+        p->fresh = false;
+    }
+    if (rec->attempt > p->last_attempt)
+        p->last_attempt = rec->attempt;
+}
+
+static void fold_write(struct run *r, struct box *data)
+{
+    struct past *scope = past_get(r, val_get_str(&data->val, STR("scope"), STR("")));
+    struct past_write *w = xcalloc(sizeof *w);
+    w->values = box_ref(data);
+    *scope->writes_end = w;
+    scope->writes_end = &w->next;
+}
+
+enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, struct str path), void *ctx,
+                         struct err *err)
+{
+    struct arena a = {0};
+    struct val data;
+    enum rc rc = json_parse(&a, resume->data, &JSON_LIMITS_DEFAULT, &data, err);
+    const struct val *list = rc ? NULL : VAL_GET(&data, "void");
+    for (size_t i = 0; val_at(list, i); i++)
+        if (val_is(val_at(list, i), VAL_STR))
+            cb(ctx, val_at(list, i)->s);
+    arena_done(&a);
+    return rc;
+}
+
+enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
+{
+    CHECK_OBJ(r, RUN_MAGIC);
+    CHECK(!r->started);
+    if (rec->seq && rec->seq <= r->last_seq)
+        return err_set(err, RC_CORRUPT, "record %llu comes after record %llu", (unsigned long long)rec->seq,
+                       (unsigned long long)r->last_seq);
+    r->last_seq = rec->seq;
+    struct box *data = box_empty();
+    enum rc rc = rec->data.n ? json_parse(&data->arena, rec->data, &JSON_LIMITS_DEFAULT, &data->val, err) : RC_OK;
+    if (rc != RC_OK) {
+        err_wrap(err, "record %llu (%.*s)", (unsigned long long)rec->seq, STR_ARG(rec->path));
+        err->rc = rc = RC_CORRUPT;
+        box_unref(data);
+        return rc;
+    }
+    const struct void_path *v = rec->kind == RECORD_RUN || rec->kind == RECORD_RESUME ? NULL : void_of(r, rec);
+    if (v) {
+        if (rec->kind == RECORD_RESULT)
+            add_usage(r, &data->val); /* it was paid for all the same */
+        fold_void(r, rec, v);
+    } else if (rec->kind == RECORD_RUN) {
+        replace(&r->past_run, data);
+    } else if (rec->kind == RECORD_RESUME) {
+        fold_resume(r, rec, &data->val);
+    } else if (rec->kind == RECORD_WRITE) {
+        fold_write(r, data);
+    } else if (rec->kind != RECORD_END) {
+        fold(r, rec, data);
+    }
+    box_unref(data);
+    return RC_OK;
+}

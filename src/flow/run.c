@@ -1,0 +1,634 @@
+/* A run: its work queue, its frame tree, its beginning and its end.
+ *
+ * DESIGN. Everything that happens to a frame is an entry in one queue: enter it, tell its parent that it has ended,
+ * tell it that all below it has stopped. run_work() takes entries off one by one, so nothing recurses however long the
+ * workflow is, and the owner decides how much is done before it commits. The four outside events (effect done, timer,
+ * cancel, suspend) only change a frame and put it on the queue.
+ *
+ * INVARIANTS (run_check): a frame with a pending effect or timer is in the matching map; an ended frame has no
+ * children, no effect and no timer; the counts of sleeping, held and parked frames are those of the tree.
+ *
+ * A run that has nothing queued, nothing in flight and nobody asleep cannot go on: with held frames it is waiting for a
+ * person; while suspending it is interrupted; anything else is a bug and panics. */
+#include "flow/run_int.h"
+
+#include "base/panic.h"
+
+#include <stdio.h>
+
+static const char *const status_names[] = {"running", "waiting", "succeeded", "failed", "cancelled", "interrupted"};
+const char *run_status_name(enum run_status s)
+{
+    return status_names[s];
+}
+enum run_status run_status(const struct run *r)
+{
+    return r->status;
+}
+int64_t run_now(const struct run *r)
+{
+    return r->io->now_ms(r->io_ctx);
+}
+
+/* ---- records -------------------------------------------------------------------------------------------------------
+ */
+
+void run_append(struct run *r, enum record_kind kind, struct str path, uint32_t attempt, const struct val *data)
+{
+    buf_clear(&r->json);
+    json_write(&r->json, data, JSON_COMPACT);
+    CHECK(!r->json.overflow);
+    r->io->append(
+        r->io_ctx,
+        &(struct record){
+            .kind = kind, .path = path, .attempt = attempt, .time_ms = run_now(r), .data = buf_str(&r->json)});
+}
+
+struct box *error_box(enum rc rc, struct str code, struct str message, int64_t attempts, struct str step)
+{
+    struct box *b = box_empty();
+    struct val_map m = val_map_new(&b->arena);
+    VAL_MAP_SET(&m, "class", val_str(str_c(rc_name(rc))));
+    VAL_MAP_SET(&m, "code", val_str(code.n ? arena_str(&b->arena, code) : str_c(rc_name(rc))));
+    VAL_MAP_SET(&m, "message", val_str(arena_str(&b->arena, message)));
+    VAL_MAP_SET(&m, "attempts", val_int(attempts));
+    VAL_MAP_SET(&m, "step", val_str(arena_str(&b->arena, step)));
+    b->val = val_map_done(&m);
+    return b;
+}
+
+/* ---- the queue -----------------------------------------------------------------------------------------------------
+ */
+
+void run_queue(struct frame *f, enum queued what)
+{
+    struct run *r = f->run;
+    CHECK(f->queued == QUEUED_NO);
+    f->queued = (uint8_t)what;
+    f->qnext = NULL;
+    bool was_empty = !r->qhead;
+    *r->qtail = f;
+    r->qtail = &f->qnext;
+    if (was_empty)
+        r->io->wake(r->io_ctx);
+}
+
+/* ---- frames --------------------------------------------------------------------------------------------------------
+ */
+
+struct str path_join(struct arena *a, struct str base, const char *segment)
+{
+    return base.n ? arena_printf(a, "%.*s/%s", STR_ARG(base), segment) : arena_str(a, str_c(segment));
+}
+
+struct frame *frame_new(struct run *r, struct frame *parent, const struct frame_ops *ops, struct str path)
+{
+    struct arena a = {0};
+    struct frame *f = ARENA_NEW(&a, struct frame);
+    f->magic = FRAME_MAGIC;
+    f->run = r;
+    f->ops = ops;
+    f->parent = parent;
+    f->path = arena_str(&a, path);
+    f->base = f->path;
+    f->arena = a; /* the frame lives in its own arena */
+    f->past = past_find(r, f->path);
+    f->attempt = 1;
+    if (parent) {
+        f->prev = parent->last;
+        *(parent->last ? &parent->last->next : &parent->first) = f;
+        parent->last = f;
+        parent->nchildren++;
+        f->def = parent->def;
+    }
+    r->totals.frames++;
+    return f;
+}
+
+static void unlink_from_parent(struct frame *f)
+{
+    struct frame *p = f->parent;
+    *(f->prev ? &f->prev->next : &p->first) = f->next;
+    *(f->next ? &f->next->prev : &p->last) = f->prev;
+    p->nchildren--;
+    f->prev = f->next = NULL;
+    f->unlinked = true; /* keeps its parent: names are still looked up through it */
+}
+
+static void frame_free(struct frame *f)
+{
+    CHECK(f->magic == FRAME_MAGIC && !f->first && !f->effect && !f->timer && !f->queued);
+    if (f->parent && !f->unlinked)
+        unlink_from_parent(f);
+    if (f->ops->done)
+        f->ops->done(f);
+    box_unref(f->result);
+    f->magic = 0;
+    struct arena a = f->arena;
+    arena_done(&a);
+}
+
+static size_t *count_of(struct run *r, enum frame_status s)
+{
+    return s == FRAME_WAITING ? &r->sleeping : s == FRAME_HELD ? &r->held : s == FRAME_PARKED ? &r->parked : NULL;
+}
+
+static void set_status(struct frame *f, enum frame_status s)
+{
+    size_t *from = count_of(f->run, f->status), *to = count_of(f->run, s);
+    if (from)
+        --*from;
+    if (to)
+        ++*to;
+    f->status = s;
+}
+
+void frame_end(struct frame *f, bool ok, struct box *result)
+{
+    CHECK(f->status != FRAME_ENDED && !f->first && !f->effect);
+    frame_timer_clear(f);
+    set_status(f, FRAME_ENDED);
+    f->ok = ok;
+    f->result = result;
+    run_queue(f, QUEUED_CHILD);
+}
+
+/* ---- timers --------------------------------------------------------------------------------------------------------
+ */
+
+static struct str id_key(const uint64_t *id)
+{
+    return str_n((const char *)id, sizeof *id);
+}
+
+void frame_timer_set(struct frame *f, int64_t ms)
+{
+    CHECK(!f->timer);
+    f->timer = ++f->run->next_id;
+    map_put(&f->run->timers, id_key(&f->timer), f);
+    f->run->io->timer(f->run->io_ctx, f->timer, ms);
+}
+
+void frame_timer_clear(struct frame *f)
+{
+    if (f->timer)
+        map_del(&f->run->timers, id_key(&f->timer));
+    f->timer = 0;
+}
+
+void frame_sleep(struct frame *f, int64_t ms)
+{
+    if (f->run->stopping) {
+        frame_park(f);
+        return;
+    }
+    set_status(f, FRAME_WAITING);
+    frame_timer_set(f, ms);
+}
+
+void run_timer(struct run *r, uint64_t timer)
+{
+    CHECK_OBJ(r, RUN_MAGIC);
+    if (timer == r->wall_timer && timer && r->status == RUN_RUNNING) {
+        r->wall_timer = 0;
+        box_unref(r->error);
+        r->error = error_box(RC_LIMIT, STR("wall"), STR("the run took longer than its limits.wall"), 1, STR(""));
+        frame_cancel(r->root);
+        return;
+    }
+    struct frame *f = map_get(&r->timers, id_key(&timer));
+    if (!f)
+        return; /* cleared since */
+    frame_timer_clear(f);
+    if (f->status == FRAME_PARKED)
+        return; /* the run is being suspended */
+    if (f->status == FRAME_WAITING)
+        set_status(f, FRAME_RUNNING);
+    f->ops->timer(f);
+    if (!r->qhead)
+        r->io->wake(r->io_ctx);
+}
+
+/* ---- stopping ------------------------------------------------------------------------------------------------------
+ */
+
+void frame_hold(struct frame *f, const char *why)
+{
+    set_status(f, FRAME_HELD);
+    frame_timer_clear(f);
+    if (!(f->past && f->past->held)) {
+        struct val_map m = val_map_new(&f->run->scratch);
+        VAL_MAP_SET(&m, "held", val_str(str_c(why)));
+        struct val data = val_map_done(&m);
+        run_append(f->run, RECORD_NOTE, f->path, f->attempt, &data);
+    }
+    f->failing = (struct failure){.rc = RC_INTERRUPTED, .message = arena_str(&f->arena, str_c(why))};
+    frame_event(f, EVENT_HELD, why, NULL);
+    f->run->io->wake(f->run->io_ctx);
+}
+
+void frame_park(struct frame *f)
+{
+    set_status(f, FRAME_PARKED);
+    f->run->io->wake(f->run->io_ctx);
+}
+
+void frame_drain(struct frame *f)
+{
+    set_status(f, FRAME_DRAINING);
+    frame_timer_clear(f);
+    if (!f->first) {
+        if (f->queued == QUEUED_NO)
+            run_queue(f, QUEUED_DRAINED);
+        return;
+    }
+    for (struct frame *c = f->first; c; c = c->next)
+        frame_cancel(c);
+}
+
+static void end_cancelled(struct frame *f)
+{
+    frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
+}
+
+/* The queue may hold `f` for ENTER: it is then ended when its turn comes. */
+void frame_cancel(struct frame *f)
+{
+    if (f->status == FRAME_ENDED)
+        return;
+    f->failing = (struct failure){.rc = RC_CANCELLED, .message = STR("cancelled")};
+    f->failing_set = true;
+    if (f->effect) {
+        set_status(f, FRAME_DRAINING);
+        frame_timer_clear(f);
+        f->run->io->cancel(f->run->io_ctx, f->effect);
+    } else if (f->first) {
+        frame_drain(f);
+    } else if (f->queued == QUEUED_NO) {
+        frame_timer_clear(f);
+        set_status(f, FRAME_DRAINING);
+        run_queue(f, QUEUED_DRAINED);
+    } else {
+        frame_timer_clear(f);
+        set_status(f, FRAME_DRAINING);
+    }
+}
+
+/* ---- a transition --------------------------------------------------------------------------------------------------
+ */
+
+static void finish_run(struct run *r);
+
+static void child_ended(struct frame *c)
+{
+    struct frame *p = c->parent;
+    if (!p) {
+        finish_run(c->run);
+        return;
+    }
+    if (p->status == FRAME_DRAINING) {
+        frame_free(c);
+        if (!p->first && p->queued == QUEUED_NO)
+            run_queue(p, QUEUED_DRAINED);
+        return;
+    }
+    unlink_from_parent(c); /* the parent may end itself now */
+    p->ops->child_done(p, c);
+    frame_free(c);
+}
+
+static void transition(struct frame *f)
+{
+    enum queued what = f->queued;
+    f->queued = QUEUED_NO;
+    switch (what) {
+    case QUEUED_ENTER:
+        if (f->status == FRAME_DRAINING) {
+            if (!f->first)
+                f->ops->drained ? f->ops->drained(f) : end_cancelled(f);
+            break;
+        }
+        if (f->run->stopping) {
+            frame_park(f);
+            break;
+        }
+        set_status(f, FRAME_RUNNING);
+        f->ops->enter(f);
+        break;
+    case QUEUED_CHILD:
+        child_ended(f);
+        break;
+    case QUEUED_DRAINED:
+        if (f->first) /* something was still ending */
+            break;
+        f->ops->drained ? f->ops->drained(f) : end_cancelled(f);
+        break;
+    case QUEUED_NO:
+        PANIC("a frame was on the queue for nothing");
+    }
+}
+
+bool run_is_quiet(const struct run *r)
+{
+    return !r->qhead && !r->effects.n && !r->sleeping;
+}
+
+static void stop_as(struct run *r, enum run_status status);
+
+bool run_work(struct run *r, unsigned max)
+{
+    CHECK_OBJ(r, RUN_MAGIC);
+    while (r->status == RUN_RUNNING && r->qhead && max--) {
+        struct frame *f = r->qhead;
+        r->qhead = f->qnext;
+        if (!r->qhead)
+            r->qtail = &r->qhead;
+        transition(f);
+        if (r->scratch.chunk)
+            arena_done(&r->scratch);
+    }
+    if (r->status == RUN_RUNNING && r->started && run_is_quiet(r)) {
+        if (r->stopping)
+            stop_as(r, RUN_INTERRUPTED);
+        else if (r->held)
+            stop_as(r, RUN_WAITING);
+        else
+            PANIC("run %.*s stands still", STR_ARG(r->id));
+    }
+    return r->status == RUN_RUNNING && r->qhead;
+}
+
+/* ---- effects, as events
+ * ---------------------------------------------------------------------------------------------- */
+
+void run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *result)
+{
+    CHECK_OBJ(r, RUN_MAGIC);
+    struct frame *f = map_del(&r->effects, id_key(&effect));
+    CHECK(f && f->effect == effect); /* exactly one report an effect */
+    f->effect = 0;
+    f->ops->effect_done(f, ok, result);
+    if (r->scratch.chunk)
+        arena_done(&r->scratch);
+    if (!r->qhead)
+        r->io->wake(r->io_ctx);
+}
+
+void run_cancel(struct run *r)
+{
+    if (r->status != RUN_RUNNING || r->cancelling)
+        return;
+    r->cancelling = true;
+    frame_cancel(r->root);
+}
+
+void run_suspend(struct run *r)
+{
+    r->stopping = true;
+    /* sleepers would keep the run alive for as long as their back-off: their timers find them parked */
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&r->timers, &i));) {
+        struct frame *f = e->value;
+        if (f->status == FRAME_WAITING)
+            set_status(f, FRAME_PARKED);
+    }
+    r->io->wake(r->io_ctx);
+}
+
+void run_abort(struct run *r)
+{
+    CHECK(r->stopping);
+    r->aborting = true;
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&r->effects, &i));) {
+        struct frame *f = e->value;
+        r->io->cancel(r->io_ctx, f->effect);
+    }
+}
+
+/* ---- beginning and end
+ * ----------------------------------------------------------------------------------------------- */
+
+struct run *run_new(struct workflow *w, const struct run_options *o, const struct flow_io *io, void *io_ctx)
+{
+    struct arena a = {0};
+    struct run *r = ARENA_NEW(&a, struct run);
+    r->magic = RUN_MAGIC;
+    r->workflow = workflow_ref(w);
+    r->io = io;
+    r->io_ctx = io_ctx;
+    r->id = arena_str(&a, o->id);
+    r->workflow_sha256 = arena_str(&a, o->workflow_sha256);
+    r->workspace = arena_str(&a, o->workspace);
+    r->output_dir = arena_str(&a, o->output_dir);
+    r->inputs = box_new(o->inputs ? o->inputs : &val_empty_object);
+    r->env = box_new(o->env ? o->env : &val_empty_object);
+    r->force = o->force;
+    r->qtail = &r->qhead;
+    buf_init(&r->json, (size_t)1 << 30);
+    r->arena = a;
+    return r;
+}
+
+static void free_tree(struct frame *f)
+{
+    /* deepest first, without recursion */
+    while (f) {
+        if (f->first) {
+            f = f->first;
+            continue;
+        }
+        struct frame *up = f->parent;
+        f->effect = f->timer = 0;
+        f->queued = QUEUED_NO;
+        frame_free(f);
+        f = up;
+    }
+}
+
+void run_free(struct run *r)
+{
+    if (!r)
+        return;
+    CHECK_OBJ(r, RUN_MAGIC);
+    map_done(&r->effects);
+    map_done(&r->timers);
+    free_tree(r->root);
+    past_free_all(r);
+    box_unref(r->inputs);
+    box_unref(r->env);
+    box_unref(r->variables);
+    box_unref(r->output);
+    box_unref(r->error);
+    box_unref(r->past_run);
+    buf_done(&r->json);
+    arena_done(&r->scratch);
+    workflow_unref(r->workflow);
+    r->magic = 0;
+    struct arena a = r->arena;
+    arena_done(&a);
+}
+
+static void append_start(struct run *r)
+{
+    struct val_map m = val_map_new(&r->scratch);
+    if (r->past_run) {
+        VAL_MAP_SET(&m, "force", val_bool(r->force));
+        struct val data = val_map_done(&m);
+        run_append(r, RECORD_RESUME, STR(""), 1, &data);
+        r->resume_seq = UINT64_MAX; /* newer than everything folded */
+        if (r->force)
+            r->force_seq = UINT64_MAX;
+        return;
+    }
+    VAL_MAP_SET(&m, "run_id", val_str(r->id));
+    VAL_MAP_SET(&m, "workflow", val_str(r->workflow->name));
+    VAL_MAP_SET(&m, "workflow_sha256", val_str(r->workflow_sha256));
+    VAL_MAP_SET(&m, "file", val_str(r->workflow->file));
+    VAL_MAP_SET(&m, "inputs", r->inputs->val);
+    VAL_MAP_SET(&m, "workspace", val_str(r->workspace));
+    VAL_MAP_SET(&m, "output_dir", val_str(r->output_dir));
+    VAL_MAP_SET(&m, "started_ms", val_int(r->started_ms));
+    VAL_MAP_SET(&m, "semantics", val_int(1));
+    struct val data = val_map_done(&m);
+    run_append(r, RECORD_RUN, STR(""), 1, &data);
+}
+
+void run_start(struct run *r)
+{
+    CHECK_OBJ(r, RUN_MAGIC);
+    CHECK(!r->started);
+    r->started = true;
+    r->started_ms = r->past_run ? val_get_int(&r->past_run->val, STR("started_ms"), run_now(r)) : run_now(r);
+    append_start(r);
+    if (r->resume_seq)
+        past_reopen(r); /* as the record just appended will be folded in the next life */
+    r->root = frame_new(r, NULL, &list_ops, STR(""));
+    struct list_state *l = ARENA_NEW(&r->root->arena, struct list_state);
+    l->def = r->workflow->root;
+    r->root->state = l;
+    run_queue(r->root, QUEUED_ENTER);
+    if (r->workflow->limits.wall_ms) {
+        r->wall_timer = ++r->next_id;
+        r->io->timer(r->io_ctx, r->wall_timer, r->workflow->limits.wall_ms);
+    }
+}
+
+static void append_end(struct run *r)
+{
+    struct val_map m = val_map_new(&r->scratch);
+    VAL_MAP_SET(&m, "status", val_str(str_c(run_status_name(r->status))));
+    if (r->error)
+        VAL_MAP_SET(&m, "error", r->error->val);
+    if (r->output)
+        VAL_MAP_SET(&m, "output", r->output->val);
+    struct val data = val_map_done(&m);
+    run_append(r, RECORD_END, STR(""), 1, &data);
+}
+
+static const struct frame *find_held(const struct frame *f)
+{
+    if (f->status == FRAME_HELD)
+        return f;
+    for (const struct frame *c = f->first; c; c = c->next) {
+        const struct frame *h = find_held(c);
+        if (h)
+            return h;
+    }
+    return NULL;
+}
+
+static void stop_as(struct run *r, enum run_status status)
+{
+    r->status = status;
+    if (status == RUN_WAITING) {
+        const struct frame *h = find_held(r->root);
+        box_unref(r->error);
+        r->error = error_box(h->failing.rc, STR("held"), h->failing.message, h->attempt, h->path);
+    }
+    append_end(r);
+}
+
+static void finish_run(struct run *r)
+{
+    struct frame *root = r->root;
+    r->status = r->cancelling ? RUN_CANCELLED : root->ok && !r->error ? RUN_SUCCEEDED : RUN_FAILED;
+    if (r->status == RUN_FAILED && !r->error)
+        r->error = box_ref(root->result);
+    if (r->status == RUN_SUCCEEDED && r->workflow->output) {
+        struct err err;
+        struct val v;
+        struct expr_scope scope = frame_scope(root, false);
+        if (tmpl_tree_eval(r->workflow->output, &scope, &r->scratch, &v, &err) == RC_OK) {
+            r->output = box_new(&v);
+        } else {
+            r->status = RUN_FAILED;
+            r->error = error_box(err.rc, STR("output"), str_c(err.msg), 1, STR(""));
+        }
+    }
+    append_end(r);
+}
+
+/* ---- looking at it
+ * --------------------------------------------------------------------------------------------------- */
+
+struct run_totals run_totals(const struct run *r)
+{
+    struct run_totals t = r->totals;
+    t.in_flight = r->effects.n;
+    t.held = r->held;
+    return t;
+}
+
+struct val run_results(const struct run *r, struct arena *a)
+{
+    return r->root ? list_results(r->root, a) : val_empty_object;
+}
+
+const struct val *run_output(const struct run *r)
+{
+    return r->output ? &r->output->val : NULL;
+}
+const struct val *run_error(const struct run *r)
+{
+    return r->error ? &r->error->val : NULL;
+}
+
+struct tally {
+    size_t sleeping, held, parked, effects, timers;
+};
+
+static void check_frame(const struct run *r, const struct frame *f, struct tally *t)
+{
+    CHECK(f->magic == FRAME_MAGIC && f->run == r);
+    t->sleeping += f->status == FRAME_WAITING;
+    t->held += f->status == FRAME_HELD;
+    t->parked += f->status == FRAME_PARKED;
+    if (f->effect) {
+        t->effects++;
+        CHECK(map_get(&r->effects, id_key(&f->effect)) == f);
+    }
+    if (f->timer) {
+        t->timers++;
+        CHECK(map_get(&r->timers, id_key(&f->timer)) == f);
+    }
+    if (f->status == FRAME_ENDED)
+        CHECK(!f->first && !f->effect && !f->timer && f->result);
+    size_t n = 0;
+    for (const struct frame *c = f->first; c; c = c->next, n++) {
+        CHECK(c->parent == f);
+        check_frame(r, c, t);
+    }
+    CHECK(n == f->nchildren);
+}
+
+void run_check(const struct run *r)
+{
+    struct tally t = {0};
+    if (r->root)
+        check_frame(r, r->root, &t);
+    CHECK(t.sleeping == r->sleeping && t.held == r->held && t.parked == r->parked);
+    CHECK(t.effects == r->effects.n && t.timers == r->timers.n);
+    if (r->status != RUN_RUNNING)
+        CHECK(!r->effects.n && !r->sleeping);
+}

@@ -1,0 +1,75 @@
+#pragma once
+/* One execution of a workflow: the pure engine's front door, for role/engine and the simulation.
+ *
+ * A run is driven by its owner: records of an earlier life go in through run_recover(), then run_start(), then events
+ * as they come; whenever the io vtable's wake() was called, run_work() does a bounded slice. The run never blocks,
+ * reads no clock but io->now_ms, and after every call its status says whether it has ended. Everything it decides is
+ * appended to the journal first. One thread. */
+#include "flow/def.h"
+#include "flow/io.h"
+
+struct run;
+
+enum run_status {
+    RUN_RUNNING,
+    RUN_WAITING, /* nothing can go on without a person or money */
+    RUN_SUCCEEDED,
+    RUN_FAILED,
+    RUN_CANCELLED,
+    RUN_INTERRUPTED /* suspended; resume goes on */
+};
+const char *run_status_name(enum run_status s);
+
+struct run_options {
+    struct str id;
+    const struct val *inputs;                          /* checked against the workflow's declarations; copied */
+    const struct val *env;                             /* object of the variables listed in workflow.env; copied */
+    struct str workflow_sha256, workspace, output_dir; /* recorded; copied */
+    bool force;                                        /* when resuming: do again what is held */
+};
+
+/* Takes a reference of `w`. `io` and `io_ctx` must outlive the run. */
+struct run *run_new(struct workflow *w, const struct run_options *o, const struct flow_io *io, void *io_ctx);
+void run_free(struct run *r);
+
+/* Before run_start, in order of seq, every record of the journal (RECORD_RUN included). RC_CORRUPT, RC_VERSION. */
+enum rc run_recover(struct run *r, const struct record *rec, struct err *err) MUST_CHECK;
+/* Before run_recover: records under `path` (that step and what is below it) older than `seq` do not count. For the
+ * paths that a RECORD_RESUME made void; see run_resume_voids. */
+void run_void(struct run *r, struct str path, uint64_t seq);
+/* Calls `cb` for each path that the RECORD_RESUME makes void. */
+enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, struct str path), void *ctx,
+                         struct err *err) MUST_CHECK;
+
+/* First start, or going on after recovery (then a RECORD_RESUME is appended). */
+void run_start(struct run *r);
+/* Does at most `max` transitions; true when there is more to do. */
+bool run_work(struct run *r, unsigned max);
+/* `result` is the canonical result, or with !ok the error object {class, code, message, …}; borrowed. */
+void run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *result);
+void run_timer(struct run *r, uint64_t timer);
+
+/* Ends the run as cancelled once everything in flight has stopped. */
+void run_cancel(struct run *r);
+/* Starts nothing new; when what is in flight has ended, the status becomes RUN_INTERRUPTED. */
+void run_suspend(struct run *r);
+/* After run_suspend: also stops what is in flight, without recording an outcome (it counts as interrupted by a crash).
+ */
+void run_abort(struct run *r);
+
+enum run_status run_status(const struct run *r);
+struct run_totals {
+    int64_t input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, calls, steps_done, frames;
+    double cost_usd;
+    bool cost_unknown; /* some model had no known price */
+    size_t in_flight, held;
+};
+struct run_totals run_totals(const struct run *r);
+/* {step: result} of the workflow's own list, as far as it got; built in `a`. */
+struct val run_results(const struct run *r, struct arena *a);
+/* The run's answer once succeeded (workflow.output); null otherwise. Borrowed. */
+const struct val *run_output(const struct run *r);
+/* Why it failed or waits: {class, code, message, step}; NULL when it did not. Borrowed. */
+const struct val *run_error(const struct run *r);
+/* A CHECK of every invariant of the frame tree; for the simulation. */
+void run_check(const struct run *r);

@@ -1,0 +1,122 @@
+#pragma once
+/* What the files of the engine share and nobody else sees: the run, its past, its queue. */
+#include "base/buf.h"
+#include "base/map.h"
+#include "data/json.h"
+#include "flow/frame.h"
+
+/* What the journal says about one path, folded. Owned by run->past. */
+struct past {
+    struct past *parent, *first, *next; /* tree by path */
+    struct str path;
+    uint32_t last_attempt; /* highest ever, void ones included */
+    uint32_t current;      /* attempt under way or ended; 0: none that counts */
+    uint32_t dones;        /* RECORD_DONE seen, void ones included */
+    uint32_t failures;     /* failed results since the start or the last resume */
+    uint32_t intent_attempt, result_attempt, open_attempt;
+    uint64_t intent_seq, result_seq;
+    int64_t result_ms;
+    struct box *open, *intent, *result, *done;
+    bool done_ok, begun, held;
+    bool fresh;                              /* failed by itself before the last resume: needs a new attempt */
+    struct past_write *writes, **writes_end; /* variables living in this list, in order */
+};
+struct past_write {
+    struct past_write *next;
+    struct box *values;
+};
+
+struct void_path {
+    struct void_path *next;
+    struct str path;
+    uint64_t seq;
+};
+
+enum queued { QUEUED_NO, QUEUED_ENTER, QUEUED_CHILD, QUEUED_DRAINED };
+
+enum { RUN_MAGIC = 0x72756e31, FRAME_MAGIC = 0x66726d31 };
+
+struct run {
+    uint32_t magic;
+    struct workflow *workflow;
+    const struct flow_io *io;
+    void *io_ctx;
+    struct arena arena, scratch; /* scratch is emptied after each transition */
+    struct buf json;
+    struct str id, workflow_sha256, workspace, output_dir;
+    struct box *inputs, *env, *variables; /* variables: initial ones, evaluated */
+    enum run_status status;
+    bool started, force, stopping, aborting, cancelling;
+    struct frame *root;
+    struct frame *qhead, **qtail;
+    struct map effects, timers; /* pending id -> frame; keys lie in the frames */
+    uint64_t next_id;
+    size_t sleeping, held, parked; /* frames in these states; in flight = effects.n */
+    struct run_totals totals;
+    int64_t started_ms;
+    uint64_t wall_timer;
+    struct box *output, *error;
+    /* recovery */
+    struct map past; /* path -> struct past */
+    struct void_path *voids;
+    uint64_t resume_seq, force_seq, last_seq;
+    struct box *past_run; /* data of RECORD_RUN */
+};
+
+extern const struct frame_ops list_ops, step_ops, effect_ops;
+
+/* run.c */
+void run_append(struct run *r, enum record_kind kind, struct str path, uint32_t attempt, const struct val *data);
+void run_queue(struct frame *f, enum queued what);
+struct frame *frame_new(struct run *r, struct frame *parent, const struct frame_ops *ops, struct str path);
+void frame_end(struct frame *f, bool ok, struct box *result); /* takes the reference */
+/* Stops what runs below `f`; drained() is called (queued) when nothing is left, at once if nothing was. */
+void frame_drain(struct frame *f);
+/* Stops this frame: it ends as failed with RC_CANCELLED, unrecorded. */
+void frame_cancel(struct frame *f);
+void frame_hold(struct frame *f, const char *why);
+void frame_park(struct frame *f);
+void frame_sleep(struct frame *f, int64_t ms);     /* timer() of the ops is called; status WAITING */
+void frame_timer_set(struct frame *f, int64_t ms); /* status unchanged */
+void frame_timer_clear(struct frame *f);
+struct str path_join(struct arena *a, struct str base, const char *segment);
+int64_t run_now(const struct run *r);
+struct box *error_box(enum rc rc, struct str code, struct str message, int64_t attempts, struct str step);
+bool run_is_quiet(const struct run *r);
+
+/* list.c */
+struct list_state {
+    const struct list_def *def;
+    struct box **results;  /* by index in def; NULL: none yet */
+    struct box **previous; /* of the loop's iteration before, borrowed from the loop; or NULL */
+    uint8_t *state;        /* by index: waiting, running, ended */
+    size_t next, ended;
+    struct map vars; /* name -> struct var; keys live in the var */
+    bool is_loop;
+    struct loop_scope loop;
+    struct box *error_var; /* `error` inside an on_error handler, or NULL */
+};
+struct var {
+    char *name;
+    size_t n;
+    struct box *value;
+};
+void list_var_set(struct list_state *l, struct str name, const struct val *v);
+static inline struct list_state *list_of(struct frame *f)
+{
+    return f->state;
+}
+
+/* scope.c */
+enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
+                      size_t *ret_used, struct err *err);
+
+/* recover.c */
+struct past *past_find(const struct run *r, struct str path);
+void past_free_all(struct run *r);
+void past_reopen(struct run *r);
+
+/* retry.c */
+/* Milliseconds until the next attempt, or -1: no more. `explicit_only`: without a written policy there is no retry. */
+int64_t retry_delay(const struct retry_policy *p, uint32_t failures, enum rc rc, int64_t retry_after_ms,
+                    uint64_t random);

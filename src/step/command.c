@@ -1,0 +1,187 @@
+/* command: runs a program in the workspace and judges it by its exit code.
+ *
+ * The process itself is one effect, `exec:1` below the step. A command that was running when Treadle stopped may have
+ * done half its work, so by default the run then holds for a person; `on_interrupt: retry` says that it may simply run
+ * again. */
+#include "base/buf.h"
+#include "data/json.h"
+#include "flow/frame.h"
+#include "flow/units.h"
+
+#include <stdio.h>
+
+static const struct step_key keys[] = {
+    {"run", KEY_ANY, .required = true,
+     .doc = "A text for /bin/sh, or a list of a program and its arguments (started without a shell)."},
+    {"command", KEY_ANY, .doc = "Another spelling of `run`.", .alias_of = "run"},
+    {"cwd", KEY_TEMPLATE, .fallback = "the workspace", .doc = "Directory to start in, inside the workspace."},
+    {"env", KEY_OBJECT, .doc = "Environment variables added to the small set that commands get."},
+    {"stdin", KEY_TEMPLATE, .doc = "Text given on standard input."},
+    {"ok_exit", KEY_INTS, .fallback = "[0]", .doc = "Exit codes that count as success."},
+    {"output_limit", KEY_SIZE, .fallback = "1MB",
+     .doc = "How much of standard output, and of standard error, is kept."},
+    {0}};
+
+static bool text_list(struct frame *f, const struct val *v)
+{
+    for (size_t i = 0; i < v->arr.n; i++) {
+        if (!val_is(&v->arr.v[i], VAL_STR)) {
+            step_failf(f, RC_INVALID, "`run` item %zu is %s; expected text", i + 1, val_type_name(&v->arr.v[i]));
+            return false;
+        }
+    }
+    if (v->arr.n)
+        return true;
+    step_failf(f, RC_INVALID, "`run` is an empty list; expected a program and its arguments");
+    return false;
+}
+
+/* Environment values are text for the program; numbers and booleans are written as JSON would. */
+static struct val env_text(struct arena *a, const struct val *env);
+
+static bool build_request(struct frame *f, const struct val *c, struct val *ret)
+{
+    struct arena *a = &f->arena;
+    struct val_map m = val_map_new(a);
+    const struct val *run = VAL_GET(c, "run"), *limit = VAL_GET(c, "output_limit");
+    if (val_is(run, VAL_STR)) {
+        VAL_MAP_SET(&m, "shell", *run);
+    } else if (val_is(run, VAL_ARRAY)) {
+        if (!text_list(f, run))
+            return false;
+        VAL_MAP_SET(&m, "argv", *run);
+    } else {
+        step_failf(f, RC_INVALID, "`run` is %s; expected text or a list of text", val_type_name(run));
+        return false;
+    }
+    if (VAL_GET(c, "cwd"))
+        VAL_MAP_SET(&m, "cwd", *VAL_GET(c, "cwd"));
+    if (val_is(VAL_GET(c, "env"), VAL_OBJECT))
+        VAL_MAP_SET(&m, "env", env_text(a, VAL_GET(c, "env")));
+    if (VAL_GET(c, "stdin"))
+        VAL_MAP_SET(&m, "stdin", *VAL_GET(c, "stdin"));
+    int64_t bytes = 1 << 20;
+    struct err err;
+    if (limit && units_size(limit, &bytes, &err) != RC_OK) {
+        step_failf(f, RC_INVALID, "`output_limit`: %s", err.msg);
+        return false;
+    }
+    VAL_MAP_SET(&m, "output_limit", val_int(bytes));
+    if (f->def->timeout_ms)
+        VAL_MAP_SET(&m, "timeout_ms", val_int(f->def->timeout_ms));
+    *ret = val_map_done(&m);
+    return true;
+}
+
+static struct val env_text(struct arena *a, const struct val *env)
+{
+    struct val_map m = val_map_new(a);
+    for (size_t i = 0; i < env->obj.n; i++) {
+        const struct member *e = &env->obj.m[i];
+        struct buf b;
+        buf_init(&b, (size_t)1 << 20);
+        if (e->val.type != VAL_STR)
+            json_write(&b, &e->val, JSON_COMPACT);
+        val_map_set(&m, e->key, e->val.type == VAL_STR ? e->val : val_str(arena_str(a, buf_str(&b))));
+        buf_done(&b);
+    }
+    return val_map_done(&m);
+}
+
+static const char *label_of(struct frame *f, const struct val *request)
+{
+    const struct val *shell = VAL_GET(request, "shell");
+    struct str text = shell ? shell->s : val_at(VAL_GET(request, "argv"), 0)->s;
+    size_t line = str_find(text, STR("\n"));
+    if (line != SIZE_MAX)
+        text = str_n(text.p, line);
+    if (text.n > 60)
+        text = str_n(text.p, 60);
+    text.n = str_utf8_valid(text);
+    return arena_printf(&f->arena, "$ %.*s", STR_ARG(text)).p;
+}
+
+static void enter(struct frame *f)
+{
+    const struct val *c = frame_config(f, true);
+    struct val *request = ARENA_NEW(&f->arena, struct val);
+    if (!c || !build_request(f, c, request))
+        return;
+    enum on_interrupt after = f->def->on_interrupt == ON_INTERRUPT_DEFAULT ? ON_INTERRUPT_HOLD : f->def->on_interrupt;
+    frame_effect(f, "exec:1", 0,
+                 &(struct effect_plan){
+                     .kind = EFFECT_COMMAND, .request = request, .on_interrupt = after, .label = label_of(f, request)});
+}
+
+static bool exit_is_ok(const struct val *config, const struct val *code)
+{
+    const struct val *ok = VAL_GET(config, "ok_exit");
+    if (val_is(ok, VAL_ARRAY)) {
+        for (size_t i = 0; i < ok->arr.n; i++)
+            if (val_eq(&ok->arr.v[i], code))
+                return true;
+        return false;
+    }
+    struct val zero = val_int(0);
+    return val_eq(ok ? ok : &zero, code);
+}
+
+/* The last lines of what the command said, for the message. */
+static struct str tail(struct str s, size_t max)
+{
+    s = str_trim(s);
+    if (s.n > max)
+        s = str_from(s, s.n - max);
+    while (s.n && ((unsigned char)s.p[0] & 0xC0) == 0x80)
+        s = str_from(s, 1);
+    return s;
+}
+
+static void child_done(struct frame *f, struct frame *child)
+{
+    if (!child_ok(child)) {
+        struct failure why = child_failure(child);
+        step_fail(f, &why);
+        return;
+    }
+    const struct val *r = child_result(child), *code = VAL_GET(r, "exit_code");
+    const struct val *c = frame_config(f, true);
+    bool timed_out = val_get_bool(r, STR("timed_out"), false), ok = !timed_out && exit_is_ok(c, code);
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "success", val_bool(ok));
+    val_map_merge(&m, r);
+    VAL_MAP_SET(&m, "success", val_bool(ok));
+    struct val result = val_map_done(&m);
+    if (ok) {
+        step_ok(f, &result);
+        return;
+    }
+    char msg[560], code_text[32];
+    struct str said = val_get_str(r, STR("stderr"), STR(""));
+    if (!str_trim(said).n)
+        said = val_get_str(r, STR("stdout"), STR(""));
+    said = tail(said, 400);
+    struct str signal = val_get_str(r, STR("signal"), STR(""));
+    if (timed_out)
+        snprintf(msg, sizeof msg, "no result within %g s (timeout)", (double)f->def->timeout_ms / 1000);
+    else if (signal.n)
+        snprintf(msg, sizeof msg, "killed by %.*s%s%.*s", STR_ARG(signal), said.n ? ": " : "", STR_ARG(said));
+    else
+        snprintf(msg, sizeof msg, "exit code %lld%s%.*s", (long long)(code ? code->i : -1), said.n ? ": " : "",
+                 STR_ARG(said));
+    snprintf(code_text, sizeof code_text, "exit_%lld", (long long)(code ? code->i : -1));
+    step_fail(f, &(struct failure){.rc = timed_out ? RC_TIMEOUT : RC_COMMAND,
+                                   .code = timed_out ? STR("timeout") : str_c(code_text),
+                                   .message = str_n(msg, str_utf8_valid(str_c(msg))),
+                                   .partial = &result});
+}
+
+const struct step_type step_command = {
+    .name = "command",
+    .aliases = "bash",
+    .doc = "Runs a program in the workspace.",
+    .keys = keys,
+    .result_doc = "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|error",
+    .own_timeout = true,
+    .enter = enter,
+    .child_done = child_done};

@@ -1,0 +1,53 @@
+/* The keys that every step has, whatever its type, and the numbering of conditions and lists in a type's table.
+ *
+ * A type's own key of the same name goes first: `condition` of while_loop is the loop's, not a question whether to run
+ * it. Rows with `alias_of` are spellings of older workflows; some count in another unit, which their sentence says and
+ * flow/load_common.c converts. */
+#include "base/panic.h"
+#include "flow/step.h"
+
+const struct step_key step_common_keys[] = {
+    {"name", KEY_STRING, .required = true, .doc = "Unique among its siblings: letters, digits, `_`, `-` and `.`."},
+    {"type", KEY_STRING, .required = true, .doc = "What the step does."},
+    {"description", KEY_STRING, .doc = "For people."},
+    {"condition", KEY_COND, .fallback = "true", .doc = "The step is skipped where this is false."},
+    {"depends_on", KEY_STRINGS, .doc = "Siblings that must end first; makes the list run as a graph."},
+    {"timeout", KEY_DURATION, .doc = "Of one attempt."},
+    {"retry", KEY_OBJECT, .doc = "{max_attempts, backoff, delay, max_delay, jitter, on}, or a number of attempts."},
+    {"on_error", KEY_DATA, .fallback = "fail", .doc = "fail, continue, {goto: STEP} or {steps: [...]}."},
+    {"on_interrupt", KEY_ENUM, .choices = "retry|hold|fail",
+     .doc = "What becomes of an effect that a crash left without a result."},
+    {"output_to_file", KEY_TEMPLATE, .doc = "A file in output_dir that gets the result's text, or its data as JSON."},
+    {"output_schema", KEY_DATA, .doc = "JSON Schema that the answer must match."},
+    {"budget", KEY_OBJECT, .doc = "The most that the step may spend: {usd, tokens}."},
+    {"metadata", KEY_DATA, .doc = "Anything; kept, not interpreted."},
+    {"role", KEY_DATA, .doc = "A label; kept, not interpreted."},
+    {"id", KEY_STRING, .doc = "As name.", .alias_of = "name"},
+    {"timeout_seconds", KEY_NUMBER, .doc = "Seconds.", .alias_of = "timeout"},
+    {"timeout_ms", KEY_NUMBER, .doc = "Milliseconds.", .alias_of = "timeout"},
+    {"max_retries", KEY_INT, .doc = "Attempts after the first.", .alias_of = "retry"},
+    {"max_attempts", KEY_INT, .doc = "Attempts in all.", .alias_of = "retry"},
+    {"retry_on_error", KEY_BOOL, .doc = "Three attempts.", .alias_of = "retry"},
+    {"retry_config", KEY_OBJECT, .doc = "As retry.", .alias_of = "retry"},
+    {"continue_on_error", KEY_BOOL, .doc = "As on_error: continue.", .alias_of = "on_error"},
+    {"error_handler", KEY_DATA, .doc = "As on_error: {steps: [...]}.", .alias_of = "on_error"},
+    {0},
+};
+
+size_t step_key_slot(const struct step_type *t, const char *key)
+{
+    size_t conds = 0, lists = 0;
+    for (const struct step_key *k = t->keys; k->name; k++) {
+        if (strcmp(k->name, key) == 0) {
+            if (k->alias_of)
+                return step_key_slot(t, k->alias_of);
+            CHECK(k->kind == KEY_COND || k->kind == KEY_STEPS);
+            return k->kind == KEY_COND ? conds : lists;
+        }
+        if (!k->alias_of) {
+            conds += k->kind == KEY_COND;
+            lists += k->kind == KEY_STEPS;
+        }
+    }
+    PANIC("step type %s has no key %s", t->name, key);
+}

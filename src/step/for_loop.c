@@ -1,0 +1,218 @@
+/* for_loop: does its steps once for each item, one after another or several at a time.
+ *
+ * What is looped over is computed once, when the loop is entered, and pinned with it, so that a change of variables
+ * inside the loop (or a crash) never changes the list under it. An iteration is a list frame `N` below the loop, from
+ * 0. */
+#include "base/panic.h"
+#include "flow/frame.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct step_key keys[] = {
+    {"iterator", KEY_STRING, .fallback = "item", .doc = "Name of the current item inside the loop: loop.NAME or NAME."},
+    {"as", KEY_STRING, .doc = "Another spelling of `iterator`.", .alias_of = "iterator"},
+    {"data_source", KEY_ANY, .required = true,
+     .doc = "A list, an object (items are {key, value}), a template, an expression such as range(1, 10) or "
+            "steps.scan.files, or previous_response:STEP.field."},
+    {"over", KEY_ANY, .doc = "Another spelling of `data_source`.", .alias_of = "data_source"},
+    {"steps", KEY_STEPS, .required = true, .doc = "What is done for each item."},
+    {"parallel", KEY_BOOL, .fallback = "false", .doc = "Several items at a time."},
+    {"max_parallel", KEY_INT, .fallback = "8", .doc = "How many at a time, at the most (with parallel)."},
+    {"max_concurrent", KEY_INT, .doc = "Another spelling of `max_parallel`.", .alias_of = "max_parallel"},
+    {"max_iterations", KEY_INT, .doc = "Only the first so many items."},
+    {"break_on_error", KEY_BOOL, .fallback = "true",
+     .doc =
+         "Whether a failed iteration ends the loop (what runs beside it is stopped) and fails the step. With false the "
+         "step fails only when every iteration has failed."},
+    {0}};
+
+enum { DEFAULT_PARALLEL = 8, MAX_PARALLEL = 10000 };
+
+struct loop {
+    const struct val *items; /* an array, in the pinned object */
+    size_t next, ended, ok, running;
+    int64_t max_parallel;
+    bool break_on_error;
+    struct box **iterations; /* by index: {index, item, success, results | error} */
+    struct box *last_error;
+};
+
+static struct val pairs_of(struct arena *a, const struct val *object)
+{
+    struct val_list l = val_list_new(a);
+    for (size_t i = 0; i < object->obj.n; i++) {
+        struct val_map m = val_map_new(a);
+        VAL_MAP_SET(&m, "key", val_str(object->obj.m[i].key));
+        VAL_MAP_SET(&m, "value", object->obj.m[i].val);
+        val_list_push(&l, val_map_done(&m));
+    }
+    return val_list_done(&l);
+}
+
+/* Text without holes is an expression; `previous_response:a.b` is the old way to say steps.a.b. */
+static bool compute_items(struct frame *f, const struct val *source, struct val *ret)
+{
+    *ret = source ? *source : val_null;
+    if (ret->type == VAL_STR) {
+        struct str text = str_trim(ret->s), old = STR("previous_response:");
+        if (str_starts(text, old))
+            text = arena_printf(&f->arena, "steps.%.*s", STR_ARG(str_from(text, old.n)));
+        if (!frame_expr(f, text, ret))
+            return false;
+    }
+    if (ret->type == VAL_OBJECT)
+        *ret = pairs_of(&f->arena, ret);
+    if (ret->type == VAL_ARRAY)
+        return true;
+    step_failf(f, RC_INVALID, "`data_source` is %s; expected a list or an object", val_type_name(ret));
+    return false;
+}
+
+/* The pinned object: {items, max_parallel, break_on_error}. */
+static const struct val *compute_plan(struct frame *f)
+{
+    const struct val *c = frame_config(f, false);
+    bool parallel, break_on_error;
+    int64_t max_parallel, max_iterations;
+    struct val items;
+    if (!c || !frame_bool(f, c, "parallel", false, &parallel) ||
+        !frame_bool(f, c, "break_on_error", true, &break_on_error) ||
+        !frame_int(f, c, "max_parallel", DEFAULT_PARALLEL, 1, MAX_PARALLEL, &max_parallel) ||
+        !frame_int(f, c, "max_iterations", INT64_MAX, 0, INT64_MAX, &max_iterations) ||
+        !compute_items(f, VAL_GET(c, "data_source"), &items))
+        return NULL;
+    if ((int64_t)items.arr.n > max_iterations)
+        items.arr.n = (size_t)max_iterations;
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "items", items);
+    VAL_MAP_SET(&m, "max_parallel", val_int(parallel ? max_parallel : 1));
+    VAL_MAP_SET(&m, "break_on_error", val_bool(break_on_error));
+    struct val *plan = ARENA_NEW(&f->arena, struct val);
+    *plan = val_map_done(&m);
+    frame_pin(f, plan);
+    return plan;
+}
+
+static void finish(struct frame *f, struct loop *l)
+{
+    size_t n = l->items->arr.n;
+    if (n && !l->ok && !l->break_on_error) {
+        struct str message = val_get_str(&l->last_error->val, STR("message"), STR(""));
+        step_fail(f,
+                  &(struct failure){.rc = RC_STEP,
+                                    .message = arena_printf(&f->arena, "all %zu iterations failed; the last one: %.*s",
+                                                            n, STR_ARG(message)),
+                                    .final = true});
+        return;
+    }
+    struct box *b = box_empty();
+    struct val_list list = val_list_new(&b->arena);
+    for (size_t i = 0; i < n; i++)
+        val_list_push(&list, l->iterations[i]->val); /* borrowed: step_ok copies while they live */
+    struct val_map m = val_map_new(&b->arena);
+    VAL_MAP_SET(&m, "success", val_bool(l->ok == n));
+    VAL_MAP_SET(&m, "total_items", val_int((int64_t)n));
+    VAL_MAP_SET(&m, "completed_items", val_int((int64_t)l->ok));
+    VAL_MAP_SET(&m, "iterations", val_list_done(&list));
+    b->val = val_map_done(&m);
+    step_ok(f, &b->val);
+    box_unref(b);
+}
+
+static void start_more(struct frame *f)
+{
+    struct loop *l = f->type_state;
+    size_t n = l->items->arr.n;
+    if (l->ended == n) {
+        finish(f, l);
+        return;
+    }
+    while (l->next < n && (int64_t)l->running < l->max_parallel) {
+        char segment[24];
+        snprintf(segment, sizeof segment, "%zu", l->next);
+        struct box *item = box_new(&l->items->arr.v[l->next]);
+        struct loop_scope scope = {
+            .iterator = f->def->lists[0]->iterator, .item = item, .index = (int64_t)l->next, .total = (int64_t)n};
+        frame_list(f, segment, l->next, f->def->lists[0], &scope, NULL);
+        box_unref(item);
+        l->next++;
+        l->running++;
+    }
+}
+
+static void free_loop(void *state)
+{
+    struct loop *l = state;
+    for (size_t i = 0; l->iterations && i < l->items->arr.n; i++)
+        box_unref(l->iterations[i]);
+    free(l->iterations);
+    l->iterations = NULL;
+    box_unref(l->last_error);
+    l->last_error = NULL;
+}
+
+static void enter(struct frame *f)
+{
+    const struct val *plan = frame_pinned(f);
+    if (!plan)
+        plan = compute_plan(f);
+    if (!plan)
+        return;
+    struct loop *l = ARENA_NEW(&f->arena, struct loop);
+    l->items = VAL_GET(plan, "items");
+    if (!val_is(l->items, VAL_ARRAY)) { /* a journal that we did not write */
+        step_failf(f, RC_CORRUPT, "the journal holds no list for this loop");
+        return;
+    }
+    l->max_parallel = val_get_int(plan, STR("max_parallel"), 1);
+    l->break_on_error = val_get_bool(plan, STR("break_on_error"), true);
+    l->iterations = calloc(l->items->arr.n + 1, sizeof(struct box *));
+    if (!l->iterations)
+        PANIC("out of memory");
+    f->type_state = l;
+    start_more(f);
+}
+
+static struct box *iteration_box(const struct loop *l, const struct frame *c)
+{
+    struct box *b = box_empty();
+    struct val_map m = val_map_new(&b->arena);
+    VAL_MAP_SET(&m, "index", val_int((int64_t)c->tag));
+    VAL_MAP_SET(&m, "item", val_copy(&b->arena, &l->items->arr.v[c->tag]));
+    VAL_MAP_SET(&m, "success", val_bool(child_ok(c)));
+    struct val inner = child_ok(c) ? list_results(c, &b->arena) : *child_result(c);
+    val_map_set(&m, child_ok(c) ? STR("results") : STR("error"), val_copy(&b->arena, &inner));
+    b->val = val_map_done(&m);
+    return b;
+}
+
+static void child_done(struct frame *f, struct frame *c)
+{
+    struct loop *l = f->type_state;
+    l->running--;
+    l->ended++;
+    l->iterations[c->tag] = iteration_box(l, c);
+    if (child_ok(c)) {
+        l->ok++;
+    } else {
+        box_unref(l->last_error);
+        l->last_error = box_new(child_result(c));
+        if (l->break_on_error) {
+            struct failure why = child_failure(c);
+            why.message = arena_printf(&f->arena, "iteration %zu: %.*s", c->tag, STR_ARG(why.message));
+            step_fail(f, &why);
+            return;
+        }
+    }
+    start_more(f);
+}
+
+const struct step_type step_for_loop = {.name = "for_loop",
+                                        .doc = "Does its steps once for each item.",
+                                        .keys = keys,
+                                        .result_doc = "success|total_items|completed_items|iterations|error",
+                                        .loop = true,
+                                        .enter = enter,
+                                        .child_done = child_done,
+                                        .free_state = free_loop};

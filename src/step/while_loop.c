@@ -1,0 +1,112 @@
+/* while_loop: does its steps again and again while a condition holds.
+ *
+ * The condition is asked before each iteration and may read the newest results of the body's own steps. Before the
+ * first iteration those do not exist: a condition that reads a step of the body is then not asked, so "repeat until the
+ * tests pass" needs no variable. An iteration that the journal knows was begun is not asked about again. */
+#include "flow/frame.h"
+
+#include <stdio.h>
+
+static const struct step_key keys[] = {
+    {"condition", KEY_COND, .required = true,
+     .doc = "The loop goes on as long as this is true. (On this type `condition` is the loop's own.)"},
+    {"max_iterations", KEY_INT, .fallback = "100", .doc = "The loop ends, without an error, after so many iterations."},
+    {"steps", KEY_STEPS, .required = true, .doc = "What is done in each iteration."},
+    {0}};
+
+struct loop {
+    size_t index;
+    int64_t max;
+    bool reads_body;
+};
+
+static enum rc find_body_step(void *ctx, const struct expr_path *path, bool soft, struct err *err)
+{
+    (void)soft, (void)err;
+    struct frame *f = ctx;
+    const struct list_def *body = f->def->lists[0];
+    if (path->n < 2 || !str_is(path->seg[0].name, "steps") || !path->seg[1].name.p)
+        return RC_OK;
+    if (list_find(body, path->seg[1].name))
+        ((struct loop *)f->type_state)->reads_body = true;
+    return RC_OK;
+}
+
+static void finish(struct frame *f, bool condition_met)
+{
+    struct loop *l = f->type_state;
+    struct arena *a = &f->arena;
+    struct val_map results = val_map_new(a);
+    for (size_t i = 0; f->inner_results && i < f->inner->n; i++)
+        if (f->inner_results[i])
+            val_map_set(&results, f->inner->steps[i]->name, f->inner_results[i]->val);
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "success", val_true);
+    VAL_MAP_SET(&m, "iterations", val_int((int64_t)l->index));
+    VAL_MAP_SET(&m, "condition_met", val_bool(condition_met));
+    VAL_MAP_SET(&m, "results", val_map_done(&results));
+    struct val v = val_map_done(&m);
+    step_ok(f, &v);
+}
+
+static void next(struct frame *f)
+{
+    struct loop *l = f->type_state;
+    char segment[24];
+    snprintf(segment, sizeof segment, "%zu", l->index);
+    if (!frame_past_begun(f, segment)) {
+        bool go = true;
+        bool ask = l->index > 0 || !l->reads_body;
+        if ((int64_t)l->index >= l->max) {
+            finish(f, false);
+            return;
+        }
+        if (ask && !frame_cond(f, f->def->conds[0], &go))
+            return;
+        if (!go) {
+            finish(f, true);
+            return;
+        }
+    }
+    struct loop_scope scope = {.index = (int64_t)l->index, .total = -1};
+    frame_list(f, segment, l->index, f->def->lists[0], &scope, f->inner_results);
+}
+
+static void enter(struct frame *f)
+{
+    struct loop *l = ARENA_NEW(&f->arena, struct loop);
+    f->type_state = l;
+    f->inner = f->def->lists[0];
+    const struct val *c = frame_config(f, false);
+    struct err err;
+    if (!c || !frame_int(f, c, "max_iterations", 100, 0, INT64_MAX, &l->max))
+        return;
+    if (cond_each_path(f->def->conds[0], find_body_step, f, &err) != RC_OK) {
+        step_fail(f, FAILURE(err.rc, str_c(err.msg)));
+        return;
+    }
+    next(f);
+}
+
+static void child_done(struct frame *f, struct frame *c)
+{
+    struct loop *l = f->type_state;
+    if (!child_ok(c)) {
+        struct failure why = child_failure(c);
+        why.message = arena_printf(&f->arena, "iteration %zu: %.*s", l->index, STR_ARG(why.message));
+        step_fail(f, &why);
+        return;
+    }
+    list_drop_results(f->inner, f->inner_results);
+    f->inner_results = list_take_results(c);
+    l->index++;
+    next(f);
+}
+
+const struct step_type step_while_loop = {.name = "while_loop",
+                                          .doc = "Does its steps again while a condition holds.",
+                                          .keys = keys,
+                                          .result_doc = "success|iterations|condition_met|results|error",
+                                          .loop = true,
+                                          .enter = enter,
+                                          .child_done = child_done};
