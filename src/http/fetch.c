@@ -280,28 +280,27 @@ static const struct failure {
     CURLcode code;
     enum rc rc;
     enum cause cause;
-    const char *text; /* "%s" is the origin */
+    const char *before, *after; /* the origin */
 } failures[] = {
-    {CURLE_COULDNT_RESOLVE_PROXY, RC_NETWORK, NO_CAUSE, "the proxy of %s has no address"},
-    {CURLE_COULDNT_RESOLVE_HOST, RC_NETWORK, NO_CAUSE, "the host of %s has no address"},
-    {CURLE_COULDNT_CONNECT, RC_NETWORK, SYSTEM_CAUSE, "could not connect to %s"},
-    {CURLE_OPERATION_TIMEDOUT, RC_TIMEOUT, NO_CAUSE, "could not connect to %s in time"},
-    {CURLE_GOT_NOTHING, RC_NETWORK, NO_CAUSE, "%s closed the connection without a reply"},
-    {CURLE_ABORTED_BY_CALLBACK, RC_NETWORK, NO_CAUSE, "%s closed the connection without a reply"},
-    {CURLE_PARTIAL_FILE, RC_NETWORK, NO_CAUSE, "%s closed the connection in the middle of its reply"},
-    {CURLE_RECV_ERROR, RC_NETWORK, CURL_CAUSE, "the connection to %s broke while its reply was read"},
-    {CURLE_SEND_ERROR, RC_NETWORK, CURL_CAUSE, "the connection to %s broke while the request was sent"},
-    {CURLE_UNSUPPORTED_PROTOCOL, RC_NETWORK, NO_CAUSE, "%s does not speak HTTP/1.1"},
-    {CURLE_WEIRD_SERVER_REPLY, RC_NETWORK, NO_CAUSE, "%s sent something that is not HTTP"},
-    {CURLE_BAD_CONTENT_ENCODING, RC_NETWORK, NO_CAUSE, "%s sent a reply with a bad encoding"},
-    {CURLE_SSL_CONNECT_ERROR, RC_NETWORK, CURL_CAUSE, "no secure connection to %s"},
-    {CURLE_PEER_FAILED_VERIFICATION, RC_NETWORK, CURL_CAUSE, "the certificate of %s is not trusted"},
-    {CURLE_SSL_CACERT_BADFILE, RC_NETWORK, CURL_CAUSE, "cannot check the certificate of %s"},
+    {CURLE_COULDNT_RESOLVE_PROXY, RC_NETWORK, NO_CAUSE, "the proxy of ", " has no address"},
+    {CURLE_COULDNT_RESOLVE_HOST, RC_NETWORK, NO_CAUSE, "the host of ", " has no address"},
+    {CURLE_COULDNT_CONNECT, RC_NETWORK, SYSTEM_CAUSE, "could not connect to ", ""},
+    {CURLE_OPERATION_TIMEDOUT, RC_TIMEOUT, NO_CAUSE, "could not connect to ", " in time"},
+    {CURLE_GOT_NOTHING, RC_NETWORK, NO_CAUSE, "", " closed the connection without a reply"},
+    {CURLE_ABORTED_BY_CALLBACK, RC_NETWORK, NO_CAUSE, "", " closed the connection without a reply"},
+    {CURLE_PARTIAL_FILE, RC_NETWORK, NO_CAUSE, "", " closed the connection in the middle of its reply"},
+    {CURLE_RECV_ERROR, RC_NETWORK, CURL_CAUSE, "the connection to ", " broke while its reply was read"},
+    {CURLE_SEND_ERROR, RC_NETWORK, CURL_CAUSE, "the connection to ", " broke while the request was sent"},
+    {CURLE_UNSUPPORTED_PROTOCOL, RC_NETWORK, NO_CAUSE, "", " does not speak HTTP/1.1"},
+    {CURLE_WEIRD_SERVER_REPLY, RC_NETWORK, NO_CAUSE, "", " sent something that is not HTTP"},
+    {CURLE_SSL_CONNECT_ERROR, RC_NETWORK, CURL_CAUSE, "no secure connection to ", ""},
+    {CURLE_PEER_FAILED_VERIFICATION, RC_NETWORK, CURL_CAUSE, "the certificate of ", " is not trusted"},
+    {CURLE_SSL_CACERT_BADFILE, RC_NETWORK, CURL_CAUSE, "cannot check the certificate of ", ""},
 };
 
 static void describe(struct request *r, CURLcode code)
 {
-    struct failure f = {code, RC_NETWORK, CURL_CAUSE, "the exchange with %s failed"};
+    struct failure f = {code, RC_NETWORK, CURL_CAUSE, "the exchange with ", " failed"};
     for (size_t i = 0; i < sizeof failures / sizeof *failures; i++)
         if (failures[i].code == code)
             f = failures[i];
@@ -318,12 +317,7 @@ static void describe(struct request *r, CURLcode code)
     for (char *c = cause; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = '?'; /* a certificate may say anything */
-    char text[MAX_ORIGIN + 100];
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* from the table above */
-    snprintf(text, sizeof text, f.text, r->origin);
-#pragma GCC diagnostic pop
-    err_set(&r->err, f.rc, cause[0] ? "%s (%s)" : "%s%s", text, cause);
+    err_set(&r->err, f.rc, cause[0] ? "%s%s%s (%s)" : "%s%s%s%s", f.before, r->origin, f.after, cause);
 }
 
 static void on_ended(void *ctx, CURL *easy, CURLcode code)

@@ -8,7 +8,8 @@
  * A request is sent at most once: libcurl's own second try on a fresh connection is suppressed, so every sending is one
  * that the caller knows of. Header names reach head() in lower case; interim (1xx) replies and trailers are dropped. A
  * request that cannot be made (no URL, a line break in a header) ends with RC_INVALID. Error texts name scheme, host
- * and port, never a path, query or header. free() not from inside a callback. */
+ * and port, never a path, query or header. For the idle timeout a header line counts when it is whole. free() not from
+ * inside a callback. */
 #include "ev/loop.h"
 #include "llm/transport.h"
 

@@ -27,6 +27,7 @@
     X(curl_multi_remove_handle) \
     X(curl_multi_socket_action) \
     X(curl_multi_info_read)     \
+    X(curl_multi_assign)        \
     X(curl_multi_strerror)      \
     X(curl_multi_cleanup)
 
