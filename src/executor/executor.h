@@ -2,16 +2,34 @@
 /* Runs commands and file tools for runs: what Treadle does to the machine it stands on.
  *
  * Requests and results are value trees (they will cross a socket when the executor is a process of its own).
- *   EXEC_COMMAND  {argv: [text] | shell: text, cwd?: path in the workspace, env?: {}, stdin?: text, timeout_ms?,
- *                  output_limit?: bytes each of stdout and stderr}
- *              -> {exit_code (-1 if by signal), signal: name or null, stdout, stderr, duration_ms, timed_out,
- * truncated} EXEC_TOOL     {tool: Read|Write|Edit|Bash|Glob|Grep, input: the model's, cwd?, phase:
- * prepare|apply|settle, plan?: what prepare returned, timeout_ms?, output_limit?} apply   -> {text, is_error}: what the
- * model is told. Failures of the tool are results, not errors. prepare (Write, Edit) -> {plan: {path, before: sha256 or
- * null, after: sha256, mode}} or {text, is_error: true} when the call cannot work; changes nothing settle  (Write,
- * Edit, after a crash) -> {outcome: "done" (file is as `after`) | "again" (as `before`) | "changed"} EXEC_READ {path,
- * base: workflow|workspace, max?: bytes} -> {text, path, sha256}; a prompt's file part EXEC_OUTPUT   {path, text} ->
- * {path, bytes}; writes atomically inside the output directory An error is {class, code, message}, as everywhere.
+ *
+ * EXEC_COMMAND
+ *     {argv: [text] | shell: text, cwd?: path in the workspace, env?: {NAME: text}, stdin?: text, timeout_ms?,
+ *      output_limit?: bytes kept of each of stdout and stderr (1 MiB; at most 64 MiB), network?: "host" | "none"}
+ *  -> {exit_code (-1 if by signal), signal: "SIGKILL"… or null, stdout, stderr, duration_ms, timed_out, truncated}
+ *     What cannot be executed is a result with exit code 127 (not found) or 126. Of output beyond the limit the
+ *     beginning and the end are kept, with a line that counts the rest between them. Output is valid UTF-8 always.
+ *     When the command ends, what it left running is killed.
+ *
+ * EXEC_TOOL
+ *     {tool: Read|Write|Edit|Bash|Glob|Grep, input: the model's, cwd?, phase?: prepare|apply|settle (apply),
+ *      plan?: what prepare returned, timeout_ms?, output_limit?, env?, network?}   (the last two: Bash)
+ *     apply -> {text, is_error}: what the model is told. Failures of the tool are results, not errors. With a plan the
+ *         file must be as prepare found it, else nothing changes and is_error says so.
+ *     prepare (Write, Edit) -> {plan: {path, before: sha256 or null, after: sha256, mode}} or {text, is_error: true}
+ *         when the call cannot work; changes nothing
+ *     settle (Write, Edit; after a crash; input is not needed)
+ *         -> {outcome: "done" (the file is as `after`; with text and is_error as apply would have told)
+ *             | "again" (as `before`) | "changed" (neither)}
+ *
+ * EXEC_READ    {path, base?: workflow|workspace (workflow), max?: bytes (4 MiB, at most)} -> {text, path, sha256}
+ *     A prompt's file part. base workflow: beside the workflow file, then in the current directory, then in the
+ * workspace; or absolute. base workspace: inside the workspace only.
+ *
+ * EXEC_OUTPUT  {path, text} -> {path: absolute, bytes}; writes atomically inside the output directory, makes parents
+ *
+ * An error is {class, code, message}, as everywhere. Codes: bad_request, outside, not_found, too_large, not_text, io,
+ * start_failed, launcher_lost, cancelled.
  *
  * Every child starts in a launcher (`treadle __launch`, see launcher.h): own session, PID namespace where allowed else
  * subreaper, PATH/HOME/LANG-like variables only. The launcher ends the whole tree when its pipe to us closes, and holds
@@ -29,10 +47,11 @@ struct executor_options {
     const char *workflow_dir; /* absolute; where relative prompt files are looked for first */
     const char *self;         /* program to start as launcher; NULL: /proc/self/exe */
     unsigned max_commands;    /* at once; 0: 64. More wait */
+    bool no_namespaces;       /* always the subreaper's way of ending a tree; for tests of it */
 };
 struct executor;
 enum rc executor_new(const struct executor_options *o, struct executor **ret, struct err *err) MUST_CHECK;
-/* Kills what runs and waits (bounded: 5 s) until it is gone. */
+/* Kills what runs and waits (bounded: 5 s) until it is gone. Not from inside of a `done`. */
 void executor_free(struct executor *x);
 
 /* `done` comes exactly once from the loop, also after executor_cancel (then as error class cancelled, once the process

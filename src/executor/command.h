@@ -1,0 +1,47 @@
+#pragma once
+/* One command under its launcher: start, feed, listen, stop, outcome.
+ *
+ * Loop thread only. A `struct command` is freed by itself right after its `done`, or by command_kill(). */
+#include "base/arena.h"
+#include "base/err.h"
+#include "ev/loop.h"
+
+struct command_spec {
+    const struct str *argv; /* at least one; no NUL inside */
+    size_t argc;
+    const struct str *env; /* "NAME=VALUE", complete: nothing is inherited */
+    size_t envc;
+    int cwd_fd;  /* directory; stays the caller's */
+    int lock_fd; /* exec.lock, locked; stays the caller's */
+    struct str input;
+    int64_t timeout_ms;  /* 0: none */
+    size_t output_limit; /* bytes kept of each of stdout and stderr */
+    uint32_t flags;      /* enum launch_flags */
+    const char *self;    /* program to start as launcher */
+};
+enum command_end {
+    COMMAND_ENDED,  /* exit_code or signal say how */
+    COMMAND_FAILED, /* it did not start: err */
+    COMMAND_LOST    /* the launcher was killed from outside; how the command ended is not known */
+};
+struct command_outcome {
+    enum command_end end;
+    struct err err;
+    int exit_code, signal; /* -1 if by signal; 0 if not */
+    struct str out, errors;
+    bool timed_out, truncated, stopped; /* stopped: command_stop() was called before it ended */
+    int64_t duration_ms;
+    uint32_t isolation; /* enum launch_isolation */
+};
+struct command;
+
+/* `done` comes once from the loop when the whole tree is dead; texts in it are in `a`, which must live until then.
+ * RC_LIMIT (text too long for the system), RC_IO. */
+enum rc command_start(struct ev_loop *loop, const struct command_spec *spec, struct arena *a,
+                      void (*done)(void *ctx, const struct command_outcome *o), void *ctx, struct command **ret,
+                      struct err *err) MUST_CHECK;
+/* Asks for the end: TERM, a short grace, KILL. `done` comes when it is over. */
+void command_stop(struct command *c);
+/* Lets go of it: the launcher kills everything at once. No `done` any more. Returns the launcher's pid, which the
+ * caller has to wait for. */
+pid_t command_kill(struct command *c);

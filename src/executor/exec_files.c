@@ -1,0 +1,143 @@
+/* Prompt files are the user's own and named by the workflow, so they may lie anywhere; only what is asked of the
+ * workspace, which models write to, goes beneath. A file must be regular, of bounded size and UTF-8 in every case. */
+#include "executor/exec_files.h"
+
+#include "executor/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+enum { READ_MAX = 4 << 20, OUTPUT_MAX = 256 << 20, OUTPUT_MODE = 0644 };
+
+/* Reads and closes. */
+static enum rc read_text(int fd, struct str path, size_t max, struct arena *a, struct val *ret, const char **code,
+                         struct err *err)
+{
+    struct str text;
+    enum rc rc = file_slurp(fd, max, a, &text, err);
+    close(fd);
+    if (rc)
+        return err_wrap(err, "%.*s", STR_ARG(path));
+    if (str_utf8_valid(text) != text.n) {
+        *code = "not_text";
+        return err_set(err, RC_INVALID, "%.*s is not UTF-8 text (byte %zu)", STR_ARG(path), str_utf8_valid(text));
+    }
+    struct sha256 hash = sha256_of(text);
+    struct sha256_hex hex = sha256_hex(&hash);
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "text", val_str(text));
+    VAL_MAP_SET(&m, "path", val_str(path));
+    VAL_MAP_SET(&m, "sha256", val_str(arena_str(a, str_c(hex.z))));
+    *ret = val_map_done(&m);
+    return RC_OK;
+}
+
+/* Anywhere. The look before the opening is for devices, which act on being opened. */
+static enum rc open_plain(const char *path, int *fd, struct err *err)
+{
+    struct stat st;
+    int error = 0;
+    *fd = -1;
+    if (stat(path, &st) != 0)
+        error = errno;
+    else if (S_ISREG(st.st_mode) && (*fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)) < 0)
+        error = errno;
+    if (error == ENOENT || error == ENOTDIR)
+        return err_set(err, RC_NOT_FOUND, "%s does not exist", path);
+    if (error)
+        return err_set(err, RC_IO, "%s: %s", path, strerror(error));
+    if (*fd >= 0 && fstat(*fd, &st) == 0 && S_ISREG(st.st_mode))
+        return RC_OK;
+    if (*fd >= 0)
+        close(*fd);
+    return err_set(err, RC_INVALID, "%s is not a regular file", path);
+}
+
+static enum rc read_beneath(struct str path, size_t max, const struct beneath *workspace, struct arena *a,
+                            struct val *ret, const char **code, struct err *err)
+{
+    struct str rel;
+    struct stat st;
+    int fd;
+    enum rc rc = beneath_relative(workspace, a, STR("."), path, &rel, err);
+    if (rc == RC_OK)
+        rc = beneath_open_file(workspace, rel, O_RDONLY, &fd, &st, err);
+    if (rc == RC_INVALID)
+        *code = "outside";
+    if (rc)
+        return rc;
+    struct str full = arena_printf(a, "%.*s/%.*s", STR_ARG(workspace->path), STR_ARG(rel));
+    return read_text(fd, full, max, a, ret, code, err);
+}
+
+enum rc exec_read(const struct val *req, const char *workflow_dir, const struct beneath *workspace, struct arena *a,
+                  struct val *ret, const char **code, struct err *err)
+{
+    struct str path = val_get_str(req, STR("path"), str_n("", 0));
+    struct str base = val_get_str(req, STR("base"), STR("workflow"));
+    int64_t max = val_get_int(req, STR("max"), READ_MAX);
+    char here[PATH_MAX];
+    if (!path.n || memchr(path.p, 0, path.n) || path.n >= PATH_MAX)
+        return err_set(err, RC_INVALID, "path must be the name of a file");
+    if (max <= 0 || max > READ_MAX)
+        max = READ_MAX;
+    if (str_is(base, "workspace"))
+        return read_beneath(path, (size_t)max, workspace, a, ret, code, err);
+    if (!str_is(base, "workflow"))
+        return err_set(err, RC_INVALID, "base must be workflow or workspace");
+
+    const char *dirs[2] = {workflow_dir, getcwd(here, sizeof here)};
+    if (path.p[0] == '/')
+        dirs[0] = "", dirs[1] = NULL;
+    for (int i = 0; i < 2; i++) {
+        int fd;
+        if (!dirs[i])
+            continue;
+        struct str full = arena_printf(a, "%s%s%.*s", dirs[i], dirs[i][0] ? "/" : "", STR_ARG(path));
+        enum rc rc = open_plain(full.p, &fd, err);
+        if (rc == RC_OK)
+            return read_text(fd, full, (size_t)max, a, ret, code, err);
+        if (rc != RC_NOT_FOUND || path.p[0] == '/')
+            return rc;
+    }
+    if (read_beneath(path, (size_t)max, workspace, a, ret, code, err) == RC_OK)
+        return RC_OK;
+    if (err->rc != RC_NOT_FOUND && !*code)
+        return err->rc;
+    if (err->rc == RC_INVALID && str_is(str_c(*code), "not_text"))
+        return err->rc;
+    *code = NULL; /* that it leads out of the workspace says nothing to somebody who did not name the workspace */
+    return err_set(err, RC_NOT_FOUND, "%.*s was found neither beside the workflow (%s) nor in %s nor in %.*s",
+                   STR_ARG(path), workflow_dir ? workflow_dir : "none", dirs[1] ? dirs[1] : "the current directory",
+                   STR_ARG(workspace->path));
+}
+
+enum rc exec_output(const struct val *req, const struct beneath *output, struct arena *a, struct val *ret,
+                    const char **code, struct err *err)
+{
+    const struct val *path = VAL_GET(req, "path"), *text = VAL_GET(req, "text");
+    struct place place;
+    struct str rel;
+    if (!val_is(path, VAL_STR) || !path->s.n || !val_is(text, VAL_STR))
+        return err_set(err, RC_INVALID, "an output needs a path and a text");
+    if (text->s.n > OUTPUT_MAX)
+        return err_set(err, RC_LIMIT, "the output is larger than %d bytes", OUTPUT_MAX);
+    enum rc rc = beneath_relative(output, a, STR("."), path->s, &rel, err);
+    if (rc == RC_OK)
+        rc = beneath_locate(output, a, rel, true, &place, err);
+    if (rc == RC_INVALID)
+        *code = "outside";
+    if (rc)
+        return err_wrap(err, "output directory");
+    rc = place_put(&place, a, text->s, place.exists ? place.st.st_mode & 07777 : OUTPUT_MODE, err);
+    place_done(&place);
+    if (rc)
+        return rc;
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "path", val_str(arena_printf(a, "%.*s/%.*s", STR_ARG(output->path), STR_ARG(place.path))));
+    VAL_MAP_SET(&m, "bytes", val_int((int64_t)text->s.n));
+    *ret = val_map_done(&m);
+    return RC_OK;
+}

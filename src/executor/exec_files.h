@@ -1,0 +1,11 @@
+#pragma once
+/* EXEC_READ and EXEC_OUTPUT: the files of a workflow's author and the run's results. On a pool thread. */
+#include "executor/beneath.h"
+
+#include "data/val.h"
+
+/* Error codes beyond those of error_code() go to *code. */
+enum rc exec_read(const struct val *req, const char *workflow_dir, const struct beneath *workspace, struct arena *a,
+                  struct val *ret, const char **code, struct err *err) MUST_CHECK;
+enum rc exec_output(const struct val *req, const struct beneath *output, struct arena *a, struct val *ret,
+                    const char **code, struct err *err) MUST_CHECK;

@@ -1,0 +1,485 @@
+/* Jobs: from a request to exactly one `done`.
+ *
+ *      start -> [waiting] -> running (a command) -> done
+ *                         -> working (a file job on a pool thread) -> done
+ *                         -> refused (on the next turn) -> done
+ *
+ * A job owns an arena with its request and result. File jobs share nothing with the loop thread but the cancel flag
+ * and the two directories, which do not change while there is a job; the mutex exists for executor_free() alone, which
+ * must know when the last worker has let go. A cancelled file job is told through its flag and still finishes: what it
+ * did is not undone, and the caller hears "cancelled" only when nothing can change any more.
+ *
+ * Commands get a shared lock on exec.lock that is taken here, before the launcher exists, on an open file of its own
+ * that is passed on. So there is no moment at which a command could start without somebody holding the lock, however
+ * the processes die. */
+#include "executor/executor.h"
+
+#include "base/clock.h"
+#include "base/panic.h"
+#include "executor/exec_files.h"
+#include "executor/launch_plan.h"
+#include "executor/request.h"
+#include "executor/tools.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    EXECUTOR_MAGIC = 0x45584543,
+    MAX_COMMANDS = 64,
+    FREE_WAIT_MS = 5000,
+    TOOL_TIME_MS = 60000, /* of a file tool, unless the request says less */
+    LOCK_TRIES = 100
+};
+
+enum job_state { JOB_WAITING, JOB_RUNNING, JOB_WORKING, JOB_REFUSED };
+
+struct job {
+    struct job *prev, *next;
+    struct executor *x;
+    uint64_t id;
+    enum exec_kind kind;
+    enum job_state state;
+    bool bash;
+    struct arena arena;
+    struct val request;
+    void (*done)(void *ctx, uint64_t id, bool ok, const struct val *result);
+    void *ctx;
+    /* commands */
+    struct command_spec spec;
+    struct command *command;
+    /* file jobs */
+    ev_id event; /* of the work, or of the turn that reports a refusal */
+    atomic_bool cancel;
+    bool worked; /* the worker has let go (under the mutex) */
+    /* the outcome */
+    bool cancelled, failed;
+    struct err err;
+    const char *code;
+    struct val result;
+};
+
+struct executor {
+    uint32_t magic;
+    struct ev_loop *loop;
+    struct arena arena;
+    const char *lock_path, *workflow_dir, *self, *output_dir;
+    struct beneath workspace, output;
+    unsigned max_commands, running;
+    uint32_t launch_flags;
+    struct job *first, *last; /* in order of their start */
+    pthread_mutex_t mutex;
+    pthread_cond_t let_go;
+    unsigned working; /* workers that have not let go yet (under the mutex) */
+};
+
+/* ------------------------------------------------------------------------------------------------ jobs */
+
+static struct job *job_find(struct executor *x, uint64_t id)
+{
+    for (struct job *j = x->first; j; j = j->next)
+        if (j->id == id)
+            return j;
+    return NULL;
+}
+
+static void job_unlink(struct job *j)
+{
+    struct executor *x = j->x;
+    *(j->prev ? &j->prev->next : &x->first) = j->next;
+    *(j->next ? &j->next->prev : &x->last) = j->prev;
+}
+
+static void job_free(struct job *j)
+{
+    if (j->spec.cwd_fd >= 0)
+        close(j->spec.cwd_fd);
+    arena_done(&j->arena);
+    free(j);
+}
+
+static void start_waiting(struct executor *x);
+
+/* The one place where a job ends (apart from executor_free). The caller may start other jobs from `done`. */
+static void job_done(struct job *j)
+{
+    struct executor *x = j->x;
+    if (j->cancelled) {
+        err_set(&j->err, RC_CANCELLED, "cancelled");
+        j->failed = true, j->code = NULL;
+    }
+    if (j->failed)
+        j->result = result_error(&j->err, j->code, &j->arena);
+    job_unlink(j);
+    j->done(j->ctx, j->id, !j->failed, &j->result);
+    job_free(j);
+    start_waiting(x);
+}
+
+static void on_refused(void *ctx)
+{
+    struct job *j = ctx;
+    j->event = 0;
+    job_done(j);
+}
+
+/* Ends the job on the next turn, with j->err or j->result. */
+static void job_refuse(struct job *j)
+{
+    j->state = JOB_REFUSED;
+    j->event = ev_timer(j->x->loop, 0, on_refused, j);
+}
+
+static void job_fail(struct job *j)
+{
+    j->failed = true;
+    job_refuse(j);
+}
+
+/* ------------------------------------------------------------------------------------------------ commands */
+
+static int lock_shared(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        err_set(err, RC_IO, "%s: %s", path, strerror(errno));
+        return -1;
+    }
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+            return fd;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* somebody asks whether we are dead: an instant */
+    }
+    err_set(err, errno == EWOULDBLOCK ? RC_BUSY : RC_IO, "%s: %s", path, strerror(errno));
+    close(fd);
+    return -1;
+}
+
+static void on_command(void *ctx, const struct command_outcome *o)
+{
+    struct job *j = ctx;
+    j->command = NULL;
+    j->x->running--;
+    if (o->end == COMMAND_FAILED) {
+        j->failed = true, j->err = o->err, j->code = "start_failed";
+    } else if (o->end == COMMAND_LOST) {
+        j->failed = true;
+        err_set(&j->err, RC_INTERRUPTED, "the launcher of the command was killed; how the command ended is not known");
+    } else {
+        j->result = j->bash ? result_bash(o, j->spec.timeout_ms, &j->arena) : result_command(o, &j->arena);
+    }
+    j->cancelled |= o->stopped;
+    job_done(j);
+}
+
+static void command_run(struct job *j)
+{
+    struct executor *x = j->x;
+    j->spec.lock_fd = lock_shared(x->lock_path, &j->err);
+    if (j->spec.lock_fd < 0) {
+        job_fail(j);
+        return;
+    }
+    enum rc rc = command_start(x->loop, &j->spec, &j->arena, on_command, j, &j->command, &j->err);
+    close(j->spec.lock_fd);
+    close(j->spec.cwd_fd);
+    j->spec.cwd_fd = -1;
+    if (rc) {
+        j->code = rc == RC_LIMIT ? NULL : "start_failed";
+        job_fail(j);
+        return;
+    }
+    j->state = JOB_RUNNING;
+    x->running++;
+}
+
+static void start_waiting(struct executor *x)
+{
+    for (struct job *j = x->first; j && x->running < x->max_commands; j = j->next)
+        if (j->state == JOB_WAITING)
+            command_run(j);
+}
+
+static void command_accept(struct job *j)
+{
+    struct executor *x = j->x;
+    enum rc rc = j->bash ? request_bash(&j->request, &x->workspace, &j->arena, &j->spec, &j->err)
+                         : request_command(&j->request, &x->workspace, &j->arena, &j->spec, &j->err);
+    if (rc == RC_INVALID_REQUEST) { /* the model's mistake, to be told to the model */
+        struct val_map m = val_map_new(&j->arena);
+        VAL_MAP_SET(&m, "text", val_str(arena_str(&j->arena, str_c(j->err.msg))));
+        VAL_MAP_SET(&m, "is_error", val_true);
+        j->result = val_map_done(&m);
+        job_refuse(j);
+    } else if (rc) {
+        job_fail(j);
+    } else {
+        j->spec.self = x->self;
+        j->spec.flags |= x->launch_flags;
+        j->state = JOB_WAITING;
+        start_waiting(x);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ file jobs */
+
+static enum rc read_phase(struct job *j, enum tool_phase *phase)
+{
+    static const char *const names[] = {"prepare", "apply", "settle"};
+    struct str s = val_get_str(&j->request, STR("phase"), STR("apply"));
+    for (int i = 0; i < 3; i++)
+        if (str_is(s, names[i])) {
+            *phase = (enum tool_phase)i;
+            return RC_OK;
+        }
+    return err_set(&j->err, RC_INVALID, "phase must be prepare, apply or settle");
+}
+
+static enum rc tool_job(struct job *j)
+{
+    struct executor *x = j->x;
+    struct str name = val_get_str(&j->request, STR("tool"), str_n("", 0));
+    int64_t timeout = val_get_int(&j->request, STR("timeout_ms"), TOOL_TIME_MS);
+    const struct val *input = VAL_GET(&j->request, "input");
+    struct tool_call c = {.arena = &j->arena,
+                          .root = &x->workspace,
+                          .plan = VAL_GET(&j->request, "plan"),
+                          .cancel = &j->cancel,
+                          .deadline_ms =
+                              clock_mono_ms() + (timeout > 0 && timeout < TOOL_TIME_MS ? timeout : TOOL_TIME_MS),
+                          .output_limit = request_output_limit(&j->request, TOOL_OUTPUT_LIMIT)};
+    int fd;
+    enum rc rc = read_phase(j, &c.phase);
+    c.input = !input && c.phase == TOOL_SETTLE ? &val_empty_object : input;
+    if (rc == RC_OK)
+        rc = request_cwd(&j->request, &x->workspace, &j->arena, &c.cwd, &j->err);
+    if (rc == RC_OK && (rc = beneath_open(&x->workspace, c.cwd, O_PATH | O_DIRECTORY, &fd, &j->err)) != RC_OK)
+        return err_wrap(&j->err, "working directory");
+    if (rc)
+        return rc;
+    close(fd);
+    if (!tool_run(name, &c, &j->result))
+        return err_set(&j->err, RC_INVALID, "there is no tool %.*s", STR_ARG(name));
+    return RC_OK;
+}
+
+/* On a pool thread. */
+static void work(void *ctx)
+{
+    struct job *j = ctx;
+    struct executor *x = j->x;
+    enum rc rc = RC_OK;
+    if (atomic_load(&j->cancel))
+        rc = err_set(&j->err, RC_CANCELLED, "cancelled");
+    else if (j->kind == EXEC_TOOL)
+        rc = tool_job(j);
+    else if (j->kind == EXEC_READ)
+        rc = exec_read(&j->request, x->workflow_dir, &x->workspace, &j->arena, &j->result, &j->code, &j->err);
+    else
+        rc = exec_output(&j->request, &x->output, &j->arena, &j->result, &j->code, &j->err);
+    j->failed = rc != RC_OK;
+    pthread_mutex_lock(&x->mutex);
+    j->worked = true;
+    x->working--;
+    pthread_cond_signal(&x->let_go);
+    pthread_mutex_unlock(&x->mutex);
+}
+
+static void on_worked(void *ctx)
+{
+    struct job *j = ctx;
+    j->event = 0;
+    job_done(j);
+}
+
+static void file_accept(struct job *j)
+{
+    struct executor *x = j->x;
+    if (j->kind == EXEC_OUTPUT && x->output.fd < 0 &&
+        beneath_init(&x->output, &x->arena, x->output_dir, true, &j->err) != RC_OK) {
+        err_wrap(&j->err, "output directory");
+        job_fail(j);
+        return;
+    }
+    j->state = JOB_WORKING;
+    pthread_mutex_lock(&x->mutex);
+    x->working++;
+    pthread_mutex_unlock(&x->mutex);
+    j->event = ev_work(x->loop, work, on_worked, j);
+}
+
+/* ------------------------------------------------------------------------------------------------ the front */
+
+void executor_start(struct executor *x, uint64_t id, enum exec_kind kind, const struct val *request,
+                    void (*done)(void *ctx, uint64_t id, bool ok, const struct val *result), void *ctx)
+{
+    CHECK_OBJ(x, EXECUTOR_MAGIC);
+    CHECK(!job_find(x, id));
+    struct job *j = calloc(1, sizeof *j);
+    if (!j)
+        PANIC("out of memory");
+    j->x = x, j->id = id, j->kind = kind, j->done = done, j->ctx = ctx;
+    j->spec.cwd_fd = j->spec.lock_fd = -1;
+    j->request = val_copy(&j->arena, request);
+    j->prev = x->last;
+    *(x->last ? &x->last->next : &x->first) = j;
+    x->last = j;
+    j->bash = kind == EXEC_TOOL && str_is(val_get_str(request, STR("tool"), str_n("", 0)), "Bash") &&
+              str_is(val_get_str(request, STR("phase"), STR("apply")), "apply");
+    if (kind == EXEC_COMMAND || j->bash)
+        command_accept(j);
+    else
+        file_accept(j);
+}
+
+void executor_cancel(struct executor *x, uint64_t id)
+{
+    CHECK_OBJ(x, EXECUTOR_MAGIC);
+    struct job *j = job_find(x, id);
+    if (!j)
+        return;
+    j->cancelled = true;
+    atomic_store(&j->cancel, true);
+    if (j->state == JOB_RUNNING)
+        command_stop(j->command);
+    else if (j->state == JOB_WAITING)
+        job_refuse(j);
+}
+
+enum rc executor_new(const struct executor_options *o, struct executor **ret, struct err *err)
+{
+    struct executor *x = calloc(1, sizeof *x);
+    if (!x)
+        PANIC("out of memory");
+    x->magic = EXECUTOR_MAGIC;
+    x->loop = o->loop;
+    x->output.fd = x->workspace.fd = -1;
+    x->max_commands = o->max_commands ? o->max_commands : MAX_COMMANDS;
+    x->launch_flags = o->no_namespaces ? LAUNCH_SUBREAPER : 0;
+    pthread_mutex_init(&x->mutex, NULL);
+    pthread_cond_init(&x->let_go, NULL);
+    enum rc rc = RC_OK;
+    if (!o->run_dir || o->run_dir[0] != '/')
+        rc = err_set(err, RC_INVALID, "the run's directory is not absolute");
+    if (rc == RC_OK)
+        rc = beneath_init(&x->workspace, &x->arena, o->workspace, true, err);
+    if (rc) {
+        executor_free(x);
+        return err_wrap(err, "workspace");
+    }
+    x->lock_path = arena_printf(&x->arena, "%s/exec.lock", o->run_dir).p;
+    x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
+    x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;
+    x->workflow_dir = o->workflow_dir ? arena_cstr(&x->arena, str_c(o->workflow_dir)) : NULL;
+    *ret = x;
+    return RC_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ the end */
+
+static bool wait_for_pid(pid_t pid, int64_t deadline)
+{
+    for (;;) {
+        pid_t got = waitpid(pid, NULL, WNOHANG);
+        if (got == pid || (got < 0 && errno != EINTR))
+            return true;
+        if (clock_mono_ms() >= deadline)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+static bool wait_for_workers(struct executor *x, int64_t deadline)
+{
+    bool gone;
+    pthread_mutex_lock(&x->mutex);
+    while (x->working && clock_mono_ms() < deadline) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 50000000;
+        if (until.tv_nsec >= 1000000000)
+            until.tv_sec++, until.tv_nsec -= 1000000000;
+        pthread_cond_timedwait(&x->let_go, &x->mutex, &until);
+    }
+    gone = x->working == 0;
+    pthread_mutex_unlock(&x->mutex);
+    return gone;
+}
+
+void executor_free(struct executor *x)
+{
+    if (!x)
+        return;
+    CHECK_OBJ(x, EXECUTOR_MAGIC);
+    int64_t deadline = clock_mono_ms() + FREE_WAIT_MS;
+    size_t n = 0;
+    for (struct job *j = x->first; j; j = j->next) {
+        atomic_store(&j->cancel, true);
+        n += j->state == JOB_RUNNING;
+    }
+    /* First let go of all launchers, then wait: they kill in parallel. */
+    pid_t *pids = calloc(n ? n : 1, sizeof *pids);
+    if (!pids)
+        PANIC("out of memory");
+    n = 0;
+    for (struct job *j = x->first; j; j = j->next) {
+        if (j->state == JOB_RUNNING)
+            pids[n++] = command_kill(j->command);
+    }
+    for (size_t i = 0; i < n; i++)
+        (void)wait_for_pid(pids[i], deadline); /* if not: it holds the lock until it is done */
+    free(pids);
+    if (!wait_for_workers(x, deadline))
+        return; /* a worker is stuck in the kernel and will look at `x` again: leave it to the end of the process */
+    for (struct job *j = x->first, *next; j; j = next) {
+        next = j->next;
+        ev_cancel(x->loop, j->event);
+        job_free(j);
+    }
+    beneath_done(&x->workspace);
+    beneath_done(&x->output);
+    pthread_mutex_destroy(&x->mutex);
+    pthread_cond_destroy(&x->let_go);
+    arena_done(&x->arena);
+    x->magic = 0;
+    free(x);
+}
+
+enum rc executor_prove_dead(const char *run_dir, int64_t timeout_ms, struct err *err)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/exec.lock", run_dir);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return err_set(err, RC_INVALID, "the path of the run's directory is too long");
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return RC_OK; /* no command was ever started */
+    if (fd < 0)
+        return err_set(err, RC_IO, "%s: %s", path, strerror(errno));
+    int64_t deadline = clock_mono_ms() + timeout_ms;
+    enum rc rc = RC_OK;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            rc = err_set(err, RC_IO, "%s: %s", path, strerror(errno));
+            break;
+        }
+        if (clock_mono_ms() >= deadline) {
+            rc = err_set(err, RC_BUSY, "commands of an earlier execution are still alive (they hold %s)", path);
+            break;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    close(fd);
+    return rc;
+}

@@ -1,0 +1,43 @@
+#pragma once
+/* What Treadle hands to `treadle __launch`, and what comes back: the private agreement of command.c and launcher.c.
+ *
+ * The launcher is started with an empty environment and these descriptors; the plan (a sealed-off copy in memory, not
+ * arguments, so that neither `ps` nor a size limit gets in the way) is one header followed by NUL-terminated strings:
+ * `argc` arguments, then `envc` lines NAME=VALUE. Both ends are the same program, so there are no versions in it. */
+#include <stdint.h>
+
+enum launch_fd {
+    /* 0, 1, 2 are the command's own */
+    LAUNCH_FD_LIFELINE = 3, /* socket: its end is Treadle's end; a byte asks for a stop with grace */
+    LAUNCH_FD_PLAN,         /* memory file */
+    LAUNCH_FD_REPORT,       /* pipe to write one struct launch_report to */
+    LAUNCH_FD_CWD,          /* directory to start in, opened by Treadle beneath the workspace */
+    LAUNCH_FD_LOCK,         /* exec.lock with a shared lock already on it: held until the last process is dead */
+    LAUNCH_FD_END
+};
+
+enum { LAUNCH_MAGIC = 0x4e4c5254, LAUNCH_MAX_PLAN = 64 << 20, LAUNCH_MAX_STRINGS = 65536 };
+enum launch_flags {
+    LAUNCH_NO_NETWORK = 1, /* a network namespace with nothing but a loopback; refused where that cannot be had */
+    LAUNCH_SUBREAPER = 2   /* do not try namespaces (tests of the other way) */
+};
+struct launch_header {
+    uint32_t magic, flags, argc, envc;
+    uint32_t grace_ms; /* between TERM and KILL when a stop was asked for */
+    uint32_t bytes;    /* of the strings */
+};
+
+enum launch_outcome {
+    LAUNCH_EXITED = 1, /* value: exit code */
+    LAUNCH_SIGNALED,   /* value: signal */
+    LAUNCH_NO_EXEC,    /* value: errno of exec */
+    LAUNCH_FAILED      /* value: errno; stage: what failed; nothing of the command ran */
+};
+enum launch_isolation { LAUNCH_ISO_NONE, LAUNCH_ISO_PIDNS, LAUNCH_ISO_USERNS, LAUNCH_ISO_SUBREAPER };
+struct launch_report {
+    uint32_t magic;
+    uint32_t outcome;   /* enum launch_outcome */
+    int32_t value;      /* see there */
+    uint32_t isolation; /* enum launch_isolation */
+    char stage[32];     /* NUL-terminated */
+};

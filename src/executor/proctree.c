@@ -1,0 +1,156 @@
+/* The way to end a process tree where there is no PID namespace.
+ *
+ * The calling process is a subreaper, so descendants can change session, group and parent but cannot leave the tree:
+ * an orphan becomes our child. One pass over /proc reads every parent pid; from that table the descendants follow. A
+ * process may fork between the pass and its kill, so passes repeat until waitpid() reports ECHILD: with no children
+ * left there are no descendants left. A pass first stops what it finds, so that a fork bomb cannot outrun it.
+ *
+ * A pid found in /proc might belong to a stranger by the time the signal is sent. Therefore signals go through a pidfd
+ * that is opened first, and the parent is looked up again after that: what still has its parent in our tree is ours. */
+#include "executor/proctree.h"
+
+#include "base/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_PROCESSES = 1 << 16 };
+
+struct entry {
+    pid_t pid, ppid;
+    bool ours;
+};
+struct table {
+    struct entry *e;
+    size_t n, cap;
+};
+
+/* The parent from /proc/PID/stat, whose second field is a name in parentheses that may itself hold anything. */
+static bool read_parent(pid_t pid, pid_t *ppid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0)
+        return false;
+    text[n] = 0;
+    const char *end = strrchr(text, ')');
+    int parent;
+    if (!end || sscanf(end + 1, " %*c %d", &parent) != 1)
+        return false;
+    *ppid = parent;
+    return true;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+    pid_t x = ((const struct entry *)a)->pid, y = ((const struct entry *)b)->pid;
+    return x < y ? -1 : x > y;
+}
+
+static void table_load(struct table *t)
+{
+    DIR *d = opendir("/proc");
+    struct dirent *de;
+    t->n = 0;
+    while (d && (de = readdir(d)) && t->n < MAX_PROCESSES) {
+        int64_t pid;
+        struct entry e = {0};
+        if (!str_to_i64(str_c(de->d_name), &pid) || pid <= 0)
+            continue;
+        e.pid = (pid_t)pid;
+        if (!read_parent(e.pid, &e.ppid)) /* zombies stay in: of a "zombie" leader other threads may live on */
+            continue;
+        if (t->n == t->cap) {
+            size_t cap = t->cap ? t->cap * 2 : 256;
+            struct entry *p = realloc(t->e, cap * sizeof *p);
+            if (!p)
+                break; /* the next pass, with fewer processes, sees the rest */
+            t->e = p, t->cap = cap;
+        }
+        t->e[t->n++] = e;
+    }
+    if (d)
+        closedir(d);
+    if (t->n)
+        qsort(t->e, t->n, sizeof *t->e, by_pid);
+}
+
+static struct entry *table_find(const struct table *t, pid_t pid)
+{
+    struct entry key = {.pid = pid};
+    return t->n ? bsearch(&key, t->e, t->n, sizeof *t->e, by_pid) : NULL;
+}
+
+/* Marks descendants until nothing more changes: pids wrap around, so parents may come after their children. */
+static void table_mark(struct table *t, pid_t root)
+{
+    for (bool more = true; more;) {
+        more = false;
+        for (size_t i = 0; i < t->n; i++) {
+            struct entry *e = &t->e[i];
+            if (e->ours || e->pid == root)
+                continue;
+            const struct entry *parent = e->ppid == root ? NULL : table_find(t, e->ppid);
+            if (e->ppid == root || (parent && parent->ours))
+                e->ours = more = true;
+        }
+    }
+}
+
+static bool signal_one(const struct table *t, const struct entry *e, pid_t root, int signo)
+{
+    int fd = pidfd_open(e->pid, 0);
+    if (fd < 0)
+        return false;
+    pid_t ppid;
+    const struct entry *parent;
+    bool ours = read_parent(e->pid, &ppid) && (ppid == root || ((parent = table_find(t, ppid)) && parent->ours));
+    if (ours)
+        (void)pidfd_send_signal(fd, signo, NULL, 0);
+    close(fd);
+    return ours;
+}
+
+int proctree_signal(int signo)
+{
+    struct table t = {0};
+    pid_t root = getpid();
+    int sent = 0;
+    table_load(&t);
+    table_mark(&t, root);
+    for (size_t i = 0; i < t.n; i++)
+        sent += t.e[i].ours && signal_one(&t, &t.e[i], root, signo);
+    free(t.e);
+    return sent;
+}
+
+void proctree_kill(void)
+{
+    enum { STOP_PASSES = 8 };
+    for (int pass = 0;; pass++) {
+        int status;
+        pid_t pid;
+        while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
+        }
+        if (pid < 0 && errno == ECHILD)
+            return;
+        if (pass < STOP_PASSES)
+            proctree_signal(SIGSTOP);
+        proctree_signal(SIGKILL);
+        if (pass > 2)
+            nanosleep(&(struct timespec){.tv_nsec = pass < 50 ? 500000 : 10000000}, NULL);
+    }
+}

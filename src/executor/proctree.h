@@ -1,0 +1,13 @@
+#pragma once
+/* All processes that descend from this one: found through /proc, ended, proved gone.
+ *
+ * For single-threaded processes that are child subreapers (or the init of a PID namespace): whatever they started,
+ * however it forked away, is a descendant until it is dead. */
+#include <stdbool.h>
+
+/* Sends `signo` to every descendant that is found now. Returns how many there were, zombies included. */
+int proctree_signal(int signo);
+/* Kills all descendants, again and again, until waitpid() says that there is no child left. A process that cannot die
+ * (stuck in the kernel) makes this wait, which is what its callers want: they hold the lock that says "not dead yet".
+ */
+void proctree_kill(void);

@@ -1,0 +1,33 @@
+#pragma once
+/* Requests for commands, read and checked: from value trees to what command.h wants, and results back. */
+#include "executor/beneath.h"
+#include "executor/command.h"
+
+#include "data/val.h"
+
+enum {
+    OUTPUT_LIMIT = 1 << 20,      /* of a command, each of stdout and stderr */
+    OUTPUT_LIMIT_MAX = 64 << 20, /* what a request may ask for */
+    TOOL_OUTPUT_LIMIT = 30000    /* of a tool: a model reads it */
+};
+
+/* Fills `spec` except for lock_fd and self; texts are borrowed from `req` and `a`. spec->cwd_fd is open on RC_OK and
+ * then the caller's to close. RC_INVALID, RC_NOT_FOUND, RC_IO. */
+enum rc request_command(const struct val *req, const struct beneath *workspace, struct arena *a,
+                        struct command_spec *spec, struct err *err) MUST_CHECK;
+/* The same for tool Bash: `req` is the tool request. RC_INVALID_REQUEST when the model's input is wrong; the message is
+ * for the model. */
+enum rc request_bash(const struct val *req, const struct beneath *workspace, struct arena *a, struct command_spec *spec,
+                     struct err *err) MUST_CHECK;
+
+struct val result_command(const struct command_outcome *o, struct arena *a);
+struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, struct arena *a);
+/* {class, code, message} */
+struct val result_error(const struct err *err, const char *code, struct arena *a);
+/* The code that goes with an error when nothing better is known. */
+const char *error_code(enum rc rc);
+
+/* A path option of a request, relative to the workspace; "." when absent. */
+enum rc request_cwd(const struct val *req, const struct beneath *workspace, struct arena *a, struct str *ret,
+                    struct err *err) MUST_CHECK;
+size_t request_output_limit(const struct val *req, size_t fallback);

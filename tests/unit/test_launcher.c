@@ -1,0 +1,508 @@
+/* Commands through the real launcher, in namespaces and, again, the subreaper's way: outcomes, limits, and that nothing
+ * is left over. This program is its own launcher (see main). */
+#include "base/clock.h"
+#include "executor/launcher.h"
+#include "executor_util.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+static bool plain; /* this pass goes without namespaces */
+
+static int setup(void **state)
+{
+    static struct util u;
+    util_begin(&u, plain, 0);
+    *state = &u;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    util_end(*state);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------ outcomes */
+
+static const struct {
+    const char *request;
+    int exit_code;
+    const char *signal, *out, *errors;
+} outcomes[] = {
+    {"{'shell':'true'}", 0, "null", "", ""},
+    {"{'shell':'exit 7'}", 7, "null", "", ""},
+    {"{'shell':'echo out; echo err >&2; exit 255'}", 255, "null", "out\n", "err\n"},
+    {"{'shell':'kill -SEGV $$'}", -1, "SIGSEGV", "", ""},
+    {"{'shell':'kill -KILL $$'}", -1, "SIGKILL", "", ""},
+    {"{'shell':'kill -PIPE $$'}", -1, "SIGPIPE", "", ""},
+    {"{'argv':['printf','%s|','a b','','c']}", 0, "null", "a b||c|", ""},
+    {"{'argv':['/nonexistent/x']}", 127, "null", "", "/nonexistent/x: No such file or directory\n"},
+    {"{'argv':['nonexistent-command']}", 127, "null", "", "nonexistent-command: No such file or directory\n"},
+    {"{'argv':['/etc/passwd']}", 126, "null", "", "/etc/passwd: Permission denied\n"},
+    {"{'argv':['/']}", 126, "null", "", "/: Permission denied\n"},
+    {"{'argv':['cat'],'stdin':'from stdin'}", 0, "null", "from stdin", ""},
+    {"{'argv':['cat']}", 0, "null", "", ""},
+    {"{'shell':'cat /dev/stdin','stdin':'again'}", 0, "null", "again", ""},
+    {"{'shell':'echo $FOO/$LD_X','env':{'FOO':'a=b','LD_X':''}}", 0, "null", "a=b/\n", ""},
+    {"{'shell':'pwd; ls','cwd':'sub/dir'}", 0, "null", "PWD\nhere\n", ""},
+    {"{'shell':'printf \\'a\\\\377b\\\\303\\'; printf \\'\\\\342\\\\202\\' >&2'}", 0, "null",
+     "a\xEF\xBF\xBD"
+     "b\xEF\xBF\xBD",
+     "\xEF\xBF\xBD"},
+    {"{'shell':'ulimit -c; ulimit -n'}", 0, "null", "0\n1024\n", ""},
+    {"{'shell':'grep -E NoNewPrivs /proc/self/status'}", 0, "null", "NoNewPrivs:\t1\n", ""},
+    {"{'shell':'grep -E SigBlk\\\\|SigIgn /proc/self/status'}", 0, "null",
+     "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n", ""},
+    {"{'shell':'ls /proc/self/fd | wc -l'}", 0, "null", "4\n", ""}, /* 0, 1, 2, and the one of ls itself */
+};
+
+static void test_outcomes(void **state)
+{
+    struct util *u = *state;
+    char pwd[128];
+    snprintf(pwd, sizeof pwd, "%s/sub/dir\nhere\n", u->ws);
+    util_write(u->ws, "sub/dir/here", "");
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
+        struct answer a = util_do(u, EXEC_COMMAND, "%s", outcomes[i].request);
+        const char *out = strncmp(outcomes[i].out, "PWD", 3) == 0 ? pwd : outcomes[i].out;
+        if (!a.ok || util_int(&a, "exit_code") != outcomes[i].exit_code)
+            print_message("%s -> %s\n", outcomes[i].request, json_text(&u->arena, &a.v).p);
+        assert_true(a.ok);
+        assert_int_equal(util_int(&a, "exit_code"), outcomes[i].exit_code);
+        assert_string_equal(util_text(&a, "signal"), outcomes[i].signal);
+        assert_string_equal(util_text(&a, "stdout"), out);
+        assert_string_equal(util_text(&a, "stderr"), outcomes[i].errors);
+        assert_false(util_true(&a, "timed_out"));
+        assert_false(util_true(&a, "truncated"));
+        assert_in_range(util_int(&a, "duration_ms"), 0, 5000);
+    }
+}
+
+static const struct {
+    const char *request, *class, *code;
+} refused[] = {
+    {"{}", "invalid", "bad_request"},
+    {"{'shell':'x','argv':['y']}", "invalid", "bad_request"},
+    {"{'argv':[]}", "invalid", "bad_request"},
+    {"{'argv':[1]}", "invalid", "bad_request"},
+    {"{'argv':['']}", "invalid", "bad_request"},
+    {"{'argv':['a\\u0000b']}", "invalid", "bad_request"},
+    {"{'shell':'x','stdin':1}", "invalid", "bad_request"},
+    {"{'shell':'x','env':[]}", "invalid", "bad_request"},
+    {"{'shell':'x','env':{'A=B':'1'}}", "invalid", "bad_request"},
+    {"{'shell':'x','env':{'':'1'}}", "invalid", "bad_request"},
+    {"{'shell':'x','env':{'A':1}}", "invalid", "bad_request"},
+    {"{'shell':'x','env':{'A':'a\\u0000b'}}", "invalid", "bad_request"},
+    {"{'shell':'x','network':'some'}", "invalid", "bad_request"},
+    {"{'shell':'x','cwd':'missing'}", "not_found", "not_found"},
+    {"{'shell':'x','cwd':'..'}", "invalid", "bad_request"},
+    {"{'shell':'x','cwd':'/'}", "invalid", "bad_request"},
+    {"{'shell':'x','cwd':'way-out'}", "invalid", "bad_request"},
+    {"{'shell':'x','cwd':'file'}", "not_found", "not_found"},
+    {"{'shell':'x','cwd':7}", "invalid", "bad_request"},
+};
+
+static void test_refused(void **state)
+{
+    struct util *u = *state;
+    char link[128];
+    util_write(u->ws, "file", "");
+    snprintf(link, sizeof link, "%s/way-out", u->ws);
+    assert_int_equal(symlink("../run", link), 0);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct answer a = util_do(u, EXEC_COMMAND, "%s", refused[i].request);
+        if (a.ok || strcmp(util_text(&a, "class"), refused[i].class) != 0)
+            print_message("%s -> %s\n", refused[i].request, json_text(&u->arena, &a.v).p);
+        assert_false(a.ok);
+        assert_string_equal(util_text(&a, "class"), refused[i].class);
+        assert_string_equal(util_text(&a, "code"), refused[i].code);
+        assert_true(strlen(util_text(&a, "message")) > 5);
+    }
+}
+
+static void test_environment(void **state)
+{
+    struct util *u = *state;
+    setenv("ANTHROPIC_API_KEY", "sk-canary-1", 1);
+    setenv("LD_LIBRARY_PATH", "/nowhere", 1);
+    setenv("LC_TIME", "C", 1);
+    struct answer a = util_do(u, EXEC_COMMAND, "{'shell':'env; cat /proc/*/environ','env':{'MINE':'1'}}");
+    const char *out = util_text(&a, "stdout");
+    assert_non_null(strstr(out, "MINE=1\n"));
+    assert_non_null(strstr(out, "PATH="));
+    assert_non_null(strstr(out, "LC_TIME=C\n"));
+    assert_null(strstr(out, "LD_LIBRARY_PATH"));
+    assert_null(strstr(out, "TREADLE_"));
+    if (!plain) /* with a /proc of its own a command cannot even look at ours */
+        assert_null(strstr(out, "canary"));
+    unsetenv("ANTHROPIC_API_KEY");
+    unsetenv("LD_LIBRARY_PATH");
+    unsetenv("LC_TIME");
+}
+
+/* ------------------------------------------------------------------------------------------------ output and input */
+
+static void test_output_limit(void **state)
+{
+    struct util *u = *state;
+    struct answer a = util_do(u, EXEC_COMMAND,
+                              "{'shell':'echo first; head -c 50000000 /dev/zero | tr \\\\\\\\0 x; echo last; "
+                              "echo small >&2','output_limit':1000}");
+    const char *out = util_text(&a, "stdout");
+    assert_true(util_true(&a, "truncated"));
+    assert_int_equal(util_int(&a, "exit_code"), 0);
+    assert_in_range(strlen(out), 1000, 1100);
+    assert_memory_equal(out, "first\nxxx", 9);
+    assert_string_equal(out + strlen(out) - 6, "xlast\n");
+    assert_non_null(strstr(out, "\n[... 49999011 bytes left out ...]\n")); /* 50,000,011 bytes in all */
+    assert_string_equal(util_text(&a, "stderr"), "small\n");
+}
+
+static void test_big_input(void **state)
+{
+    struct util *u = *state;
+    size_t n = 8 << 20;
+    char *text = malloc(n + 64);
+    int at = snprintf(text, 64, "{'shell':'head -c 3; true','stdin':'");
+    memset(text + at, 'y', n);
+    snprintf(text + at + n, 8, "'}");
+    struct answer a;
+    util_start(u, &a, EXEC_COMMAND, text);
+    util_wait(u);
+    assert_string_equal(util_text(&a, "stdout"), "yyy");
+    memcpy(text, "{'shell':'wc  -c    ','stdin':'     ", (size_t)at);
+    util_start(u, &a, EXEC_COMMAND, text);
+    util_wait(u);
+    assert_int_equal(strtol(util_text(&a, "stdout"), NULL, 10), n + 5);
+    free(text);
+}
+
+/* ------------------------------------------------------------------------------------------------ the end */
+
+/* Fills "m-<pid>-<n>", a text that no other process has. */
+static void fresh_mark(char mark[64])
+{
+    static int n;
+    snprintf(mark, 64, "treadle-mark-%d-%d", (int)getpid(), ++n);
+}
+
+/* What hides from a naive kill: another session, orphaned twice, deaf to TERM, its pipe held open. */
+static const char *const hard_to_kill[] = {
+    "sleep 1000 & echo started",
+    "(setsid sh -c 'trap \"\" TERM HUP INT; while :; do sleep 1; done' &) ; echo started",
+    "(setsid sh -c '(setsid sleep 1000 >/dev/null 2>&1 &)' &) ; sleep 0.05; echo started",
+    "for i in 1 2 3 4 5 6 7 8; do (setsid sleep 1000 &); done; echo started",
+    "(sh -c 'kill -STOP $$; sleep 1000' &); sleep 0.05; echo started",
+};
+
+static struct val shell_request(struct util *u, const char *shell, const char *mark, int timeout_ms)
+{
+    struct val_map m = val_map_new(&u->arena), env = val_map_new(&u->arena);
+    VAL_MAP_SET(&m, "shell", val_str(arena_str(&u->arena, str_c(shell))));
+    VAL_MAP_SET(&env, "MARK", val_str(arena_str(&u->arena, str_c(mark))));
+    VAL_MAP_SET(&m, "env", val_map_done(&env));
+    if (timeout_ms)
+        VAL_MAP_SET(&m, "timeout_ms", val_int(timeout_ms));
+    return val_map_done(&m);
+}
+
+static uint64_t start_shell(struct util *u, struct answer *a, const char *shell, const char *mark, int timeout_ms)
+{
+    struct val req = shell_request(u, shell, mark, timeout_ms);
+    *a = (struct answer){.u = u};
+    u->pending++;
+    executor_start(u->x, u->next_id, EXEC_COMMAND, &req, util_done, a);
+    return u->next_id++;
+}
+
+enum { HARD = sizeof hard_to_kill / sizeof *hard_to_kill };
+
+static void test_leftovers_die_with_the_command(void **state)
+{
+    struct util *u = *state;
+    for (size_t i = 0; i < HARD; i++) {
+        char mark[64];
+        struct answer a;
+        int64_t begin = clock_mono_ms();
+        fresh_mark(mark);
+        start_shell(u, &a, hard_to_kill[i], mark, 0);
+        util_wait(u);
+        assert_true(a.ok);
+        assert_string_equal(util_text(&a, "stdout"), "started\n");
+        assert_int_equal(util_int(&a, "exit_code"), 0);
+        assert_int_equal(util_count_marked(mark), 0); /* at once: `done` means dead */
+        assert_in_range(clock_mono_ms() - begin, 0, 3000);
+    }
+}
+
+static void test_timeout(void **state)
+{
+    struct util *u = *state;
+    char mark[64];
+    struct answer all[HARD];
+    fresh_mark(mark);
+    for (size_t i = 0; i < HARD; i++) {
+        char shell[512];
+        snprintf(shell, sizeof shell, "%s; trap '' TERM; while :; do sleep 1; done", hard_to_kill[i]);
+        start_shell(u, &all[i], shell, mark, 200);
+    }
+    util_wait(u);
+    for (size_t i = 0; i < HARD; i++) {
+        assert_true(all[i].ok);
+        assert_true(util_true(&all[i], "timed_out"));
+        assert_string_equal(util_text(&all[i], "signal"), "SIGKILL");
+        assert_string_equal(util_text(&all[i], "stdout"), "started\n");
+        assert_in_range(util_int(&all[i], "duration_ms"), 200, 3000);
+    }
+    assert_int_equal(util_count_marked(mark), 0);
+    /* One that obeys TERM may clean up, and does not wait for the grace to pass. */
+    struct answer a;
+    start_shell(u, &a, "trap 'echo cleaned; exit 3' TERM; sleep 1000 & wait", "x", 200);
+    util_wait(u);
+    assert_true(util_true(&a, "timed_out"));
+    assert_int_equal(util_int(&a, "exit_code"), 3);
+    assert_string_equal(util_text(&a, "stdout"), "cleaned\n");
+    assert_in_range(util_int(&a, "duration_ms"), 200, 690);
+}
+
+struct late_cancel {
+    struct util *u;
+    uint64_t id;
+};
+
+static void on_time_to_cancel(void *ctx)
+{
+    struct late_cancel *c = ctx;
+    executor_cancel(c->u->x, c->id);
+    executor_cancel(c->u->x, c->id);
+    executor_cancel(c->u->x, 999999);
+}
+
+static void test_cancel(void **state)
+{
+    struct util *u = *state;
+    static const int delays[] = {0, 1, 2, 3, 5, 10, 100};
+    enum { N = sizeof delays / sizeof *delays };
+    struct answer a[N];
+    struct late_cancel c[N];
+    char mark[64];
+    fresh_mark(mark);
+    for (size_t i = 0; i < N; i++) {
+        c[i].u = u;
+        c[i].id = start_shell(u, &a[i], "trap '' TERM; (setsid sleep 1000 &); sleep 1000", mark, 0);
+        ev_timer(u->loop, delays[i], on_time_to_cancel, &c[i]);
+    }
+    util_wait(u);
+    for (size_t i = 0; i < N; i++) {
+        assert_false(a[i].ok);
+        assert_string_equal(util_text(&a[i], "class"), "cancelled");
+    }
+    assert_int_equal(util_count_marked(mark), 0);
+}
+
+static void test_free_kills(void **state)
+{
+    struct util *u = *state;
+    char mark[64];
+    struct answer a[3];
+    struct err err;
+    fresh_mark(mark);
+    for (int i = 0; i < 3; i++)
+        start_shell(u, &a[i], "trap '' TERM; (setsid sleep 1000 &); echo; sleep 1000", mark, 0);
+    ev_timer(u->loop, 150, (void (*)(void *))ev_stop, u->loop);
+    ev_run(u->loop);
+    assert_int_not_equal(util_count_marked(mark), 0);
+    assert_int_equal(executor_prove_dead(u->run, 50, &err), RC_BUSY);
+    executor_free(u->x);
+    u->x = NULL;
+    assert_int_equal(util_count_marked(mark), 0);
+    assert_int_equal(executor_prove_dead(u->run, 0, &err), RC_OK);
+    u->pending = 0;
+    ev_run(u->loop);
+    assert_false(a[0].came || a[1].came || a[2].came);
+}
+
+/* Finds the launchers that are children of this process. */
+static int own_launchers(pid_t *pid, int max)
+{
+    char path[64], text[4096];
+    int n = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[got > 0 ? got : 0] = 0;
+    for (char *p = text, *end; n < max && *p; p = end) {
+        pid[n] = (pid_t)strtol(p, &end, 10);
+        if (end == p)
+            break;
+        if (*end == ' ')
+            end++;
+        n++;
+    }
+    return n;
+}
+
+static struct {
+    struct util *u;
+    int signo;
+} murder;
+
+static void on_time_to_murder(void *ctx)
+{
+    pid_t pid[8];
+    (void)ctx;
+    int n = own_launchers(pid, 8);
+    assert_int_equal(n, 1);
+    kill(pid[0], murder.signo);
+}
+
+static void test_launcher_is_killed(void **state)
+{
+    struct util *u = *state;
+    static const int signals[] = {SIGKILL, SIGTERM};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        char mark[64];
+        struct answer a;
+        struct err err;
+        fresh_mark(mark);
+        murder.u = u, murder.signo = signals[i];
+        start_shell(u, &a, "trap '' TERM; (setsid sleep 1000 &); sleep 1000", mark, signals[i] == SIGKILL ? 0 : 300);
+        ev_timer(u->loop, 100, on_time_to_murder, NULL);
+        util_wait(u);
+        if (signals[i] == SIGKILL) {
+            assert_false(a.ok);
+            assert_string_equal(util_text(&a, "class"), "interrupted");
+            assert_string_equal(util_text(&a, "code"), "launcher_lost");
+        } else { /* all other signals are blocked in the launcher */
+            assert_true(a.ok && util_true(&a, "timed_out"));
+        }
+        assert_int_equal(executor_prove_dead(u->run, 1000, &err), RC_OK); /* the init holds the lock until then */
+        assert_int_equal(util_count_marked(mark), 0);
+    }
+}
+
+static void test_queue(void **state)
+{
+    struct util u;
+    (void)state;
+    util_begin(&u, plain, 2);
+    struct answer a[6];
+    uint64_t last = 0;
+    int64_t begin = clock_mono_ms();
+    for (int i = 0; i < 6; i++)
+        last = start_shell(&u, &a[i], "echo x >> log; sleep 0.1", "x", 0);
+    executor_cancel(u.x, last);
+    util_wait(&u);
+    assert_in_range(clock_mono_ms() - begin, 290, 2000);
+    for (int i = 0; i < 5; i++)
+        assert_true(a[i].ok);
+    assert_false(a[5].ok);
+    char *log = util_read(u.ws, "log");
+    assert_string_equal(log, "x\nx\nx\nx\nx\n");
+    free(log);
+    util_end(&u);
+}
+
+static void test_network_none(void **state)
+{
+    struct util *u = *state;
+    struct answer a = util_do(u, EXEC_COMMAND, "{'argv':['cat','/proc/net/dev'],'network':'none'}");
+    if (plain) {
+        assert_false(a.ok);
+        assert_string_equal(util_text(&a, "code"), "start_failed");
+        return;
+    }
+    assert_true(a.ok);
+    int lines = 0;
+    for (const char *p = util_text(&a, "stdout"); (p = strchr(p, ':')); p++)
+        lines++;
+    assert_int_equal(lines, 1); /* "lo:" */
+    a = util_do(u, EXEC_COMMAND, "{'shell':'grep -c . /proc/net/if_inet6 /proc/net/route; true','network':'none'}");
+    assert_true(a.ok);
+}
+
+static void test_namespace(void **state)
+{
+    struct util *u = *state;
+    if (plain)
+        return;
+    struct answer a = util_do(u, EXEC_COMMAND,
+                              "{'shell':'ls -d /proc/[0-9]* | wc -l; kill -9 1; umount /proc; "
+                              "mount -t tmpfs x /mnt; readlink /proc/1/ns/pid'}");
+    char self[64] = "";
+    assert_true(readlink("/proc/self/ns/pid", self, sizeof self - 1) > 0);
+    assert_true(a.ok);
+    assert_true(strtol(util_text(&a, "stdout"), NULL, 10) < 6);
+    assert_null(strstr(util_text(&a, "stdout"), self));
+    assert_string_equal(util_text(&a, "signal"), "null");
+}
+
+/* Not for outside, but nothing may start that was not asked for properly. */
+static void test_misuse(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close_range(3, ~0u, 0);
+        _exit(launcher_main(0, NULL));
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 2);
+}
+
+static void test_speed(void **state)
+{
+    struct util *u = *state;
+    enum { N = 60 };
+    int64_t us[N];
+    for (int i = 0; i < N; i++) {
+        int64_t begin = clock_mono_us();
+        struct answer a = util_do(u, EXEC_COMMAND, "{'argv':['/bin/true']}");
+        us[i] = clock_mono_us() - begin;
+        assert_true(a.ok);
+        for (int k = i; k && us[k] < us[k - 1]; k--) {
+            int64_t t = us[k];
+            us[k] = us[k - 1], us[k - 1] = t;
+        }
+    }
+    print_message("launch of /bin/true (%s): median %lld us, p90 %lld us\n", plain ? "subreaper" : "namespaces",
+                  (long long)us[N / 2], (long long)us[N * 9 / 10]);
+    assert_in_range(us[N / 2], 1, 50000); /* generous: other builds share the machine */
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "__launch") == 0)
+        return launcher_main(argc - 2, argv + 2);
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_outcomes),
+        T(test_refused),
+        T(test_environment),
+        T(test_output_limit),
+        T(test_big_input),
+        T(test_leftovers_die_with_the_command),
+        T(test_timeout),
+        T(test_cancel),
+        T(test_free_kills),
+        T(test_launcher_is_killed),
+        cmocka_unit_test(test_queue),
+        T(test_network_none),
+        T(test_namespace),
+        cmocka_unit_test(test_misuse),
+        T(test_speed),
+    };
+    int failed = cmocka_run_group_tests_name("launcher, namespaces", tests, NULL, NULL);
+    plain = true;
+    return failed + cmocka_run_group_tests_name("launcher, subreaper", tests, NULL, NULL);
+}
