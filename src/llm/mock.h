@@ -3,9 +3,10 @@
  *
  * It answers below the wire codecs: it reads the provider's HTTP request and writes the provider's HTTP reply (SSE), so
  * requests are built and replies parsed as in real runs. A fixture list is matched in order; `times` bounds how often
- * an entry answers; `$1` in a reply is a capture of `text`; delays, error statuses, resets and cut streams are
- * possible. Without a match: `echo` (the prompt's last line), `schema` (an instance of the wanted schema, else echo) or
- * `fail`. */
+ * an entry answers; `$1` in a reply is a capture of `text` (`$$` a dollar; without `text` nothing is replaced); delays,
+ * error statuses, resets and cut streams are possible. Without a match: `echo` (the prompt's last line), `schema` (an
+ * instance of the wanted schema, else echo) or `fail` (HTTP 400, which names the nearest fixture). The time limits of
+ * the request hold for delays and for `network: hang`. Turns and attempts count from 1. */
 #include "data/val.h"
 #include "ev/loop.h"
 #include "llm/transport.h"

@@ -14,7 +14,12 @@
  *     model, provider, request_id?, warnings?: [text],
  *     usage: {input_tokens, output_tokens, cache_read_tokens, cache_write_tokens}, cost_usd: number or null }
  * input_tokens never includes cached ones (cache_read/cache_write are apart), whatever the provider's own convention.
- * Error reply, as an effect's error: { class: name from err.def, code, message, status?, retry_after_ms?, request_id? }
+ * Error reply, as an effect's error: { class: name from err.def, code, message, status?, retry_after_ms?, request_id?,
+ * retryable: bool } (`retryable` is the class's own default unless the provider said otherwise: x-should-retry).
+ *
+ * stop_reason "pause": the model is not done. Send the same request again with this reply's message behind it; the next
+ * reply goes on where this one stopped. An assistant message whose `raw` is another provider's goes out as its `text`
+ * and, when given, `tool_calls: [{id, name, input}]`.
  *
  * Calls always stream (SSE); a reply that came as one JSON body is understood too. */
 #include "base/buf.h"
@@ -32,7 +37,7 @@ struct provider {
     const char *name;      /* "anthropic", "gemini", "openai" */
     const char *mock_name; /* "claude", "gemini", "openai": as in fixtures and results */
     const char *key_env, *base_env, *default_base;
-    bool key_required; /* OpenAI-compatible servers on another base may need none */
+    bool key_required; /* but see provider_needs_key() */
     /* Fills *ret; its text lives in `a`. Warnings (a dropped temperature) are appended to `warnings`. */
     enum rc (*build)(const struct val *request, const struct provider_config *config, struct arena *a,
                      struct http_request *ret, struct val_list *warnings, struct err *err);
@@ -42,6 +47,8 @@ struct provider {
 
 /* By canonical name or mock name ("anthropic", "claude", "gemini", "google", "openai"); NULL when unknown. */
 const struct provider *provider_by_name(struct str name);
+/* Whether calls to that base address (empty: the default one) cannot do without a key. */
+bool provider_needs_key(const struct provider *p, struct str base_url);
 
 /* Feeding a reply. All text is copied. */
 struct reply_parser *reply_new(const struct provider *p);

@@ -1,0 +1,7 @@
+#pragma once
+/* The Gemini Developer API (generateContent). */
+#include "llm/provider.h"
+
+enum rc gemini_build(const struct val *request, const struct provider_config *config, struct arena *a,
+                     struct http_request *ret, struct val_list *warnings, struct err *err) MUST_CHECK;
+extern const struct reply_ops gemini_reply;
