@@ -65,8 +65,10 @@ struct step_def {
 
 struct list_def {
     const struct step_def *const *steps;
+    const size_t *by_name; /* indices ordered by name, for list_find */
     size_t n;
-    bool graph;                   /* some step has depends_on */
+    bool graph;            /* some step has depends_on */
+    const uint64_t *reach; /* graph: a row of (n + 63) / 64 words a step, a bit for all it depends on, indirectly too */
     const struct step_def *owner; /* the step whose body this is; NULL for the workflow's own list */
     struct str iterator;          /* the loop's named iterator inside this body, or empty */
 };
@@ -76,10 +78,17 @@ struct input_def {
     enum val_type type; /* VAL_NULL: any; VAL_DOUBLE: any number */
     bool required;
     const struct val *fallback; /* NULL: none */
+    const struct val *choices;  /* array of the values that are allowed, or NULL */
 };
 
 struct run_limits {
     int64_t wall_ms, frames, memory, journal, max_parallel, max_depth; /* 0: none */
+};
+
+struct file_ref {
+    struct str path; /* as written */
+    const struct step_def *step;
+    uint32_t line, col;
 };
 
 struct workflow {
@@ -100,6 +109,8 @@ struct workflow {
     const struct list_def *root;
     const struct step_def *const *all; /* every step, for lookups */
     size_t nall;
+    const struct file_ref *files; /* prompt files with a name that is known before a run */
+    size_t nfiles;
 };
 
 struct workflow *workflow_ref(struct workflow *w);
@@ -119,13 +130,23 @@ struct problems {
     struct problem *v;
     size_t n, cap, errors;
 };
+/* After a few hundred the rest is only counted. */
 void problem_add(struct problems *p, bool warning, uint32_t line, uint32_t col, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* Orders by place (stable). workflow_load() has done it. */
+void problems_sort(struct problems *p);
+/* For people: "FILE:LINE:COL: error: TEXT", the line of the source with a caret under the place, and a last line that
+ * counts. Control characters are shown as `?`. Writes nothing when there are no problems. */
+struct buf;
+void problems_print(struct buf *out, struct str file, struct str text, const struct problems *p);
 
 /* Loads and checks a workflow. Problems go into `ps` (its arena is the caller's); returns NULL when there is any error
- * among them. `file` is for messages. Pure: missing prompt files are looked for by the caller (workflow_files). One
+ * among them. `file` is for messages. Pure: missing prompt files are looked for by the caller (workflow.files). One
  * reference. */
 struct workflow *workflow_load(struct str text, struct str file, struct problems *ps);
+/* A condition as written (text, boolean, or a map), for those that a step type keeps in its configuration, such as
+ * `condition` of a prompt part. RC_INVALID or RC_EXPRESSION, "line:col: what; what was expected". */
+enum rc cond_parse(struct arena *a, const struct val *v, const struct cond **ret, struct err *err) MUST_CHECK;
 /* Evaluates a condition. Unknown fields of known things are null in it. */
 enum rc cond_eval(const struct cond *c, struct expr_scope *scope, struct arena *a, bool *ret,
                   struct err *err) MUST_CHECK;
@@ -136,3 +157,7 @@ enum rc cond_each_path(const struct cond *c,
 /* Given inputs against the declared ones: defaults filled in, types checked, unknown ones refused. RC_USAGE. */
 enum rc workflow_inputs(const struct workflow *w, const struct val *given, struct arena *a, struct val *ret,
                         struct err *err) MUST_CHECK;
+/* What the command line's `NAME=TEXT` means for input `name`: read as its declared type (JSON for arrays and objects);
+ * text where it is a string or not declared. RC_USAGE. */
+enum rc workflow_input_text(const struct workflow *w, struct str name, struct str text, struct arena *a,
+                            struct val *ret, struct err *err) MUST_CHECK;

@@ -1,0 +1,354 @@
+/* Names, checked before anything runs: a misspelt step is found by `validate`, not an hour into a run.
+ *
+ * Every path of every template, expression and condition is looked up in the scope that it will be evaluated in. What
+ * cannot be known yet (computed keys, fields of what a model answers) passes. A path that asks whether something is
+ * there, under `||`, exists or empty, is never an error; a step that no run can have is still worth a warning. Fields
+ * are checked where a type promises its result's shape, and only warned about: an author may know better. */
+#include "flow/load_int.h"
+
+/* Where a problem with the path at hand is shown. */
+struct place {
+    uint32_t line, col;
+};
+
+static struct place place_of(const struct reader *r, uint32_t line, uint32_t col)
+{
+    if (!line)
+        return (struct place){r->line, r->col};
+    places_fix(&r->l->places, &line, &col);
+    return (struct place){line, col};
+}
+
+#define REPORT(r, warning, p, ...) problem_add((r)->l->ps, (warning), (p).line, (p).col, __VA_ARGS__)
+
+/* ---- steps and their fields ---- */
+
+/* Fields that every result may have, and accepted spellings. */
+static const char common_fields[] = "|success|skipped|reason|error|error_message|result|results|text|data|cost|inputs|";
+
+static bool in_list(const char *bars, struct str name)
+{
+    for (struct str rest = str_c(bars); rest.n;) {
+        size_t n = str_find(rest, STR("|"));
+        if (str_eq(str_n(rest.p, n < rest.n ? n : rest.n), name))
+            return true;
+        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
+    }
+    return false;
+}
+
+static void check_field(const struct reader *r, const struct step_def *s, struct str field, struct place p)
+{
+    const struct step_type *t = s->type;
+    if (!t || !t->result_doc || t->provider || s->output_schema || in_list(t->result_doc, STR("text")) ||
+        in_list(t->result_doc, field) || in_list(common_fields, field) || in_list(t->result_doc, STR("*")))
+        return;
+    struct nearest near = {.want = field};
+    struct str list = STR("");
+    for (struct str rest = str_c(t->result_doc); rest.n;) {
+        size_t n = str_find(rest, STR("|"));
+        struct str one = str_n(rest.p, n < rest.n ? n : rest.n);
+        nearest_try(&near, one);
+        list =
+            arena_printf(r->l->ps->a, "%.*s%s%.*s", STR_ARG(list), list.n ? ", " : "expected one of: ", STR_ARG(one));
+        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
+    }
+    REPORT(r, true, p, "the result of step `%s` (%s) has no field `%s`; %s", clip(s->name).z, t->name, clip(field).z,
+           load_hint(r->l, &near, list.p));
+}
+
+/* The step does not exist. `rest` is the text after the name when it may be the name's second half ("a-b"). */
+static void unknown_step(const struct reader *r, struct str name, bool warning, struct place p)
+{
+    struct nearest near = {.want = name};
+    scope_nearest_step(r, &near);
+    for (size_t i = 0; !near.name.n && i < r->l->nall; i++) { /* steps.run-tests is a subtraction */
+        struct str full = r->l->all[i]->name;
+        if (str_starts(full, name) && full.n > name.n && (full.p[name.n] == '-' || full.p[name.n] == '.')) {
+            REPORT(r, warning, p, "unknown step `%s`; a name with `-` or `.` is written steps[\"%s\"]", clip(name).z,
+                   clip(full).z);
+            return;
+        }
+    }
+    REPORT(r, warning, p, "unknown step `%s`; %s", clip(name).z,
+           load_hint(r->l, &near, "expected the name of a step that ends before this point"));
+}
+
+static void unseen_step(const struct reader *r, struct str name, enum sight sight, const struct step_def *s, bool soft,
+                        struct place p)
+{
+    struct clip n = clip(name);
+    const struct step_def *owner = s ? s->list->owner : NULL;
+    switch (sight) {
+    case SIGHT_SELF:
+        if (r->at == s)
+            REPORT(r, soft, p, "step `%s` reads its own result, which does not exist yet; expected another step", n.z);
+        else
+            REPORT(r, soft, p,
+                   "step `%s` has not ended inside itself; expected a step before it, or one of the same list%s", n.z,
+                   scope_handler(r) ? " (what went wrong is in `error`)" : "");
+        break;
+    case SIGHT_LATER:
+        REPORT(r, soft, p,
+               "step `%s` has not run yet at this point; expected a step before it (`%s` stands in line %u)", n.z, n.z,
+               s->line);
+        break;
+    case SIGHT_NO_EDGE:
+        REPORT(r, soft, p, "step `%s` may not have run yet at this point; expected it in `depends_on`", n.z);
+        break;
+    case SIGHT_BEFORE_ALL:
+        REPORT(r, soft, p, "`variables` are evaluated before any step has run; expected only inputs and env here");
+        break;
+    case SIGHT_ELSEWHERE:
+        REPORT(r, soft, p, "step `%s` (line %u) stands inside step `%s` and is seen only there; expected %s%s%s", n.z,
+               s->line, owner ? clip(owner->name).z : "", owner ? "the results of steps[\"" : "a step of this list",
+               owner ? clip(owner->name).z : "", owner ? "\"]" : "");
+        break;
+    case SIGHT_SEEN:
+    case SIGHT_UNKNOWN:
+        unknown_step(r, name, soft, p);
+        break;
+    }
+}
+
+static void check_step(const struct reader *r, struct str name, struct str field, bool soft, struct place p)
+{
+    const struct step_def *s;
+    enum sight sight = scope_step(r, name, &s);
+    if (sight != SIGHT_SEEN)
+        unseen_step(r, name, sight, s, soft, p);
+    else if (field.n && !soft)
+        check_field(r, s, field, p);
+}
+
+/* ---- the other names ---- */
+
+static struct str seg_name(const struct expr_path *path, size_t i)
+{
+    return i < path->n && !path->seg[i].index ? path->seg[i].name : STR("");
+}
+
+static void check_input(const struct reader *r, struct str name, struct place p)
+{
+    const struct workflow *w = r->l->w;
+    struct nearest near = {.want = name};
+    for (size_t i = 0; i < w->ninputs; i++) {
+        if (str_eq(w->inputs[i].name, name))
+            return;
+        nearest_try(&near, w->inputs[i].name);
+    }
+    if (w->ninputs)
+        REPORT(r, false, p, "unknown input `%s`; %s", clip(name).z,
+               load_hint(r->l, &near, "expected a name declared in `inputs`"));
+}
+
+static void check_variable(const struct reader *r, struct str name, struct place p)
+{
+    if (scope_variable(r, name))
+        return;
+    struct nearest near = {.want = name};
+    scope_nearest_variable(r, &near);
+    REPORT(r, false, p, "unknown variable `%s`; %s", clip(name).z,
+           load_hint(r->l, &near, "expected a name from `variables`, or one that a set_variable step sets"));
+}
+
+static void check_env(const struct reader *r, struct str name, struct place p)
+{
+    const struct workflow *w = r->l->w;
+    for (size_t i = 0; i < w->nenv; i++)
+        if (str_eq(w->env[i], name))
+            return;
+    for (size_t i = 0; i < w->nsecrets; i++)
+        if (str_eq(w->secrets[i], name)) {
+            REPORT(r, false, p,
+                   "`%s` is a secret, which templates cannot read; expected a command that lists it in its `secrets`",
+                   clip(name).z);
+            return;
+        }
+    REPORT(r, false, p, "env.%s is not allowed by the workflow; expected `%s` in its list `env`", clip(name).z,
+           clip(name).z);
+}
+
+static void check_loop(const struct reader *r, const struct expr_path *path, struct place p)
+{
+    static const char fields[] = "item|index|first|last|total|length|is_first|is_last";
+    size_t level = 0, i = 1;
+    struct str iterator, name;
+    while (str_is(seg_name(path, i), "parent"))
+        level++, i++;
+    if (!scope_loop(r, level, &iterator)) {
+        if (level == 0)
+            REPORT(r, false, p,
+                   "`loop` is known only inside loops; expected a step in the body of a for_loop or while_loop");
+        else
+            REPORT(r, false, p, "there are not so many loops around this point; expected at most %zu times `parent`",
+                   level - 1);
+        return;
+    }
+    name = seg_name(path, i);
+    if (i >= path->n) {
+        REPORT(r, false, p, "`loop` alone is no value; expected a field of it, such as loop.item or loop.index");
+        return;
+    }
+    if (!name.n || in_list(fields, name) || (iterator.n && str_eq(iterator, name)))
+        return;
+    struct nearest near = {.want = name};
+    for (size_t out = level + 1; scope_loop(r, out, &iterator); out++)
+        if (str_eq(iterator, name)) {
+            REPORT(r, false, p, "`%s` is the iterator of a loop further out; expected loop.%s%s", clip(name).z,
+                   out - level > 1 ? "parent.parent…" : "parent.", out - level > 1 ? "" : clip(name).z);
+            return;
+        }
+    (void)scope_loop(r, level, &iterator);
+    nearest_try(&near, iterator);
+    for (struct str rest = STR("item|index|first|last|total|parent|"); rest.n;) {
+        size_t n = str_find(rest, STR("|"));
+        nearest_try(&near, str_n(rest.p, n));
+        rest = str_from(rest, n + 1);
+    }
+    REPORT(r, false, p, "unknown name `loop.%s`; %s", clip(name).z,
+           load_hint(r->l, &near, "expected item, index, first, last, total, parent or the loop's iterator"));
+}
+
+static const char *const roots[] = {"inputs",   "steps", "state",     "loop", "global_vars", "variables",
+                                    "workflow", "run",   "timestamp", "env",  "error",       "previous_response"};
+
+static bool is_root(struct str name)
+{
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
+        if (str_is(name, roots[i]))
+            return true;
+    return false;
+}
+
+static void check_run(const struct reader *r, struct str head, struct str name, struct place p)
+{
+    static const char *const fields[] = {"name", "id", "description", "workspace"};
+    struct nearest near = {.want = name};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        if (str_is(name, fields[i]))
+            return;
+        nearest_try(&near, str_c(fields[i]));
+    }
+    REPORT(r, false, p, "unknown name `%s.%s`; %s", clip(head).z, clip(name).z,
+           load_hint(r->l, &near, "expected name, id, description or workspace"));
+}
+
+/* A name that is no root: a variable, an iterator, or, in older workflows, a step. */
+static void check_bare(const struct reader *r, const struct expr_path *path, bool soft, struct place p)
+{
+    struct str name = path->seg[0].name;
+    const struct step_def *s;
+    if (scope_variable(r, name))
+        return;
+    enum sight sight = scope_step(r, name, &s);
+    if (sight == SIGHT_SEEN || soft)
+        return;
+    if (sight != SIGHT_UNKNOWN && sight != SIGHT_BEFORE_ALL) {
+        unseen_step(r, name, sight, s, false, p);
+        return;
+    }
+    for (size_t i = 0; i < r->l->w->ninputs; i++)
+        if (str_eq(r->l->w->inputs[i].name, name)) {
+            REPORT(r, false, p, "unknown name `%s`; did you mean `inputs.%s`?", clip(name).z, clip(name).z);
+            return;
+        }
+    struct nearest near = {.want = name};
+    scope_nearest_variable(r, &near);
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
+        nearest_try(&near, str_c(roots[i]));
+    bool variable = near.name.n != 0;
+    scope_nearest_step(r, &near);
+    REPORT(r, false, p, "unknown name `%s`; %s", clip(name).z,
+           load_hint(r->l, &near,
+                     variable ? "" : "expected a variable, or inputs.…, steps.…, loop.…; put text in quotes"));
+}
+
+static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, struct err *err)
+{
+    const struct reader *r = ctx;
+    struct str head = path->seg[0].name, name = seg_name(path, 1);
+    struct place p = place_of(r, path->line, path->col);
+    (void)err;
+    if (str_is(head, "previous_response:")) { /* an older spelling of steps.NAME */
+        if (!scope_variable(r, name))
+            check_step(r, name, STR(""), soft, p);
+    } else if (str_is(head, "steps")) {
+        if (name.n)
+            check_step(r, name, seg_name(path, 2), soft, p);
+        else if (path->n < 2)
+            REPORT(r, soft, p, "`steps` alone is no value; expected the name of a step, as in steps.plan.text");
+    } else if (str_is(head, "loop")) {
+        if (!soft)
+            check_loop(r, path, p);
+    } else if (str_is(head, "error")) {
+        if (!soft && !scope_handler(r) && !scope_variable(r, head))
+            REPORT(r, false, p, "`error` is known only in the steps of an `on_error`; expected steps.NAME.error");
+    } else if (is_root(head) && (soft || !name.n)) {
+        return RC_OK;
+    } else if (str_is(head, "workflow") || str_is(head, "run")) {
+        check_run(r, head, name, p);
+    } else if (str_is(head, "inputs")) {
+        check_input(r, name, p);
+    } else if (str_is(head, "env")) {
+        check_env(r, name, p);
+    } else if (str_is(head, "state") || str_is(head, "global_vars") || str_is(head, "variables")) {
+        check_variable(r, name, p);
+    } else if (!str_is(head, "timestamp") && !str_is(head, "previous_response")) {
+        check_bare(r, path, soft, p);
+    }
+    return RC_OK;
+}
+
+/* ---- the places ---- */
+
+static void check_cond(struct reader r, const struct cond *c)
+{
+    struct err err;
+    if (c)
+        (void)!cond_each_path(c, check_path, &r, &err); /* check_path never fails */
+}
+
+static void check_tree(struct reader r, const struct tmpl_tree *t)
+{
+    struct err err;
+    if (t)
+        (void)!tmpl_tree_each_path(t, check_path, &r, &err);
+}
+
+static void check_step_def(struct loader *l, const struct step_def *s)
+{
+    struct reader r = {l, s, WHERE_STEP, s->line, s->col};
+    check_cond(r, s->condition);
+    check_tree(r, s->config);
+    struct err err;
+    if (s->output_to_file)
+        (void)!tmpl_each_path(s->output_to_file, check_path, &r, &err);
+    if (!s->type || !s->conds)
+        return;
+    size_t slot = 0;
+    for (const struct step_key *k = s->type->keys; k->name; k++) {
+        if (k->kind != KEY_COND || k->alias_of)
+            continue;
+        struct reader own = r;
+        if (s->type->loop)
+            own.where = strcmp(k->name, "condition") == 0 ? WHERE_REPEAT : WHERE_BODY;
+        check_cond(own, s->conds[slot++]);
+    }
+}
+
+void check_names(struct loader *l)
+{
+    for (size_t i = 0; i < l->nall; i++)
+        check_step_def(l, l->all[i]);
+    for (size_t i = 0; i < l->nlater; i++) {
+        const struct later *x = &l->later[i];
+        struct reader r = {l, x->step, WHERE_STEP, x->step->line, x->step->col};
+        if (x->kind == LATER_COND)
+            check_cond(r, x->cond);
+        else if (!scope_variable(&r, x->name))
+            check_step(&r, x->name, x->field, false, (struct place){x->line, x->col});
+    }
+    check_tree((struct reader){l, NULL, WHERE_VARIABLES, 1, 1}, l->w->variables);
+    check_tree((struct reader){l, NULL, WHERE_OUTPUT, 1, 1}, l->w->output);
+}

@@ -1,0 +1,27 @@
+#pragma once
+/* The keys of a workflow as tables: for the loader, the schema and the docs.
+ *
+ * The keys of a step type are in its own table (flow/step.h), those of every step in step_common_keys. A row with
+ * `alias_of` is an accepted spelling. */
+#include "flow/step.h"
+
+/* A documented key of older workflows that changes nothing here: it is accepted with a warning. */
+struct unused_key {
+    const char *name;
+    const char *why; /* what the author should know or do, for the warning */
+};
+
+extern const struct step_key workflow_keys[];    /* of the workflow itself */
+extern const struct step_key default_keys[];     /* of `defaults` */
+extern const struct step_key input_keys[];       /* of one input's declaration */
+extern const struct step_key retry_keys[];       /* of `retry` */
+extern const struct step_key limit_keys[];       /* of `limits` */
+extern const struct step_key budget_keys[];      /* of `budget` */
+extern const struct step_key prompt_part_keys[]; /* of one part of a prompt */
+extern const struct unused_key workflow_unused_keys[], step_unused_keys[], default_unused_keys[], part_unused_keys[];
+
+/* The row called `name`, NULL when there is none. */
+const struct step_key *key_find(const struct step_key *table, struct str name);
+const struct unused_key *key_find_unused(const struct unused_key *table, struct str name);
+/* Follows `alias_of` to the row that the value is stored under. */
+const struct step_key *key_canonical(const struct step_key *table, const struct step_key *row);

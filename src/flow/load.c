@@ -1,0 +1,431 @@
+/* From the text of a workflow to its definition: the way in, and the keys of the workflow itself.
+ *
+ * Loading is one pass over the value tree with all problems reported, then a second over names (check.c), which needs
+ * every step to exist. The order of keys in the file does not matter: `defaults` and the names that `variables` sets
+ * are read before the steps. After any error the half-made workflow is freed; nothing of it is ever run.
+ *
+ * Hostile files are bounded: size, depth and number of values by the YAML reader, steps and lists here, and once there
+ * are very many errors nothing more is looked at. */
+#include "base/panic.h"
+#include "data/yaml.h"
+#include "flow/load_int.h"
+#include "flow/units.h"
+
+#include <stdlib.h>
+
+void load_later(struct loader *l, const struct later *x)
+{
+    if (l->nlater == l->later_cap) {
+        size_t cap = l->later_cap ? 2 * l->later_cap : 16;
+        struct later *v = arena_calloc(l->a, cap, sizeof *v);
+        if (l->nlater)
+            memcpy(v, l->later, l->nlater * sizeof *v);
+        l->later = v;
+        l->later_cap = cap;
+    }
+    l->later[l->nlater++] = *x;
+}
+
+void load_assigned(struct loader *l, struct str name)
+{
+    if (name.n == 0 || map_get(&l->assigned, name))
+        return;
+    if (l->nnames == l->names_cap) {
+        size_t cap = l->names_cap ? 2 * l->names_cap : 32;
+        struct str **v = arena_calloc(l->a, cap, sizeof *v);
+        if (l->nnames)
+            memcpy(v, l->names, l->nnames * sizeof *v);
+        l->names = v;
+        l->names_cap = cap;
+    }
+    struct str *kept = ARENA_NEW(l->a, struct str);
+    *kept = name;
+    l->names[l->nnames++] = kept;
+    map_put(&l->assigned, name, kept);
+}
+
+/* ---- values of the workflow ---- */
+
+static void workflow_name(struct loader *l, const struct member *m)
+{
+    struct str s;
+    if (!load_text(l, m, &s))
+        return;
+    bool bad = s.n == 0 || s.n > 2 * LOAD_NAME_MAX;
+    for (size_t i = 0; i < s.n; i++)
+        bad |= (unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f;
+    if (bad)
+        BAD(l, &m->val, "`%s` cannot be the name of a workflow; expected 1 to %d printable characters", clip(s).z,
+            2 * LOAD_NAME_MAX);
+    else
+        l->w->name = s;
+}
+
+static void directory(struct loader *l, const struct member *m, struct str *ret)
+{
+    struct str s;
+    if (!load_text(l, m, &s))
+        return;
+    if (s.n == 0 || memchr(s.p, 0, s.n))
+        BAD(l, &m->val, "`%s` is no path; expected a directory such as ./work", clip(m->key).z);
+    else if (str_find(s, STR("{{")) != SIZE_MAX)
+        BAD(l, &m->val, "`%s` cannot hold a template; expected a fixed path (or use the command line's option)",
+            clip(m->key).z);
+    else
+        *ret = s;
+}
+
+static void variables(struct loader *l, const struct member *m)
+{
+    if (l->w->variables) {
+        problem_add(l->ps, false, m->line, m->col,
+                    "`variables` and `global_vars` mean the same; expected one of them, `variables`");
+        return;
+    }
+    if (m->val.type == VAL_NULL)
+        return;
+    if (!load_object(l, m))
+        return;
+    for (size_t i = 0; i < m->val.obj.n; i++)
+        load_assigned(l, m->val.obj.m[i].key);
+    l->w->variables = load_tree(l, &m->val);
+}
+
+/* `secrets` must not be readable by templates: what a template reads goes into prompts and the journal. */
+static void secret_env(struct loader *l, const struct val *root)
+{
+    for (size_t i = 0; i < l->w->nsecrets; i++)
+        for (size_t k = 0; k < l->w->nenv; k++)
+            if (str_eq(l->w->secrets[i], l->w->env[k]))
+                BAD(l, VAL_GET(root, "env"),
+                    "`%s` is in both `secrets` and `env`; expected one: templates may read what is in `env`, never a "
+                    "secret",
+                    clip(l->w->env[k]).z);
+}
+
+/* ---- older blocks: {key: value} whose values are limits under other names ---- */
+
+enum old_target { OLD_FRAMES, OLD_MEMORY_MB, OLD_WALL_S, OLD_DEPTH, OLD_PARALLEL, OLD_TOKENS, OLD_USD };
+static const struct {
+    const char *block, *key;
+    enum old_target target;
+} old_limits[] = {
+    {"resource_limits", "max_total_steps", OLD_FRAMES},
+    {"resource_limits", "max_memory_mb", OLD_MEMORY_MB},
+    {"resource_limits", "max_execution_time_s", OLD_WALL_S},
+    {"resource_limits", "max_nesting_depth", OLD_DEPTH},
+    {"resource_limits", "max_parallel_steps", OLD_PARALLEL},
+    {"resource_limits", "max_tokens_total", OLD_TOKENS},
+    {"resource_limits", "max_cost_usd", OLD_USD},
+    {"safety", "max_nesting_depth", OLD_DEPTH},
+    {"safety", "max_recursion_time", OLD_WALL_S},
+    {"safety", "max_cost_usd", OLD_USD},
+    {"safety_config", "max_depth", OLD_DEPTH},
+    {"safety_config", "timeout_seconds", OLD_WALL_S},
+    {"safety_config", "memory_limit_mb", OLD_MEMORY_MB},
+    {"cost_limits", "max_cost_per_run", OLD_USD},
+    {"token_management", "total_token_budget", OLD_TOKENS},
+};
+
+static void old_limit(struct loader *l, const struct member *m, enum old_target target)
+{
+    struct run_limits *r = &l->w->limits;
+    struct budget *b = &l->w->budget;
+    switch (target) {
+    case OLD_FRAMES:
+        (void)load_int(l, m, 1, INT64_MAX, &r->frames);
+        break;
+    case OLD_MEMORY_MB:
+        if (load_int(l, m, 1, 1 << 30, &r->memory))
+            r->memory <<= 20;
+        break;
+    case OLD_WALL_S:
+        (void)load_duration(l, m, &r->wall_ms);
+        break;
+    case OLD_DEPTH:
+        (void)load_int(l, m, 1, 1000, &r->max_depth);
+        break;
+    case OLD_PARALLEL:
+        (void)load_int(l, m, 1, 100000, &r->max_parallel);
+        break;
+    case OLD_TOKENS:
+        (void)load_int(l, m, 0, INT64_MAX, &b->tokens);
+        break;
+    case OLD_USD:
+        (void)load_number(l, m, &b->usd);
+        break;
+    }
+}
+
+static void old_block(struct loader *l, const struct member *m)
+{
+    if (!load_object(l, m))
+        return;
+    const struct member *unused = NULL;
+    for (size_t i = 0; i < m->val.obj.n; i++) {
+        const struct member *k = &m->val.obj.m[i];
+        bool known = false;
+        for (size_t t = 0; t < sizeof old_limits / sizeof *old_limits; t++)
+            if (str_is(m->key, old_limits[t].block) && str_is(k->key, old_limits[t].key)) {
+                old_limit(l, k, old_limits[t].target);
+                known = true;
+            }
+        if (!known && !unused)
+            unused = k;
+    }
+    if (unused)
+        problem_add(l->ps, true, unused->line, unused->col,
+                    "`%s` of `%s` has no effect; bounds are written in `limits` and `budget`", clip(unused->key).z,
+                    clip(m->key).z);
+}
+
+/* ---- defaults ---- */
+
+static void default_key(struct loader *l, const struct member *m)
+{
+    bool on = false;
+    const struct step_key *row = key_find(default_keys, m->key);
+    if (str_is(m->key, "timeout"))
+        (void)load_duration(l, m, &l->timeout_ms);
+    else if (str_is(m->key, "timeout_seconds"))
+        (void)load_duration_in(l, m, 1000, &l->timeout_ms);
+    else if (str_is(m->key, "retry"))
+        load_retry(l, m, &l->retry);
+    else if (str_is(m->key, "retry_on_error")) {
+        if (load_bool(l, m, &on)) {
+            l->retry.set = true;
+            l->retry.max_attempts = on ? 3 : 1;
+        }
+    } else if (str_is(m->key, "continue_on_error"))
+        (void)load_bool(l, m, &l->continue_on_error);
+    else if (str_is(m->key, "output_dir"))
+        directory(l, m, &l->w->output_dir);
+    else if (row && row->kind == KEY_OBJECT)
+        (void)load_object(l, m);
+    else if (row) {
+        struct str s;
+        (void)load_text(l, m, &s);
+    } else if (!load_unused_key(l, m, default_unused_keys))
+        load_unknown_key(l, m, "`defaults`", default_keys, NULL);
+}
+
+static void defaults(struct loader *l, const struct member *m)
+{
+    if (!load_object(l, m))
+        return;
+    for (size_t i = 0; i < m->val.obj.n; i++)
+        default_key(l, &m->val.obj.m[i]);
+    l->w->defaults = &m->val;
+}
+
+/* ---- the workflow ---- */
+
+static void old_key(struct loader *l, const struct member *m)
+{
+    bool on = false;
+    if (str_is(m->key, "max_execution_time"))
+        (void)load_duration(l, m, &l->w->limits.wall_ms);
+    else if (str_is(m->key, "continue_on_error"))
+        (void)load_bool(l, m, &l->continue_on_error);
+    else if (str_is(m->key, "retry_attempts")) {
+        if (l->retry.set)
+            load_retries(l, m, &l->retry);
+    } else if (str_is(m->key, "retry_on_failure")) {
+        if (load_bool(l, m, &on) && on && !l->retry.set) {
+            l->retry.set = true;
+            l->retry.max_attempts = 3;
+        }
+    } else {
+        old_block(l, m);
+    }
+}
+
+static void workflow_key(struct loader *l, const struct member *m)
+{
+    static const char *const later_versions[] = {"extends", "include", "components", "$if", "$then", "$else"};
+    struct workflow *w = l->w;
+    const struct step_key *row = key_find(workflow_keys, m->key);
+    if (!row) {
+        for (size_t i = 0; i < sizeof later_versions / sizeof *later_versions; i++)
+            if (str_is(m->key, later_versions[i])) {
+                problem_add(l->ps, false, m->line, m->col,
+                            "`%s` is not available in this version; expected the workflow in one file",
+                            later_versions[i]);
+                return;
+            }
+        if (!load_unused_key(l, m, workflow_unused_keys))
+            load_unknown_key(l, m, "the workflow", workflow_keys, NULL);
+        return;
+    }
+    if (str_is(m->key, "name"))
+        workflow_name(l, m);
+    else if (str_is(m->key, "description"))
+        (void)load_text(l, m, &w->description);
+    else if (str_is(m->key, "inputs"))
+        load_inputs(l, m);
+    else if (str_is(m->key, "variables") || str_is(m->key, "global_vars"))
+        variables(l, m);
+    else if (str_is(m->key, "output"))
+        w->output = load_tree(l, &m->val);
+    else if (str_is(m->key, "workspace_dir"))
+        directory(l, m, &w->workspace_dir);
+    else if (str_is(m->key, "output_dir"))
+        directory(l, m, &w->output_dir);
+    else if (str_is(m->key, "budget"))
+        load_budget(l, m, &w->budget);
+    else if (str_is(m->key, "secrets"))
+        (void)load_names(l, m, &w->secrets, &w->nsecrets);
+    else if (str_is(m->key, "env"))
+        (void)load_names(l, m, &w->env, &w->nenv);
+    else if (str_is(m->key, "limits"))
+        load_limits(l, m, &w->limits);
+    else if (row->kind != KEY_DATA && !str_is(m->key, "defaults") && !str_is(m->key, "steps"))
+        old_key(l, m);
+}
+
+/* Finds what holds the workflow's keys, in the modern form or an older one. `steps` may stand beside. */
+static const struct val *find_root(struct loader *l, const struct val *doc, const struct val **steps)
+{
+    if (doc->type != VAL_OBJECT) {
+        problem_add(l->ps, false, doc->line ? doc->line : 1, doc->col ? doc->col : 1,
+                    "the file is %s; expected a map with the key `workflow`",
+                    doc->type == VAL_NULL ? "empty" : load_found(doc));
+        return NULL;
+    }
+    const struct member *m = val_member(doc, STR("workflow"));
+    const struct member *old = m ? NULL : val_member(doc, STR("pipeline"));
+    if (old)
+        problem_add(l->ps, true, old->line, old->col, "the root key `pipeline` is an older form; expected `workflow`");
+    m = m ? m : old;
+    if (!m && (VAL_GET(doc, "steps") || VAL_GET(doc, "name"))) {
+        problem_add(l->ps, true, doc->obj.m[0].line, doc->obj.m[0].col,
+                    "the workflow's keys stand at the root, an older form; expected them under `workflow:`");
+        *steps = VAL_GET(doc, "steps");
+        return doc;
+    }
+    struct nearest near = {.want = doc->obj.n ? doc->obj.m[0].key : STR("")};
+    nearest_try(&near, STR("workflow"));
+    if (!m) {
+        const struct member *first = doc->obj.n ? &doc->obj.m[0] : NULL;
+        problem_add(l->ps, false, first ? first->line : 1, first ? first->col : 1,
+                    "the file has no `workflow` key%s%s%s; expected `workflow:` with `name` and `steps` below",
+                    near.name.n ? " but `" : "", near.name.n ? clip(near.want).z : "", near.name.n ? "`" : "");
+        return NULL;
+    }
+    if (!load_object(l, m))
+        return NULL;
+    *steps = VAL_GET(&m->val, "steps");
+    for (size_t i = 0; i < doc->obj.n; i++) {
+        const struct member *k = &doc->obj.m[i];
+        if (k == m)
+            continue;
+        if (str_is(k->key, "steps") && !*steps) {
+            *steps = &k->val;
+            problem_add(l->ps, true, k->line, k->col,
+                        "`steps` stands beside `workflow`, an older form; expected it inside");
+        } else if (k->key.n && k->key.p[0] != '.' && !str_starts(k->key, STR("x-"))) {
+            problem_add(l->ps, false, k->line, k->col,
+                        "unknown key `%s` beside `workflow`; expected nothing else (or a key that begins with x-)",
+                        clip(k->key).z);
+        }
+    }
+    return &m->val;
+}
+
+static void load_document(struct loader *l, const struct val *doc)
+{
+    const struct val *steps = NULL;
+    const struct val *root = find_root(l, doc, &steps);
+    if (!root)
+        return;
+    const struct member *d = val_member(root, STR("defaults"));
+    if (d && d->val.type != VAL_NULL)
+        defaults(l, d);
+    static const char *const early[] = {"retry_on_failure", "retry_attempts"}; /* the one makes sense of the other */
+    for (size_t i = 0; i < sizeof early / sizeof *early; i++)
+        if (val_member(root, str_c(early[i])))
+            workflow_key(l, val_member(root, str_c(early[i])));
+    for (size_t i = 0; i < root->obj.n; i++)
+        if (!str_starts(root->obj.m[i].key, STR("retry_")))
+            workflow_key(l, &root->obj.m[i]);
+    secret_env(l, root);
+    if (!val_member(root, STR("name")))
+        problem_add(l->ps, false, root->line, root->col,
+                    "the workflow has no `name`; expected one, such as `name: review`");
+    if (!steps)
+        problem_add(l->ps, false, root->line, root->col,
+                    "the workflow has no `steps`; expected a list of at least one step");
+    else
+        l->w->root = load_list(l, steps, NULL, STR(""), 0);
+}
+
+/* ---- the way in ---- */
+
+static void yaml_error(struct problems *ps, struct str file, const struct err *err)
+{
+    struct str msg = str_c(err->msg);
+    uint32_t at[2] = {0, 0};
+    if (str_starts(msg, file))
+        msg = str_from(msg, file.n);
+    struct str rest = msg;
+    for (int i = 0; i < 2 && rest.n && rest.p[0] == ':'; i++) {
+        uint64_t n = 0;
+        for (rest = str_from(rest, 1); rest.n && rest.p[0] >= '0' && rest.p[0] <= '9' && n < 100000000;
+             rest = str_from(rest, 1))
+            n = 10 * n + (uint64_t)(rest.p[0] - '0');
+        at[i] = (uint32_t)n;
+    }
+    if (at[0] && at[1] && str_starts(rest, STR(": ")))
+        msg = str_from(rest, 2);
+    else
+        at[0] = at[1] = 1;
+    problem_add(ps, false, at[0], at[1], "%.*s", STR_ARG(msg));
+}
+
+static void load_text_file(struct loader *l)
+{
+    struct workflow *w = l->w;
+    struct yaml_limits limits = {.depth = 100, .max_size = LOAD_TEXT_MAX, .max_nodes = 500000};
+    struct val *doc = ARENA_NEW(l->a, struct val);
+    struct err err;
+    if (yaml_parse(l->a, w->text, w->file.p, &limits, doc, &err) != RC_OK) {
+        yaml_error(l->ps, w->file, &err);
+        return;
+    }
+    places_init(&l->places, l->a, w->text);
+    load_document(l, doc);
+    if (!w->root)
+        return;
+    w->all = (const struct step_def *const *)l->all;
+    w->nall = l->nall;
+    w->files = l->files;
+    w->nfiles = l->nfiles;
+    if (!w->variables) {
+        err = (struct err){0};
+        enum rc rc = tmpl_tree_parse(l->a, &val_empty_object, &w->variables, &err);
+        CHECK(rc == RC_OK);
+    }
+    check_names(l);
+}
+
+struct workflow *workflow_load(struct str text, struct str file, struct problems *ps)
+{
+    struct workflow *w = calloc(1, sizeof *w);
+    if (!w)
+        PANIC("out of memory");
+    w->refs = 1;
+    w->file = arena_str(&w->arena, file);
+    w->text = arena_str(&w->arena, text);
+    w->defaults = &val_empty_object;
+    w->budget = (struct budget){.usd = -1, .tokens = -1};
+    struct loader l = {.w = w, .a = &w->arena, .ps = ps, .retry = load_retry_default()};
+    size_t before = ps->errors;
+    load_text_file(&l);
+    map_done(&l.noticed);
+    map_done(&l.assigned);
+    problems_sort(ps);
+    if (ps->errors == before && w->root)
+        return w;
+    workflow_unref(w);
+    return NULL;
+}

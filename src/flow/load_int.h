@@ -1,0 +1,171 @@
+#pragma once
+/* What the files of the loader share: its context, its messages and its parts, in the order they run.
+ *
+ * Nobody but load*.c, check*.c, cond.c and workflow.c includes this. Everything is allocated in the workflow's arena,
+ * except problems, which go to the caller's. No function here stops at the first mistake: what is wrong is reported,
+ * something harmless is put in its place, and the workflow is thrown away at the end. */
+#include "base/map.h"
+#include "flow/def.h"
+#include "flow/keys.h"
+
+enum {
+    LOAD_TEXT_MAX = 4 << 20,  /* bytes of a workflow */
+    LOAD_DEPTH_MAX = 32,      /* lists of steps inside one another */
+    LOAD_LIST_MAX = 5000,     /* steps of one list */
+    LOAD_STEPS_MAX = 50000,   /* steps in all */
+    LOAD_NAME_MAX = 100,      /* bytes of a step's name */
+    LOAD_ATTEMPTS_MAX = 1000, /* retry.max_attempts */
+    COND_DEPTH_MAX = 32,      /* and/or/not inside one another */
+};
+
+/* A name or text cut to what a message can show. */
+struct clip {
+    char z[88];
+};
+struct clip clip(struct str s);
+
+/* The candidate most like `want`: try all of them, then read `name` (empty when none is near). */
+struct nearest {
+    struct str want, name;
+    unsigned distance;
+};
+void nearest_try(struct nearest *n, struct str candidate);
+
+/* Where text stands in the file, for places inside block and quoted scalars (load_place.c). */
+struct places {
+    struct str text;
+    const uint32_t *start; /* offsets of the lines */
+    uint16_t *shift;       /* by line: columns that the block scalar there is indented by; 0 outside */
+    uint32_t lines;
+};
+
+/* Checked once all steps are known. */
+struct later {
+    enum { LATER_COND, LATER_STEP } kind;
+    const struct step_def *step;
+    const struct cond *cond; /* LATER_COND: read in the scope of `step` */
+    struct str name, field;  /* LATER_STEP: a step that `step` reads, and which field of its result */
+    uint32_t line, col;
+};
+
+struct loader {
+    struct workflow *w;
+    struct arena *a;
+    struct problems *ps;
+    struct places places;
+    struct step_def **all;
+    size_t nall, all_cap;
+    struct later *later;
+    size_t nlater, later_cap;
+    struct file_ref *files;
+    size_t nfiles, files_cap;
+    struct map noticed;  /* unused keys that were warned about */
+    struct map assigned; /* names that some set_variable step, or `variables`, sets: to the text itself */
+    struct str **names;  /* the same, in the order met */
+    size_t nnames, names_cap;
+    bool too_many; /* LOAD_STEPS_MAX was reported */
+    /* from `defaults` and the old workflow-level keys */
+    struct retry_policy retry;
+    int64_t timeout_ms;
+    bool continue_on_error;
+};
+
+/* --- problems (load_place.c) --- */
+
+#define BAD(l, v, ...)  problem_add((l)->ps, false, (v)->line, (v)->col, __VA_ARGS__)
+#define WARN(l, v, ...) problem_add((l)->ps, true, (v)->line, (v)->col, __VA_ARGS__)
+void places_init(struct places *p, struct arena *a, struct str text);
+/* The value with the places of its texts moved to where their content begins. */
+struct val places_content(struct places *p, struct arena *a, const struct val *v);
+/* Corrects a place that was counted inside such a text. */
+void places_fix(const struct places *p, uint32_t *line, uint32_t *col);
+/* Reports what a parser said about a text that stands at `v`; its message may begin with a place. */
+void load_bad_err(struct loader *l, const struct val *v, const struct err *e);
+/* "did you mean `x`?", or "expected `rest`" when nothing is near. */
+const char *load_hint(struct loader *l, const struct nearest *n, const char *rest);
+/* The key is not in any table: nearest name, or the names of `table`. `owner` says whose key. */
+void load_unknown_key(struct loader *l, const struct member *m, const char *owner, const struct step_key *table,
+                      const struct step_key *table2);
+/* True when the key is one that has no effect here; warns, once a name. */
+bool load_unused_key(struct loader *l, const struct member *m, const struct unused_key *table);
+
+/* --- values (load_value.c); false: reported --- */
+
+/* "text", "a list", …: the words for what was found. */
+const char *load_found(const struct val *v);
+bool load_text(struct loader *l, const struct member *m, struct str *ret);
+bool load_bool(struct loader *l, const struct member *m, bool *ret);
+bool load_int(struct loader *l, const struct member *m, int64_t min, int64_t max, int64_t *ret);
+bool load_number(struct loader *l, const struct member *m, double *ret);
+bool load_duration(struct loader *l, const struct member *m, int64_t *ret_ms);
+bool load_size(struct loader *l, const struct member *m, int64_t *ret);
+/* A number in the given unit (milliseconds each). */
+bool load_duration_in(struct loader *l, const struct member *m, double unit_ms, int64_t *ret_ms);
+bool load_object(struct loader *l, const struct member *m);
+/* Names of environment variables. */
+bool load_names(struct loader *l, const struct member *m, const struct str **ret, size_t *n);
+void load_budget(struct loader *l, const struct member *m, struct budget *ret);
+void load_limits(struct loader *l, const struct member *m, struct run_limits *ret);
+void load_retry(struct loader *l, const struct member *m, struct retry_policy *ret);
+void load_retries(struct loader *l, const struct member *m, struct retry_policy *ret);
+struct retry_policy load_retry_default(void);
+/* Reports every template in `v` that does not parse; then compiles. NULL: reported. */
+const struct tmpl_tree *load_tree(struct loader *l, const struct val *v);
+const struct cond *load_cond(struct loader *l, const struct val *v);
+
+/* --- parts --- */
+
+/* load.c */
+void load_later(struct loader *l, const struct later *x);
+void load_assigned(struct loader *l, struct str name);
+/* load_step.c: a list of steps. Never NULL; what is no step is left out. */
+const struct list_def *load_list(struct loader *l, const struct val *v, const struct step_def *owner,
+                                 struct str iterator, unsigned depth);
+/* load_common.c: keys that every step has. */
+struct common {
+    const struct member *depends_on, *goto_step; /* read when all names of the list are known */
+    bool timeout_set, retry_set, on_error_set;
+};
+void load_common_key(struct loader *l, struct step_def *s, struct common *c, const struct step_key *row,
+                     const struct member *m, unsigned depth);
+/* load_type.c: the type's own keys; compiles the configuration. `depth` is of the step's list. */
+void load_type_keys(struct loader *l, struct step_def *s, unsigned depth);
+/* load_prompt.c: a list of prompt parts, normalised. */
+struct val load_prompt(struct loader *l, const struct step_def *s, const struct val *v);
+/* load_graph.c: depends_on and goto, once the list's steps exist. */
+void load_graph(struct loader *l, struct list_def *list, const struct common *common);
+/* For a graph: is step `b` reached from `a` over depends_on? */
+bool list_depends(const struct list_def *list, size_t a, size_t b);
+/* load_inputs.c */
+void load_inputs(struct loader *l, const struct member *m);
+/* check.c: every name that is read anywhere. */
+void check_names(struct loader *l);
+
+/* Where an expression stands, for what it may read. */
+enum where {
+    WHERE_STEP,      /* in a step that is about to run */
+    WHERE_REPEAT,    /* in the `condition` of the loop `at`: sees the body's results */
+    WHERE_BODY,      /* in another condition of it, about one iteration: sees `loop` as well */
+    WHERE_OUTPUT,    /* after all steps */
+    WHERE_VARIABLES, /* before all steps */
+};
+struct reader {
+    struct loader *l;
+    const struct step_def *at; /* NULL: OUTPUT, VARIABLES */
+    enum where where;
+    uint32_t line, col; /* for paths whose place is unknown */
+};
+/* check_scope.c: what is visible from there. */
+enum sight { SIGHT_SEEN, SIGHT_SELF, SIGHT_LATER, SIGHT_NO_EDGE, SIGHT_BEFORE_ALL, SIGHT_ELSEWHERE, SIGHT_UNKNOWN };
+enum sight scope_step(const struct reader *r, struct str name, const struct step_def **ret);
+void scope_nearest_step(const struct reader *r, struct nearest *n);
+/* The iterator of the loop `level` loops out (0: the nearest); false when there are not so many. */
+bool scope_loop(const struct reader *r, size_t level, struct str *ret);
+/* Is the name a variable, or the iterator of a loop around? */
+bool scope_variable(const struct reader *r, struct str name);
+void scope_nearest_variable(const struct reader *r, struct nearest *n);
+/* Does it stand in the steps of some on_error? */
+bool scope_handler(const struct reader *r);
+
+/* workflow.c */
+bool input_type_fits(enum val_type declared, const struct val *v);

@@ -1,0 +1,201 @@
+/* The tables of a workflow's own keys. One sentence a key: the loader's messages, the schema and the docs use them.
+ *
+ * The second kind of table lists what older workflows may say and this engine does not need: such a key is accepted
+ * with one warning, because a file that ran elsewhere should run here, and because silence would let its author believe
+ * in an effect. A key whose absence would change what the workflow means is no such key: it is refused. */
+#include "flow/keys.h"
+
+const struct step_key workflow_keys[] = {
+    {"name", KEY_STRING, .required = true, .doc = "What the workflow is called."},
+    {"description", KEY_STRING, .doc = "What it does, for people and for models that may call it."},
+    {"version", KEY_DATA, .doc = "The author's version; kept, not interpreted."},
+    {"author", KEY_DATA, .doc = "Kept, not interpreted."},
+    {"tags", KEY_DATA, .doc = "Kept, not interpreted."},
+    {"last_updated", KEY_DATA, .doc = "Kept, not interpreted."},
+    {"metadata", KEY_DATA, .doc = "Anything; kept, not interpreted."},
+    {"inputs", KEY_DATA, .doc = "Declared inputs by name: {type, required, default, description, enum}."},
+    {"variables", KEY_OBJECT, .doc = "Initial variables; templates in them may read inputs."},
+    {"global_vars", KEY_OBJECT, .doc = "As variables.", .alias_of = "variables"},
+    {"output", KEY_ANY, .fallback = "all results", .doc = "The run's answer."},
+    {"workspace_dir", KEY_STRING, .fallback = "./workspace", .doc = "The directory that tools and commands may touch."},
+    {"output_dir", KEY_STRING, .fallback = "./outputs", .doc = "Where output_to_file writes."},
+    {"defaults", KEY_OBJECT, .doc = "What steps use that do not say otherwise."},
+    {"budget", KEY_OBJECT, .doc = "The most that the run may spend: {usd, tokens}."},
+    {"secrets", KEY_STRINGS, .doc = "Environment variables that steps which list them may have; redacted everywhere."},
+    {"env", KEY_STRINGS, .doc = "Environment variables that templates may read as env.NAME."},
+    {"limits", KEY_OBJECT, .doc = "Bounds of the run: {wall, frames, memory, journal, max_parallel, max_depth}."},
+    {"steps", KEY_STEPS, .required = true, .doc = "The steps, at least one."},
+    {"max_execution_time", KEY_NUMBER, .doc = "Seconds; as limits.wall.", .alias_of = "limits"},
+    {"resource_limits", KEY_OBJECT, .doc = "Older spelling of limits and budget.", .alias_of = "limits"},
+    {"safety", KEY_OBJECT, .doc = "Older spelling of limits and budget.", .alias_of = "limits"},
+    {"safety_config", KEY_OBJECT, .doc = "Older spelling of limits.", .alias_of = "limits"},
+    {"cost_limits", KEY_OBJECT, .doc = "Older spelling of budget.", .alias_of = "budget"},
+    {"token_management", KEY_OBJECT, .doc = "Older spelling of budget.", .alias_of = "budget"},
+    {"continue_on_error", KEY_BOOL, .doc = "As on_error: continue on every step.", .alias_of = "defaults"},
+    {"retry_on_failure", KEY_BOOL, .doc = "As defaults.retry.", .alias_of = "defaults"},
+    {"retry_attempts", KEY_INT, .doc = "As defaults.retry, counted without the first attempt.", .alias_of = "defaults"},
+    {0},
+};
+
+const struct step_key default_keys[] = {
+    {"timeout", KEY_DURATION, .doc = "For steps that contain no other steps."},
+    {"retry", KEY_OBJECT, .doc = "For steps that contain no other steps."},
+    {"claude_options", KEY_OBJECT, .doc = "Options of every Claude step."},
+    {"claude_preset", KEY_STRING, .doc = "Preset of Claude steps."},
+    {"claude_model", KEY_STRING, .doc = "Model of Claude steps."},
+    {"claude_fallback_model", KEY_STRING, .doc = "Model that Claude steps use when the first is overloaded."},
+    {"claude_output_format", KEY_STRING, .doc = "Output format of Claude steps."},
+    {"gemini_model", KEY_STRING, .doc = "Model of Gemini steps."},
+    {"gemini_token_budget", KEY_OBJECT, .doc = "Generation options of Gemini steps."},
+    {"output_dir", KEY_STRING, .doc = "As output_dir of the workflow."},
+    {"timeout_seconds", KEY_NUMBER, .doc = "Seconds.", .alias_of = "timeout"},
+    {"retry_on_error", KEY_BOOL, .doc = "As retry with its defaults.", .alias_of = "retry"},
+    {"continue_on_error", KEY_BOOL, .doc = "As on_error: continue on every step."},
+    {0},
+};
+
+const struct step_key input_keys[] = {
+    {"type", KEY_ENUM, .choices = "string|integer|number|boolean|array|object|any", .doc = "Its type."},
+    {"required", KEY_BOOL, .fallback = "false", .doc = "Whether a run must be given it."},
+    {"default", KEY_DATA, .fallback = "null", .doc = "Its value when it is not given."},
+    {"description", KEY_STRING, .doc = "What it means."},
+    {"enum", KEY_DATA, .doc = "The list of values that are allowed."},
+    {0},
+};
+
+const struct step_key retry_keys[] = {
+    {"max_attempts", KEY_INT, .fallback = "3", .doc = "Attempts in all, the first included."},
+    {"backoff", KEY_ENUM, .choices = "exponential|linear|fixed", .fallback = "exponential", .doc = "How delays grow."},
+    {"delay", KEY_DURATION, .fallback = "1s", .doc = "Before the second attempt."},
+    {"max_delay", KEY_DURATION, .fallback = "30s", .doc = "The longest delay."},
+    {"jitter", KEY_BOOL, .fallback = "true", .doc = "Whether delays vary at random."},
+    {"on", KEY_STRINGS, .doc = "Classes of errors to retry; `any` for all."},
+    {"max_retries", KEY_INT, .doc = "Attempts after the first.", .alias_of = "max_attempts"},
+    {"backoff_strategy", KEY_STRING, .doc = "As backoff.", .alias_of = "backoff"},
+    {"base_delay_ms", KEY_NUMBER, .doc = "As delay, in milliseconds.", .alias_of = "delay"},
+    {"max_delay_ms", KEY_NUMBER, .doc = "As max_delay, in milliseconds.", .alias_of = "max_delay"},
+    {"retry_on", KEY_STRINGS, .doc = "As on.", .alias_of = "on"},
+    {"retry_conditions", KEY_STRINGS, .doc = "As on.", .alias_of = "on"},
+    {0},
+};
+
+const struct step_key limit_keys[] = {
+    {"wall", KEY_DURATION, .doc = "Time from start to end."},
+    {"frames", KEY_INT, .doc = "Steps, iterations and calls executed in all."},
+    {"memory", KEY_SIZE, .doc = "Memory for the run's values."},
+    {"journal", KEY_SIZE, .doc = "Bytes recorded."},
+    {"max_parallel", KEY_INT, .doc = "Things done at the same time."},
+    {"max_depth", KEY_INT, .doc = "Workflows called inside one another."},
+    {0},
+};
+
+const struct step_key budget_keys[] = {
+    {"usd", KEY_NUMBER, .doc = "US dollars."},
+    {"tokens", KEY_INT, .doc = "Tokens in and out."},
+    {0},
+};
+
+const struct step_key prompt_part_keys[] = {
+    {"type", KEY_ENUM, .required = true, .choices = "static|file|previous_response",
+     .doc = "Where its text comes from."},
+    {"content", KEY_TEMPLATE, .doc = "static: the text."},
+    {"path", KEY_TEMPLATE, .doc = "file: relative to the workflow file, then to the current directory."},
+    {"step", KEY_TEMPLATE, .doc = "previous_response: the step whose result is inserted."},
+    {"extract", KEY_TEMPLATE, .doc = "previous_response: a field of the result, such as a.b or a[2]."},
+    {"max_length", KEY_INT, .doc = "previous_response: at most so many bytes of text."},
+    {"condition", KEY_COND, .doc = "The part is left out where this is false."},
+    {"raw", KEY_BOOL, .fallback = "false", .doc = "Whether {{ in content means itself."},
+    {0},
+};
+
+static const char advisory[] = "the engine needs no such setting";
+static const char journal[] = "every run is recorded and can be resumed";
+static const char keys_in_env[] = "provider keys come from the environment of the engine";
+
+const struct unused_key workflow_unused_keys[] = {
+    {"checkpoint_enabled", journal},
+    {"checkpoint_dir", journal},
+    {"checkpoint_interval", journal},
+    {"checkpoint_config", journal},
+    {"workspace_config", advisory},
+    {"output_config", advisory},
+    {"directories", advisory},
+    {"input_schema", "declare the inputs in `inputs`"},
+    {"gemini_functions", "functions of Gemini are not available in this version"},
+    {"claude_auth", keys_in_env},
+    {"gemini_auth", keys_in_env},
+    {"environment", advisory},
+    {"cost_alerts", "write a ceiling in `budget`"},
+    {"cost_tracking", "usage and costs are recorded for every run"},
+    {"providers", "a step names its provider and model"},
+    {"models", "a step names its model"},
+    {"cache_config", "replies are not cached"},
+    {"performance", advisory},
+    {"telemetry", advisory},
+    {"monitoring", advisory},
+    {"alerts", advisory},
+    {0},
+};
+
+const struct unused_key default_unused_keys[] = {
+    {"cache_results", "replies are not cached"},
+    {"cache_ttl", "replies are not cached"},
+    {0},
+};
+
+const struct unused_key step_unused_keys[] = {
+    {"variables", "set variables with a set_variable step"},
+    {"cache", "replies are not cached"},
+    {"error_output", "the error is in the step's result as `error`"},
+    {"output_to_global", "other steps read the result as steps.NAME"},
+    {"clear_vars", "set them to null with a set_variable step"},
+    {"expected_outputs", "check results with a condition"},
+    {"codebase_context", "it is not available in this version"},
+    {"stream", "progress is always shown as it comes"},
+    {"stream_handler", "progress is always shown as it comes"},
+    {"streaming", "progress is always shown as it comes"},
+    {"mock_response", "give fixtures with --mock FILE"},
+    {"mock_error", "give fixtures with --mock FILE"},
+    {"retry_on", "write retry: {on: [...]}"},
+    {0},
+};
+
+const struct unused_key part_unused_keys[] = {
+    {"variables", "it is not available in this version"},
+    {"inject_as", "the part is appended"},
+    {"encoding", "files are read as UTF-8"},
+    {"summary", "the text is inserted as it is"},
+    {"summary_style", "the text is inserted as it is"},
+    {"summary_focus", "the text is inserted as it is"},
+    {"max_summary_length", "the text is inserted as it is"},
+    {"transform", "the text is inserted as it is"},
+    {"extract_with", "use `extract` with a path"},
+    {"format", "the text is inserted as it is"},
+    {"post_processing", "the text is inserted as it is"},
+    {"include_metadata", "the text is inserted as it is"},
+    {"component", "it is not available in this version"},
+    {"name", "parts have no names"},
+    {0},
+};
+
+const struct step_key *key_find(const struct step_key *table, struct str name)
+{
+    for (const struct step_key *k = table; k && k->name; k++)
+        if (str_is(name, k->name))
+            return k;
+    return NULL;
+}
+
+const struct unused_key *key_find_unused(const struct unused_key *table, struct str name)
+{
+    for (const struct unused_key *k = table; k && k->name; k++)
+        if (str_is(name, k->name))
+            return k;
+    return NULL;
+}
+
+const struct step_key *key_canonical(const struct step_key *table, const struct step_key *row)
+{
+    const struct step_key *real = row->alias_of ? key_find(table, str_c(row->alias_of)) : NULL;
+    return real ? real : row;
+}

@@ -1,0 +1,270 @@
+/* The keys of a step's type, read through the type's table.
+ *
+ * Most become the step's configuration, one object whose strings are templates and which is evaluated when the step
+ * starts; constants in it are checked now, so that only what depends on the run can fail in the run. Literal keys,
+ * conditions and lists of steps go to places of their own, because they are not evaluated with the rest. */
+#include "flow/load_int.h"
+#include "flow/units.h"
+
+/* A text that is one hole and nothing else may stand where a number or boolean is expected. */
+static bool whole_template(const struct val *v)
+{
+    if (v->type != VAL_STR)
+        return false;
+    struct str s = str_trim(v->s);
+    return str_starts(s, STR("{{")) && !str_starts(s, STR("{{{{")) && str_ends(s, STR("}}"));
+}
+
+/* ---- kinds ---- */
+
+static bool key_wrong(struct loader *l, const struct member *m, const struct val *v, const char *expected)
+{
+    BAD(l, v, "`%s` is %s; expected %s", clip(m->key).z, load_found(v), expected);
+    return false;
+}
+
+static bool key_enum(struct loader *l, const struct step_key *row, const struct member *m)
+{
+    struct str v, list = STR("");
+    if (!load_text(l, m, &v))
+        return false;
+    struct nearest near = {.want = v};
+    for (struct str rest = str_c(row->choices); rest.n;) {
+        size_t n = str_find(rest, STR("|"));
+        struct str one = str_n(rest.p, n < rest.n ? n : rest.n);
+        if (str_eq(one, v))
+            return true;
+        nearest_try(&near, one);
+        list = arena_printf(l->ps->a, "%.*s%s%.*s", STR_ARG(list), list.n ? ", " : "expected one of: ", STR_ARG(one));
+        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
+    }
+    BAD(l, &m->val, "`%s` is `%s`; %s", clip(m->key).z, clip(v).z, load_hint(l, &near, list.p));
+    return false;
+}
+
+static bool key_strings(struct loader *l, const struct member *m)
+{
+    const struct val *v = &m->val;
+    if (v->type == VAL_STR)
+        return true;
+    if (v->type != VAL_ARRAY)
+        return key_wrong(l, m, v, "text or a list of text");
+    bool good = true;
+    for (size_t i = 0; i < v->arr.n; i++)
+        if (v->arr.v[i].type != VAL_STR)
+            good = key_wrong(l, m, &v->arr.v[i],
+                             val_is_number(&v->arr.v[i]) || v->arr.v[i].type == VAL_BOOL
+                                 ? "only text in this list: put it in quotes"
+                                 : "only text in this list");
+    return good;
+}
+
+static bool key_ints(struct loader *l, const struct member *m)
+{
+    const struct val *v = &m->val;
+    if (v->type == VAL_INT)
+        return true;
+    if (v->type != VAL_ARRAY)
+        return key_wrong(l, m, v, "an integer or a list of integers");
+    bool good = true;
+    for (size_t i = 0; i < v->arr.n; i++)
+        if (v->arr.v[i].type != VAL_INT && !whole_template(&v->arr.v[i]))
+            good = key_wrong(l, m, &v->arr.v[i], "only integers in this list");
+    return good;
+}
+
+/* Is a constant of the right kind? */
+static bool key_fits(struct loader *l, const struct step_key *row, const struct member *m)
+{
+    struct str text;
+    int64_t i;
+    bool b;
+    if (row->kind >= KEY_BOOL && row->kind <= KEY_INTS && whole_template(&m->val))
+        return true;
+    switch (row->kind) {
+    case KEY_ANY:
+    case KEY_DATA:
+        return true;
+    case KEY_STRING:
+        if (!load_text(l, m, &text))
+            return false;
+        if (str_find(text, STR("{{")) != SIZE_MAX)
+            WARN(l, &m->val, "`%s` is taken literally; expected no `{{` in it", clip(m->key).z);
+        return true;
+    case KEY_TEMPLATE:
+        return load_text(l, m, &text);
+    case KEY_PROMPT:
+        return m->val.type == VAL_STR || m->val.type == VAL_ARRAY ||
+               key_wrong(l, m, &m->val, "text, or a list of parts such as {type: static, content: …}");
+    case KEY_BOOL:
+        return load_bool(l, m, &b);
+    case KEY_INT:
+        return load_int(l, m, INT64_MIN, INT64_MAX, &i);
+    case KEY_NUMBER:
+        return val_is_number(&m->val) || key_wrong(l, m, &m->val, "a number");
+    case KEY_DURATION:
+        return load_duration(l, m, &i);
+    case KEY_SIZE:
+        return load_size(l, m, &i);
+    case KEY_ENUM:
+        return key_enum(l, row, m);
+    case KEY_STRINGS:
+        return key_strings(l, m);
+    case KEY_INTS:
+        return key_ints(l, m);
+    case KEY_OBJECT:
+        return load_object(l, m);
+    case KEY_COND:
+    case KEY_STEPS:
+        break;
+    }
+    return true;
+}
+
+/* ---- loops and variables ---- */
+
+/* A name that an expression can hold. */
+static bool plain_name(struct str s)
+{
+    if (s.n == 0 || s.n > LOAD_NAME_MAX || (s.p[0] >= '0' && s.p[0] <= '9'))
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+              (unsigned char)c >= 0x80))
+            return false;
+    }
+    return true;
+}
+
+/* The value given under `name` or an accepted spelling of it. */
+static const struct val *given(const struct step_def *s, const char *name)
+{
+    for (const struct step_key *k = s->type->keys; k->name; k++)
+        if (strcmp(k->name, name) == 0 || (k->alias_of && strcmp(k->alias_of, name) == 0)) {
+            const struct val *v = val_get(s->source, str_c(k->name));
+            if (v)
+                return v;
+        }
+    return NULL;
+}
+
+static struct str loop_iterator(struct loader *l, const struct step_def *s)
+{
+    const struct step_key *row = s->type->loop ? key_find(s->type->keys, STR("iterator")) : NULL;
+    const struct val *v = row ? given(s, "iterator") : NULL;
+    if (!val_is(v, VAL_STR))
+        return str_c(row ? row->fallback : NULL);
+    if (plain_name(v->s))
+        return v->s;
+    BAD(l, v, "`%s` cannot be the name of an iterator; expected letters, digits and `_`, as in `file`", clip(v->s).z);
+    return STR("");
+}
+
+/* Names that this step will set, for the checks of names everywhere. */
+static void collect_assigned(struct loader *l, const struct step_def *s)
+{
+    const struct val *v = NULL;
+    if (strcmp(s->type->name, "set_variable") == 0) {
+        v = given(s, "variables");
+        for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++) {
+            const struct member *m = &v->obj.m[i];
+            load_assigned(l, m->key);
+            if (!plain_name(m->key))
+                problem_add(l->ps, true, m->line, m->col,
+                            "the variable `%s` can only be read as state[\"%s\"]; expected letters, digits and `_`",
+                            clip(m->key).z, clip(m->key).z);
+        }
+    }
+    v = given(s, "output_field"); /* addressable as a name of its own */
+    if (val_is(v, VAL_STR))
+        load_assigned(l, v->s);
+}
+
+/* Keys whose text is an expression when it has no holes: `data_source: steps.scan.files`. */
+static bool expression_key(const char *name)
+{
+    return strcmp(name, "data_source") == 0 || strcmp(name, "expression") == 0;
+}
+
+/* ---- the keys ---- */
+
+struct reading {
+    struct val_map config, data;
+    const struct cond **conds;
+    const struct list_def **lists;
+    const struct member **given; /* by row of the table */
+};
+
+static void read_key(struct loader *l, struct step_def *s, struct reading *r, const struct member *m, unsigned depth)
+{
+    const struct step_key *keys = s->type->keys, *written = key_find(keys, m->key), *row = key_canonical(keys, written);
+    const struct member **first = &r->given[row - keys];
+    if (*first) {
+        problem_add(l->ps, false, m->line, m->col, "`%s` and `%s` mean the same; expected one of them, `%s`",
+                    clip((*first)->key).z, clip(m->key).z, row->name);
+        return;
+    }
+    *first = m;
+    if (m->val.type == VAL_NULL && row->kind != KEY_ANY && row->kind != KEY_DATA) {
+        BAD(l, &m->val, "`%s` has no value; expected %s", clip(m->key).z,
+            row->kind == KEY_STEPS ? "a list of steps" : "one, or no such key");
+        return;
+    }
+    struct str name = str_c(row->name);
+    size_t slot = row->kind == KEY_COND || row->kind == KEY_STEPS ? step_key_slot(s->type, row->name) : 0;
+    if (row->kind == KEY_COND) {
+        r->conds[slot] = load_cond(l, &m->val);
+    } else if (row->kind == KEY_STEPS) {
+        r->lists[slot] = load_list(l, &m->val, s, loop_iterator(l, s), depth + 1);
+    } else if (!key_fits(l, written, m)) {
+        return;
+    } else if (row->kind == KEY_STRING || row->kind == KEY_DATA) {
+        val_map_add(&r->data, name, m->val, m->line, m->col);
+    } else {
+        struct val v = row->kind == KEY_PROMPT && m->val.type == VAL_ARRAY ? load_prompt(l, s, &m->val) : m->val;
+        val_map_add(&r->config, name, v, m->line, m->col);
+        if (expression_key(row->name) && v.type == VAL_STR && str_find(v.s, STR("{{")) == SIZE_MAX) {
+            const struct cond *c = load_cond(l, &m->val);
+            if (c)
+                load_later(l, &(struct later){.kind = LATER_COND, .step = s, .cond = c});
+        }
+    }
+}
+
+static void missing_keys(struct loader *l, const struct step_def *s, const struct reading *r)
+{
+    for (const struct step_key *k = s->type->keys; k->name; k++)
+        if (k->required && !k->alias_of && !r->given[k - s->type->keys])
+            BAD(l, s->source, "step `%s` (%s) has no `%s`; expected it: %s", clip(s->name).z, s->type->name, k->name,
+                k->doc);
+}
+
+void load_type_keys(struct loader *l, struct step_def *s, unsigned depth)
+{
+    size_t rows = 0;
+    while (s->type->keys[rows].name)
+        rows++;
+    struct reading r = {.config = val_map_new(l->a), .data = val_map_new(l->a)};
+    r.conds = arena_calloc(l->a, rows + 1, sizeof *r.conds);
+    r.lists = arena_calloc(l->a, rows + 1, sizeof *r.lists);
+    r.given = arena_calloc(l->a, rows + 1, sizeof *r.given);
+    size_t before = l->ps->errors;
+    for (size_t i = 0; i < s->source->obj.n; i++) {
+        const struct member *m = &s->source->obj.m[i];
+        if (key_find(s->type->keys, m->key))
+            read_key(l, s, &r, m, depth);
+    }
+    missing_keys(l, s, &r);
+    collect_assigned(l, s);
+    struct val config = val_map_done(&r.config), *data = ARENA_NEW(l->a, struct val);
+    *data = val_map_done(&r.data);
+    config.line = s->line;
+    config.col = s->col;
+    s->data = data;
+    s->config = load_tree(l, &config);
+    s->conds = (const struct cond *const *)r.conds;
+    s->lists = (const struct list_def *const *)r.lists;
+    if (s->type->check && s->config && l->ps->errors == before)
+        s->type->check(s, l->ps);
+}

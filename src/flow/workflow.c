@@ -1,0 +1,156 @@
+/* A workflow once it is loaded: its life, its lookups, and what its declared inputs make of given ones.
+ *
+ * Inputs are checked before a run exists, so a wrong one costs nothing. Types never convert silently; only the command
+ * line's NAME=TEXT, which has no types of its own, is read as the type that the workflow declares. */
+#include "base/panic.h"
+#include "data/json.h"
+#include "flow/load_int.h"
+
+#include <stdlib.h>
+
+struct workflow *workflow_ref(struct workflow *w)
+{
+    CHECK(w->refs > 0 && w->refs < UINT32_MAX);
+    w->refs++;
+    return w;
+}
+
+void workflow_unref(struct workflow *w)
+{
+    if (!w)
+        return;
+    CHECK(w->refs > 0);
+    if (--w->refs > 0)
+        return;
+    arena_done(&w->arena);
+    free(w);
+}
+
+const struct step_def *list_find(const struct list_def *l, struct str name)
+{
+    size_t from = 0, to = l ? l->n : 0;
+    while (from < to) {
+        size_t mid = from + (to - from) / 2;
+        const struct step_def *s = l->steps[l->by_name[mid]];
+        int order = str_cmp(name, s->name);
+        if (order == 0)
+            return s;
+        if (order < 0)
+            to = mid;
+        else
+            from = mid + 1;
+    }
+    return NULL;
+}
+
+static const char *input_type_name(enum val_type t)
+{
+    return t == VAL_NULL ? "any value" : val_type_name(&(struct val){.type = (uint8_t)t});
+}
+
+bool input_type_fits(enum val_type declared, const struct val *v)
+{
+    switch (declared) {
+    case VAL_NULL:
+        return true;
+    case VAL_DOUBLE:
+        return val_is_number(v);
+    case VAL_INT:
+        return v->type == VAL_INT || v->type == VAL_BIGINT;
+    case VAL_BOOL:
+    case VAL_BIGINT:
+    case VAL_STR:
+    case VAL_ARRAY:
+    case VAL_OBJECT:
+        break;
+    }
+    return v->type == declared;
+}
+
+static const struct input_def *input_find(const struct workflow *w, struct str name)
+{
+    for (size_t i = 0; i < w->ninputs; i++)
+        if (str_eq(w->inputs[i].name, name))
+            return &w->inputs[i];
+    return NULL;
+}
+
+static enum rc input_unknown(const struct workflow *w, struct str name, struct arena *a, struct err *err)
+{
+    struct nearest near = {.want = name};
+    struct str known = STR("");
+    for (size_t i = 0; i < w->ninputs; i++) {
+        nearest_try(&near, w->inputs[i].name);
+        if (known.n < 200)
+            known = arena_printf(a, "%.*s%s%s", STR_ARG(known), known.n ? ", " : "", clip(w->inputs[i].name).z);
+    }
+    if (near.name.n)
+        return err_set(err, RC_USAGE, "input `%s` is not declared by the workflow; did you mean `%s`?", clip(name).z,
+                       clip(near.name).z);
+    return err_set(err, RC_USAGE, "input `%s` is not declared by the workflow; declared: %.*s", clip(name).z,
+                   STR_ARG(known));
+}
+
+static enum rc input_check(const struct input_def *d, const struct val *v, struct arena *a, struct err *err)
+{
+    if (!input_type_fits(d->type, v))
+        return err_set(err, RC_USAGE, "input `%s` is of type %s; expected %s", clip(d->name).z, val_type_name(v),
+                       input_type_name(d->type));
+    if (!d->choices)
+        return RC_OK;
+    for (size_t i = 0; i < d->choices->arr.n; i++)
+        if (val_eq(val_at(d->choices, i), v))
+            return RC_OK;
+    struct str shown = json_text(a, v), all = json_text(a, d->choices);
+    return err_set(err, RC_USAGE, "input `%s` is %s; expected one of %s", clip(d->name).z, clip(shown).z, clip(all).z);
+}
+
+enum rc workflow_inputs(const struct workflow *w, const struct val *given, struct arena *a, struct val *ret,
+                        struct err *err)
+{
+    if (given && given->type != VAL_OBJECT && given->type != VAL_NULL)
+        return err_set(err, RC_USAGE, "the inputs are of type %s; expected an object", val_type_name(given));
+    if (!val_is(given, VAL_OBJECT))
+        given = &val_empty_object;
+    struct val_map m = val_map_new(a);
+    for (size_t i = 0; i < given->obj.n; i++) {
+        const struct member *g = &given->obj.m[i];
+        const struct input_def *d = input_find(w, g->key);
+        if (!d && w->ninputs)
+            return input_unknown(w, g->key, a, err);
+        if (d) {
+            enum rc rc = input_check(d, &g->val, a, err);
+            if (rc != RC_OK)
+                return rc;
+        }
+        val_map_set(&m, arena_str(a, g->key), val_copy(a, &g->val));
+    }
+    for (size_t i = 0; i < w->ninputs; i++) {
+        const struct input_def *d = &w->inputs[i];
+        if (val_get(given, d->name))
+            continue;
+        if (d->required && !d->fallback)
+            return err_set(err, RC_USAGE, "input `%s` is required; give it with --input %s=…%s%s", clip(d->name).z,
+                           clip(d->name).z, d->description.n ? ": " : "", clip(d->description).z);
+        val_map_set(&m, arena_str(a, d->name), d->fallback ? val_copy(a, d->fallback) : val_null);
+    }
+    *ret = val_map_done(&m);
+    return RC_OK;
+}
+
+enum rc workflow_input_text(const struct workflow *w, struct str name, struct str text, struct arena *a,
+                            struct val *ret, struct err *err)
+{
+    const struct input_def *d = input_find(w, name);
+    if (!d && w->ninputs)
+        return input_unknown(w, name, a, err);
+    if (!d || d->type == VAL_STR || d->type == VAL_NULL) {
+        *ret = val_str(arena_str(a, text));
+        return RC_OK;
+    }
+    struct err why = {0};
+    if (json_parse(a, text, &JSON_LIMITS_DEFAULT, ret, &why) != RC_OK || !input_type_fits(d->type, ret))
+        return err_set(err, RC_USAGE, "input `%s` is `%s`; expected %s%s", clip(name).z, clip(text).z,
+                       input_type_name(d->type), d->type == VAL_ARRAY || d->type == VAL_OBJECT ? " as JSON" : "");
+    return RC_OK;
+}
