@@ -400,10 +400,11 @@ static bool parse_head(struct http *h, struct str head)
     size_t eol = str_find(head, STR("\r\n"));
     struct str line = str_n(head.p, eol == SIZE_MAX ? head.n : eol);
     size_t sp = str_find(line, STR(" "));
-    if (sp == SIZE_MAX || !str_ends(line, STR(" HTTP/1.1")))
+    static const size_t version = sizeof " HTTP/1.1" - 1;
+    if (sp == SIZE_MAX || line.n < sp + 1 + version || !str_ends(line, STR(" HTTP/1.1")))
         return false;
     h->method = str_n(line.p, sp);
-    h->path = str_n(line.p + sp + 1, line.n - sp - 1 - 9);
+    h->path = str_n(line.p + sp + 1, line.n - sp - 1 - version);
     size_t q = str_find(h->path, STR("?"));
     if (q != SIZE_MAX) {
         h->query = str_from(h->path, q + 1);

@@ -75,7 +75,9 @@ stage_threads() {
 }
 stage_fuzz() { FUZZ_SECONDS=$FUZZ_SMOKE_SECONDS fixed_addresses tools/fuzz.sh; }
 stage_scenario() {
-    TREADLE_BUILD=$PWD/build/release "$PYTHON" -m pytest -p no:cacheprovider -n "$JOBS" tests/scenario
+    local paths=(tests/scenario)
+    [ ! -d python/tests ] || paths+=(python/tests)
+    TREADLE_BUILD=$PWD/build/release timeout --kill-after=10 1200 "$PYTHON" -m pytest -n "$JOBS" "${paths[@]}"
 }
 stage_tidy() { tools/tidy.sh; }
 

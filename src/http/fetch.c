@@ -81,6 +81,12 @@ struct request {
     char body[];
 };
 
+struct target {
+    char url[MAX_URL], host[MAX_HOST + 1], origin[MAX_ORIGIN];
+    unsigned port;
+    bool https;
+};
+
 struct fetch {
     struct transport base;
     struct ev_loop *loop;
@@ -94,6 +100,7 @@ struct fetch {
     uint32_t *free_slots;
     size_t nslots, nfree;
     struct request *ready_first, *ready_last;
+    struct target target; /* of the last request: mostly the next one's too */
     CURL *spare[SPARE_HANDLES];
     unsigned nspare;
     bool delivering;
@@ -312,8 +319,9 @@ static void describe(struct request *r, CURLcode code)
         snprintf(cause, sizeof cause, "%s", strerror((int)system));
     else if (f.cause != NO_CAUSE)
         snprintf(cause, sizeof cause, "%s", r->curl_text[0] ? r->curl_text : r->owner->curl->curl_easy_strerror(code));
-    if (cause[0] >= 'A' && cause[0] <= 'Z' && !(cause[1] >= 'A' && cause[1] <= 'Z'))
-        cause[0] = (char)(cause[0] - 'A' + 'a');
+    size_t capitals = strcspn(cause + (cause[0] != 0), "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    if (cause[0] >= 'A' && cause[0] <= 'Z' && capitals + 1 >= strcspn(cause, " "))
+        cause[0] = (char)(cause[0] - 'A' + 'a'); /* a word of the sentence now, unless it is a name */
     for (char *c = cause; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = '?'; /* a certificate may say anything */
@@ -525,33 +533,33 @@ static enum rc add_headers(struct request *r, const struct http_request *req, st
     return RC_OK;
 }
 
-struct target {
-    char url[MAX_URL], host[MAX_HOST + 1];
-    unsigned port;
-    bool https;
-};
-
-/* Takes the URL apart with libcurl's own parser, so that both see the same host. */
-static enum rc parse_url(struct request *r, struct str text, struct target *t, struct err *err)
+/* Takes the URL apart with libcurl's own parser, so that both see the same host. The result is f->target. */
+static enum rc parse_url(struct fetch *f, struct str text, struct err *err)
 {
-    const struct fetch_curl *c = r->owner->curl;
+    struct target *t = &f->target;
+    if (t->url[0] && str_is(text, t->url))
+        return RC_OK;
+    t->url[0] = 0;
     if (text.n >= sizeof t->url || has_any(text, "", 1))
         return err_set(err, RC_INVALID, "the address of the provider is no URL");
-    memcpy(t->url, text.p, text.n);
-    t->url[text.n] = 0;
+    char url[MAX_URL];
+    memcpy(url, text.p, text.n);
+    url[text.n] = 0;
+    const struct fetch_curl *c = f->curl;
     CURLU *u = must(c->curl_url());
     char *scheme = NULL, *host = NULL, *port = NULL;
     enum rc rc = RC_OK;
-    if (c->curl_url_set(u, CURLUPART_URL, t->url, 0) || c->curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) ||
+    if (c->curl_url_set(u, CURLUPART_URL, url, 0) || c->curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) ||
         c->curl_url_get(u, CURLUPART_HOST, &host, 0) || c->curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) ||
         (strcmp(scheme, "http") && strcmp(scheme, "https")) || strlen(host) > MAX_HOST) {
         rc = err_set(err, RC_INVALID, "the address of the provider is no http:// or https:// URL");
     } else {
         t->https = !strcmp(scheme, "https");
         t->port = (unsigned)strtoul(port, NULL, 10);
-        memcpy(t->host, host, strlen(host) + 1);
         bool usual = t->port == (t->https ? 443 : 80);
-        snprintf(r->origin, sizeof r->origin, "%s://%s%s%s", scheme, host, usual ? "" : ":", usual ? "" : port);
+        snprintf(t->host, sizeof t->host, "%s", host);
+        snprintf(t->origin, sizeof t->origin, "%s://%s%s%s", scheme, host, usual ? "" : ":", usual ? "" : port);
+        memcpy(t->url, url, text.n + 1);
     }
     c->curl_free(scheme);
     c->curl_free(host);
@@ -618,23 +626,24 @@ static enum rc open_network(struct fetch *f, struct err *err)
 static enum rc begin(struct request *r, const struct http_request *req, struct err *err)
 {
     struct fetch *f = r->owner;
-    struct target t;
+    const struct target *t = &f->target;
     enum rc rc = open_network(f, err);
     if (!rc)
-        rc = parse_url(r, req->url, &t, err);
-    if (!rc)
-        rc = add_headers(r, req, err);
+        rc = parse_url(f, req->url, err);
     if (rc)
+        return rc;
+    memcpy(r->origin, t->origin, sizeof r->origin);
+    if ((rc = add_headers(r, req, err)))
         return rc;
     if (!req->method.n || req->method.n > 15 || has_any(req->method, " \t\r\n", 5))
         return err_set(err, RC_INVALID, "the method of the request to %s is malformed", r->origin);
     r->easy = f->nspare ? f->spare[--f->nspare] : must(f->curl->curl_easy_init());
-    set_options(r, t.url, t.https);
+    set_options(r, t->url, t->https);
     set_method(f->curl, r->easy, req->method, r);
-    if (is_address(t.host) || (t.https && f->proxy))
+    if (is_address(t->host) || (t->https && f->proxy))
         return begin_transfer(r, NULL, err);
     struct fetch_host host;
-    int found = fetch_hosts_find(f->hosts, t.host, t.port, &r->waiter, &host);
+    int found = fetch_hosts_find(f->hosts, t->host, t->port, &r->waiter, &host);
     if (found < 0)
         return err_set(err, RC_NETWORK, "the host of %s has no address (%s)", r->origin, uv_strerror(found));
     return found ? begin_transfer(r, &host, err) : RC_OK;
