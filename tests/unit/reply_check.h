@@ -34,6 +34,13 @@ static inline struct str stream_of(struct arena *a, const char *text)
     return str_c(copy);
 }
 
+static inline void expect_number(double got, double want)
+{
+    double gap = got - want;
+    if (!(gap < 1e-12 && gap > -1e-12))
+        fail_msg("got %.15g, want %.15g", got, want);
+}
+
 struct feed {
     const char *provider;
     int status; /* 0: 200 */
