@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { APPLICATION_ID = 0x54524a31 /* "TRJ1" */, CACHE_KIB = 16384 };
+enum { APPLICATION_ID = 0x54524a31 /* "TRJ1" */, CACHE_KIB = 16384, RECOVERY_BUSY_MS = 1000 };
 
 struct store_tuning store_tuning = {.wal_soft = 1000, .wal_hard = 16384, .idle_ms = 20, .ballast_min_free = 16 << 20};
 
@@ -69,7 +69,8 @@ enum rc sql_fail(sqlite3 *db, int code, struct err *err, const char *what)
         rc = db && sqlite3_system_errno(db) == ENOSPC ? RC_DISK_FULL : RC_IO;
         break;
     }
-    return err_set(err, rc, "%s: %s", what, db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
+    bool own = db && sqlite3_extended_errcode(db) == code; /* SQLite's message, if it is about this error */
+    return err_set(err, rc, "%s: %s", what, own ? sqlite3_errmsg(db) : sqlite3_errstr(code));
 }
 
 enum rc sql_exec(sqlite3 *db, const char *sql, struct err *err)
@@ -290,7 +291,9 @@ static enum rc prepare_owner(const char *file, bool had_wal, struct conn *c, str
         sql_exec(c->db, "PRAGMA journal_mode = WAL", err))
         return err->rc;
     if (had_wal) {
+        sqlite3_busy_timeout(c->db, RECOVERY_BUSY_MS);
         int code = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        sqlite3_busy_timeout(c->db, STORE_BUSY_MS);
         /* The WAL itself was synced before either of these could come up. */
         if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY && (code & 0xff) != SQLITE_FULL)
             return sql_fail(c->db, code, err, "recovering");

@@ -64,6 +64,7 @@ enum rc store_open(const char *file, enum store_mode mode, struct store **ret, s
     s->magic = STORE_MAGIC;
     s->mode = mode;
     s->epoch = 1;
+    s->writer.tuning = store_tuning;
     *ret = NULL;
     enum rc rc = mode == STORE_OWN ? open_owner(s, err) : sql_open_reader(file, false, &s->read, err);
     if (rc)

@@ -20,7 +20,7 @@ void ballast_make(struct store *s)
         return;
     w->ballast_next = now + RETRY_MS;
     struct statvfs v;
-    if (statvfs(s->file, &v) != 0 || (int64_t)(v.f_bavail * v.f_frsize) < store_tuning.ballast_min_free)
+    if (statvfs(s->file, &v) != 0 || (int64_t)(v.f_bavail * v.f_frsize) < w->tuning.ballast_min_free)
         return;
     char *path = sql_path(s->file, ".ballast");
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -80,11 +80,13 @@ struct owner_lock {
 /* What the store thread alone uses between start and join. */
 struct writer {
     struct conn conn;
-    int wal_pages;         /* in the WAL after the last commit */
-    int checkpoint_at;     /* pages at which a checkpoint is worth another try */
-    uint64_t failed_epoch; /* batches of this epoch fail like the one before them */
-    struct err failure;    /* of that epoch; for ever when `broken` */
+    struct store_tuning tuning; /* as it was at store_open() */
+    int wal_pages;              /* in the WAL after the last commit */
+    int checkpoint_at;          /* pages at which a checkpoint is worth another try */
+    uint64_t failed_epoch;      /* batches of this epoch fail like the one before them */
+    struct err failure;         /* of that epoch; for ever when `broken` */
     bool broken;
+    bool committed;       /* anything yet: a start is not slowed down by work for idle moments */
     bool ballast;         /* FILE.ballast exists */
     int64_t ballast_next; /* clock_mono_ms() at which to try making it */
     struct {

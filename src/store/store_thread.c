@@ -145,7 +145,7 @@ static void hand_back(struct store *s, struct store_batch *b)
 static void checkpoint(struct writer *w)
 {
     int in_wal = 0, copied = 0;
-    bool large = w->wal_pages >= 2 * store_tuning.wal_hard;
+    bool large = w->wal_pages >= 2 * w->tuning.wal_hard;
     /* PASSIVE waits for nobody; only a WAL that grows and grows is worth waiting for readers to let go of it. */
     sqlite3_busy_timeout(w->conn.db, CHECKPOINT_BUSY_MS);
     int code = sqlite3_wal_checkpoint_v2(
@@ -159,21 +159,34 @@ static void checkpoint(struct writer *w)
     bool all = code == SQLITE_OK && in_wal == copied;
     if (all)
         w->wal_pages = 0;
-    w->checkpoint_at = w->wal_pages + store_tuning.wal_soft;
+    w->checkpoint_at = w->wal_pages + w->tuning.wal_soft;
 }
 
-static bool idle_work(const struct writer *w)
+/* How long the queue must stay empty before there is something to do, in milliseconds; -1: there is nothing. */
+static int64_t idle_wait(const struct writer *w)
 {
-    return !w->broken && (w->wal_pages >= w->checkpoint_at || !w->ballast);
+    if (w->broken || (w->ballast && w->wal_pages < w->checkpoint_at))
+        return -1;
+    int64_t ballast = w->ballast_next - clock_mono_ms();
+    return w->wal_pages >= w->checkpoint_at || ballast < w->tuning.idle_ms ? w->tuning.idle_ms : ballast;
 }
 
-static void sleep_until_work(struct store *s, bool idle)
+static void idle_work(struct store *s)
+{
+    if (s->writer.wal_pages >= s->writer.checkpoint_at)
+        checkpoint(&s->writer);
+    ballast_make(s);
+}
+
+/* Sleeps until something is queued, or for `ms` if that is not negative. */
+static void sleep_for(struct store *s, int64_t ms)
 {
     s->sleeping = true;
-    if (idle) {
+    if (ms >= 0) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
-        t.tv_nsec += store_tuning.idle_ms * 1000000L;
+        t.tv_sec += ms / 1000;
+        t.tv_nsec += ms % 1000 * 1000000;
         t.tv_sec += t.tv_nsec / 1000000000;
         t.tv_nsec %= 1000000000;
         pthread_cond_timedwait(&s->work, &s->mutex, &t);
@@ -183,37 +196,41 @@ static void sleep_until_work(struct store *s, bool idle)
     s->sleeping = false;
 }
 
+/* With the mutex held: what to do next. Empty: the store is closing, or it was an idle moment that has been used. */
+static struct batch_list next_work(struct store *s)
+{
+    if (!s->queue.first && !s->stop) {
+        int64_t ms = s->writer.committed ? idle_wait(&s->writer) : -1;
+        sleep_for(s, ms);
+        if (ms >= 0 && !s->queue.first && !s->stop) {
+            pthread_mutex_unlock(&s->mutex);
+            idle_work(s);
+            pthread_mutex_lock(&s->mutex);
+        }
+    }
+    struct batch_list list = s->queue;
+    s->queue = (struct batch_list){0};
+    return list;
+}
+
 void *store_thread_main(void *store)
 {
     struct store *s = store;
     struct writer *w = &s->writer;
     sqlite3_wal_hook(w->conn.db, remember_wal_pages, w);
-    w->checkpoint_at = store_tuning.wal_soft;
-    bool rested = false; /* idle work was done since the last commit */
+    w->checkpoint_at = w->tuning.wal_soft;
     pthread_mutex_lock(&s->mutex);
     for (;;) {
-        if (!s->queue.first && s->stop)
+        struct batch_list list = next_work(s);
+        if (!list.first && s->stop)
             break;
-        if (!s->queue.first) {
-            bool idle = !rested && idle_work(w);
-            sleep_until_work(s, idle);
-            if (s->queue.first || s->stop || !idle)
-                continue;
-            pthread_mutex_unlock(&s->mutex);
-            if (w->wal_pages >= w->checkpoint_at)
-                checkpoint(w);
-            ballast_make(s);
-            rested = true;
-            pthread_mutex_lock(&s->mutex);
+        if (!list.first)
             continue;
-        }
-        struct store_batch *list = s->queue.first;
-        s->queue = (struct batch_list){0};
         pthread_mutex_unlock(&s->mutex);
-        commit_list(s, list);
-        hand_back(s, list);
-        rested = false;
-        if (!w->broken && w->wal_pages >= store_tuning.wal_hard && w->wal_pages >= w->checkpoint_at)
+        commit_list(s, list.first);
+        hand_back(s, list.first);
+        w->committed = true;
+        if (!w->broken && w->wal_pages >= w->tuning.wal_hard && w->wal_pages >= w->checkpoint_at)
             checkpoint(w);
         pthread_mutex_lock(&s->mutex);
     }
