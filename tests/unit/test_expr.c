@@ -274,7 +274,7 @@ static void test_size_bounds(void **state)
         {"upper(name) + 'x'", 6},
         {"[list, list, list, list]", 400},
         {"{a: list, b: list}", 300},
-        {"map(list, (x) => files)", 1000},
+        {"map(list, (x) => files)", 700},
         {"append(files, files)", 500},
         {"concat(list, list, list)", 300},
         {"split('a a a a a a a a a a a')", 500},
