@@ -28,8 +28,8 @@ static inline void util_remove_tree(const char *dir)
 
 static inline void util_write(const char *dir, const char *name, const char *text)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    char path[8192];
+    CHECK(snprintf(path, sizeof path, "%s/%s", dir, name) < (int)sizeof path);
     for (char *p = path + strlen(dir) + 1; (p = strchr(p, '/')); p++) {
         *p = 0;
         (void)mkdir(path, 0755);

@@ -261,7 +261,7 @@ static enum rc tool_job(struct job *j)
                           .output_limit = request_output_limit(&j->request, TOOL_OUTPUT_LIMIT)};
     int fd;
     enum rc rc = read_phase(j, &c.phase);
-    c.input = !input && c.phase == TOOL_SETTLE ? &val_empty_object : input;
+    c.input = c.phase == TOOL_SETTLE ? &val_empty_object : input; /* only the plan counts then */
     if (rc == RC_OK)
         rc = request_cwd(&j->request, &x->workspace, &j->arena, &c.cwd, &j->err);
     if (rc == RC_OK && (rc = beneath_open(&x->workspace, c.cwd, O_PATH | O_DIRECTORY, &fd, &j->err)) != RC_OK)
