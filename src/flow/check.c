@@ -206,8 +206,11 @@ static void check_loop(const struct reader *r, const struct expr_path *path, str
         nearest_try(&near, str_n(rest.p, n));
         rest = str_from(rest, n + 1);
     }
-    REPORT(r, false, p, "unknown name `loop.%s`; %s", clip(name).z,
-           load_hint(r->l, &near, "expected item, index, first, last, total, parent or the loop's iterator"));
+    if (near.name.n)
+        REPORT(r, false, p, "unknown name `loop.%s`; did you mean `loop.%s`?", clip(name).z, clip(near.name).z);
+    else
+        REPORT(r, false, p, "unknown name `loop.%s`; expected item, index, first, last, total, parent or the iterator",
+               clip(name).z);
 }
 
 static const char *const roots[] = {"inputs",   "steps", "state",     "loop", "global_vars", "variables",
@@ -250,6 +253,8 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
     }
     for (size_t i = 0; i < r->l->w->ninputs; i++)
         if (str_eq(r->l->w->inputs[i].name, name)) {
+            if (r->l->bare_inputs)
+                return;
             REPORT(r, false, p, "unknown name `%s`; did you mean `inputs.%s`?", clip(name).z, clip(name).z);
             return;
         }
@@ -259,6 +264,12 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
         nearest_try(&near, str_c(roots[i]));
     bool variable = near.name.n != 0;
     scope_nearest_step(r, &near);
+    if (!near.name.n && !r->cond && r->l->bare_inputs && path->n == 1) { /* {{ file }}, given as --input file=… */
+        REPORT(r, true, p,
+               "`%s` is looked for among the inputs of the run; expected it declared, and read as inputs.%s",
+               clip(name).z, clip(name).z);
+        return;
+    }
     REPORT(r, false, p, "unknown name `%s`; %s", clip(name).z,
            load_hint(r->l, &near,
                      variable ? "" : "expected a variable, or inputs.…, steps.…, loop.…; put text in quotes"));
@@ -305,6 +316,7 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
 static void check_cond(struct reader r, const struct cond *c)
 {
     struct err err;
+    r.cond = true;
     if (c)
         (void)!cond_each_path(c, check_path, &r, &err); /* check_path never fails */
 }
@@ -318,7 +330,7 @@ static void check_tree(struct reader r, const struct tmpl_tree *t)
 
 static void check_step_def(struct loader *l, const struct step_def *s)
 {
-    struct reader r = {l, s, WHERE_STEP, s->line, s->col};
+    struct reader r = {l, s, WHERE_STEP, s->line, s->col, false};
     check_cond(r, s->condition);
     check_tree(r, s->config);
     struct err err;
@@ -343,12 +355,12 @@ void check_names(struct loader *l)
         check_step_def(l, l->all[i]);
     for (size_t i = 0; i < l->nlater; i++) {
         const struct later *x = &l->later[i];
-        struct reader r = {l, x->step, WHERE_STEP, x->step->line, x->step->col};
+        struct reader r = {l, x->step, WHERE_STEP, x->step->line, x->step->col, false};
         if (x->kind == LATER_COND)
             check_cond(r, x->cond);
         else if (!scope_variable(&r, x->name))
             check_step(&r, x->name, x->field, false, (struct place){x->line, x->col});
     }
-    check_tree((struct reader){l, NULL, WHERE_VARIABLES, 1, 1}, l->w->variables);
-    check_tree((struct reader){l, NULL, WHERE_OUTPUT, 1, 1}, l->w->output);
+    check_tree((struct reader){l, NULL, WHERE_VARIABLES, 1, 1, false}, l->w->variables);
+    check_tree((struct reader){l, NULL, WHERE_OUTPUT, 1, 1, false}, l->w->output);
 }

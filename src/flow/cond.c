@@ -45,6 +45,20 @@ static enum rc parse_text(struct arena *a, const struct val *v, struct cond *c, 
     return expr_parse(a, v->s, v->line, v->col, &c->expr, err);
 }
 
+static enum rc parse_subs(struct arena *a, const struct val *v, size_t n, unsigned depth, struct cond *c,
+                          struct err *err)
+{
+    const struct cond **sub = arena_calloc(a, n, sizeof *sub);
+    for (size_t i = 0; i < n; i++) {
+        enum rc rc = parse(a, &v[i], depth + 1, &sub[i], err);
+        if (rc != RC_OK)
+            return rc;
+    }
+    c->sub = sub;
+    c->n = n;
+    return RC_OK;
+}
+
 static enum rc parse_map(struct arena *a, const struct val *v, unsigned depth, struct cond *c, struct err *err)
 {
     static const char form[] = "a condition as a map has one key; expected {and: [...]}, {or: [...]} or {not: ...}";
@@ -63,15 +77,15 @@ static enum rc parse_map(struct arena *a, const struct val *v, unsigned depth, s
                     "`not` takes one condition, not a list; expected {not: {and: [...]}} or {not: {or: [...]}}");
     if (c->kind != COND_NOT && (!list || m->val.arr.n == 0))
         return fail(&m->val, err, "`and` and `or` take a list of conditions; expected at least one");
-    c->n = list ? m->val.arr.n : 1;
-    const struct cond **sub = arena_calloc(a, c->n, sizeof *sub);
-    for (size_t i = 0; i < c->n; i++) {
-        enum rc rc = parse(a, list ? &m->val.arr.v[i] : &m->val, depth + 1, &sub[i], err);
-        if (rc != RC_OK)
-            return rc;
-    }
-    c->sub = sub;
-    return RC_OK;
+    return parse_subs(a, list ? m->val.arr.v : &m->val, list ? m->val.arr.n : 1, depth, c, err);
+}
+
+static enum rc parse_list(struct arena *a, const struct val *v, unsigned depth, struct cond *c, struct err *err)
+{
+    if (v->arr.n == 0)
+        return fail(v, err, "the condition is an empty list; expected an expression, or {and: [...]} or {or: [...]}");
+    c->kind = COND_AND;
+    return parse_subs(a, v->arr.v, v->arr.n, depth, c, err);
 }
 
 /* The text of a map as one expression, for messages. */
@@ -105,7 +119,9 @@ static enum rc parse(struct arena *a, const struct val *v, unsigned depth, const
         if (rc == RC_OK)
             c->text = shown(a, c);
     } else if (v->type == VAL_ARRAY) {
-        return fail(v, err, "a condition cannot be a list; expected {and: [...]} or {or: [...]}");
+        rc = parse_list(a, v, depth, c, err); /* an older way to say {and: [...]} */
+        if (rc == RC_OK)
+            c->text = shown(a, c);
     } else {
         return fail(v, err, "a condition cannot be a number or empty; expected an expression, true or false");
     }

@@ -261,7 +261,7 @@ static void workflow_key(struct loader *l, const struct member *m)
         workflow_name(l, m);
     else if (str_is(m->key, "description"))
         (void)load_text(l, m, &w->description);
-    else if (str_is(m->key, "inputs"))
+    else if (str_is(m->key, "inputs") || str_is(m->key, "input"))
         load_inputs(l, m);
     else if (str_is(m->key, "variables") || str_is(m->key, "global_vars"))
         variables(l, m);
@@ -323,6 +323,8 @@ static const struct val *find_root(struct loader *l, const struct val *doc, cons
             *steps = &k->val;
             problem_add(l->ps, true, k->line, k->col,
                         "`steps` stands beside `workflow`, an older form; expected it inside");
+        } else if (str_is(k->key, "output")) {
+            problem_add(l->ps, true, k->line, k->col, "`output` beside `workflow` has no effect; expected it inside");
         } else if (k->key.n && k->key.p[0] != '.' && !str_starts(k->key, STR("x-"))) {
             problem_add(l->ps, false, k->line, k->col,
                         "unknown key `%s` beside `workflow`; expected nothing else (or a key that begins with x-)",
@@ -400,6 +402,7 @@ static void load_text_file(struct loader *l)
     w->nall = l->nall;
     w->files = l->files;
     w->nfiles = l->nfiles;
+    l->bare_inputs |= w->ninputs == 0;
     if (!w->variables) {
         err = (struct err){0};
         enum rc rc = tmpl_tree_parse(l->a, &val_empty_object, &w->variables, &err);

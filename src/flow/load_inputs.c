@@ -100,9 +100,19 @@ void load_inputs(struct loader *l, const struct member *m)
 {
     if (m->val.type == VAL_NULL || !load_object(l, m))
         return;
+    if (l->w->inputs) {
+        problem_add(l->ps, false, m->line, m->col,
+                    "`inputs` and `input` mean the same; expected one of them, `inputs`");
+        return;
+    }
+    bool old = str_is(m->key, "input"); /* values, not declarations */
+    l->bare_inputs |= old;
     struct input_def *d = arena_calloc(l->a, m->val.obj.n ? m->val.obj.n : 1, sizeof *d);
     for (size_t i = 0; i < m->val.obj.n; i++)
-        input_read(l, &m->val.obj.m[i], &d[i]);
+        if (old)
+            d[i] = (struct input_def){.name = m->val.obj.m[i].key, .fallback = &m->val.obj.m[i].val};
+        else
+            input_read(l, &m->val.obj.m[i], &d[i]);
     l->w->inputs = d;
     l->w->ninputs = m->val.obj.n;
 }

@@ -63,7 +63,8 @@ struct loader {
     struct map assigned; /* names that some set_variable step, or `variables`, sets: to the text itself */
     struct str **names;  /* the same, in the order met */
     size_t nnames, names_cap;
-    bool too_many; /* LOAD_STEPS_MAX was reported */
+    bool bare_inputs; /* inputs may be read without `inputs.`, as in older workflows: none is declared */
+    bool too_many;    /* LOAD_STEPS_MAX was reported */
     /* from `defaults` and the old workflow-level keys */
     struct retry_policy retry;
     int64_t timeout_ms;
@@ -154,6 +155,7 @@ struct reader {
     const struct step_def *at; /* NULL: OUTPUT, VARIABLES */
     enum where where;
     uint32_t line, col; /* for paths whose place is unknown */
+    bool cond;
 };
 /* check_scope.c: what is visible from there. */
 enum sight { SIGHT_SEEN, SIGHT_SELF, SIGHT_LATER, SIGHT_NO_EDGE, SIGHT_BEFORE_ALL, SIGHT_ELSEWHERE, SIGHT_UNKNOWN };

@@ -14,6 +14,7 @@ const struct step_key workflow_keys[] = {
     {"last_updated", KEY_DATA, .doc = "Kept, not interpreted."},
     {"metadata", KEY_DATA, .doc = "Anything; kept, not interpreted."},
     {"inputs", KEY_DATA, .doc = "Declared inputs by name: {type, required, default, description, enum}."},
+    {"input", KEY_OBJECT, .doc = "Older spelling: values of inputs that are not given.", .alias_of = "inputs"},
     {"variables", KEY_OBJECT, .doc = "Initial variables; templates in them may read inputs."},
     {"global_vars", KEY_OBJECT, .doc = "As variables.", .alias_of = "variables"},
     {"output", KEY_ANY, .fallback = "all results", .doc = "The run's answer."},
@@ -134,6 +135,13 @@ const struct unused_key workflow_unused_keys[] = {
     {"telemetry", advisory},
     {"monitoring", advisory},
     {"alerts", advisory},
+    {"agents", "agents of Claude Code are not used"},
+    {"hooks", "hooks of Claude Code are not used"},
+    {"mcp_servers", "they are not available in this version"},
+    {"enable_skills", "they are not available in this version"},
+    {"setting_sources", advisory},
+    {"enable_context_management", advisory},
+    {"memory_config", advisory},
     {0},
 };
 

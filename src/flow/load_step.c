@@ -10,13 +10,8 @@
 
 /* ---- names ---- */
 
-/* Heads of expressions and words of the language: a step with such a name could not be told from them. */
-static const char *const reserved[] = {
-    "inputs",   "steps",  "state",     "loop", "global_vars", "variables",
-    "workflow", "run",    "timestamp", "env",  "error",       "previous_response",
-    "true",     "false",  "null",      "and",  "or",          "not",
-    "in",       "not_in",
-};
+/* Words that an expression never reads as a name. (Roots such as `loop` may be names of steps: steps.loop.) */
+static const char *const reserved[] = {"true", "false", "null", "and", "or", "not", "in", "not_in"};
 
 static bool name_char(char c)
 {

@@ -187,6 +187,30 @@ static bool expression_key(const char *name)
     return strcmp(name, "data_source") == 0 || strcmp(name, "expression") == 0;
 }
 
+/* STEP:FIELD, an older spelling of STEP.FIELD. */
+static struct str modern_path(struct loader *l, struct str s)
+{
+    size_t colon = str_find(s, STR(":")), end;
+    if (colon == SIZE_MAX || str_starts(s, STR("previous_response:")) || !plain_name(str_n(s.p, colon)))
+        return s;
+    struct str field = str_from(s, colon + 1);
+    for (end = 0; end < field.n && field.p[end] != '.' && field.p[end] != '['; end++)
+        ;
+    if (!plain_name(str_n(field.p, end)))
+        return s;
+    return arena_printf(l->a, "%.*s.%.*s", (int)colon, s.p, STR_ARG(field));
+}
+
+static struct val read_expression(struct loader *l, const struct step_def *s, const struct val *v)
+{
+    struct val out = *v;
+    out.s = modern_path(l, v->s);
+    const struct cond *c = load_cond(l, &out);
+    if (c)
+        load_later(l, &(struct later){.kind = LATER_COND, .step = s, .cond = c});
+    return out;
+}
+
 /* ---- the keys ---- */
 
 struct reading {
@@ -222,21 +246,32 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
     } else if (row->kind == KEY_STRING || row->kind == KEY_DATA) {
         val_map_add(&r->data, name, m->val, m->line, m->col);
     } else {
-        struct val v = row->kind == KEY_PROMPT && m->val.type == VAL_ARRAY ? load_prompt(l, s, &m->val) : m->val;
+        struct val v = m->val;
+        if (row->kind == KEY_PROMPT && v.type == VAL_ARRAY)
+            v = load_prompt(l, s, &v);
+        else if (expression_key(row->name) && v.type == VAL_STR && str_find(v.s, STR("{{")) == SIZE_MAX)
+            v = read_expression(l, s, &v);
         val_map_add(&r->config, name, v, m->line, m->col);
-        if (expression_key(row->name) && v.type == VAL_STR && str_find(v.s, STR("{{")) == SIZE_MAX) {
-            const struct cond *c = load_cond(l, &m->val);
-            if (c)
-                load_later(l, &(struct later){.kind = LATER_COND, .step = s, .cond = c});
-        }
     }
+}
+
+/* Was the key written with a slip of the pen? Then that was reported, and saying that it is missing adds nothing. */
+static bool misspelt(const struct step_def *s, const struct step_key *key)
+{
+    for (size_t i = 0; i < s->source->obj.n; i++) {
+        struct str name = s->source->obj.m[i].key;
+        if (name.n < 64 && !key_find(s->type->keys, name) && !key_find(step_common_keys, name) &&
+            str_distance(name, str_c(key->name), 2) <= 2)
+            return true;
+    }
+    return false;
 }
 
 static void missing_keys(struct loader *l, const struct step_def *s, const struct reading *r)
 {
     for (const struct step_key *k = s->type->keys; k->name; k++)
-        if (k->required && !k->alias_of && !r->given[k - s->type->keys])
-            BAD(l, s->source, "step `%s` (%s) has no `%s`; expected it: %s", clip(s->name).z, s->type->name, k->name,
+        if (k->required && !k->alias_of && !r->given[k - s->type->keys] && !misspelt(s, k))
+            BAD(l, s->source, "step `%s` (%s) has no `%s`; expected one: %s", clip(s->name).z, s->type->name, k->name,
                 k->doc);
 }
 

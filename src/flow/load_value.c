@@ -196,7 +196,7 @@ static const struct {
 /* What ends a step for good whatever `on` says: success, and being told to stop. */
 #define NEVER_RETRIED (1ull << RC_OK | 1ull << RC_CANCELLED | 1ull << RC_INTERRUPTED)
 
-static void retry_class(struct loader *l, const struct val *v, uint64_t *on)
+static void retry_class(struct loader *l, const struct val *v, bool old, uint64_t *on)
 {
     if (v->type != VAL_STR) {
         BAD(l, v, "a class of errors is %s; expected a name such as timeout or rate_limit", load_found(v));
@@ -221,18 +221,20 @@ static void retry_class(struct loader *l, const struct val *v, uint64_t *on)
         if (!(NEVER_RETRIED >> i & 1))
             nearest_try(&near, str_c(rc_name((enum rc)i)));
     nearest_try(&near, STR("any"));
-    BAD(l, v, "unknown class of errors `%s`; %s", clip(v->s).z,
-        load_hint(l, &near, "expected any, or names such as timeout, rate_limit, overloaded, network, server"));
+    /* older workflows list words to be looked for in messages */
+    problem_add(l->ps, old, v->line, v->col, "unknown class of errors `%s`; %s", clip(v->s).z,
+                load_hint(l, &near, "expected any, or names such as timeout, rate_limit, overloaded, network, server"));
 }
 
 static void retry_on(struct loader *l, const struct member *m, uint64_t *on)
 {
+    bool old = !str_is(m->key, "on");
     *on = 0;
     if (m->val.type == VAL_STR)
-        retry_class(l, &m->val, on);
+        retry_class(l, &m->val, old, on);
     else if (m->val.type == VAL_ARRAY)
         for (size_t i = 0; i < m->val.arr.n; i++)
-            retry_class(l, &m->val.arr.v[i], on);
+            retry_class(l, &m->val.arr.v[i], old, on);
     else
         wrong(l, m, "a list of classes of errors, such as [timeout, rate_limit]");
 }
