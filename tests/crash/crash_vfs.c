@@ -36,13 +36,15 @@ struct inode {
 };
 struct crash_log {
     sqlite3_vfs vfs, *real;
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex;       /* of the entries */
+    pthread_mutex_t names_mutex; /* of names, current, inodes; taken first */
     struct entry *entries;
     uint64_t n, cap, writes, syncs;
     char *names[NAMES];
     int current[NAMES]; /* the inode each name leads to, or -1 */
     struct inode inodes[INODES];
     int inode_count;
+    const char *synced; /* crash_vfs_assume(): a directory, or NULL */
 };
 struct crash_file {
     sqlite3_file file;
@@ -89,6 +91,13 @@ uint64_t crash_vfs_writes(struct crash_log *l)
 uint64_t crash_vfs_syncs(struct crash_log *l)
 {
     return l->syncs;
+}
+
+uint64_t crash_vfs_next_sync(const struct crash_log *l, uint64_t position)
+{
+    while (position < l->n && l->entries[position].change != SYNC)
+        position++;
+    return position;
 }
 
 /* --- recording --- */
@@ -187,8 +196,30 @@ static int name_index(struct crash_log *l, const char *name)
     PANIC("too many files");
 }
 
+void crash_vfs_assume(struct crash_log *l, const char *dir)
+{
+    l->synced = dir;
+}
+
+/* Reads the file of that base name in the directory of what is synced. */
+static struct bytes read_synced(const struct crash_log *l, const char *name)
+{
+    struct bytes b = {0};
+    char path[4096];
+    const char *base = strrchr(name, '/');
+    snprintf(path, sizeof path, "%s/%s", l->synced, base ? base + 1 : name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return b;
+    b.n = b.cap = (uint64_t)lseek(fd, 0, SEEK_END);
+    b.p = must_alloc(malloc(b.n + 1));
+    CHECK(pread(fd, b.p, b.n, 0) == (ssize_t)b.n);
+    close(fd);
+    return b;
+}
+
 /* The inode of a file that is being opened; what is in it already counts as synced when it was never seen before. */
-static int find_inode(struct crash_log *l, const char *name, sqlite3_file *real)
+static int find_inode_locked(struct crash_log *l, const char *name, sqlite3_file *real)
 {
     int i = name_index(l, name);
     if (l->current[i] >= 0)
@@ -198,15 +229,25 @@ static int find_inode(struct crash_log *l, const char *name, sqlite3_file *real)
     l->inodes[inode].name = i;
     sqlite3_int64 size = 0;
     real->pMethods->xFileSize(real, &size);
-    if (size > 0) {
-        struct bytes *b = &l->inodes[inode].base;
-        b->p = must_alloc(malloc((size_t)size));
-        b->n = b->cap = (uint64_t)size;
-        CHECK(real->pMethods->xRead(real, b->p, (int)size, 0) == SQLITE_OK);
-    }
+    struct bytes now = {must_alloc(malloc((size_t)size + 1)), (uint64_t)size, (uint64_t)size};
+    CHECK(size == 0 || real->pMethods->xRead(real, now.p, (int)size, 0) == SQLITE_OK);
+    l->inodes[inode].base = l->synced ? read_synced(l, name) : now;
     record(l, (struct entry){CREATE, inode, 0, 0, NULL}, NULL);
-    if (size > 0)
+    if (l->inodes[inode].base.n)
         record(l, (struct entry){SYNC, inode, 0, 0, NULL}, NULL);
+    if (l->synced) {
+        record(l, (struct entry){WRITE, inode, 0, now.n, NULL}, now.p);
+        record(l, (struct entry){TRUNCATE, inode, 0, now.n, NULL}, NULL);
+        free(now.p);
+    }
+    return inode;
+}
+
+static int find_inode(struct crash_log *l, const char *name, sqlite3_file *real)
+{
+    pthread_mutex_lock(&l->names_mutex);
+    int inode = find_inode_locked(l, name, real);
+    pthread_mutex_unlock(&l->names_mutex);
     return inode;
 }
 
@@ -229,6 +270,7 @@ static int v_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, 
 static int v_delete(sqlite3_vfs *v, const char *name, int sync_directory)
 {
     struct crash_log *l = v->pAppData;
+    pthread_mutex_lock(&l->names_mutex);
     int i = name_index(l, name);
     int code = l->real->xDelete(l->real, name, sync_directory);
     if (code == SQLITE_OK && l->current[i] >= 0) {
@@ -237,6 +279,7 @@ static int v_delete(sqlite3_vfs *v, const char *name, int sync_directory)
             record(l, (struct entry){SYNC_DIRECTORY, 0, 0, 0, NULL}, NULL);
         l->current[i] = -1;
     }
+    pthread_mutex_unlock(&l->names_mutex);
     return code;
 }
 static int v_access(sqlite3_vfs *v, const char *name, int flags, int *ret)
@@ -274,6 +317,7 @@ struct crash_log *crash_vfs_new(const char *name)
 {
     struct crash_log *l = must_alloc(calloc(1, sizeof *l));
     pthread_mutex_init(&l->mutex, NULL);
+    pthread_mutex_init(&l->names_mutex, NULL);
     CHECK(sqlite3_initialize() == SQLITE_OK);
     l->real = sqlite3_vfs_find(NULL);
     l->vfs = (sqlite3_vfs){.iVersion = 1,
@@ -304,6 +348,7 @@ void crash_vfs_free(struct crash_log *l)
         free(l->inodes[i].base.p);
     free(l->entries);
     pthread_mutex_destroy(&l->mutex);
+    pthread_mutex_destroy(&l->names_mutex);
     free(l);
 }
 

@@ -13,11 +13,16 @@ struct crash_disk;
 
 struct crash_log *crash_vfs_new(const char *name);
 void crash_vfs_free(struct crash_log *l);
+/* Only what lies in `dir` under the same base name counts as synced of the files that are there already; the rest of
+ * what they hold was written by a process that died before it could sync. Before the first open. */
+void crash_vfs_assume(struct crash_log *l, const char *dir);
 /* How many entries (writes, syncs, truncations, creations, removals) there are so far. Any thread. */
 uint64_t crash_vfs_position(struct crash_log *l);
 /* How many of them are writes or truncations. */
 uint64_t crash_vfs_writes(struct crash_log *l);
 uint64_t crash_vfs_syncs(struct crash_log *l);
+/* The first sync at or after `position`; the end when there is none. The recording must be over. */
+uint64_t crash_vfs_next_sync(const struct crash_log *l, uint64_t position);
 
 /* The recording must be over. */
 struct crash_disk *crash_disk_new(const struct crash_log *l);
