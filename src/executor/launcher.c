@@ -28,6 +28,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -115,6 +116,20 @@ static void reset_private_signals(void)
         (void)syscall(SYS_rt_sigaction, signo, by_default, NULL, (size_t)8);
 }
 
+/* execvp() answers "permission denied" for a program that does not exist when a directory of PATH is closed to us. */
+static bool is_in_path(const char *name)
+{
+    const char *dirs = getenv("PATH");
+    while (dirs && *dirs) {
+        char path[PATH_MAX];
+        size_t n = strcspn(dirs, ":");
+        if (snprintf(path, sizeof path, "%.*s/%s", (int)n, dirs, name) < (int)sizeof path && access(path, F_OK) == 0)
+            return true;
+        dirs += n + (dirs[n] == ':');
+    }
+    return false;
+}
+
 /* Only comes back by _exit(). `fail` is closed by a successful exec; otherwise errno goes into it. */
 static void command_main(const struct plan *p, int fail)
 {
@@ -132,6 +147,8 @@ static void command_main(const struct plan *p, int fail)
         environ = p->env;
         execvp(p->argv[0], p->argv);
         err = errno;
+        if (err == EACCES && !strchr(p->argv[0], '/') && !is_in_path(p->argv[0]))
+            err = ENOENT;
     }
     (void)!write(FAIL_FD, &err, sizeof err);
     _exit(127);

@@ -22,13 +22,13 @@ static int setup(void **state)
     util_begin(&u, false, 0);
     util_write(u.dir, "secret", "secret");
     util_write(u.ws, "a.txt", "one\ntwo\nthree\n");
-    util_write(u.ws, "src/main.c", "int main(void)\n{\n    return 0; // TODO\n}\n");
+    util_write(u.ws, "src/main.c", "int main(void)\n{\n    return 0; // FINDME\n}\n");
     util_write(u.ws, "src/util.c", "int util;\n");
-    util_write(u.ws, "src/deep/x/y.py", "print('TODO')\n");
+    util_write(u.ws, "src/deep/x/y.py", "print('FINDME')\n");
     util_write(u.ws, "docs/a.md", "# A\n");
-    util_write(u.ws, ".hidden/z.md", "todo\n");
-    util_write(u.ws, ".git/config", "TODO\n");
-    util_write(u.ws, "sub/.git/config", "TODO\n");
+    util_write(u.ws, ".hidden/z.md", "findme\n");
+    util_write(u.ws, ".git/config", "FINDME\n");
+    util_write(u.ws, "sub/.git/config", "FINDME\n");
     util_write(u.ws, "empty", "");
     char link[160];
     snprintf(link, sizeof link, "%s/out", u.ws);
@@ -210,8 +210,8 @@ static const struct {
     {{"Write", "{'file_path':'fifo','content':'x'}", true, "~not a regular file"}, "../evil", NULL},
     {{"Write", "{'file_path':'src','content':'x'}", true, "~is a directory"}, "../evil", NULL},
     {{"Write", "{'file_path':'.git/hooks/post-commit','content':'x'}", true, "~.git"}, ".git/hooks/post-commit", NULL},
-    {{"Write", "{'file_path':'git/config','content':'x'}", true, "~.git"}, ".git/config", "TODO\n"},
-    {{"Write", "{'file_path':'sub/.git/config','content':'x'}", true, "~.git"}, "sub/.git/config", "TODO\n"},
+    {{"Write", "{'file_path':'git/config','content':'x'}", true, "~.git"}, ".git/config", "FINDME\n"},
+    {{"Write", "{'file_path':'sub/.git/config','content':'x'}", true, "~.git"}, "sub/.git/config", "FINDME\n"},
     {{"Write", "{'file_path':'new'}", true, "~content is missing"}, "new", "N2"},
     {{"Write", "{'file_path':'new','content':{}}", true, "~content must be a string"}, "new", "N2"},
     {{"Edit", "{'file_path':'src/util.c','old_string':'util','new_string':'u'}", false,
@@ -229,7 +229,7 @@ static const struct {
      " u;\n"},
     {{"Edit", "{'file_path':'src/main.c','old_string':'in','new_string':'II','replace_all':true}", false, "~updated"},
      "src/main.c",
-     "IIt maII(void)\n{\n    return 0; // TODO\n}\n"},
+     "IIt maII(void)\n{\n    return 0; // FINDME\n}\n"},
     {{"Edit", "{'file_path':'src/main.c','old_string':'a','new_string':'a'}", true, "~the same"}, "../evil", NULL},
     {{"Edit", "{'file_path':'src/main.c','old_string':'','new_string':'a'}", true, "~old_string is empty"},
      "../evil",
@@ -242,9 +242,9 @@ static const struct {
     {{"Edit", "{'file_path':'made','old_string':'m','new_string':'n','replace_all':'yes'}", true, "~replace_all"},
      "made",
      "m"},
-    {{"Edit", "{'file_path':'.git/config','old_string':'TODO','new_string':'n'}", true, "~.git"},
+    {{"Edit", "{'file_path':'.git/config','old_string':'FINDME','new_string':'n'}", true, "~.git"},
      ".git/config",
-     "TODO\n"},
+     "FINDME\n"},
 };
 
 static void test_write(void **state)
@@ -493,10 +493,10 @@ static const struct expect searches[] = {
     {"Glob", "{'pattern':'['}", true, "~not closed"},
     {"Glob", "{'pattern':''}", true, "~pattern"},
     {"Glob", "{}", true, "~pattern is missing"},
-    {"Grep", "{'pattern':'TODO'}", false, "src/deep/x/y.py\nsrc/main.c\n"},
-    {"Grep", "{'pattern':'todo','-i':true}", false, ".hidden/z.md\nsrc/deep/x/y.py\nsrc/main.c\n"},
-    {"Grep", "{'pattern':'TODO','glob':'*.py'}", false, "src/deep/x/y.py\n"},
-    {"Grep", "{'pattern':'TODO','glob':'src/*.c'}", false, "src/main.c\n"},
+    {"Grep", "{'pattern':'FINDME'}", false, "src/deep/x/y.py\nsrc/main.c\n"},
+    {"Grep", "{'pattern':'findme','-i':true}", false, ".hidden/z.md\nsrc/deep/x/y.py\nsrc/main.c\n"},
+    {"Grep", "{'pattern':'FINDME','glob':'*.py'}", false, "src/deep/x/y.py\n"},
+    {"Grep", "{'pattern':'FINDME','glob':'src/*.c'}", false, "src/main.c\n"},
     {"Grep", "{'pattern':'int','output_mode':'count'}", false,
      "src/deep/x/y.py:1\nsrc/main.c:1\nsrc/util.c:1\n\n3 matching lines in 3 files.\n"},
     {"Grep", "{'pattern':'o','path':'a.txt','output_mode':'content'}", false, "a.txt:1:one\na.txt:2:two\n"},
@@ -504,7 +504,7 @@ static const struct expect searches[] = {
     {"Grep", "{'pattern':'void','path':'src','output_mode':'content','-A':1}", false,
      "src/main.c:1:int main(void)\nsrc/main.c-2-{\n"},
     {"Grep", "{'pattern':'return','path':'src','output_mode':'content','-C':1,'head_limit':2}", false,
-     "src/main.c-2-{\nsrc/main.c:3:    return 0; // TODO\n(The search stopped early: the output limit was "
+     "src/main.c-2-{\nsrc/main.c:3:    return 0; // FINDME\n(The search stopped early: the output limit was "
      "reached.)\n"},
     {"Grep", "{'pattern':'^(two|three)$','path':'a.txt','output_mode':'content'}", false,
      "a.txt:2:two\na.txt:3:three\n"},
@@ -590,10 +590,11 @@ static void test_bounded(void **state)
     assert_in_range(strlen(util_text(&a, "text")), 900, 1200);
     a = call(u, "Grep", "{'pattern':'x','path':'many'}", "");
     assert_non_null(strstr(util_text(&a, "text"), "the output limit was reached"));
-    char deep[4096] = "";
-    for (int i = 0; i < 80; i++)
-        strncat(deep, "d/", sizeof deep - strlen(deep) - 1);
-    strncat(deep, "f", 2);
+    char deep[256];
+    memset(deep, 'd', sizeof deep);
+    for (int i = 1; i < 160; i += 2)
+        deep[i] = '/';
+    snprintf(deep + 160, 2, "f");
     util_write(u->ws, deep, "needle\n");
     a = call(u, "Grep", "{'pattern':'needle','path':'d'}", "");
     assert_non_null(strstr(util_text(&a, "text"), "nest too deeply"));
