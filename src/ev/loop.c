@@ -643,7 +643,9 @@ void ev_loop_free(struct ev_loop *l)
     }
     uv_close((uv_handle_t *)&l->idle, NULL);
     uv_walk(&l->uv, check_closing, NULL);
-    uv_run(&l->uv, UV_RUN_DEFAULT); /* waits for the work that runs */
+    /* Waits for the work that runs. A stop that came too late for ev_run() makes the first call return at once. */
+    while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0)
+        ;
     CHECK(uv_loop_close(&l->uv) == 0);
     for (size_t i = 0; i < l->nchunks; i++)
         free(l->chunks[i]);

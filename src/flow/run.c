@@ -421,6 +421,7 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
     r->workflow_sha256 = arena_str(&a, o->workflow_sha256);
     r->workspace = arena_str(&a, o->workspace);
     r->output_dir = arena_str(&a, o->output_dir);
+    r->workflow_dir = arena_str(&a, o->workflow_dir);
     r->inputs = box_new(o->inputs ? o->inputs : &val_empty_object);
     r->env = box_new(o->env ? o->env : &val_empty_object);
     r->force = o->force;
@@ -488,6 +489,7 @@ static void append_start(struct run *r)
     VAL_MAP_SET(&m, "inputs", r->inputs->val);
     VAL_MAP_SET(&m, "workspace", val_str(r->workspace));
     VAL_MAP_SET(&m, "output_dir", val_str(r->output_dir));
+    VAL_MAP_SET(&m, "workflow_dir", val_str(r->workflow_dir));
     VAL_MAP_SET(&m, "started_ms", val_int(r->started_ms));
     VAL_MAP_SET(&m, "semantics", val_int(1));
     struct val data = val_map_done(&m);

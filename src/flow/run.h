@@ -22,10 +22,10 @@ const char *run_status_name(enum run_status s);
 
 struct run_options {
     struct str id;
-    const struct val *inputs;                          /* checked against the workflow's declarations; copied */
-    const struct val *env;                             /* object of the variables listed in workflow.env; copied */
-    struct str workflow_sha256, workspace, output_dir; /* recorded; copied */
-    bool force;                                        /* when resuming: do again what is held */
+    const struct val *inputs; /* checked against the workflow's declarations; copied */
+    const struct val *env;    /* object of the variables listed in workflow.env; copied */
+    struct str workflow_sha256, workspace, output_dir, workflow_dir; /* recorded; copied */
+    bool force;                                                      /* when resuming: do again what is held */
 };
 
 /* Takes a reference of `w`. `io` and `io_ctx` must outlive the run. */

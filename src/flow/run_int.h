@@ -43,7 +43,7 @@ struct run {
     void *io_ctx;
     struct arena arena, scratch; /* scratch is emptied after each transition */
     struct buf json;
-    struct str id, workflow_sha256, workspace, output_dir;
+    struct str id, workflow_sha256, workspace, output_dir, workflow_dir;
     struct box *inputs, *env, *variables; /* variables: initial ones, evaluated */
     enum run_status status;
     bool started, force, stopping, aborting, cancelling;

@@ -103,11 +103,16 @@ static bool split_model(struct frame *f, struct agent_options *o)
     return true;
 }
 
+static const char *default_model(const char *provider)
+{
+    return str_is(str_c(provider), "gemini") ? "gemini-flash-latest" : "sonnet";
+}
+
 static bool read_options(struct frame *f, const struct val *config, struct agent_options *o)
 {
     struct val *options = ARENA_NEW(&f->arena, struct val);
     *options = merged_options(f, config);
-    struct str system, more, fallback = f->def->type->provider ? STR("") : STR("?");
+    struct str system, more, fallback = str_c(f->def->type->provider ? default_model(f->def->type->provider) : "");
     if (!read_tools(f, options, &o->tools) || !frame_text(f, options, "model", fallback, &o->model) ||
         !frame_text(f, options, VAL_GET(options, "system") ? "system" : "system_prompt", STR(""), &system) ||
         !frame_text(f, options, "append_system_prompt", STR(""), &more) ||

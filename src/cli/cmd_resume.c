@@ -1,0 +1,89 @@
+/* resume: goes on with a run that stopped, was interrupted, waits, or failed.
+ *
+ * The journal says which workflow the run is pinned to. With --workflow the run goes on under another file: the steps
+ * before the first one that differs keep their results, that one and those after it start anew. */
+#include "base/clock.h"
+#include "base/sha256.h"
+#include "cli/commands.h"
+#include "cli/load.h"
+#include "cli/past_run.h"
+#include "cli/run_options.h"
+
+#include <stdio.h>
+
+static int prepare(struct session *s, const struct args *args, struct past_run *past)
+{
+    struct err err;
+    const char *file = args_get(args, "workflow");
+    struct workflow *old = NULL;
+    int code = past_run_load(past, s, &err) == RC_OK ? EXIT_OK : fail(exit_of(err.rc), "%s", err.msg);
+    if (code == EXIT_OK)
+        code = load_workflow_text(past->workflow_text, past->file.p, false, &old);
+    if (code == EXIT_OK && file)
+        code = load_workflow(file, true, &s->workflow);
+    else if (code == EXIT_OK)
+        s->workflow = workflow_ref(old);
+    if (code == EXIT_OK && file)
+        past_run_differences(s, old, s->workflow);
+    if (code == EXIT_OK && run_options_read(s, args, &err) != RC_OK)
+        code = fail(exit_of(err.rc), "%s", err.msg);
+    if (code == EXIT_OK && args_get(args, "live"))
+        s->mode = SESSION_LIVE;
+    s->force = args_get(args, "force") != NULL;
+    s->resume = true;
+    workflow_unref(old);
+    return code;
+}
+
+static int run(const struct command *c, const struct args *args)
+{
+    (void)c;
+    struct session s = {0};
+    struct past_run past = {0};
+    struct err err;
+    int code;
+    if (home_find(str_c(args->words[0]), &s.home, &err) != RC_OK ||
+        store_open(s.home.journal, STORE_OWN, &s.store, &err) != RC_OK) {
+        code = fail(err.rc == RC_NOT_FOUND ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
+    } else {
+        code = prepare(&s, args, &past);
+        if (code == EXIT_OK && past.ended_well && !s.nvoids) {
+            fprintf(stderr,
+                    "run %s has succeeded already; nothing is left to do (treadle fork makes a new run of it)\n",
+                    s.home.id);
+        } else if (code == EXIT_OK) {
+            code = session_run(&s);
+        }
+    }
+    if (s.store)
+        store_close(s.store);
+    if (s.workflow)
+        workflow_unref(s.workflow);
+    arena_done(&s.arena);
+    return code;
+}
+
+static const struct option options[] = {
+    {"workflow", 0, "FILE", "Go on under another version of the workflow, from the first step that differs.", false},
+    {"force", 'f', NULL, "Do again what is held because it was interrupted.", false},
+    {"live", 0, NULL, "Use the real providers, though the run began with --mock or --replay.", false},
+    RUN_OPTIONS,
+    OPTION_END};
+
+const struct command command_resume = {
+    .name = "resume",
+    .usage = "RUN [options]",
+    .summary = "go on where a run stopped, was interrupted, or failed",
+    .details =
+        "RUN is a run's id, a unique beginning of it, or `last`. Finished steps are not done again. A failed step is\n"
+        "tried again. The run goes on with the workflow, inputs and mode (--mock, --replay) that it was started "
+        "with.\n\n"
+        "Examples:\n"
+        "  treadle resume last\n"
+        "  treadle resume last --workflow fixed.yaml   after mending step 7: steps 1 to 6 keep their results\n"
+        "  treadle resume last --force                 run an interrupted command again",
+    .options = options,
+    .min_words = 1,
+    .max_words = 1,
+    .run = run,
+};

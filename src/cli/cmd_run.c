@@ -1,0 +1,180 @@
+/* run: a new run of a workflow file. */
+#include "base/clock.h"
+#include "base/sha256.h"
+#include "cli/commands.h"
+#include "cli/load.h"
+#include "cli/run_options.h"
+#include "cli/session.h"
+#include "data/json.h"
+
+#include <stdio.h>
+
+enum { INPUT_MAX = 16 << 20 };
+
+/* ---- inputs
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* NAME=TEXT or NAME=@FILE */
+static enum rc one_input(const struct workflow *w, const char *given, struct arena *a, struct val_map *m,
+                         struct err *err)
+{
+    struct str s = str_c(given);
+    size_t eq = str_find(s, STR("="));
+    if (eq == SIZE_MAX || eq == 0)
+        return err_set(err, RC_USAGE, "--input %s: expected NAME=VALUE or NAME=@FILE", given);
+    struct str name = str_n(s.p, eq), text = str_from(s, eq + 1);
+    struct val v;
+    enum rc rc = RC_OK;
+    if (text.n && text.p[0] == '@')
+        rc = read_file(text.p + 1, INPUT_MAX, a, &text, err);
+    if (rc == RC_OK && str_utf8_valid(text) != text.n)
+        rc = err_set(err, RC_USAGE, "--input %.*s: the value is not valid UTF-8", STR_ARG(name));
+    if (rc == RC_OK)
+        rc = workflow_input_text(w, name, text, a, &v, err);
+    if (rc == RC_OK)
+        val_map_set(m, name, v);
+    return rc;
+}
+
+static enum rc inputs_file(const char *path, struct arena *a, struct val_map *m, struct err *err)
+{
+    struct str text;
+    struct val v;
+    enum rc rc = read_file(path, INPUT_MAX, a, &text, err);
+    if (rc != RC_OK)
+        return rc;
+    if (json_parse(a, text, &JSON_LIMITS_DEFAULT, &v, err) != RC_OK)
+        return err_wrap(err, "%s", path);
+    if (v.type != VAL_OBJECT)
+        return err_set(err, RC_USAGE, "%s holds %s; expected a JSON object of inputs", path, val_type_name(&v));
+    val_map_merge(m, &v);
+    return RC_OK;
+}
+
+static enum rc gather_inputs(const struct workflow *w, const struct args *args, struct arena *a, struct val *ret,
+                             struct err *err)
+{
+    struct val_map m = val_map_new(a);
+    enum rc rc = RC_OK;
+    const char *v;
+    for (int i = 0; rc == RC_OK && (v = args_nth(args, "inputs", i)); i++)
+        rc = inputs_file(v, a, &m, err);
+    for (int i = 0; rc == RC_OK && (v = args_nth(args, "input", i)); i++)
+        rc = one_input(w, v, a, &m, err);
+    struct val given = val_map_done(&m);
+    return rc == RC_OK ? workflow_inputs(w, &given, a, ret, err) : rc;
+}
+
+/* ---- directories
+ * --------------------------------------------------------------------------------------------------------- */
+
+static enum rc directories(struct session *s, const struct args *args, const char *file, struct err *err)
+{
+    const char *workspace = args_get(args, "workspace"), *output = args_get(args, "output-dir");
+    const struct workflow *w = s->workflow;
+    struct str ws = workspace ? str_c(workspace) : w->workspace_dir.n ? w->workspace_dir : STR("./workspace");
+    struct str out = output ? str_c(output) : w->output_dir.n ? w->output_dir : STR("./outputs");
+    struct str f;
+    enum rc rc = absolute_path(ws, &s->arena, &s->workspace, err);
+    if (rc == RC_OK)
+        rc = absolute_path(out, &s->arena, &s->output_dir, err);
+    if (rc == RC_OK)
+        rc = absolute_path(str_c(file), &s->arena, &f, err);
+    if (rc != RC_OK)
+        return rc;
+    while (f.n > 1 && f.p[f.n - 1] != '/')
+        f.n--;
+    s->workflow_dir = arena_str(&s->arena, str_n(f.p, f.n > 1 ? f.n - 1 : 1));
+    return RC_OK;
+}
+
+static int prepare(struct session *s, const struct args *args)
+{
+    struct err err;
+    const char *file = args->words[0], *id = args_get(args, "run-id");
+    char fresh[80];
+    home_new_id(fresh, sizeof fresh);
+    struct sha256 h = sha256_of(s->workflow->text);
+    struct sha256_hex x = sha256_hex(&h);
+    s->workflow_sha256 = arena_str(&s->arena, str_c(x.z));
+    s->created_ms = clock_wall_ms();
+    if (gather_inputs(s->workflow, args, &s->arena, &s->inputs, &err) != RC_OK ||
+        run_options_read(s, args, &err) != RC_OK || home_run(str_c(id ? id : fresh), &s->home, &err) != RC_OK ||
+        directories(s, args, file, &err) != RC_OK)
+        return fail(exit_of(err.rc), "%s", err.msg);
+    return EXIT_OK;
+}
+
+static int run(const struct command *c, const struct args *args)
+{
+    (void)c;
+    struct session s = {0};
+    int code = load_workflow(args->words[0], !args_get(args, "quiet"), &s.workflow);
+    if (code == EXIT_OK) {
+        code = prepare(&s, args);
+        if (code == EXIT_OK)
+            code = session_run(&s);
+        workflow_unref(s.workflow);
+    }
+    arena_done(&s.arena);
+    return code;
+}
+
+/* treadle run --help FILE: what this workflow wants to be given. */
+static int help(const struct command *c, const struct args *args)
+{
+    struct workflow *w;
+    int code = load_workflow(args->words[0], false, &w);
+    if (code != EXIT_OK)
+        return code;
+    printf("%.*s%s%.*s\n\nUsage: treadle run %s", STR_ARG(w->name), w->description.n ? " - " : "",
+           STR_ARG(w->description), args->words[0]);
+    for (size_t i = 0; i < w->ninputs; i++)
+        printf(w->inputs[i].required ? " --input %.*s=VALUE" : " [--input %.*s=VALUE]", STR_ARG(w->inputs[i].name));
+    printf("\n%s", w->ninputs ? "\nInputs:\n" : "\nThis workflow declares no inputs.\n");
+    for (size_t i = 0; i < w->ninputs; i++) {
+        const struct input_def *in = &w->inputs[i];
+        struct val sample = {.type = (uint8_t)in->type};
+        struct arena a = {0};
+        struct str fallback = in->fallback ? json_text(&a, in->fallback) : str_n("", 0);
+        printf("  %-20.*s %s%s%s%.*s%s%.*s\n", STR_ARG(in->name), in->type == VAL_NULL ? "any" : val_type_name(&sample),
+               in->required ? ", required" : "", in->fallback ? ", default " : "", STR_ARG(fallback),
+               in->description.n ? ": " : "", STR_ARG(in->description));
+        arena_done(&a);
+    }
+    workflow_unref(w);
+    printf("\ntreadle %s --help lists the options.\n", c->name);
+    return EXIT_OK;
+}
+
+static const struct option options[] = {
+    {"input", 'i', "NAME=VALUE", "An input; NAME=@FILE reads it from a file. May be repeated.", false},
+    {"inputs", 0, "FILE.json", "Inputs from a JSON object.", false},
+    {"workspace", 'w', "DIR", "Directory that tools and commands may touch (default ./workspace).", false},
+    {"output-dir", 'o', "DIR", "Where output_to_file goes (default ./outputs).", false},
+    {"run-id", 0, "ID", "Name of the run (default: made from the time).", false},
+    RUN_OPTIONS,
+    OPTION_END};
+
+const struct command command_run = {
+    .name = "run",
+    .usage = "FILE [options]",
+    .summary = "run a workflow",
+    .details =
+        "Runs FILE and records every step durably: kill it anywhere, `treadle resume` goes on where it stopped and\n"
+        "pays for no finished answer twice.\n\n"
+        "With --json standard output is one JSON object: run_id, status, results, output, error, usage. Without it,\n"
+        "standard output is the workflow's `output`, if it declares one. Progress goes to standard error.\n\n"
+        "Exit code: 0 succeeded, 1 failed, 2 wrong usage or invalid workflow, 3 waiting for a person or money,\n"
+        "4 journal, key or environment unusable, 130 interrupted.\n\n"
+        "Examples:\n"
+        "  treadle run repair.yaml --input project=src\n"
+        "  treadle run repair.yaml --mock            no key, no cost: answers are made up\n"
+        "  treadle run repair.yaml --record r.jsonl  keep the answers; --replay r.jsonl needs no network\n"
+        "  treadle run --help repair.yaml            the inputs that this workflow takes",
+    .options = options,
+    .min_words = 1,
+    .max_words = 1,
+    .run = run,
+    .help = help,
+};

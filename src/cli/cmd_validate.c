@@ -1,0 +1,39 @@
+/* validate: everything that can be told without running, for each file given. */
+#include "base/buf.h"
+#include "cli/commands.h"
+#include "cli/load.h"
+#include "cli/session.h"
+
+#include <stdio.h>
+
+static int run(const struct command *c, const struct args *args)
+{
+    (void)c;
+    int code = EXIT_OK;
+    for (int i = 0; i < args->nwords; i++) {
+        struct workflow *w;
+        int one = load_workflow(args->words[i], true, &w);
+        if (one == EXIT_OK && !args_get(args, "quiet"))
+            printf("%s: workflow `%.*s` is valid (%zu steps)\n", args->words[i], STR_ARG(w->name), w->nall);
+        if (one == EXIT_OK)
+            workflow_unref(w);
+        if (one > code)
+            code = one;
+    }
+    return code;
+}
+
+static const struct option options[] = {{"quiet", 'q', NULL, "Say nothing about valid files.", false}, OPTION_END};
+
+const struct command command_validate = {
+    .name = "validate",
+    .usage = "FILE...",
+    .summary = "check workflows without running them",
+    .details = "Reports every mistake with its file:line:column, what was expected, and the nearest valid name.\n"
+               "Exit code 0 when all files are valid, 2 otherwise.\n\n"
+               "Example:\n  treadle validate workflows/*.yaml",
+    .options = options,
+    .min_words = 1,
+    .max_words = -1,
+    .run = run,
+};

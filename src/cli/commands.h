@@ -1,0 +1,9 @@
+#pragma once
+/* Every command of the program, as one table; each lives in cli/cmd_NAME.c. */
+#include "cli/args.h"
+
+#define COMMANDS(X) X(run) X(resume) X(validate)
+
+#define X(name) extern const struct command command_##name;
+COMMANDS(X)
+#undef X

@@ -1,0 +1,225 @@
+/* The state directory lies outside of every workspace, so that no tool of a run can reach a journal. */
+#include "cli/home.h"
+
+#include "base/rng.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ID_MAX = 64, RUNS_MAX = 1000000 };
+
+static enum rc make_dirs(char *path, struct err *err)
+{
+    for (char *c = path + 1;; c++) {
+        if (*c != '/' && *c)
+            continue;
+        char kept = *c;
+        *c = 0;
+        int failed = mkdir(path, 0700) != 0 && errno != EEXIST;
+        int e = errno;
+        *c = kept;
+        if (failed)
+            return err_set(err, RC_IO, "cannot make the state directory %s: %s; set TREADLE_HOME to a writable one",
+                           path, strerror(e));
+        if (!kept)
+            return RC_OK;
+    }
+}
+
+enum rc home_dir(char *ret, size_t size, struct err *err)
+{
+    const char *home = getenv("TREADLE_HOME"), *xdg = getenv("XDG_STATE_HOME"), *user = getenv("HOME");
+    char cwd[2048] = "";
+    int n;
+    if (home && *home) {
+        bool absolute = home[0] == '/';
+        if (!absolute && !getcwd(cwd, sizeof cwd))
+            return err_set(err, RC_IO, "cannot tell the current directory: %s", strerror(errno));
+        n = snprintf(ret, size, "%s%s%s", cwd, absolute ? "" : "/", home);
+    } else if (xdg && xdg[0] == '/') {
+        n = snprintf(ret, size, "%s/treadle", xdg);
+    } else if (user && user[0] == '/') {
+        n = snprintf(ret, size, "%s/.local/state/treadle", user);
+    } else {
+        return err_set(err, RC_IO,
+                       "neither TREADLE_HOME, XDG_STATE_HOME nor HOME is set; set TREADLE_HOME to a directory");
+    }
+    if (n < 0 || (size_t)n + 16 >= size || n > 2048)
+        return err_set(err, RC_IO, "the state directory's name is too long");
+    return RC_OK;
+}
+
+enum rc home_run(struct str id, struct home_run *ret, struct err *err)
+{
+    char home[2100];
+    enum rc rc = home_dir(home, sizeof home, err);
+    if (rc != RC_OK)
+        return rc;
+    bool good = id.n > 0 && id.n <= ID_MAX && id.p[0] != '.';
+    for (size_t i = 0; i < id.n; i++) {
+        char c = id.p[i];
+        good &= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+                c == '-';
+    }
+    if (!good)
+        return err_set(err, RC_USAGE,
+                       "`%.*s` cannot be a run's id; expected at most %d letters, digits, `_`, `-` or `.`", STR_ARG(id),
+                       ID_MAX);
+    snprintf(ret->id, sizeof ret->id, "%.*s", STR_ARG(id));
+    snprintf(ret->dir, sizeof ret->dir, "%s/runs/%s", home, ret->id);
+    snprintf(ret->journal, sizeof ret->journal, "%s/journal.db", ret->dir);
+    return RC_OK;
+}
+
+enum rc home_run_create(struct home_run *r, struct err *err)
+{
+    if (mkdir(r->dir, 0700) == 0)
+        return RC_OK;
+    if (errno == ENOENT) {
+        char parent[3072];
+        size_t n = strlen(r->dir) - strlen(r->id) - 1;
+        snprintf(parent, sizeof parent, "%.*s", (int)n, r->dir);
+        enum rc rc = make_dirs(parent, err);
+        if (rc != RC_OK)
+            return rc;
+        if (mkdir(r->dir, 0700) == 0)
+            return RC_OK;
+    }
+    if (errno == EEXIST)
+        return err_set(err, RC_EXISTS, "there is a run %s already; treadle resume %s goes on with it", r->id, r->id);
+    return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "cannot make %s: %s", r->dir, strerror(errno));
+}
+
+struct listed {
+    char *id;
+    int64_t changed; /* when its journal was last written, seconds */
+};
+struct listing {
+    struct listed *v;
+    size_t n, cap;
+};
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct listed *x = a, *y = b;
+    return x->changed != y->changed ? (x->changed < y->changed) - (x->changed > y->changed) : strcmp(y->id, x->id);
+}
+
+static void listing_add(struct listing *l, const char *runs, const char *name)
+{
+    char path[4096];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s/journal.db", runs, name);
+    if (stat(path, &st) != 0)
+        return; /* somebody else's, or a run that never began */
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? l->cap * 2 : 64;
+        struct listed *v = realloc(l->v, cap * sizeof *v);
+        if (!v)
+            return;
+        l->v = v;
+        l->cap = cap;
+    }
+    char *id = strdup(name);
+    if (id)
+        l->v[l->n++] = (struct listed){id, st.st_mtime};
+}
+
+static enum rc list(struct listing *l, struct err *err)
+{
+    char home[2100], runs[2200];
+    enum rc rc = home_dir(home, sizeof home, err);
+    if (rc != RC_OK)
+        return rc;
+    snprintf(runs, sizeof runs, "%s/runs", home);
+    DIR *d = opendir(runs);
+    if (!d)
+        return errno == ENOENT ? RC_OK : err_set(err, RC_IO, "cannot read %s: %s", runs, strerror(errno));
+    for (struct dirent *e; (e = readdir(d)) && l->n < RUNS_MAX;) {
+        if (e->d_name[0] != '.')
+            listing_add(l, runs, e->d_name);
+    }
+    closedir(d);
+    if (l->n)
+        qsort(l->v, l->n, sizeof *l->v, newest_first);
+    return RC_OK;
+}
+
+static void listing_done(struct listing *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->v[i].id);
+    free(l->v);
+}
+
+enum rc home_each(bool (*cb)(void *ctx, const struct home_run *r), void *ctx, struct err *err)
+{
+    struct listing l = {0};
+    enum rc rc = list(&l, err);
+    for (size_t i = 0; rc == RC_OK && i < l.n; i++) {
+        struct home_run r;
+        struct err ignored; /* a stray directory of somebody else */
+        if (home_run(str_c(l.v[i].id), &r, &ignored) == RC_OK && !cb(ctx, &r))
+            break;
+    }
+    listing_done(&l);
+    return rc;
+}
+
+static enum rc pick(const struct listing *l, struct str name, struct home_run *ret, struct err *err)
+{
+    size_t hits = 0, hit = 0, nearest = SIZE_MAX;
+    unsigned best = 4;
+    for (size_t i = 0; i < l->n; i++) {
+        struct str id = str_c(l->v[i].id);
+        if (str_eq(id, name) || (str_is(name, "last") && i == 0))
+            return home_run(id, ret, err);
+        if (name.n && str_starts(id, name)) {
+            hits++;
+            hit = i;
+        }
+        unsigned d = str_distance(id, name, best);
+        if (d < best) {
+            best = d;
+            nearest = i;
+        }
+    }
+    if (hits == 1)
+        return home_run(str_c(l->v[hit].id), ret, err);
+    if (hits > 1)
+        return err_set(err, RC_NOT_FOUND,
+                       "%zu runs begin with `%.*s`; give more of the id (treadle ps --all lists them)", hits,
+                       STR_ARG(name));
+    return err_set(err, RC_NOT_FOUND, "there is no run `%.*s`%s%s; treadle ps --all lists them", STR_ARG(name),
+                   nearest != SIZE_MAX ? "; did you mean " : "", nearest != SIZE_MAX ? l->v[nearest].id : "");
+}
+
+enum rc home_find(struct str name, struct home_run *ret, struct err *err)
+{
+    struct listing l = {0};
+    enum rc rc = list(&l, err);
+    if (rc == RC_OK)
+        rc = pick(&l, name, ret, err);
+    listing_done(&l);
+    return rc;
+}
+
+void home_new_id(char *ret, size_t size)
+{
+    static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789"; /* none that look alike */
+    time_t now = time(NULL);
+    struct tm tm;
+    char when[32] = "";
+    if (gmtime_r(&now, &tm))
+        strftime(when, sizeof when, "%Y%m%d-%H%M%S", &tm);
+    uint64_t x = rng_entropy();
+    char tail[7] = {0};
+    for (int i = 0; i < 6; i++, x /= 32)
+        tail[i] = letters[x % 32];
+    snprintf(ret, size, "%s-%s", when, tail);
+}

@@ -1,0 +1,27 @@
+#pragma once
+/* Where Treadle keeps its state: $TREADLE_HOME, else $XDG_STATE_HOME/treadle, else ~/.local/state/treadle.
+ *
+ *   runs/ID/journal.db (+ -wal, -shm, .lock, .ballast)   the run's journal
+ *   runs/ID/exec.lock                                    held while a command of the run may live
+ *   runs/ID/control.sock                                 asks the run's living owner                          */
+#include "base/arena.h"
+#include "base/err.h"
+
+struct home_run {
+    char id[80];
+    char dir[3072];
+    char journal[3200];
+};
+
+/* RC_IO when no directory can be determined or made. */
+enum rc home_dir(char *ret, size_t size, struct err *err) MUST_CHECK;
+/* The paths of run `id`. RC_USAGE when the id is no file name of ours ([A-Za-z0-9_.-]+, at most 64). */
+enum rc home_run(struct str id, struct home_run *ret, struct err *err) MUST_CHECK;
+/* Makes the run's directory (0700). RC_EXISTS. */
+enum rc home_run_create(struct home_run *r, struct err *err) MUST_CHECK;
+/* A run that the user names: the id, a unique beginning of it, or `last`. RC_NOT_FOUND names the nearest. */
+enum rc home_find(struct str name, struct home_run *ret, struct err *err) MUST_CHECK;
+/* Calls `cb` for each run's id, newest first; false stops. */
+enum rc home_each(bool (*cb)(void *ctx, const struct home_run *r), void *ctx, struct err *err) MUST_CHECK;
+/* A fresh id: 20261123-071500-x7k2. Sorts by time. */
+void home_new_id(char *ret, size_t size);

@@ -1,0 +1,89 @@
+/* treadle: finds the command and hands over. Two names are not for people: `__launch` (executor/launcher.h) must come
+ * first, before anything is set up, because it runs once for every command that a workflow starts. */
+#include "cli/commands.h"
+#include "executor/launcher.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+static const struct command *const commands[] = {
+#define X(name) &command_##name,
+    COMMANDS(X)
+#undef X
+};
+enum { NCOMMANDS = sizeof commands / sizeof *commands };
+
+static void help(FILE *to)
+{
+    fprintf(to,
+            "treadle %s - runs LLM workflows: durable, parallel, resumable\n\nUsage: treadle COMMAND [arguments]\n\n",
+            TREADLE_VERSION);
+    for (int i = 0; i < NCOMMANDS; i++)
+        fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(to, "\nFirst steps:\n"
+                "  treadle run workflow.yaml --mock      try a workflow without keys or cost\n"
+                "  treadle run workflow.yaml             run it\n"
+                "  treadle resume last                   go on after a crash, a failure or Ctrl-C\n"
+                "\ntreadle COMMAND --help tells more. State: $TREADLE_HOME (default ~/.local/state/treadle).\n");
+}
+
+static const struct command *find(struct str name)
+{
+    for (int i = 0; i < NCOMMANDS; i++)
+        if (str_is(name, commands[i]->name))
+            return commands[i];
+    return NULL;
+}
+
+static int unknown(const char *word)
+{
+    const char *nearest = NULL;
+    unsigned best = 3;
+    for (int i = 0; i < NCOMMANDS; i++) {
+        unsigned d = str_distance(str_c(word), str_c(commands[i]->name), best);
+        if (d < best) {
+            best = d;
+            nearest = commands[i]->name;
+        }
+    }
+    fprintf(stderr, "treadle: error: there is no command `%s`%s%s; treadle --help lists them\n", word,
+            nearest ? "; did you mean " : "", nearest ? nearest : "");
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && str_is(str_c(argv[1]), "__launch"))
+        return launcher_main(argc - 2, argv + 2);
+    /* A reader that goes away (`treadle ps | head`) is an error of write, not a death. */
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    struct str word = str_c(argc > 1 ? argv[1] : "");
+    if (argc < 2) {
+        help(stderr);
+        return 2;
+    }
+    if (str_is(word, "--help") || str_is(word, "-h") || (str_is(word, "help") && argc == 2)) {
+        help(stdout);
+        return 0;
+    }
+    if (str_is(word, "--version") || str_is(word, "version")) {
+        printf("treadle %s\n", TREADLE_VERSION);
+        return 0;
+    }
+    bool asks_help = str_is(word, "help");
+    const struct command *c = find(asks_help ? str_c(argv[2]) : word);
+    if (!c)
+        return unknown(asks_help ? argv[2] : argv[1]);
+    static struct args args; /* large, and one is enough */
+    bool want_help = asks_help;
+    struct err err;
+    if (!asks_help && args_parse(c, argc - 2, argv + 2, &args, &want_help, &err) != RC_OK) {
+        fprintf(stderr, "treadle: error: %s\n", err.msg);
+        return 2;
+    }
+    if (want_help && !(c->help && args.nwords)) {
+        args_help(c);
+        return 0;
+    }
+    return want_help ? c->help(c, &args) : c->run(c, &args);
+}

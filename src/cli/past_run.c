@@ -1,0 +1,128 @@
+/* One pass over the records, keeping only what was said last. */
+#include "cli/past_run.h"
+
+#include "base/sha256.h"
+#include "data/json.h"
+
+#include <stdlib.h>
+
+struct pass {
+    struct past_run *past;
+    struct session *s;
+    bool found;
+    enum rc rc;
+    struct err *err;
+};
+
+static void read_session(struct session *s, const struct val *note)
+{
+    struct str mode = val_get_str(note, STR("mode"), STR("live"));
+    s->mode = str_is(mode, "mock") ? SESSION_MOCK : str_is(mode, "replay") ? SESSION_REPLAY : SESSION_LIVE;
+    s->fixtures = val_get_str(note, STR("fixtures"), STR(""));
+    struct str replay = val_get_str(note, STR("replay"), STR(""));
+    s->replay_file = replay.n ? replay.p : NULL;
+}
+
+static void read_start(struct pass *p, const struct val *v, int64_t time_ms)
+{
+    struct session *s = p->s;
+    p->found = true;
+    p->past->file = val_get_str(v, STR("file"), STR("workflow"));
+    p->past->workflow_sha256 = val_get_str(v, STR("workflow_sha256"), STR(""));
+    s->inputs = VAL_GET(v, "inputs") ? *VAL_GET(v, "inputs") : val_empty_object;
+    s->workspace = val_get_str(v, STR("workspace"), STR(""));
+    s->output_dir = val_get_str(v, STR("output_dir"), STR(""));
+    s->workflow_dir = val_get_str(v, STR("workflow_dir"), STR("."));
+    s->created_ms = val_get_int(v, STR("started_ms"), time_ms);
+}
+
+static bool look(void *ctx, const struct record *r)
+{
+    struct pass *p = ctx;
+    p->past->records++;
+    if (r->path.n ||
+        (r->kind != RECORD_RUN && r->kind != RECORD_NOTE && r->kind != RECORD_RESUME && r->kind != RECORD_END))
+        return true;
+    struct val *v = ARENA_NEW(&p->s->arena, struct val);
+    p->rc = json_parse(&p->s->arena, r->data, &JSON_LIMITS_DEFAULT, v, p->err);
+    if (p->rc != RC_OK)
+        return false;
+    if (r->kind == RECORD_RUN) {
+        read_start(p, v, r->time_ms);
+    } else if (r->kind == RECORD_NOTE && VAL_GET(v, "session")) {
+        read_session(p->s, VAL_GET(v, "session"));
+    } else if (r->kind == RECORD_RESUME) {
+        p->past->status = STR("running");
+        struct str sha = val_get_str(v, STR("workflow_sha256"), STR(""));
+        if (sha.n)
+            p->past->workflow_sha256 = sha;
+    } else if (r->kind == RECORD_END) {
+        p->past->status = val_get_str(v, STR("status"), STR("running"));
+    }
+    return true;
+}
+
+enum rc past_run_load(struct past_run *past, struct session *s, struct err *err)
+{
+    past->status = STR("running");
+    struct pass p = {.past = past, .s = s, .err = err};
+    enum rc rc = store_each_record(s->store, str_c(s->home.id), 0, look, &p, err);
+    if (rc == RC_OK)
+        rc = p.rc;
+    if (rc == RC_OK && !p.found)
+        return err_set(err, RC_CORRUPT,
+                       "the journal of run %s has no start: the run was stopped before its first commit; "
+                       "start it again with treadle run",
+                       s->home.id);
+    if (rc != RC_OK)
+        return rc;
+    past->ended_well = str_is(past->status, "succeeded");
+    s->workflow_sha256 = past->workflow_sha256;
+    return store_blob(s->store, past->workflow_sha256, &s->arena, &past->workflow_text, err);
+}
+
+static bool same(const struct step_def *a, const struct step_def *b)
+{
+    struct arena scratch = {0};
+    bool equal = str_eq(json_canonical(&scratch, a->source), json_canonical(&scratch, b->source));
+    arena_done(&scratch);
+    return equal;
+}
+
+static void void_from(struct session *s, const struct list_def *l, size_t from)
+{
+    struct str *paths = arena_calloc(&s->arena, l->n + 1, sizeof *paths);
+    size_t n = 0;
+    for (size_t i = from; i < l->n; i++)
+        paths[n++] = arena_str(&s->arena, l->steps[i]->name);
+    s->voids = paths;
+    s->nvoids = n;
+}
+
+void past_run_differences(struct session *s, const struct workflow *old, const struct workflow *new)
+{
+    struct sha256 h = sha256_of(new->text);
+    struct sha256_hex x = sha256_hex(&h);
+    s->workflow_sha256 = arena_str(&s->arena, str_c(x.z));
+    size_t i = 0;
+    while (i < old->root->n && i < new->root->n &&same(old->root->steps[i], new->root->steps[i]))
+        i++;
+    void_from(s, old->root, i);
+    if (!s->nvoids && i < new->root->n) /* only steps were added: the run has an end that no longer counts */
+        void_from(s, new->root, i);
+}
+
+enum rc past_run_void_from(struct session *s, const struct workflow *w, struct str step, struct err *err)
+{
+    const struct step_def *d = list_find(w->root, step);
+    if (!d) {
+        struct str names = {0};
+        for (size_t i = 0; i < w->root->n && names.n < 300; i++)
+            names =
+                arena_printf(&s->arena, "%.*s%s%.*s", STR_ARG(names), i ? ", " : "", STR_ARG(w->root->steps[i]->name));
+        return err_set(err, RC_NOT_FOUND, "the workflow's own list has no step `%.*s`; expected one of: %.*s",
+                       STR_ARG(step), STR_ARG(names));
+    }
+    void_from(s, w->root, d->index);
+    return RC_OK;
+}

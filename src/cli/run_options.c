@@ -1,0 +1,43 @@
+/* Files named here are made absolute, for a resumed run may be started elsewhere. */
+#include "cli/run_options.h"
+
+enum { FIXTURES_MAX = 16 << 20 };
+
+static enum rc absolute(struct session *s, const char *given, const char **ret, struct err *err)
+{
+    struct str path;
+    *ret = NULL;
+    if (!given)
+        return RC_OK;
+    enum rc rc = absolute_path(str_c(given), &s->arena, &path, err);
+    if (rc == RC_OK)
+        *ret = path.p;
+    return rc;
+}
+
+enum rc run_options_read(struct session *s, const struct args *args, struct err *err)
+{
+    const char *mock = args_get(args, "mock"), *replay = args_get(args, "replay"), *record = args_get(args, "record");
+    s->json = args_get(args, "json") != NULL;
+    s->quiet = args_get(args, "quiet") != NULL;
+    if (mock && replay)
+        return err_set(err, RC_USAGE, "--mock and --replay exclude each other; give one of them");
+    if (record && replay)
+        return err_set(err, RC_USAGE, "--record and --replay exclude each other; give one of them");
+    if (mock) {
+        s->mode = SESSION_MOCK;
+        s->fixtures = str_n("", 0);
+        if (*mock) {
+            enum rc rc = read_file(mock, FIXTURES_MAX, &s->arena, &s->fixtures, err);
+            if (rc != RC_OK)
+                return rc;
+        }
+    }
+    if (replay) {
+        s->mode = SESSION_REPLAY;
+        enum rc rc = absolute(s, replay, &s->replay_file, err);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return record ? absolute(s, record, &s->record_file, err) : RC_OK;
+}

@@ -1,0 +1,508 @@
+/* What stands around the engine while it runs, in the order of coming and going.
+ *
+ * The first Ctrl-C suspends: nothing new starts, what is in flight (and will be paid for anyway) may end. The second,
+ * or half a minute, stops what is left at once. Either way the journal is complete and `treadle resume` goes on. */
+#include "cli/session.h"
+
+#include "base/clock.h"
+#include "base/panic.h"
+#include "cli/control.h"
+#include "cli/view.h"
+#include "data/json.h"
+#include "data/yaml.h"
+#include "flow/step.h"
+#include "role/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { GRACE_INT_MS = 30000, GRACE_TERM_MS = 5000, PROVE_DEAD_MS = 10000 };
+
+int fail(enum exit_code code, const char *fmt, ...)
+{
+    char msg[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(msg, sizeof msg, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "treadle: error: %s\n", msg);
+    return (int)code;
+}
+
+enum exit_code exit_of(enum rc rc)
+{
+    switch (rc) {
+    case RC_OK:
+        return EXIT_OK;
+    case RC_INVALID:
+    case RC_USAGE:
+    case RC_NOT_FOUND:
+    case RC_EXISTS:
+    case RC_EXPRESSION:
+    case RC_SCHEMA:
+        return EXIT_USAGE;
+    default:
+        return EXIT_ENVIRONMENT;
+    }
+}
+
+enum rc read_file(const char *path, size_t max, struct arena *a, struct str *ret, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return err_set(err, RC_NOT_FOUND, "cannot read %s: %s", path, strerror(errno));
+    struct buf b;
+    buf_init(&b, max);
+    enum rc rc = RC_OK;
+    for (;;) {
+        char *at = buf_reserve(&b, 64 << 10);
+        size_t room = 64 << 10;
+        if (!at) { /* the last piece below the ceiling */
+            room = max - b.n;
+            b.overflow = false;
+            at = room ? buf_reserve(&b, room) : NULL;
+        }
+        char one;
+        ssize_t n = at ? read(fd, at, room) : read(fd, &one, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            rc = err_set(err, RC_NOT_FOUND, "cannot read %s: %s", path, strerror(errno));
+        else if (n > 0 && !at)
+            rc = err_set(err, RC_LIMIT, "%s is larger than %zu bytes", path, max);
+        if (n <= 0 || rc != RC_OK)
+            break;
+        b.n += (size_t)n;
+    }
+    close(fd);
+    if (rc == RC_OK)
+        *ret = arena_str(a, buf_str(&b));
+    buf_done(&b);
+    return rc;
+}
+
+enum rc absolute_path(struct str path, struct arena *a, struct str *ret, struct err *err)
+{
+    char cwd[4096];
+    if (path.n && path.p[0] == '/') {
+        *ret = arena_str(a, path);
+        return RC_OK;
+    }
+    if (!getcwd(cwd, sizeof cwd))
+        return err_set(err, RC_IO, "cannot tell the current directory: %s", strerror(errno));
+    while (str_starts(path, STR("./")))
+        path = str_from(path, 2);
+    *ret = path.n && !str_is(path, ".") ? arena_printf(a, "%s/%.*s", cwd, STR_ARG(path)) : arena_str(a, str_c(cwd));
+    return RC_OK;
+}
+
+/* ---- the pieces
+ * ------------------------------------------------------------------------------------------------------ */
+
+struct live {
+    struct session *s;
+    struct ev_loop *loop;
+    struct egress *egress;
+    struct executor *executor;
+    struct engine *engine;
+    struct view *view;
+    struct control *control;
+    int interrupts;
+};
+
+static enum rc make_egress(struct session *s, struct ev_loop *loop, struct egress **ret, struct err *err)
+{
+    static const enum egress_mode modes[] = {EGRESS_LIVE, EGRESS_MOCK, EGRESS_REPLAY};
+    struct val fixtures;
+    bool have = s->mode == SESSION_MOCK && s->fixtures.n;
+    if (have) {
+        enum rc rc = yaml_parse(&s->arena, s->fixtures, "fixtures", &YAML_LIMITS_DEFAULT, &fixtures, err);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return egress_new(&(struct egress_options){.loop = loop,
+                                               .mode = modes[s->mode],
+                                               .fixtures = have ? &fixtures : NULL,
+                                               .replay_file = s->replay_file,
+                                               .record_file = s->record_file},
+                      ret, err);
+}
+
+static void on_event(void *ctx, const struct event *e)
+{
+    view_event(((struct live *)ctx)->view, e);
+}
+
+static void on_pause(void *ctx, const char *why)
+{
+    struct live *l = ctx;
+    if (why)
+        view_say(l->view, true, "paused: %s (journal: %s)", why, l->s->home.journal);
+    else
+        view_say(l->view, true, "going on: the journal has room again");
+}
+
+static const char *on_control(void *ctx, struct str what)
+{
+    struct live *l = ctx;
+    if (!str_is(what, "cancel"))
+        return "unknown request";
+    view_say(l->view, false, "cancelled by treadle cancel");
+    engine_cancel(l->engine);
+    return NULL;
+}
+
+static void grace_over(void *ctx)
+{
+    struct live *l = ctx;
+    if (l->interrupts == 1) {
+        l->interrupts++;
+        engine_interrupt(l->engine);
+    }
+}
+
+static void on_signal(void *ctx, int signo)
+{
+    struct live *l = ctx;
+    l->interrupts++;
+    if (l->interrupts == 1) {
+        size_t n = run_totals(engine_run(l->engine)).in_flight;
+        if (n)
+            view_say(l->view, true, "suspending: waiting for %zu call%s in flight; press Ctrl-C again to stop at once",
+                     n, n == 1 ? "" : "s");
+        ev_timer(l->loop, signo == SIGTERM ? GRACE_TERM_MS : GRACE_INT_MS, grace_over, l);
+    }
+    engine_interrupt(l->engine);
+}
+
+static const struct val *env_object(struct session *s)
+{
+    const struct workflow *w = s->workflow;
+    struct val_map m = val_map_new(&s->arena);
+    for (size_t i = 0; i < w->nenv; i++) {
+        const char *v = getenv(arena_cstr(&s->arena, w->env[i]));
+        if (v && str_utf8_valid(str_c(v)) == strlen(v))
+            val_map_set(&m, w->env[i], val_str(arena_str(&s->arena, str_c(v))));
+    }
+    struct val *o = ARENA_NEW(&s->arena, struct val);
+    *o = val_map_done(&m);
+    return o;
+}
+
+static struct engine *make_engine(struct live *l)
+{
+    struct session *s = l->s;
+    return engine_new(&(struct engine_options){.loop = l->loop,
+                                               .store = s->store,
+                                               .egress = l->egress,
+                                               .executor = l->executor,
+                                               .workflow = s->workflow,
+                                               .run = {.id = str_c(s->home.id),
+                                                       .inputs = &s->inputs,
+                                                       .env = env_object(s),
+                                                       .workflow_sha256 = s->workflow_sha256,
+                                                       .workspace = s->workspace,
+                                                       .output_dir = s->output_dir,
+                                                       .workflow_dir = s->workflow_dir,
+                                                       .force = s->force},
+                                               .row = {.id = str_c(s->home.id),
+                                                       .workflow = s->workflow->name,
+                                                       .workspace = s->workspace,
+                                                       .file = s->workflow->file,
+                                                       .created_ms = s->created_ms},
+                                               .on_event = on_event,
+                                               .on_pause = on_pause,
+                                               .ctx = l});
+}
+
+/* ---- the journal before the engine
+ * ----------------------------------------------------------------------------------- */
+
+static struct val session_note(struct session *s)
+{
+    static const char *const modes[] = {"live", "mock", "replay"};
+    struct val_map m = val_map_new(&s->arena), o = val_map_new(&s->arena);
+    VAL_MAP_SET(&m, "mode", val_str(str_c(modes[s->mode])));
+    if (s->mode == SESSION_MOCK && s->fixtures.n)
+        VAL_MAP_SET(&m, "fixtures", val_str(s->fixtures));
+    if (s->replay_file)
+        VAL_MAP_SET(&m, "replay", val_str(str_c(s->replay_file)));
+    VAL_MAP_SET(&m, "pid", val_int(getpid()));
+    VAL_MAP_SET(&o, "session", val_map_done(&m));
+    return val_map_done(&o);
+}
+
+static void first_batch(struct session *s)
+{
+    struct store_batch *b = store_batch_new();
+    struct val note = session_note(s);
+    store_batch_blob(b, s->workflow->text);
+    store_batch_record(b, str_c(s->home.id),
+                       &(struct record){.kind = RECORD_NOTE,
+                                        .attempt = 1,
+                                        .path = STR(""),
+                                        .time_ms = clock_wall_ms(),
+                                        .data = json_text(&s->arena, &note)});
+    if (s->nvoids) {
+        struct val_list l = val_list_new(&s->arena);
+        for (size_t i = 0; i < s->nvoids; i++)
+            val_list_push(&l, val_str(s->voids[i]));
+        struct val_map m = val_map_new(&s->arena);
+        VAL_MAP_SET(&m, "void", val_list_done(&l));
+        VAL_MAP_SET(&m, "workflow_sha256", val_str(s->workflow_sha256));
+        struct val v = val_map_done(&m);
+        store_batch_record(b, str_c(s->home.id),
+                           &(struct record){.kind = RECORD_RESUME,
+                                            .attempt = 1,
+                                            .path = STR(""),
+                                            .time_ms = clock_wall_ms(),
+                                            .data = json_text(&s->arena, &v)});
+    }
+    store_submit(s->store, b, NULL, NULL);
+}
+
+struct recovery {
+    struct run *run;
+    uint64_t seq;
+    enum rc rc;
+    struct err err;
+};
+
+static void add_void(void *ctx, struct str path)
+{
+    struct recovery *r = ctx;
+    run_void(r->run, path, r->seq);
+}
+
+static bool find_voids(void *ctx, const struct record *rec)
+{
+    struct recovery *r = ctx;
+    r->seq = rec->seq;
+    if (rec->kind == RECORD_RESUME)
+        r->rc = run_resume_voids(rec, add_void, r, &r->err);
+    return r->rc == RC_OK;
+}
+
+static bool feed(void *ctx, const struct record *rec)
+{
+    struct recovery *r = ctx;
+    r->rc = run_recover(r->run, rec, &r->err);
+    return r->rc == RC_OK;
+}
+
+static enum rc recover(struct live *l, struct err *err)
+{
+    struct session *s = l->s;
+    struct recovery r = {.run = engine_run(l->engine)};
+    enum rc rc = store_each_record(s->store, str_c(s->home.id), 0, find_voids, &r, err);
+    if (rc == RC_OK && r.rc == RC_OK) {
+        r.seq = UINT64_MAX; /* those about to be appended */
+        for (size_t i = 0; i < s->nvoids; i++)
+            add_void(&r, s->voids[i]);
+        rc = store_each_record(s->store, str_c(s->home.id), 0, feed, &r, err);
+    }
+    if (rc == RC_OK && r.rc != RC_OK) {
+        *err = r.err;
+        rc = r.rc;
+    }
+    return rc;
+}
+
+/* ---- how it ended
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void write_json(struct live *l, struct run *run)
+{
+    struct arena *a = &l->s->arena;
+    struct run_totals t = run_totals(run);
+    struct val_map u = val_map_new(a), m = val_map_new(a);
+    VAL_MAP_SET(&u, "calls", val_int(t.calls));
+    VAL_MAP_SET(&u, "input_tokens", val_int(t.input_tokens));
+    VAL_MAP_SET(&u, "output_tokens", val_int(t.output_tokens));
+    VAL_MAP_SET(&u, "cache_read_tokens", val_int(t.cache_read_tokens));
+    VAL_MAP_SET(&u, "cache_write_tokens", val_int(t.cache_write_tokens));
+    VAL_MAP_SET(&u, "cost_usd", t.cost_unknown ? val_null : val_double(t.cost_usd));
+    VAL_MAP_SET(&m, "run_id", val_str(str_c(l->s->home.id)));
+    VAL_MAP_SET(&m, "status", val_str(str_c(run_status_name(run_status(run)))));
+    VAL_MAP_SET(&m, "results", run_results(run, a));
+    if (run_output(run))
+        VAL_MAP_SET(&m, "output", *run_output(run));
+    if (run_error(run))
+        VAL_MAP_SET(&m, "error", *run_error(run));
+    VAL_MAP_SET(&m, "usage", val_map_done(&u));
+    struct val v = val_map_done(&m);
+    struct buf b;
+    buf_init(&b, (size_t)1 << 30);
+    json_write(&b, &v, JSON_PRETTY);
+    buf_addc(&b, '\n');
+    fwrite(b.p, 1, b.n, stdout);
+    buf_done(&b);
+}
+
+static void write_output(struct run *run)
+{
+    const struct val *out = run_output(run);
+    if (!out)
+        return;
+    struct buf b;
+    buf_init(&b, (size_t)1 << 30);
+    if (out->type == VAL_STR)
+        buf_add(&b, out->s);
+    else
+        json_write(&b, out, JSON_PRETTY);
+    if (!b.n || b.p[b.n - 1] != '\n')
+        buf_addc(&b, '\n');
+    fwrite(b.p, 1, b.n, stdout);
+    buf_done(&b);
+}
+
+static int ended(struct live *l)
+{
+    struct run *run = engine_run(l->engine);
+    const struct err *journal = engine_error(l->engine);
+    if (journal) {
+        view_say(l->view, true, "stopped: %s: %s", rc_text(journal->rc), journal->msg);
+        view_say(l->view, true, "nothing that was reported is lost; go on with: treadle resume %s", l->s->home.id);
+        view_end(l->view, RUN_INTERRUPTED, NULL);
+        l->view = NULL;
+        return EXIT_ENVIRONMENT;
+    }
+    enum run_status status = run_status(run);
+    view_end(l->view, status, run_error(run));
+    l->view = NULL;
+    if (l->s->json)
+        write_json(l, run);
+    else if (status == RUN_SUCCEEDED)
+        write_output(run);
+    if (fflush(stdout) != 0)
+        return fail(EXIT_ENVIRONMENT, "cannot write the result: %s", strerror(errno));
+    static const enum exit_code codes[] = {
+        [RUN_RUNNING] = EXIT_ENVIRONMENT, [RUN_WAITING] = EXIT_WAITING,      [RUN_SUCCEEDED] = EXIT_OK,
+        [RUN_FAILED] = EXIT_RUN_FAILED,   [RUN_CANCELLED] = EXIT_RUN_FAILED, [RUN_INTERRUPTED] = EXIT_INTERRUPTED};
+    return (int)codes[status];
+}
+
+/* ---- in order
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static struct str provider_of(const struct step_def *d)
+{
+    if (d->type->provider)
+        return str_c(d->type->provider);
+    if (!str_is(str_c(d->type->name), "llm"))
+        return str_n("", 0);
+    struct str model = val_get_str(d->source, STR("model"), STR(""));
+    size_t slash = str_find(model, STR("/"));
+    bool computed = str_find(model, STR("{{")) != SIZE_MAX;
+    return slash == SIZE_MAX || computed ? str_n("", 0) : str_n(model.p, slash);
+}
+
+static int check_providers(struct session *s, const struct egress *g)
+{
+    struct err err;
+    for (size_t i = 0; i < s->workflow->nall; i++) {
+        const struct step_def *d = s->workflow->all[i];
+        struct str p = provider_of(d);
+        if (!p.n || egress_ready(g, p, &err) == RC_OK)
+            continue;
+        return fail(err.rc == RC_AUTH ? EXIT_ENVIRONMENT : EXIT_USAGE, "%.*s:%u:%u: step `%.*s`: %s",
+                    STR_ARG(s->workflow->file), d->line, d->col, STR_ARG(d->name), err.msg);
+    }
+    return EXIT_OK;
+}
+
+static int check_files(struct session *s)
+{
+    int bad = 0;
+    for (size_t i = 0; i < s->workflow->nfiles; i++) {
+        const struct file_ref *f = &s->workflow->files[i];
+        const char *beside = arena_printf(&s->arena, "%.*s/%.*s", STR_ARG(s->workflow_dir), STR_ARG(f->path)).p;
+        const char *inside = arena_printf(&s->arena, "%.*s/%.*s", STR_ARG(s->workspace), STR_ARG(f->path)).p;
+        const char *plain = arena_cstr(&s->arena, f->path);
+        if (access(plain, R_OK) == 0 || (plain[0] != '/' && (access(beside, R_OK) == 0 || access(inside, R_OK) == 0)))
+            continue;
+        bad++;
+        fail(EXIT_USAGE,
+             "%.*s:%u:%u: prompt file `%s` cannot be read; looked beside the workflow, in the current directory "
+             "and in the workspace",
+             STR_ARG(s->workflow->file), f->line, f->col, plain);
+    }
+    return bad ? EXIT_USAGE : EXIT_OK;
+}
+
+/* The journal of a new run is made only when nothing can be wrong any more. */
+static int make_journal(struct session *s)
+{
+    struct err err;
+    if (s->store)
+        return EXIT_OK;
+    if (home_run_create(&s->home, &err) == RC_OK && store_open(s->home.journal, STORE_OWN, &s->store, &err) == RC_OK)
+        return EXIT_OK;
+    return fail(err.rc == RC_EXISTS ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
+}
+
+static int set_up(struct live *l)
+{
+    struct session *s = l->s;
+    struct err err;
+    if (make_egress(s, l->loop, &l->egress, &err) != RC_OK)
+        return fail(exit_of(err.rc), "%s", err.msg);
+    int code = check_providers(s, l->egress);
+    if (code == EXIT_OK && !s->resume)
+        code = check_files(s);
+    if (code == EXIT_OK)
+        code = make_journal(s);
+    if (code != EXIT_OK)
+        return code;
+    if (s->resume && executor_prove_dead(s->home.dir, PROVE_DEAD_MS, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    if (executor_new(&(struct executor_options){.loop = l->loop,
+                                                .run_dir = s->home.dir,
+                                                .workspace = arena_cstr(&s->arena, s->workspace),
+                                                .output_dir = arena_cstr(&s->arena, s->output_dir),
+                                                .workflow_dir = arena_cstr(&s->arena, s->workflow_dir)},
+                     &l->executor, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    l->engine = make_engine(l);
+    if (s->resume && recover(l, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "the journal of %s cannot be used: %s", s->home.id, err.msg);
+    return EXIT_OK;
+}
+
+int session_run(struct session *s)
+{
+    struct live l = {.s = s, .loop = ev_loop_new()};
+    struct err err;
+    int code = set_up(&l);
+    if (code == EXIT_OK) {
+        l.view = view_new(&(struct view_options){.loop = l.loop,
+                                                 .run = engine_run(l.engine),
+                                                 .workflow = s->workflow->name,
+                                                 .run_id = str_c(s->home.id),
+                                                 .quiet = s->quiet});
+        l.control = control_new(l.loop, s->home.dir, on_control, &l, &err);
+        if (!l.control)
+            view_say(l.view, false, "treadle cancel will not reach this run: %s", err.msg);
+        ev_signal(l.loop, SIGINT, on_signal, &l);
+        ev_signal(l.loop, SIGTERM, on_signal, &l);
+        first_batch(s);
+        engine_start(l.engine);
+        ev_run(l.loop);
+        code = ended(&l);
+    }
+    control_free(l.control);
+    egress_free(l.egress);
+    executor_free(l.executor);
+    engine_free(l.engine);
+    ev_loop_free(l.loop);
+    if (s->store)
+        store_close(s->store);
+    s->store = NULL;
+    return code;
+}

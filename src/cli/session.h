@@ -1,0 +1,51 @@
+#pragma once
+/* A session: this process carrying a run from where it stands to its end, a stop, or a wait.
+ *
+ * `run`, `resume` and `fork` prepare one and hand it over. The session owns the loop, the journal, egress, the executor
+ * and the engine, shows progress, obeys signals and the control socket, and says how it ended by the exit code. */
+#include "cli/home.h"
+#include "data/val.h"
+#include "flow/def.h"
+
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_RUN_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_WAITING = 3,
+    EXIT_ENVIRONMENT = 4,
+    EXIT_INTERRUPTED = 130
+};
+
+enum session_mode { SESSION_LIVE, SESSION_MOCK, SESSION_REPLAY };
+
+struct session {
+    struct home_run home;
+    struct workflow *workflow;
+    bool resume;                                    /* the journal exists; recover from it first */
+    bool force;                                     /* do again what is held */
+    struct val inputs;                              /* checked */
+    struct str workspace, output_dir, workflow_dir; /* absolute */
+    struct str workflow_sha256;
+    int64_t created_ms;
+    enum session_mode mode;
+    struct str fixtures; /* SESSION_MOCK: text of the fixtures file, or empty */
+    const char *replay_file, *record_file;
+    bool json, quiet;
+    struct store *store;     /* STORE_OWN, when the journal exists; NULL: the session makes it */
+    const struct str *voids; /* resume with another workflow: paths that no longer count */
+    size_t nvoids;
+    struct arena arena; /* for whatever the caller put in */
+};
+
+/* Looks for what can be wrong before the first step (keys, prompt files), then runs it. Prints errors itself; returns
+ * the exit code. Closes the store. */
+int session_run(struct session *s);
+
+/* "treadle: error: …" on standard error; returns `code`. */
+int fail(enum exit_code code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The exit code that an error means when nothing has run. */
+enum exit_code exit_of(enum rc rc);
+/* Reads a whole file of at most `max` bytes. RC_IO, RC_LIMIT. */
+enum rc read_file(const char *path, size_t max, struct arena *a, struct str *ret, struct err *err) MUST_CHECK;
+/* `path` made absolute against the current directory (not resolved). */
+enum rc absolute_path(struct str path, struct arena *a, struct str *ret, struct err *err) MUST_CHECK;

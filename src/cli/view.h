@@ -1,0 +1,18 @@
+#pragma once
+/* Progress on standard error: a live view on a terminal, plain lines elsewhere, nothing when quiet. */
+#include "flow/run.h"
+
+struct ev_loop;
+struct view;
+struct view_options {
+    struct ev_loop *loop;
+    const struct run *run; /* for totals */
+    struct str workflow, run_id;
+    bool quiet;
+};
+struct view *view_new(const struct view_options *o);
+void view_event(struct view *v, const struct event *e);
+/* A line that stays (a warning, what Ctrl-C does). Shown even when quiet if `always`. */
+void view_say(struct view *v, bool always, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* The last words: status, time, tokens, cost, what to do next. Then frees. */
+void view_end(struct view *v, enum run_status status, const struct val *error);

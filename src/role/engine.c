@@ -1,0 +1,437 @@
+/* The loop of one run.
+ *
+ * At the end of every turn of the event loop: the run does a bounded slice of work, what it appended is sealed into a
+ * batch and handed to the store thread, and whatever waits for nothing is released. So one commit carries all that
+ * happened in a turn, and while it is being made durable the next turn goes on. When more than a few batches are under
+ * way the run is held back, so memory stays bounded by the disk's pace.
+ *
+ * A full disk pauses: batches come back and are submitted again, in order, every other second; nothing is released
+ * meanwhile. A commit whose outcome is unknown ends the process's part in the run: the caller exits, and resume reads
+ * what really is on disk.
+ *
+ * The clock given to the run never goes backwards, for records carry it. */
+#include "role/engine.h"
+
+#include "base/clock.h"
+#include "base/panic.h"
+#include "base/rng.h"
+#include "data/val.h"
+#include "flow/outbox.h"
+
+#include <stdlib.h>
+
+enum { SLICE = 512, BATCHES_UNDER_WAY = 4, RETRY_DISK_MS = 2000, ROW_EVERY_MS = 250 };
+
+struct submitted {
+    struct submitted *next;
+    struct engine *engine;
+    uint64_t number;
+    struct store_batch *batch; /* only while waiting to be submitted again */
+};
+
+struct engine_timer {
+    struct engine *engine;
+    struct engine_timer *prev, *next;
+    uint64_t timer;
+    ev_id id;
+};
+
+struct engine {
+    struct ev_loop *loop;
+    struct store *store;
+    struct egress *egress;
+    struct executor *executor;
+    struct run *run;
+    struct outbox *outbox;
+    struct ev_waker *store_waker;
+    struct rng rng;
+    struct arena arena;
+    struct run_row row;
+    void (*on_event)(void *ctx, const struct event *e);
+    void (*on_pause)(void *ctx, const char *why);
+    void *ctx;
+    struct engine_timer *timers;
+    struct store_batch *batch;           /* being filled by seal */
+    struct submitted *back, **back_tail; /* came back from a full disk */
+    size_t under_way;
+    ev_id kick, disk_timer;
+    bool more, paused, interrupted, failed;
+    struct err err;
+    int64_t last_row_ms, last_now_ms;
+    enum run_status last_status;
+};
+
+/* ---- flow/io.h
+ * --------------------------------------------------------------------------------------------------------- */
+
+static int64_t io_now(void *ctx)
+{
+    struct engine *g = ctx;
+    int64_t now = clock_wall_ms();
+    if (now > g->last_now_ms)
+        g->last_now_ms = now;
+    return g->last_now_ms;
+}
+
+static uint64_t io_random(void *ctx)
+{
+    return rng_next(&((struct engine *)ctx)->rng);
+}
+static void io_append(void *ctx, const struct record *r)
+{
+    outbox_append(((struct engine *)ctx)->outbox, r);
+}
+static void io_effect(void *ctx, const struct effect *e)
+{
+    outbox_effect(((struct engine *)ctx)->outbox, e);
+}
+static void io_emit(void *ctx, const struct event *e)
+{
+    outbox_event(((struct engine *)ctx)->outbox, e);
+}
+
+static void kicked(void *ctx)
+{
+    ((struct engine *)ctx)->kick = 0;
+}
+
+static void io_wake(void *ctx)
+{
+    struct engine *g = ctx;
+    g->more = true;
+    if (!g->kick) /* makes sure that the loop turns once more */
+        g->kick = ev_timer(g->loop, 0, kicked, g);
+}
+
+static void io_cancel(void *ctx, uint64_t effect)
+{
+    struct engine *g = ctx;
+    if (outbox_cancel(g->outbox, effect)) {
+        io_wake(g);
+        return;
+    }
+    egress_cancel(g->egress, effect); /* one of them knows it; the other ignores it */
+    executor_cancel(g->executor, effect);
+}
+
+static void timer_free(struct engine_timer *t)
+{
+    *(t->prev ? &t->prev->next : &t->engine->timers) = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
+    free(t);
+}
+
+static void timer_fired(void *ctx)
+{
+    struct engine_timer *t = ctx;
+    struct engine *g = t->engine;
+    uint64_t timer = t->timer;
+    timer_free(t);
+    run_timer(g->run, timer);
+}
+
+static void io_timer(void *ctx, uint64_t timer, int64_t delay_ms)
+{
+    struct engine *g = ctx;
+    struct engine_timer *t = calloc(1, sizeof *t);
+    if (!t)
+        PANIC("out of memory");
+    *t = (struct engine_timer){.engine = g, .next = g->timers, .timer = timer};
+    if (t->next)
+        t->next->prev = t;
+    g->timers = t;
+    t->id = ev_timer(g->loop, delay_ms, timer_fired, t);
+}
+
+static const struct flow_io io = {io_now, io_random, io_append, io_effect, io_cancel, io_timer, io_emit, io_wake};
+
+/* ---- what the outbox releases
+ * ------------------------------------------------------------------------------------------ */
+
+static void effect_done(void *ctx, uint64_t id, bool ok, const struct val *result)
+{
+    struct engine *g = ctx;
+    if (run_status(g->run) == RUN_RUNNING)
+        run_effect_done(g->run, id, ok, result);
+    io_wake(g);
+}
+
+static void start_effect(void *ctx, const struct effect *e)
+{
+    static const enum exec_kind kinds[] = {[EFFECT_COMMAND] = EXEC_COMMAND,
+                                           [EFFECT_TOOL] = EXEC_TOOL,
+                                           [EFFECT_READ] = EXEC_READ,
+                                           [EFFECT_OUTPUT] = EXEC_OUTPUT};
+    struct engine *g = ctx;
+    if (e->kind == EFFECT_MODEL)
+        egress_start(g->egress, e, effect_done, g);
+    else
+        executor_start(g->executor, e->id, kinds[e->kind], e->request, effect_done, g);
+}
+
+static void show_event(void *ctx, const struct event *e)
+{
+    struct engine *g = ctx;
+    if (g->on_event)
+        g->on_event(g->ctx, e);
+}
+
+static void effect_cancelled(void *ctx, uint64_t effect)
+{
+    struct engine *g = ctx;
+    struct val_map m = val_map_new(&g->arena);
+    VAL_MAP_SET(&m, "class", VAL_LIT("cancelled"));
+    VAL_MAP_SET(&m, "message", VAL_LIT("cancelled"));
+    struct val v = val_map_done(&m);
+    effect_done(g, effect, false, &v);
+}
+
+static const struct outbox_ops outbox_ops = {start_effect, show_event, effect_cancelled};
+
+/* ---- committing
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static void fail(struct engine *g, const struct err *err)
+{
+    if (g->failed)
+        return;
+    g->failed = true;
+    g->err = *err;
+    ev_stop(g->loop);
+}
+
+static void submit(struct engine *g, struct submitted *s, struct store_batch *batch);
+
+static void try_disk_again(void *ctx)
+{
+    struct engine *g = ctx;
+    g->disk_timer = 0;
+    struct submitted *list = g->back;
+    g->back = NULL;
+    g->back_tail = &g->back;
+    while (list) {
+        struct submitted *s = list;
+        list = s->next;
+        submit(g, s, s->batch);
+    }
+}
+
+static void came_back(struct engine *g, struct submitted *s)
+{
+    s->batch = store_take_back(g->store);
+    s->next = NULL;
+    *g->back_tail = s;
+    g->back_tail = &s->next;
+    if (!g->paused && g->on_pause)
+        g->on_pause(g->ctx, "the disk with the journal is full; the run goes on by itself when there is room");
+    g->paused = true;
+    if (!g->disk_timer)
+        g->disk_timer = ev_timer(g->loop, RETRY_DISK_MS, try_disk_again, g);
+}
+
+static void committed(void *ctx, enum rc rc, const struct err *err)
+{
+    struct submitted *s = ctx;
+    struct engine *g = s->engine;
+    g->under_way--;
+    if (rc == RC_DISK_FULL) {
+        came_back(g, s);
+        return;
+    }
+    uint64_t number = s->number;
+    free(s);
+    if (rc != RC_OK) {
+        fail(g, err);
+        return;
+    }
+    if (g->paused && g->back && !g->disk_timer)
+        try_disk_again(g); /* what was sealed meanwhile */
+    if (g->paused && !g->back) {
+        g->paused = false;
+        if (g->on_pause)
+            g->on_pause(g->ctx, NULL);
+    }
+    outbox_committed(g->outbox, number);
+    io_wake(g);
+}
+
+static void submit(struct engine *g, struct submitted *s, struct store_batch *batch)
+{
+    s->batch = NULL;
+    g->under_way++;
+    store_submit(g->store, batch, committed, s);
+}
+
+static void take_record(void *ctx, const struct record *r)
+{
+    struct engine *g = ctx;
+    store_batch_record(g->batch, g->row.id, r);
+}
+
+/* The summary row need not be newer than a quarter of a second, but must tell the end. */
+static void add_row(struct engine *g)
+{
+    int64_t now = io_now(g);
+    enum run_status status = run_status(g->run);
+    if (status == g->last_status && now - g->last_row_ms < ROW_EVERY_MS)
+        return;
+    struct run_totals t = run_totals(g->run);
+    const struct val *error = run_error(g->run);
+    struct run_row row = g->row;
+    row.status = str_c(run_status_name(status));
+    row.error = val_get_str(error, STR("message"), STR(""));
+    if (row.error.n > 500)
+        row.error.n = str_utf8_valid(str_n(row.error.p, 500));
+    row.updated_ms = now;
+    row.input_tokens = t.input_tokens + t.cache_read_tokens + t.cache_write_tokens;
+    row.output_tokens = t.output_tokens;
+    row.cost_usd = t.cost_usd;
+    row.steps_done = t.steps_done;
+    store_batch_run(g->batch, &row);
+    g->last_row_ms = now;
+    g->last_status = status;
+}
+
+static void seal(struct engine *g)
+{
+    g->batch = store_batch_new();
+    uint64_t number = outbox_seal(g->outbox, take_record, g);
+    if (!number) {
+        store_batch_free(g->batch);
+        g->batch = NULL;
+        outbox_release(g->outbox);
+        return;
+    }
+    add_row(g);
+    struct submitted *s = calloc(1, sizeof *s);
+    if (!s)
+        PANIC("out of memory");
+    *s = (struct submitted){.engine = g, .number = number};
+    struct store_batch *batch = g->batch;
+    g->batch = NULL;
+    if (g->paused) { /* behind those that came back */
+        s->batch = batch;
+        *g->back_tail = s;
+        g->back_tail = &s->next;
+    } else {
+        submit(g, s, batch);
+    }
+}
+
+static void turn_end(void *ctx)
+{
+    struct engine *g = ctx;
+    if (g->failed)
+        return;
+    if (g->more && !g->paused && g->under_way < BATCHES_UNDER_WAY) {
+        g->more = false;
+        if (run_work(g->run, SLICE))
+            io_wake(g);
+    }
+    seal(g);
+    if (g->arena.chunk)
+        arena_done(&g->arena);
+    if (run_status(g->run) != RUN_RUNNING && outbox_empty(g->outbox))
+        ev_stop(g->loop);
+}
+
+static void store_ready(void *ctx)
+{
+    ev_wake(((struct engine *)ctx)->store_waker);
+}
+static void deliver(void *ctx)
+{
+    store_deliver(((struct engine *)ctx)->store);
+}
+
+/* ---- life
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+struct engine *engine_new(const struct engine_options *o)
+{
+    struct engine *g = calloc(1, sizeof *g);
+    if (!g)
+        PANIC("out of memory");
+    g->loop = o->loop;
+    g->store = o->store;
+    g->egress = o->egress;
+    g->executor = o->executor;
+    g->row = o->row;
+    g->on_event = o->on_event;
+    g->on_pause = o->on_pause;
+    g->ctx = o->ctx;
+    g->back_tail = &g->back;
+    rng_seed(&g->rng, rng_entropy());
+    g->outbox = outbox_new(&outbox_ops, g);
+    g->run = run_new(o->workflow, &o->run, &io, g);
+    g->store_waker = ev_waker_new(o->loop, deliver, g);
+    store_on_ready(o->store, store_ready, g);
+    ev_on_turn_end(o->loop, turn_end, g);
+    return g;
+}
+
+void engine_free(struct engine *g)
+{
+    if (!g)
+        return;
+    ev_on_turn_end(g->loop, NULL, NULL);
+    while (g->timers) {
+        ev_cancel(g->loop, g->timers->id);
+        timer_free(g->timers);
+    }
+    if (g->kick)
+        ev_cancel(g->loop, g->kick);
+    if (g->disk_timer)
+        ev_cancel(g->loop, g->disk_timer);
+    while (g->back) {
+        struct submitted *s = g->back;
+        g->back = s->next;
+        store_batch_free(s->batch);
+        free(s);
+    }
+    ev_waker_free(g->store_waker);
+    run_free(g->run);
+    outbox_free(g->outbox);
+    arena_done(&g->arena);
+    free(g);
+}
+
+struct run *engine_run(struct engine *g)
+{
+    return g->run;
+}
+const struct err *engine_error(const struct engine *g)
+{
+    return g->failed ? &g->err : NULL;
+}
+
+void engine_start(struct engine *g)
+{
+    run_start(g->run);
+    io_wake(g);
+}
+
+void engine_interrupt(struct engine *g)
+{
+    if (g->paused && g->interrupted) {
+        struct err err;
+        err_set(&err, RC_DISK_FULL, "stopped while the disk was full; what was not written yet will be done again");
+        fail(g, &err);
+        return;
+    }
+    if (run_status(g->run) != RUN_RUNNING)
+        return;
+    if (!g->interrupted)
+        run_suspend(g->run);
+    else
+        run_abort(g->run);
+    g->interrupted = true;
+    io_wake(g);
+}
+
+void engine_cancel(struct engine *g)
+{
+    run_cancel(g->run);
+    io_wake(g);
+}
