@@ -109,6 +109,8 @@ enum rc ev_fail(struct ev *c, const struct expr *n, enum rc code, const char *fm
 
 /* ---- bounds ---- */
 
+enum { SLACK = 256 << 10 };
+
 void ev_begin(struct ev *c, struct expr_scope *scope, struct arena *a, struct err *err)
 {
     *c = (struct ev){
@@ -116,6 +118,7 @@ void ev_begin(struct ev *c, struct expr_scope *scope, struct arena *a, struct er
         .a = a,
         .err = err,
         .max = scope->max_bytes ? scope->max_bytes : EXPR_BYTES,
+        .start = a->used,
         .null_safe = scope->null_safe,
     };
     if (!scope->fuel)
@@ -129,9 +132,12 @@ void ev_end(struct ev *c)
     c->ncache = 0;
 }
 
-/* Never leaves 0: that would mean a full tank to the next evaluation with this scope. */
-enum rc ev_work(struct ev *c, const struct expr *n, size_t units)
+/* Memory that nobody charged (growing lists, indexes of objects, what JSON is read into) is bounded here, generously.
+ * Never leaves 0 fuel: that would mean a full tank to the next evaluation with this scope. */
+enum rc expr_spend(struct ev *c, const struct expr *n, size_t units)
 {
+    if ((c->a->used - c->start) / 4 > c->max + SLACK)
+        return ev_fail(c, n, RC_LIMIT, "`%s` needs too much memory", show_src(n).z);
     if (units < c->scope->fuel) {
         c->scope->fuel -= (unsigned)units;
         return RC_OK;
@@ -191,7 +197,7 @@ enum rc ev_check(struct ev *c, const struct expr *n, const struct val *v)
     if (v->type != VAL_ARRAY && v->type != VAL_OBJECT)
         return RC_OK;
     bool fits = weigh(v, 0, c->max, &w);
-    TRY(ev_work(c, n, w.nodes / 16));
+    TRY(expr_spend(c, n, w.nodes / 16));
     if (fits)
         return RC_OK;
     if (w.depth > EXPR_NEST_MAX)
@@ -209,7 +215,7 @@ enum rc ev_regex(struct ev *c, const struct expr *n, struct str pattern, const s
         }
     struct err why;
     struct regex *re = NULL;
-    TRY(ev_work(c, n, 50 + pattern.n));
+    TRY(expr_spend(c, n, 50 + pattern.n));
     if (pattern.n > EXPR_TEXT_MAX)
         return ev_fail(c, n, RC_LIMIT, "a regular expression may have at most %d KiB", EXPR_TEXT_MAX >> 10);
     if (regex_compile(pattern, false, &re, &why) != RC_OK)
@@ -330,7 +336,7 @@ static enum rc follow(struct ev *c, const struct expr *n, struct val v, const st
 {
     for (size_t i = from; i < nkeys; i++) {
         struct val next;
-        TRY(ev_work(c, n, 1 + (v.type == VAL_STR ? v.s.n / 256 : 0)));
+        TRY(expr_spend(c, n, 1 + (v.type == VAL_STR ? v.s.n / 256 : 0)));
         if (!field(&v, &key[i], &next)) {
             if (!c->null_safe)
                 return no_field(c, n, &v, key, i);
@@ -457,7 +463,7 @@ static enum rc ev_each(struct ev *c, const struct expr *n, struct val *ret)
         size_t inner = flatten ? item->arr.n : 1;
         for (size_t k = 0; k < inner; k++) {
             struct val got;
-            TRY(ev_work(c, n, 1));
+            TRY(expr_spend(c, n, 1));
             TRY(ev_charge(c, n, sizeof got * 2));
             enum rc rc = follow(c, n, flatten ? item->arr.v[k] : *item, key, 0, n->nseg, &got);
             if (rc == RC_NOT_FOUND)
@@ -547,7 +553,7 @@ enum rc ev_text(struct ev *c, const struct expr *n, const struct val *v, struct 
     json_write(&b, v, JSON_COMPACT);
     enum rc rc = ev_charge(c, n, b.overflow ? SIZE_MAX : b.n);
     if (rc == RC_OK)
-        rc = ev_work(c, n, b.n / 64);
+        rc = expr_spend(c, n, b.n / 64);
     if (rc == RC_OK)
         *ret = arena_str(c->a, buf_str(&b));
     buf_done(&b);
@@ -573,7 +579,7 @@ static enum rc ev_template(struct ev *c, const struct expr *n, struct val *ret)
         p += part[i].n;
     }
     *ret = val_str(str_n(out, total));
-    return ev_work(c, n, total / 256);
+    return expr_spend(c, n, total / 256);
 }
 
 static enum rc ev_call(struct ev *c, const struct expr *n, struct val *ret)
@@ -719,7 +725,7 @@ static enum rc ev_binary(struct ev *c, const struct expr *n, struct val *ret)
 
 enum rc ev(struct ev *c, const struct expr *n, struct val *ret)
 {
-    TRY(ev_work(c, n, 1));
+    TRY(expr_spend(c, n, 1));
     switch ((enum node_kind)n->kind) {
     case N_CONST:
         *ret = n->val;

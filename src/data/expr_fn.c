@@ -1,8 +1,8 @@
 /* The table of functions, and those over lists and objects.
  *
- * What a function may do is bounded by the context: an iteration costs fuel (ev_work), what it builds is charged first
- * (ev_charge). Functions marked FN_GROWS are weighed afterwards by ev_call(). Lists that only choose among items share
- * them with their source. */
+ * What a function may do is bounded by the context: an iteration costs fuel (expr_spend), what it builds is charged
+ * first (ev_charge). Functions marked FN_GROWS are weighed afterwards by ev_call(). Lists that only choose among items
+ * share them with their source. */
 #include "data/expr_int.h"
 
 #include "base/map.h"
@@ -80,7 +80,7 @@ static enum rc need_int(struct ev *c, const struct expr *n, const struct val *ar
 /* The second argument's value for an item, or the item where there is none. */
 static enum rc item_value(struct ev *c, const struct expr *n, const struct val *list, size_t i, struct val *ret)
 {
-    TRY(ev_work(c, n, 1));
+    TRY(expr_spend(c, n, 1));
     if (n->item != ITEM_NONE)
         return ev_item(c, n, &list->arr.v[i], i, ret);
     *ret = list->arr.v[i];
@@ -104,7 +104,7 @@ static enum rc new_values(struct ev *c, const struct expr *n, size_t count, stru
     if (count == 0)
         return RC_OK;
     TRY(ev_charge(c, n, count > SIZE_MAX / 64 ? SIZE_MAX : count * sizeof **ret));
-    TRY(ev_work(c, n, count / 8));
+    TRY(expr_spend(c, n, count / 8));
     *ret = arena_calloc(c->a, count, sizeof **ret);
     return RC_OK;
 }
@@ -129,7 +129,7 @@ enum rc fn_length(struct ev *c, const struct expr *n, const struct val *arg, siz
         len = arg->obj.n;
         break;
     case VAL_STR:
-        TRY(ev_work(c, n, arg->s.n / 256));
+        TRY(expr_spend(c, n, arg->s.n / 256));
         len = text_length(arg->s);
         break;
     default:
@@ -377,7 +377,7 @@ static enum rc merge_sort(struct ev *c, const struct expr *n, struct keyed **v, 
                 (*tmp)[k] = swap ? (*v)[j++] : (*v)[i++];
             }
         }
-        TRY(ev_work(c, n, count / 8));
+        TRY(expr_spend(c, n, count / 8));
         struct keyed *swap = *v;
         *v = *tmp;
         *tmp = swap;
@@ -423,7 +423,7 @@ enum rc fn_sort(struct ev *c, const struct expr *n, const struct val *arg, size_
 /* Equal values hash alike: numbers by their double, objects without order. */
 static enum rc hash_val(struct ev *c, const struct expr *n, const struct val *v, uint64_t *ret)
 {
-    TRY(ev_work(c, n, 1));
+    TRY(expr_spend(c, n, 1));
     TRY(ev_deeper(c, n));
     uint64_t h = 1, sub;
     double d;
@@ -433,7 +433,7 @@ static enum rc hash_val(struct ev *c, const struct expr *n, const struct val *v,
         h = 2u + (v->type == VAL_BOOL) + (v->type == VAL_BOOL && v->b);
         break;
     case VAL_STR:
-        TRY(ev_work(c, n, v->s.n / 256));
+        TRY(expr_spend(c, n, v->s.n / 256));
         h = str_hash(v->s, 5);
         break;
     case VAL_ARRAY:
@@ -495,7 +495,7 @@ enum rc fn_reverse(struct ev *c, const struct expr *n, const struct val *arg, si
     if (arg->type == VAL_STR) {
         struct str s = arg->s;
         TRY(ev_charge(c, n, s.n));
-        TRY(ev_work(c, n, s.n / 256));
+        TRY(expr_spend(c, n, s.n / 256));
         char *p = arena_alloc(c->a, s.n + 1);
         for (size_t i = 0; i < s.n;) {
             size_t len = text_offset(str_from(s, i), 1);
@@ -547,7 +547,7 @@ enum rc fn_index_of(struct ev *c, const struct expr *n, const struct val *arg, s
     (void)argc;
     *ret = val_null;
     if (arg->type == VAL_STR && arg[1].type == VAL_STR) {
-        TRY(ev_work(c, n, arg->s.n / 64));
+        TRY(expr_spend(c, n, arg->s.n / 64));
         size_t at = str_find(arg->s, arg[1].s);
         if (at != SIZE_MAX)
             *ret = val_int((int64_t)text_length(str_n(arg->s.p, at)));
@@ -596,7 +596,7 @@ enum rc fn_concat(struct ev *c, const struct expr *n, const struct val *arg, siz
     }
     if (type == VAL_STR) {
         TRY(ev_charge(c, n, total_n));
-        TRY(ev_work(c, n, total_n / 256));
+        TRY(expr_spend(c, n, total_n / 256));
         char *p = arena_alloc(c->a, total_n + 1);
         size_t at = 0;
         for (size_t i = 0; i < argc; i++)
@@ -642,7 +642,7 @@ enum rc fn_flatten(struct ev *c, const struct expr *n, const struct val *arg, si
     for (size_t i = 0; i < list.arr.n; i++) {
         const struct val *item = &list.arr.v[i];
         size_t inner = item->type == VAL_ARRAY ? item->arr.n : 1;
-        TRY(ev_work(c, n, 1 + inner / 8));
+        TRY(expr_spend(c, n, 1 + inner / 8));
         TRY(ev_charge(c, n, inner > SIZE_MAX / 128 ? SIZE_MAX : inner * 2 * sizeof *item));
         for (size_t k = 0; k < inner; k++)
             val_list_push(&out, item->type == VAL_ARRAY ? item->arr.v[k] : *item);
@@ -704,7 +704,7 @@ enum rc fn_entries(struct ev *c, const struct expr *n, const struct val *arg, si
     TRY(new_values(c, n, arg->obj.n, &out));
     for (size_t i = 0; i < arg->obj.n; i++) {
         TRY(ev_charge(c, n, 4 * sizeof(struct member)));
-        TRY(ev_work(c, n, 1));
+        TRY(expr_spend(c, n, 1));
         struct val_map m = val_map_new(c->a);
         VAL_MAP_SET(&m, "key", val_str(arg->obj.m[i].key));
         VAL_MAP_SET(&m, "value", arg->obj.m[i].val);
@@ -722,7 +722,7 @@ enum rc fn_merge(struct ev *c, const struct expr *n, const struct val *arg, size
             continue;
         TRY(need_object(c, n, arg, i));
         TRY(ev_charge(c, n, arg[i].obj.n * 3 * sizeof(struct member)));
-        TRY(ev_work(c, n, 1 + arg[i].obj.n / 4));
+        TRY(expr_spend(c, n, 1 + arg[i].obj.n / 4));
         val_map_merge(&out, &arg[i]);
     }
     *ret = val_map_done(&out);

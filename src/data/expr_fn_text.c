@@ -32,7 +32,7 @@ static enum rc need_str(struct ev *c, const struct expr *n, const struct val *ar
     *ret = arg[i].type == VAL_STR ? arg[i].s : STR("");
     if (arg[i].type != VAL_STR)
         return need(c, n, arg, i, "a string");
-    return ev_work(c, n, ret->n / 128);
+    return expr_spend(c, n, ret->n / 128);
 }
 static enum rc need_count(struct ev *c, const struct expr *n, const struct val *arg, size_t i, int64_t *ret)
 {
@@ -54,14 +54,14 @@ static enum rc new_text(struct ev *c, const struct expr *n, size_t bytes, char *
 {
     *ret = NULL;
     TRY(ev_charge(c, n, bytes));
-    TRY(ev_work(c, n, bytes / 256));
+    TRY(expr_spend(c, n, bytes / 256));
     *ret = arena_alloc(c->a, bytes + 1);
     return RC_OK;
 }
 static enum rc push(struct ev *c, const struct expr *n, struct val_list *out, struct str s)
 {
     TRY(ev_charge(c, n, 2 * sizeof(struct val)));
-    TRY(ev_work(c, n, 1));
+    TRY(expr_spend(c, n, 1));
     val_list_push(out, val_str(s));
     return RC_OK;
 }
@@ -94,7 +94,7 @@ static enum rc recase(struct ev *c, const struct expr *n, const struct val *arg,
     struct str s;
     char *p;
     TRY(need_str(c, n, arg, 0, &s));
-    TRY(ev_work(c, n, s.n / 16));
+    TRY(expr_spend(c, n, s.n / 16));
     TRY(new_text(c, n, s.n, &p));
     for (size_t i = 0; i < s.n; i++) {
         unsigned char b = (unsigned char)s.p[i];
@@ -264,7 +264,7 @@ enum rc fn_join(struct ev *c, const struct expr *n, const struct val *arg, size_
     enum rc rc = RC_OK;
     for (size_t i = 0; i < arg->arr.n && rc == RC_OK && !b.overflow; i++) {
         struct str part;
-        rc = ev_work(c, n, 1);
+        rc = expr_spend(c, n, 1);
         if (rc == RC_OK)
             rc = ev_text(c, n, &arg->arr.v[i], &part);
         if (rc != RC_OK)
@@ -276,7 +276,7 @@ enum rc fn_join(struct ev *c, const struct expr *n, const struct val *arg, size_
     if (rc == RC_OK)
         rc = ev_charge(c, n, b.overflow ? SIZE_MAX : b.n);
     if (rc == RC_OK)
-        rc = ev_work(c, n, b.n / 256);
+        rc = expr_spend(c, n, b.n / 256);
     if (rc == RC_OK)
         *ret = val_str(arena_str(c->a, buf_str(&b)));
     buf_done(&b);
@@ -307,7 +307,7 @@ static enum rc search(struct ev *c, const struct expr *n, const struct regex *re
                       struct regex_match *m)
 {
     struct err why;
-    TRY(ev_work(c, n, 100 + (s.n - from) / 16));
+    TRY(expr_spend(c, n, 100 + (s.n - from) / 16));
     enum rc rc = regex_search(re, s, from, m, &why);
     return rc == RC_OK ? rc : ev_fail(c, n, rc == RC_LIMIT ? rc : RC_EXPRESSION, "`%s`: %s", show_src(n).z, why.msg);
 }
@@ -368,7 +368,7 @@ enum rc fn_json(struct ev *c, const struct expr *n, const struct val *arg, size_
     json_write(&b, arg, argc > 1 && val_truthy(&arg[1]) ? JSON_PRETTY : JSON_COMPACT);
     enum rc rc = ev_charge(c, n, b.overflow ? SIZE_MAX : b.n);
     if (rc == RC_OK)
-        rc = ev_work(c, n, b.n / 64);
+        rc = expr_spend(c, n, b.n / 64);
     if (rc == RC_OK)
         *ret = val_str(arena_str(c->a, buf_str(&b)));
     buf_done(&b);
@@ -377,14 +377,17 @@ enum rc fn_json(struct ev *c, const struct expr *n, const struct val *arg, size_
 
 enum rc fn_parse_json(struct ev *c, const struct expr *n, const struct val *arg, size_t argc, struct val *ret)
 {
-    struct json_limits limits = {.depth = EXPR_NEST_MAX, .max_size = c->max};
+    struct json_limits limits = {.depth = EXPR_NEST_MAX, .max_size = c->max / 8}; /* values take more room */
     struct str s;
     struct err why;
     TRY(need_str(c, n, arg, 0, &s));
-    TRY(ev_work(c, n, s.n / 16));
-    TRY(ev_charge(c, n, s.n > SIZE_MAX / 32 ? SIZE_MAX : s.n)); /* and what it weighs, below */
-    if (json_parse(c->a, s, &limits, ret, &why) == RC_OK)
+    TRY(expr_spend(c, n, s.n / 16));
+    TRY(ev_charge(c, n, s.n)); /* what it weighs comes after */
+    enum rc rc = json_parse(c->a, s, &limits, ret, &why);
+    if (rc == RC_OK)
         return ev_check(c, n, ret);
+    if (rc == RC_LIMIT)
+        return ev_fail(c, n, rc, "`%s`: %s", show_src(n).z, why.msg);
     if (argc > 1) {
         *ret = arg[1];
         return RC_OK;
@@ -400,7 +403,7 @@ enum rc fn_hash(struct ev *c, const struct expr *n, const struct val *arg, size_
         s = json_canonical(c->a, arg);
         TRY(ev_charge(c, n, s.n));
     }
-    TRY(ev_work(c, n, s.n / 16));
+    TRY(expr_spend(c, n, s.n / 16));
     struct sha256 h = sha256_of(s);
     struct sha256_hex hex = sha256_hex(&h);
     *ret = val_str(arena_str(c->a, str_c(hex.z)));

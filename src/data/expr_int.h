@@ -195,7 +195,8 @@ struct ev {
     struct arena *a;
     struct err *err;
     struct ev_frame *frame;
-    size_t built, max; /* bytes */
+    size_t built, max; /* bytes of values, as charged */
+    size_t start;      /* what the arena had handed out before */
     unsigned depth;    /* of values being compared or hashed */
     bool null_safe;
     struct {
@@ -216,7 +217,7 @@ enum rc ev_item(struct ev *c, const struct expr *n, const struct val *item, size
 enum rc ev_fail(struct ev *c, const struct expr *n, enum rc code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Burns fuel for work that is no node. RC_LIMIT. */
-enum rc ev_work(struct ev *c, const struct expr *n, size_t units) MUST_CHECK;
+enum rc expr_spend(struct ev *c, const struct expr *n, size_t units) MUST_CHECK;
 /* Counts bytes about to be built. RC_LIMIT. */
 enum rc ev_charge(struct ev *c, const struct expr *n, size_t bytes) MUST_CHECK;
 /* Before going one level deeper into a value (c->depth++ is done here, -- by the caller). RC_LIMIT. */

@@ -52,7 +52,7 @@ enum rc ev_slice(struct ev *c, const struct expr *n, const struct val *v, const 
                        show_val(v).z);
     bool text = v->type == VAL_STR;
     if (text)
-        TRY(ev_work(c, n, v->s.n / 256));
+        TRY(expr_spend(c, n, v->s.n / 256));
     int64_t count = (int64_t)(text ? text_length(v->s) : v->arr.n), a = from ? *from : 0, b = to ? *to : count;
     a = a < 0 ? (a < -count ? 0 : a + count) : a > count ? count : a;
     b = b < 0 ? (b < -count ? 0 : b + count) : b > count ? count : b;
@@ -73,7 +73,7 @@ enum rc ev_slice(struct ev *c, const struct expr *n, const struct val *v, const 
 enum rc ev_eq(struct ev *c, const struct expr *n, const struct val *a, const struct val *b, bool *ret)
 {
     *ret = false;
-    TRY(ev_work(c, n, 1));
+    TRY(expr_spend(c, n, 1));
     if (a->type == VAL_ARRAY && b->type == VAL_ARRAY) {
         if (a->arr.n != b->arr.n)
             return RC_OK;
@@ -99,7 +99,7 @@ enum rc ev_eq(struct ev *c, const struct expr *n, const struct val *a, const str
         return RC_OK;
     }
     if (a->type == VAL_STR && b->type == VAL_STR && a->s.n == b->s.n)
-        TRY(ev_work(c, n, a->s.n / 256));
+        TRY(expr_spend(c, n, a->s.n / 256));
     *ret = val_eq(a, b);
     return RC_OK;
 }
@@ -146,13 +146,13 @@ static enum rc no_order(struct ev *c, const struct expr *n, const struct val *a,
 
 enum rc ev_order(struct ev *c, const struct expr *n, const struct val *a, const struct val *b, int *ret)
 {
-    TRY(ev_work(c, n, 1));
+    TRY(expr_spend(c, n, 1));
     if (a->type == VAL_NULL || b->type == VAL_NULL) {
         *ret = EV_UNORDERED;
     } else if (val_is_number(a) && val_is_number(b)) {
         *ret = order_numbers(a, b);
     } else if (a->type == VAL_STR && b->type == VAL_STR) {
-        TRY(ev_work(c, n, (a->s.n < b->s.n ? a->s.n : b->s.n) / 256));
+        TRY(expr_spend(c, n, (a->s.n < b->s.n ? a->s.n : b->s.n) / 256));
         int cmp = str_cmp(a->s, b->s);
         *ret = cmp < 0 ? -1 : cmp > 0;
     } else if (a->type == VAL_BOOL && b->type == VAL_BOOL && n->kind == N_CALL) {
@@ -198,7 +198,7 @@ static enum rc contains(struct ev *c, const struct expr *n, const struct expr *s
     case VAL_STR:
         if (what->type == VAL_NULL)
             return RC_OK;
-        TRY(ev_work(c, n, in->s.n / 64));
+        TRY(expr_spend(c, n, in->s.n / 64));
         if (what->type == VAL_STR) {
             *ret = str_find(in->s, what->s) != SIZE_MAX;
             return RC_OK;
@@ -236,7 +236,7 @@ static enum rc text_test(struct ev *c, const struct expr *n, enum op op, const s
         struct regex_match m;
         struct err why;
         TRY(ev_regex(c, n->b, b->s, &re));
-        TRY(ev_work(c, n, 100 + a->s.n / 16));
+        TRY(expr_spend(c, n, 100 + a->s.n / 16));
         enum rc rc = regex_search(re, a->s, 0, &m, &why);
         if (rc != RC_OK)
             return ev_fail(c, n, rc == RC_LIMIT ? RC_LIMIT : RC_EXPRESSION, "`%s`: %s", show_src(n).z, why.msg);
@@ -373,7 +373,7 @@ static enum rc join(struct ev *c, const struct expr *n, const struct val *a, con
 {
     if (a->type == VAL_STR) {
         TRY(ev_charge(c, n, a->s.n + b->s.n));
-        TRY(ev_work(c, n, (a->s.n + b->s.n) / 256));
+        TRY(expr_spend(c, n, (a->s.n + b->s.n) / 256));
         char *p = arena_alloc(c->a, a->s.n + b->s.n + 1);
         if (a->s.n)
             memcpy(p, a->s.p, a->s.n);
@@ -384,7 +384,7 @@ static enum rc join(struct ev *c, const struct expr *n, const struct val *a, con
     }
     size_t count = a->arr.n + b->arr.n;
     TRY(ev_charge(c, n, count * sizeof(struct val)));
-    TRY(ev_work(c, n, count / 8));
+    TRY(expr_spend(c, n, count / 8));
     struct val *v = arena_calloc(c->a, count ? count : 1, sizeof *v);
     if (a->arr.n)
         memcpy(v, a->arr.v, a->arr.n * sizeof *v);
