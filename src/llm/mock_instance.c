@@ -314,7 +314,7 @@ static struct val make_array(struct maker *m, const struct val *s, struct str na
     if ((double)n > max)
         n = max > 0 ? (size_t)max : 0;
     struct val_list l = val_list_new(m->a);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && m->values < MAX_VALUES; i++) {
         const struct val *one = i < fixed ? &prefix->arr.v[i] : items ? items : &val_true;
         val_list_push(&l, make(m, one, name, depth + 1, unique ? i : 0));
     }
@@ -336,18 +336,18 @@ static struct val make_object(struct maker *m, const struct val *s, unsigned dep
     const struct val *properties = VAL_GET(s, "properties"), *required = VAL_GET(s, "required");
     const struct val *more = VAL_GET(s, "additionalProperties");
     struct val_map out = val_map_new(m->a);
-    for (size_t i = 0; val_is(properties, VAL_OBJECT) && i < properties->obj.n; i++) {
+    for (size_t i = 0; val_is(properties, VAL_OBJECT) && i < properties->obj.n && m->values < MAX_VALUES; i++) {
         const struct member *p = &properties->obj.m[i];
         if (depth < PLENTY_DEPTH || is_required(s, p->key))
             val_map_set(&out, p->key, make(m, &p->val, p->key, depth + 1, 0));
     }
-    for (size_t i = 0; val_is(required, VAL_ARRAY) && i < required->arr.n && i < MAX_ITEMS; i++) {
+    for (size_t i = 0; val_is(required, VAL_ARRAY) && i < required->arr.n && m->values < MAX_VALUES; i++) {
         const struct val *key = &required->arr.v[i];
         if (val_is(key, VAL_STR) && !val_get(properties, key->s))
             val_map_set(&out, key->s, make(m, more ? more : &val_true, key->s, depth + 1, 0));
     }
     double min = limit(s, "minProperties", 0);
-    for (size_t i = 1; (double)out.n < min && i <= MAX_ITEMS; i++) {
+    for (size_t i = 1; (double)out.n < min && i <= MAX_ITEMS && m->values < MAX_VALUES; i++) {
         struct str key = arena_printf(m->a, "key_%zu", i);
         val_map_set(&out, key, make(m, more ? more : &val_true, key, depth + 1, 0));
     }
@@ -356,7 +356,7 @@ static struct val make_object(struct maker *m, const struct val *s, unsigned dep
 
 static struct val make(struct maker *m, const struct val *schema, struct str name, unsigned depth, size_t ordinal)
 {
-    if (depth > MAX_DEPTH || ++m->values > MAX_VALUES)
+    if (++m->values > MAX_VALUES || depth > MAX_DEPTH)
         return val_null;
     struct val s = flatten(m, schema);
     if (s.type != VAL_OBJECT)
