@@ -92,12 +92,15 @@ static enum rc parse_list(struct arena *a, const struct val *v, unsigned depth, 
 static struct str shown(struct arena *a, const struct cond *c)
 {
     struct str s = c->kind == COND_NOT ? STR("not ") : STR("");
-    for (size_t i = 0; i < c->n && s.n < 300; i++)
-        s = arena_printf(a, "%.*s%s%s%.200s%s", STR_ARG(s),
+    for (size_t i = 0; i < c->n && s.n < 300; i++) {
+        struct str one = c->sub[i]->text;
+        bool wrap = (c->n > 1 || c->kind == COND_NOT) && memchr(one.p, ' ', one.n);
+        s = arena_printf(a, "%.*s%s%s%s%s", STR_ARG(s),
                          i == 0                ? ""
                          : c->kind == COND_AND ? " and "
                                                : " or ",
-                         c->sub[i]->n > 1 ? "(" : "", arena_cstr(a, c->sub[i]->text), c->sub[i]->n > 1 ? ")" : "");
+                         wrap ? "(" : "", clip(one).z, wrap ? ")" : "");
+    }
     return s;
 }
 
@@ -159,6 +162,7 @@ enum rc cond_eval(const struct cond *c, struct expr_scope *scope, struct arena *
     *ret = c->kind == COND_AND;
     for (size_t i = 0; i < c->n && rc == RC_OK && *ret == (c->kind == COND_AND); i++)
         rc = cond_eval(c->sub[i], scope, a, ret, err);
+    *ret = *ret && rc == RC_OK;
     return rc;
 }
 

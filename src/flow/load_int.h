@@ -15,6 +15,7 @@ enum {
     LOAD_STEPS_MAX = 50000,   /* steps in all */
     LOAD_NAME_MAX = 100,      /* bytes of a step's name */
     LOAD_ATTEMPTS_MAX = 1000, /* retry.max_attempts */
+    LOAD_ADVICE_MAX = 300,    /* errors that get a remedy of their own */
     COND_DEPTH_MAX = 32,      /* and/or/not inside one another */
 };
 
@@ -72,6 +73,12 @@ struct loader {
 };
 
 /* --- problems (load_place.c) --- */
+
+/* So much is wrong that no more advice is worth its memory: errors are only counted. */
+static inline bool load_full(const struct loader *l)
+{
+    return l->ps->errors >= LOAD_ADVICE_MAX;
+}
 
 #define BAD(l, v, ...)  problem_add((l)->ps, false, (v)->line, (v)->col, __VA_ARGS__)
 #define WARN(l, v, ...) problem_add((l)->ps, true, (v)->line, (v)->col, __VA_ARGS__)

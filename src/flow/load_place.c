@@ -200,6 +200,10 @@ void load_unknown_key(struct loader *l, const struct member *m, const char *owne
 {
     struct nearest near = {.want = m->key};
     struct str list = STR(""), ignored = STR("");
+    if (load_full(l)) {
+        problem_add(l->ps, false, m->line, m->col, "unknown key `%s`", clip(m->key).z);
+        return;
+    }
     add_names(l, &near, &list, table);
     add_names(l, &near, &ignored, table2);
     const char *rest =

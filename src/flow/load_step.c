@@ -118,6 +118,10 @@ static const char *const language_types[] = {
 
 static void type_unknown(struct loader *l, const struct val *v, struct str name)
 {
+    if (load_full(l)) {
+        BAD(l, v, "unknown step type `%s`", clip(name).z);
+        return;
+    }
     if (str_find(name, STR("{{")) != SIZE_MAX) {
         BAD(l, v, "the type of a step cannot be a template in this version; expected the name of a step type");
         return;
