@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <yaml.h>
 
+enum { DIRECTIVES_MAX = 100 };
 #define CORE_TAG "tag:yaml.org,2002:"
 
 /* What a value costs when written out. */
@@ -144,7 +145,9 @@ static const struct {
 
 static enum rc fail_tag(struct composer *c, const yaml_event_t *e, const char *tag, const char *expected)
 {
-    return fail_at(c, RC_INVALID, line_of(e), col_of(e), "unknown tag %.100s; expected %s", tag, expected);
+    bool core = strncmp(tag, CORE_TAG, sizeof CORE_TAG - 1) == 0;
+    return fail_at(c, RC_INVALID, line_of(e), col_of(e), "unknown tag %s%.100s; expected %s", core ? "!!" : "",
+                   tag + (core ? sizeof CORE_TAG - 1 : 0), expected);
 }
 
 static enum rc tagged_scalar(struct composer *c, const yaml_event_t *e, struct str text, struct val *ret)
@@ -154,7 +157,7 @@ static enum rc tagged_scalar(struct composer *c, const yaml_event_t *e, struct s
     while (i < n && strcmp(scalar_tags[i].tag, tag) != 0)
         i++;
     if (i == n)
-        return fail_tag(c, e, tag, "none, or one of !!str !!int !!float !!bool !!null");
+        return fail_tag(c, e, tag, "none, one of !!str !!int !!float !!bool !!null, or quotes around text");
     enum val_type want = scalar_tags[i].type;
     if (want == VAL_STR) {
         *ret = val_str(text);
@@ -179,7 +182,7 @@ static struct str scalar_text(const yaml_event_t *e)
 static enum rc scalar_value(struct composer *c, const yaml_event_t *e, struct node *ret)
 {
     struct str text = arena_str(c->a, scalar_text(e));
-    bool plain = e->data.scalar.plain_implicit;
+    bool plain = e->data.scalar.plain_implicit && !e->data.scalar.tag; /* libyaml calls `! 5` plain */
     const char *tag = (const char *)e->data.scalar.tag;
     ret->cost = (struct cost){.nodes = 1, .bytes = text.n};
     enum rc rc = RC_OK;
@@ -213,7 +216,7 @@ static enum rc scalar_key(struct composer *c, const yaml_event_t *e)
     struct open *o = &c->open[c->depth - 1];
     struct str text = arena_str(c->a, scalar_text(e));
     const char *tag = (const char *)e->data.scalar.tag;
-    bool plain = e->data.scalar.plain_implicit;
+    bool plain = e->data.scalar.plain_implicit && !e->data.scalar.tag; /* libyaml calls `! 5` plain */
     if (tag && strcmp(tag, "!") != 0 && strcmp(tag, CORE_TAG "str") != 0)
         return fail_tag(c, e, tag, "no tag on a key");
     if (plain && text.n == 0)
@@ -242,10 +245,12 @@ static enum rc alias_key(struct composer *c, const yaml_event_t *e)
 static enum rc fail_container_key(struct composer *c, const yaml_event_t *e)
 {
     const struct open *o = &c->open[c->depth - 1];
-    if (o->object && o->flow && e->type == YAML_MAPPING_START_EVENT && o->line == line_of(e) && o->col + 1 == col_of(e))
+    bool mapping = e->type == YAML_MAPPING_START_EVENT;
+    if (mapping && o->flow && o->line == line_of(e) && o->col + 1 == col_of(e))
         return yaml_problem_template(c->file, c->text, o->line, o->col, c->err);
-    return fail_at(c, RC_INVALID, line_of(e), col_of(e), "a %s as a key; expected text",
-                   e->type == YAML_MAPPING_START_EVENT ? "mapping" : "list");
+    if (mapping && yaml_problem_is_template(c->text, line_of(e), col_of(e)))
+        return yaml_problem_template(c->file, c->text, line_of(e), col_of(e), c->err);
+    return fail_at(c, RC_INVALID, line_of(e), col_of(e), "a %s as a key; expected text", mapping ? "mapping" : "list");
 }
 
 /* ---- containers ---- */
@@ -443,6 +448,21 @@ static enum rc compose(struct composer *c, yaml_parser_t *p)
     }
 }
 
+/* libyaml compares every %TAG directive with all before it before it hands out an event: quadratic. Nobody needs many,
+ * as no tag that they could name is accepted. */
+static enum rc check_directives(struct composer *c)
+{
+    uint32_t line = 1, found = 0;
+    for (struct str t = c->text; t.n; line++) {
+        found += str_starts(t, STR("%TAG"));
+        if (found > DIRECTIVES_MAX)
+            return fail_at(c, RC_LIMIT, line, 1, "more than %d %%TAG directives", DIRECTIVES_MAX);
+        size_t nl = str_find(t, STR("\n"));
+        t = str_from(t, nl == SIZE_MAX ? t.n : nl + 1);
+    }
+    return RC_OK;
+}
+
 /* Sizes and encodings that need no parser to be refused. */
 static enum rc check_text(struct composer *c)
 {
@@ -455,7 +475,7 @@ static enum rc check_text(struct composer *c)
         return fail_at(c, RC_INVALID, 1, 1, "this is UTF-16 text; expected UTF-8");
     size_t valid = str_utf8_valid(t);
     if (valid == t.n)
-        return RC_OK;
+        return check_directives(c);
     uint32_t line = 1, col = 1;
     for (size_t i = 0; i < valid; i++) {
         col += ((unsigned char)t.p[i] & 0xc0) != 0x80;
@@ -472,7 +492,8 @@ enum rc yaml_parse(struct arena *a, struct str text, const char *file, const str
     struct yaml_limits lim = limits ? *limits : YAML_LIMITS_DEFAULT;
     if (str_starts(text, STR("\xef\xbb\xbf")))
         text = str_from(text, 3);
-    struct composer c = {.a = a, .text = text, .file = file ? file : "YAML", .lim = lim, .result = val_null, .err = err};
+    struct composer c = {
+        .a = a, .text = text, .file = file ? file : "YAML", .lim = lim, .result = val_null, .err = err};
     enum rc rc = check_text(&c);
     if (rc)
         return rc;

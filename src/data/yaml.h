@@ -3,10 +3,11 @@
  *
  * Every value and every key carries line and column. One document a file. Refused, with a position: duplicate keys,
  * non-text keys other than plain scalars (those become their text), unknown tags, more than `depth` levels, `max_size`
- * bytes, `max_nodes` nodes counted after alias expansion. Merge keys (`<<`) are honoured. Core schema only: `no`, `on`,
- * `0777` are text or decimal, never booleans or octal.
- * A plain scalar that starts with `{{` and ends with `}}` would be a flow mapping in YAML; the reader reports that case
- * with the remedy (quote it). */
+ * bytes, `max_nodes` nodes; aliases and merges count as if written out, in all three. Merge keys (`<<`) are honoured:
+ * what a mapping says itself wins, then the first source; merged members stand after its own. Core schema only: `no`,
+ * `on`, `0777` are text or decimal, never booleans or octal; `.inf`, `.nan` and floats beyond a double are errors. An
+ * empty document is null. Columns count characters. A plain scalar that starts with `{{` and ends with `}}` would be a
+ * flow mapping in YAML; the reader reports that case with the remedy (quote it). */
 #include "base/err.h"
 #include "data/val.h"
 

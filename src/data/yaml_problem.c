@@ -1,6 +1,7 @@
 /* The scanner knows where it could not go on, which is often a line after the mistake, and says so in words about
- * tokens. Two mistakes are so common that the lines around the place are looked at for them first: an unquoted template
- * (`prompt: {{ x }}`) and a missing space after a colon (`name:value`). Everything else goes through a table: a part of
+ * tokens. Some mistakes are so common that the lines around the place are looked at for them first: an unquoted
+ * template
+ * (`prompt: {{ x }}`) and a missing space (`name:value`, `-item`). Everything else goes through a table: a part of
  * the scanner's words, what is wrong, what was expected, and whether the place to show is where the context began. */
 #include "data/yaml_problem.h"
 
@@ -93,55 +94,71 @@ enum rc yaml_problem_template(const char *file, struct str text, uint32_t line, 
                    file, line, col, quoted ? "'" : "\"", STR_ARG(whole ? s : STR("{{ … }}")), quoted ? "'" : "\"");
 }
 
+/* Where a report shows the mistake: at the problem, at the problem with the line where its container begins, or where
+ * the context began. */
+enum place { HERE, INSIDE, CONTEXT };
+
 static const struct {
     const char *part, *wrong, *expected;
-    bool at_context;
+    enum place place;
 } table[] = {
     {"mapping values are not allowed", "a ':' stands where no key can be",
-     "quotes around a value that contains ': ', or the key on a line of its own, indented like its siblings", false},
+     "quotes around a value that contains ': ', or the key on a line of its own, indented like its siblings", HERE},
     {"could not find expected ':'", "this line has no ':' and a value after its key",
-     "\"key: value\" (or quotes, if it is text)", true},
-    {"did not find expected key", "this does not belong to the mapping above it",
-     "\"key: value\" in the column of the other keys; text that goes on after a closing quote needs quotes around all "
-     "of "
-     "it",
-     false},
-    {"did not find expected '-' indicator", "this does not belong to the list above it",
-     "\"- \" in the column of the other items", false},
-    {"did not find expected ',' or ']'", "a [list] is not closed or lacks a comma", "',' or ']'", false},
-    {"did not find expected ',' or '}'", "a {mapping} is not closed or lacks a comma", "',' or '}'", false},
-    {"found unexpected end of stream", "this quote is never closed", "the same quote at the end of the text", true},
+     "\"key: value\" (or quotes, if it is text)", CONTEXT},
+    {"did not find expected ',' or ']'", "a [list] is not closed or lacks a comma", "',' or ']'", INSIDE},
+    {"did not find expected ',' or '}'", "a {mapping} is not closed or lacks a comma", "',' or '}'", INSIDE},
+    {"found unexpected end of stream", "this quote is never closed", "the same quote at the end of the text", CONTEXT},
     {"found unexpected document indicator", "this quote is not closed before the document ends",
-     "the same quote at the end of the text", true},
+     "the same quote at the end of the text", CONTEXT},
     {"found unknown escape character", "an unknown escape in a double-quoted text",
-     "\\\\ for a backslash, or single quotes", false},
-    {"hexdecimal number", "an escape without its hexadecimal digits", "\\xHH, \\uHHHH or \\UHHHHHHHH", false},
-    {"invalid Unicode character escape", "an escape that names no character", "a Unicode character", false},
-    {"tab character", "a tab is used for indentation", "spaces", false},
-    {"block sequence entries are not allowed", "a list item cannot begin here", "\"- \" on a line of its own", false},
-    {"mapping keys are not allowed", "a '?' key cannot begin here", "\"key: value\"", false},
+     "\\\\ for a backslash, or single quotes", HERE},
+    {"hexdecimal number", "an escape without its hexadecimal digits",
+     "\\xHH, \\uHHHH or \\UHHHHHHHH; \\\\ for a backslash", HERE},
+    {"invalid Unicode character escape", "an escape that names no character", "a Unicode character", HERE},
+    {"tab character", "a tab is used for indentation", "spaces", HERE},
+    {"block sequence entries are not allowed", "a list item cannot begin here", "\"- \" on a line of its own", HERE},
+    {"mapping keys are not allowed", "a '?' key cannot begin here", "\"key: value\"", HERE},
     {"did not find expected <document start>", "this line does not belong to what is above it",
-     "the first column of the other lines, and one document a file", false},
-    {"did not find expected node content", "a value is missing here", "a value, or quotes around text", false},
+     "the first column of the other lines, and one document a file", HERE},
+    {"did not find expected node content", "a value is missing here", "a value, or quotes around text", HERE},
     {"did not find expected alphabetic or numeric character",
-     "a value that begins with '*' or '&' is an alias or an anchor", "quotes around text", true},
+     "a value that begins with '*' or '&' is an alias or an anchor", "quotes around text", CONTEXT},
     {"undefined tag handle", "a value that begins with '!' is a tag, and this one is unknown", "quotes around text",
-     false},
-    {"control characters are not allowed", "a control character", "an escape in double quotes", false},
+     HERE},
+    {"control characters are not allowed", "a control character", "an escape in double quotes", HERE},
     {"did not find expected comment or line break", "text after '|' or '>'",
-     "the text on the next lines, indented, or quotes around it", false},
-    {"indentation indicator", "a wrong indentation indicator after '|' or '>'", "a digit from 1 to 9", false},
-    {"indentation spaces", "the first line of a text block is indented more than the ones after it",
-     "the same indentation", false},
-    {"incompatible YAML document", "a %YAML directive for another version", "%YAML 1.2", false},
-    {"max depth", "more nesting than is accepted", "fewer levels", false},
+     "the text on the next lines, indented, or quotes around it", HERE},
+    {"indentation indicator", "a wrong indentation indicator after '|' or '>'", "a digit from 1 to 9", HERE},
+    {"incompatible YAML document", "a %YAML directive for another version", "%YAML 1.2", HERE},
 };
 
-static enum rc report_char(const struct yaml_problem *p, struct err *err)
+/* The scanner expected another key or item of the container that began at the context. */
+static enum rc report_stray(const struct yaml_problem *p, const char *container, const char *entry, struct err *err)
+{
+    struct str s = line_at(p->text, p->line);
+    size_t at = col_offset(s, p->col);
+    if (str_trim(str_n(s.p, at)).n)
+        return err_set(err, RC_INVALID,
+                       "%s:%u:%u: something follows the end of a value; expected the end of the line, or quotes around "
+                       "the whole value",
+                       p->file, p->line, p->col);
+    return err_set(err, RC_INVALID,
+                   "%s:%u:%u: this does not belong to the %s that begins at line %u; expected %s in "
+                   "column %u",
+                   p->file, p->line, p->col, container, p->context_line, entry, p->context_col);
+}
+
+static unsigned char char_at(const struct yaml_problem *p)
 {
     struct str s = line_at(p->text, p->line);
     s = str_from(s, col_offset(s, p->col));
-    unsigned char c = s.n ? (unsigned char)s.p[0] : 0;
+    return s.n ? (unsigned char)s.p[0] : 0;
+}
+
+static enum rc report_char(const struct yaml_problem *p, struct err *err)
+{
+    unsigned char c = char_at(p);
     if (c == '\t')
         return err_set(err, RC_INVALID, "%s:%u:%u: a tab is used for indentation; expected spaces", p->file, p->line,
                        p->col);
@@ -152,7 +169,7 @@ static enum rc report_char(const struct yaml_problem *p, struct err *err)
 static bool report_common_mistake(const struct yaml_problem *p, struct err *err)
 {
     const uint32_t lines[] = {p->context_line, p->line, p->line - 1};
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 2; i++) { /* not the line before: it may be the end of a text block */
         struct str s = lines[i] ? line_at(p->text, lines[i]) : STR("");
         size_t at = find_template(s);
         if (at != SIZE_MAX) {
@@ -170,7 +187,22 @@ static bool report_common_mistake(const struct yaml_problem *p, struct err *err)
             return true;
         }
     }
+    for (unsigned i = 0; about_colon && i < 3; i++) {
+        struct str s = lines[i] ? line_at(p->text, lines[i]) : STR("");
+        size_t at = item_start(s);
+        if (at + 1 < s.n && s.p[at] == '-' && s.p[at + 1] != '-') {
+            err_set(err, RC_INVALID, "%s:%u:%u: a space is missing after '-'; expected \"- item\"", p->file, lines[i],
+                    col_at(s, at));
+            return true;
+        }
+    }
     return false;
+}
+
+bool yaml_problem_is_template(struct str text, uint32_t line, uint32_t col)
+{
+    struct str s = line_at(text, line);
+    return str_starts(str_from(s, col_offset(s, col)), STR("{{"));
 }
 
 enum rc yaml_problem_report(const struct yaml_problem *p, struct err *err)
@@ -180,12 +212,20 @@ enum rc yaml_problem_report(const struct yaml_problem *p, struct err *err)
         return RC_INVALID;
     if (strstr(problem, "cannot start any token"))
         return report_char(p, err);
+    bool key_or_value = strstr(problem, "expected key") || strstr(problem, "expected node content");
+    if (key_or_value && char_at(p) == ':')
+        return err_set(err, RC_INVALID, "%s:%u:%u: a key is missing before ':'; expected \"key: value\"", p->file,
+                       p->line, p->col);
+    if (strstr(problem, "did not find expected key"))
+        return report_stray(p, "mapping", "\"key: value\"", err);
+    if (strstr(problem, "did not find expected '-' indicator"))
+        return report_stray(p, "list", "\"- \"", err);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (!strstr(problem, table[i].part))
             continue;
-        bool there = table[i].at_context && p->context_line;
+        bool there = table[i].place == CONTEXT && p->context_line;
         char since[64] = "";
-        if (p->context_line && !there && p->context_line != p->line)
+        if (table[i].place == INSIDE && p->context_line && p->context_line != p->line)
             snprintf(since, sizeof since, " (which begins at line %u)", p->context_line);
         return err_set(err, RC_INVALID, "%s:%u:%u: %s%s; expected %s", p->file, there ? p->context_line : p->line,
                        there ? p->context_col : p->col, table[i].wrong, since, table[i].expected);
