@@ -308,7 +308,7 @@ static enum rc prepare_owner(const char *file, bool had_wal, struct conn *c, str
 enum rc sql_open_owner(const char *file, struct conn *c, struct err *err)
 {
     struct stat st;
-    bool exists = stat(file, &st) == 0;
+    bool exists = lstat(file, &st) == 0; /* a link would have its WAL and its lock in two places */
     if (!exists && errno != ENOENT)
         return err_set(err, RC_IO, "%s: %s", file, strerror(errno));
     if (exists && !S_ISREG(st.st_mode))
@@ -372,9 +372,11 @@ enum rc sql_open_reader(const char *file, bool own_process, struct conn *c, stru
     struct stat st;
     bool some_wal = true;
     int64_t version;
-    if (stat(file, &st) != 0)
+    if (lstat(file, &st) != 0)
         return err_set(err, errno == ENOENT || errno == ENOTDIR ? RC_NOT_FOUND : RC_IO, "%s: %s", file,
                        strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, RC_IO, "%s is not a regular file", file);
     if (!own_process && sync_wal(file, &some_wal, err))
         return err->rc;
     if (open_conn(file, SQLITE_OPEN_READONLY, c, err))

@@ -413,6 +413,9 @@ static void test_what_is_no_journal_of_ours_is_refused(void **state)
     assert_int_equal(store_open(f->file, STORE_READ, &s, &err), RC_NOT_FOUND);
     assert_int_equal(store_open("/tmp/no/such/directory/run.db", STORE_OWN, &s, &err), RC_IO);
     assert_int_equal(store_open(f->dir, STORE_OWN, &s, &err), RC_IO);
+    assert_int_equal(symlink("elsewhere.db", f->file), 0); /* two names, two locks, one journal */
+    assert_int_equal(open_both(f->file), RC_IO);
+    assert_int_equal(unlink(f->file), 0);
     char *text = fill(8192, 'x');
     write_file(f->file, text, 8192);
     assert_int_equal(open_both(f->file), RC_CORRUPT);
