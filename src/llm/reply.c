@@ -258,6 +258,13 @@ static void sniff(struct reply_parser *r, struct str chunk)
     }
 }
 
+static void take_stream(struct reply_parser *r, struct str bytes)
+{
+    struct err err;
+    if (bytes.n && sse_feed(&r->sse, bytes, take_event, r, &err) != RC_OK)
+        reply_fail(r, err.rc, STR("too_large"), "%s", err.msg);
+}
+
 void reply_data(struct reply_parser *r, struct str chunk)
 {
     if (r->whole || r->failure.rc != RC_OK)
@@ -269,15 +276,15 @@ void reply_data(struct reply_parser *r, struct str chunk)
     }
     if (r->form == FORM_UNKNOWN)
         sniff(r, chunk);
-    if (r->form == FORM_BODY) {
-        if (is_error(r) && chunk.n > MAX_ERROR_BODY - r->body.n)
-            chunk.n = MAX_ERROR_BODY - r->body.n;
-        buf_add(&r->body, chunk);
-    } else if (r->form == FORM_EVENTS) {
-        struct err err;
-        if (sse_feed(&r->sse, chunk, take_event, r, &err) != RC_OK)
-            reply_fail(r, err.rc, STR("too_large"), "%s", err.msg);
+    if (r->form == FORM_EVENTS) {
+        take_stream(r, buf_str(&r->body)); /* white space that came before the form was seen */
+        buf_clear(&r->body);
+        take_stream(r, chunk);
+        return;
     }
+    if (is_error(r) && chunk.n > MAX_ERROR_BODY - r->body.n)
+        chunk.n = MAX_ERROR_BODY - r->body.n;
+    buf_add(&r->body, chunk);
 }
 
 struct str reply_text_so_far(const struct reply_parser *r)

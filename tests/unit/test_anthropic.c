@@ -303,6 +303,26 @@ static void test_bounds(void **state)
     arena_done(&a);
 }
 
+/* White space in front of a body, or of a stream, is the same in one chunk or in several. */
+static void test_leading_space(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {" {'error':id}", "\n \n{'content':[],'stop_reason':'end_turn'}",
+                                         " data: {'type':'message_stop'}\n\n", "\n\ndata: {'type':'message_stop'}\n\n"};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct arena a = {0};
+        struct val one, other;
+        struct feed f = {.provider = "anthropic"};
+        struct str body = stream_of(&a, bodies[i]);
+        assert_int_equal(feed_reply(&f, body, &a, &one), i % 2);
+        for (f.split = 1; f.split < body.n; f.split++) {
+            feed_reply(&f, body, &a, &other);
+            assert_true(val_eq(&one, &other));
+        }
+        arena_done(&a);
+    }
+}
+
 static void test_text_so_far(void **state)
 {
     (void)state;
@@ -528,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_transport_errors),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_leading_space),
         cmocka_unit_test(test_text_so_far),
         cmocka_unit_test(test_request),
         cmocka_unit_test(test_models),
