@@ -160,7 +160,7 @@ static void take_groups(pcre2_match_data *data, int code, struct str subject, st
     ret->found = true;
     ret->ngroups = pairs < REGEX_GROUPS ? pairs : REGEX_GROUPS;
     for (uint32_t g = 0; g < ret->ngroups; g++)
-        if (g < known && at[2 * g] != PCRE2_UNSET) /* \K in a look-ahead can put the start behind the end */
+        if (g < known && at[2 * g] != PCRE2_UNSET) /* \K can put the start behind the end */
             ret->group[g] = str_n(subject.p + at[2 * g], at[2 * g + 1] > at[2 * g] ? at[2 * g + 1] - at[2 * g] : 0);
 }
 

