@@ -1,0 +1,351 @@
+/* The keywords that apply other schemas: to the same value (allOf, if, $ref …) or to its parts (properties, items …).
+ *
+ * When a value fits no alternative, the reader wants the one that was meant. It is taken to be the only one whose kind
+ * is right: of "a string, or null, or this object" an object with a wrong member is judged as the object. When that
+ * leaves several or none, the first violation of each alternative is told. */
+#include "data/schema_int.h"
+
+enum { TOLD_MAX = 3, ALTERNATIVES_TOLD_MAX = 4, NAMES_TOLD_MAX = 10 };
+
+/* ---- the same value ---- */
+
+bool schema_kw_ref(struct check *c, const struct at *at, const struct val *arg)
+{
+    (void)arg;
+    const struct node *n = schema_node(c->s, at->schema);
+    return n && n->target ? schema_apply_here(c, at, n->target)
+                          : schema_give_up(c, RC_INTERNAL, "a reference of the schema was not resolved");
+}
+
+bool schema_kw_all_of(struct check *c, const struct at *at, const struct val *arg)
+{
+    bool ok = true;
+    for (size_t i = 0; i < arg->arr.n && (ok || schema_wants(at)); i++)
+        ok &= schema_apply_here(c, at, &arg->arr.v[i]);
+    return ok;
+}
+
+/* Is the value of the alternative's kind, with something wrong inside or in detail? */
+static bool right_kind(const struct at *at, const struct found *f)
+{
+    for (const struct violation *v = f->first; v; v = v->next)
+        if (v->kind && v->spot == at->spot)
+            return false;
+    return true;
+}
+
+static void take_over(struct at *at, const struct found *from)
+{
+    for (struct violation *v = from->first, *next; v; v = next) {
+        struct found *f = at->found;
+        next = v->next;
+        if (f->n == f->max) {
+            f->more = true;
+            return;
+        }
+        v->next = NULL;
+        if (f->last)
+            f->last->next = v;
+        else
+            f->first = v;
+        f->last = v;
+        f->n++;
+    }
+    at->found->more |= from->more && at->found->n == at->found->max;
+}
+
+/* Tells why none of `n` alternatives fits. Always false. */
+static bool none_fits(struct check *c, const struct at *at, const char *keyword, const struct found *why, size_t n)
+{
+    const struct found *meant = n == 1 ? &why[0] : NULL;
+    size_t candidates = 0;
+    for (size_t i = 0; i < n; i++)
+        if (right_kind(at, &why[i])) {
+            meant = &why[i];
+            candidates++;
+        }
+    if (meant && candidates <= 1) {
+        struct at to = *at;
+        take_over(&to, meant);
+        return false;
+    }
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    for (size_t i = 0; i < n && i < ALTERNATIVES_TOLD_MAX; i++)
+        if (why[i].first)
+            buf_printf(&b, "%s(%zu) %.*s", i ? "; " : "", i + 1, STR_ARG(why[i].first->text));
+    if (n > ALTERNATIVES_TOLD_MAX)
+        buf_addz(&b, "; …");
+    struct str is = schema_shown(c->a, at->v);
+    SCHEMA_FAIL(c, at, "is %.*s; expected one of %zu alternatives (%s): %.*s", STR_ARG(is), n, keyword,
+                STR_ARG(buf_str(&b)));
+    buf_done(&b);
+    return false;
+}
+
+/* How many of the alternatives fit; first[0] and first[1] are the first two. Stops at `enough` unless all are to be
+ * marked. *why (one for each, when somebody wants to know) says what is wrong. */
+static size_t fitting(struct check *c, const struct at *at, const struct val *list, size_t enough, size_t first[2],
+                      struct found **why)
+{
+    size_t fit = 0;
+    bool tell = schema_wants(at);
+    *why = tell ? arena_calloc(c->a, list->arr.n, sizeof **why) : NULL;
+    for (size_t i = 0; i < list->arr.n && !c->rc && (fit < enough || at->seen); i++) {
+        struct at branch = *at;
+        if (tell)
+            (*why)[i].max = at->found->max < TOLD_MAX ? at->found->max : TOLD_MAX;
+        branch.found = tell && !fit ? &(*why)[i] : NULL;
+        if (schema_apply_here(c, &branch, &list->arr.v[i])) {
+            if (fit < 2)
+                first[fit] = i;
+            fit++;
+        }
+    }
+    return fit;
+}
+
+bool schema_kw_any_of(struct check *c, const struct at *at, const struct val *arg)
+{
+    struct found *why;
+    size_t first[2];
+    if (fitting(c, at, arg, 1, first, &why))
+        return !c->rc;
+    return why && !c->rc ? none_fits(c, at, "anyOf", why, arg->arr.n) : false;
+}
+
+bool schema_kw_one_of(struct check *c, const struct at *at, const struct val *arg)
+{
+    struct found *why;
+    size_t first[2], fit = fitting(c, at, arg, 2, first, &why);
+    if (c->rc || fit == 1)
+        return !c->rc;
+    if (!why)
+        return false;
+    if (!fit)
+        return none_fits(c, at, "oneOf", why, arg->arr.n);
+    struct str is = schema_shown(c->a, at->v);
+    return SCHEMA_FAIL(c, at, "is %.*s, which fits alternatives %zu and %zu; expected exactly one (oneOf)", STR_ARG(is),
+                       first[0] + 1, first[1] + 1);
+}
+
+/* Yes or no. What a passing schema has judged counts in `if`, not in `not`. */
+static bool fits(struct check *c, const struct at *at, const struct val *schema, bool marks)
+{
+    struct at quiet = *at;
+    quiet.found = NULL;
+    if (!marks)
+        quiet.seen = NULL;
+    return schema_apply_here(c, &quiet, schema);
+}
+
+bool schema_kw_not(struct check *c, const struct at *at, const struct val *arg)
+{
+    if (!fits(c, at, arg, false))
+        return !c->rc;
+    struct str is = schema_wants(at) ? schema_shown(c->a, at->v) : STR("");
+    return SCHEMA_FAIL(c, at, "is %.*s, which fits the schema under `not`; expected anything else", STR_ARG(is));
+}
+
+bool schema_kw_if(struct check *c, const struct at *at, const struct val *arg)
+{
+    const struct val *next = fits(c, at, arg, true) ? VAL_GET(at->schema, "then") : VAL_GET(at->schema, "else");
+    return !c->rc && (!next || schema_apply_here(c, at, next));
+}
+
+/* ---- members ---- */
+
+static bool apply_member(struct check *c, const struct at *at, const struct val *schema, const struct member *m)
+{
+    struct spot spot = {.up = at->spot, .kind = SPOT_KEY, .key = m->key};
+    if (at->seen)
+        at->seen[m - at->v->obj.m] = true;
+    return schema_apply_child(c, at, schema, &m->val, &spot);
+}
+
+bool schema_kw_properties(struct check *c, const struct at *at, const struct val *arg)
+{
+    bool ok = true;
+    for (size_t i = 0; i < arg->obj.n && (ok || schema_wants(at)); i++) {
+        const struct member *m = val_member(at->v, arg->obj.m[i].key);
+        if (!schema_charge(c, 1))
+            return false;
+        if (m)
+            ok &= apply_member(c, at, &arg->obj.m[i].val, m);
+    }
+    return ok;
+}
+
+/* Does the key match the pattern under which `schema` stands? False too when the check was given up. */
+static bool key_matches(struct check *c, const struct val *schema, struct str key)
+{
+    const struct node *n = schema_node(c->s, schema);
+    struct regex_match match;
+    if (!n || !n->regex || !schema_charge(c, 20 + key.n / 8))
+        return false;
+    enum rc rc = regex_search(n->regex, key, 0, &match, c->err);
+    if (rc)
+        return schema_give_up(c, rc, "a pattern of the schema needs too many steps on a property's name");
+    return match.found;
+}
+
+bool schema_kw_pattern_properties(struct check *c, const struct at *at, const struct val *arg)
+{
+    bool ok = true;
+    for (size_t p = 0; p < arg->obj.n; p++)
+        for (size_t i = 0; i < at->v->obj.n && (ok || schema_wants(at)); i++)
+            if (key_matches(c, &arg->obj.m[p].val, at->v->obj.m[i].key))
+                ok &= apply_member(c, at, &arg->obj.m[p].val, &at->v->obj.m[i]);
+    return ok && !c->rc;
+}
+
+/* `"a", "b" or "c"`: the names in an object of properties. */
+static struct str names_of(struct arena *a, const struct val *properties)
+{
+    struct buf b;
+    size_t n = val_is(properties, VAL_OBJECT) ? properties->obj.n : 0;
+    buf_init(&b, 1 << 16);
+    for (size_t i = 0; i < n && i < NAMES_TOLD_MAX; i++) {
+        struct str key = properties->obj.m[i].key;
+        if (i)
+            buf_addz(&b, i + 1 == n ? " or " : ", ");
+        struct str text = schema_shown(a, &(struct val){.type = VAL_STR, .s = key});
+        buf_add(&b, str_n(text.p, text.n - (sizeof " (string)" - 1)));
+    }
+    if (n > NAMES_TOLD_MAX)
+        buf_addz(&b, " and so on");
+    struct str text = n ? arena_str(a, buf_str(&b)) : STR("no other");
+    buf_done(&b);
+    return text;
+}
+
+static bool refuse_member(struct check *c, const struct at *at, const struct member *m)
+{
+    struct spot spot = {.up = at->spot, .kind = SPOT_KEY, .key = m->key};
+    struct at there = *at;
+    there.spot = &spot;
+    if (!schema_wants(at))
+        return false;
+    struct str names = names_of(c->a, VAL_GET(at->schema, "properties"));
+    return SCHEMA_FAIL(c, &there, "is not allowed here; expected %.*s", STR_ARG(names));
+}
+
+bool schema_kw_additional_properties(struct check *c, const struct at *at, const struct val *arg)
+{
+    const struct val *named = VAL_GET(at->schema, "properties"), *patterns = VAL_GET(at->schema, "patternProperties");
+    bool ok = true;
+    for (size_t i = 0; i < at->v->obj.n && (ok || schema_wants(at)); i++) {
+        const struct member *m = &at->v->obj.m[i];
+        bool known = val_get(named, m->key);
+        for (size_t p = 0; !known && patterns && p < patterns->obj.n; p++)
+            known = key_matches(c, &patterns->obj.m[p].val, m->key);
+        if (!schema_charge(c, 1))
+            return false;
+        if (known)
+            continue;
+        ok &= arg->type == VAL_BOOL && !arg->b ? refuse_member(c, at, m) : apply_member(c, at, arg, m);
+    }
+    return ok;
+}
+
+bool schema_kw_property_names(struct check *c, const struct at *at, const struct val *arg)
+{
+    bool ok = true;
+    for (size_t i = 0; i < at->v->obj.n && (ok || schema_wants(at)); i++) {
+        struct val name = val_str(at->v->obj.m[i].key);
+        struct spot spot = {.up = at->spot, .kind = SPOT_NAME, .key = name.s};
+        ok &= schema_apply_child(c, at, arg, &name, &spot);
+    }
+    return ok;
+}
+
+bool schema_kw_dependencies(struct check *c, const struct at *at, const struct val *arg)
+{
+    bool ok = true;
+    for (size_t i = 0; i < arg->obj.n && (ok || schema_wants(at)); i++) {
+        const struct member *m = &arg->obj.m[i];
+        if (!schema_charge(c, 1))
+            return false;
+        if (!val_get(at->v, m->key))
+            continue;
+        if (m->val.type == VAL_ARRAY)
+            ok &= schema_kw_required(c, at, &m->val);
+        else
+            ok &= schema_apply_here(c, at, &m->val);
+    }
+    return ok;
+}
+
+bool schema_kw_unevaluated_properties(struct check *c, const struct at *at, const struct val *arg)
+{
+    bool ok = true;
+    for (size_t i = 0; i < at->v->obj.n && (ok || schema_wants(at)); i++) {
+        if (at->seen && at->seen[i])
+            continue;
+        const struct member *m = &at->v->obj.m[i];
+        ok &= arg->type == VAL_BOOL && !arg->b ? refuse_member(c, at, m) : apply_member(c, at, arg, m);
+    }
+    return ok;
+}
+
+/* ---- items ---- */
+
+static bool apply_item(struct check *c, const struct at *at, const struct val *schema, size_t i)
+{
+    struct spot spot = {.up = at->spot, .kind = SPOT_INDEX, .index = i};
+    if (at->seen)
+        at->seen[i] = true;
+    return schema_apply_child(c, at, schema, &at->v->arr.v[i], &spot);
+}
+
+bool schema_kw_prefix_items(struct check *c, const struct at *at, const struct val *arg)
+{
+    bool ok = true;
+    for (size_t i = 0; i < at->v->arr.n && i < arg->arr.n && (ok || schema_wants(at)); i++)
+        ok &= apply_item(c, at, &arg->arr.v[i], i);
+    return ok;
+}
+
+bool schema_kw_items(struct check *c, const struct at *at, const struct val *arg)
+{
+    const struct val *prefix = VAL_GET(at->schema, "prefixItems");
+    bool ok = true;
+    for (size_t i = prefix ? prefix->arr.n : 0; i < at->v->arr.n && (ok || schema_wants(at)); i++)
+        ok &= apply_item(c, at, arg, i);
+    return ok;
+}
+
+bool schema_kw_unevaluated_items(struct check *c, const struct at *at, const struct val *arg)
+{
+    bool ok = true;
+    for (size_t i = 0; i < at->v->arr.n && (ok || schema_wants(at)); i++)
+        if (!at->seen || !at->seen[i])
+            ok &= apply_item(c, at, arg, i);
+    return ok;
+}
+
+bool schema_kw_contains(struct check *c, const struct at *at, const struct val *arg)
+{
+    const struct val *min = VAL_GET(at->schema, "minContains"), *max = VAL_GET(at->schema, "maxContains");
+    size_t fit = 0;
+    for (size_t i = 0; i < at->v->arr.n && !c->rc; i++) {
+        struct at item = *at;
+        item.found = NULL;
+        item.seen = NULL;
+        if (!apply_item(c, &item, arg, i))
+            continue;
+        fit++;
+        if (at->seen)
+            at->seen[i] = true;
+    }
+    struct val count = val_int((int64_t)fit), one = val_int(1);
+    if (c->rc)
+        return false;
+    if (schema_number_cmp(&count, min ? min : &one) < 0)
+        return SCHEMA_FAIL(c, at, "has %zu items that fit the schema under `contains`; expected at least %.0f", fit,
+                           val_to_double(min, 1));
+    if (max && schema_number_cmp(&count, max) > 0)
+        return SCHEMA_FAIL(c, at, "has %zu items that fit the schema under `contains`; expected at most %.0f", fit,
+                           val_to_double(max, 0));
+    return true;
+}

@@ -1,0 +1,158 @@
+#pragma once
+/* What the files of the schema checker share; nobody else includes this.
+ *
+ * schema_load() walks the schema once, refuses what is wrong and resolves its references; schema_apply() then judges a
+ * value by the schema as it stands, trusting its shapes. Everything here lives in the arena of one call. */
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/map.h"
+#include "data/regex.h"
+#include "data/val.h"
+
+enum {
+    SCHEMA_NESTING_MAX = 128,  /* levels of schemas within schemas */
+    SCHEMA_CHAIN_MAX = 256,    /* schemas that judge one value through references and combinations */
+    SCHEMA_COUNT_MAX = 100000, /* schemas in a schema */
+    SCHEMA_DEPTH_MAX = 1024,   /* schemas being applied at one time */
+    SCHEMA_FUEL = 20000000,    /* steps of one check: about a second */
+    SCHEMA_SHOWN = 60,         /* bytes of a text that messages show */
+};
+
+/* A way from the root to a place, for messages: into the value, or into the schema. */
+struct spot {
+    const struct spot *up;                                    /* NULL at the root */
+    enum { SPOT_KEY, SPOT_INDEX, SPOT_NAME, SPOT_TEXT } kind; /* SPOT_NAME: the key itself; SPOT_TEXT: as it stands */
+    struct str key;
+    size_t index;
+};
+/* "/items/3/name" in the arena; "/" for the root. */
+struct str spot_text(struct arena *a, const struct spot *spot);
+/* A value in a few words: `"abc" (string)`, `3 items (array)`. */
+struct str schema_shown(struct arena *a, const struct val *v);
+
+/* What was learned about a value inside the schema: a schema with a $ref, a pattern's text, a schema under a pattern.
+ */
+struct node {
+    const struct val *at;
+    const struct val *target; /* of the $ref in the schema at `at` */
+    struct str place;         /* of that $ref */
+    struct regex *regex;      /* compiled from the string at `at`, or of the key whose value is at `at` */
+    bool schema;              /* has been walked as a schema */
+    uint8_t colour;           /* of the search for cycles */
+    struct node *next;
+};
+struct schema {
+    struct arena *a;
+    const struct val *root;
+    struct map by_place; /* address of a value -> node */
+    struct node *nodes;  /* newest first */
+    size_t count;        /* schemas walked */
+    bool unevaluated;    /* unevaluatedItems or unevaluatedProperties occur */
+};
+
+/* Fills *s; undo with schema_unload() in every case. RC_INVALID with the place. */
+enum rc schema_load(struct schema *s, struct arena *a, const struct val *root, struct err *err) MUST_CHECK;
+void schema_unload(struct schema *s);
+struct node *schema_node(const struct schema *s, const struct val *at); /* NULL when there is none */
+
+/* Violations found so far, in a list that ends at a maximum. */
+struct violation {
+    struct violation *next;
+    struct str text;
+    const struct spot *spot; /* only compared, never followed */
+    bool kind;               /* the value is of another kind altogether (type, const, enum) */
+};
+struct found {
+    struct violation *first, *last;
+    unsigned n, max;
+    bool more; /* at least one was left out */
+};
+
+struct check {
+    struct schema *s;
+    struct arena *a; /* for the time of the check */
+    uint64_t fuel;
+    enum rc rc; /* why the check was given up, else RC_OK; everything fails quickly then */
+    struct err *err;
+};
+/* One value being judged by one schema. */
+struct at {
+    const struct val *schema, *v;
+    const struct spot *spot;
+    struct found *found; /* NULL: nobody wants to know why */
+    bool *seen;          /* by position: items or members that were judged; NULL when nobody asks */
+    unsigned depth;
+};
+
+typedef bool schema_kw(struct check *c, const struct at *at, const struct val *arg);
+enum shape {
+    SHAPE_ANCHOR,
+    SHAPE_BOOLEAN,
+    SHAPE_COUNT,
+    SHAPE_DEPENDENCIES,
+    SHAPE_ID,
+    SHAPE_ITEMS,
+    SHAPE_LIST,
+    SHAPE_NAMES,
+    SHAPE_NAMES_MAP,
+    SHAPE_NUMBER,
+    SHAPE_PATTERN,
+    SHAPE_PATTERN_MAP,
+    SHAPE_POSITIVE,
+    SHAPE_REF,
+    SHAPE_REFUSED,
+    SHAPE_SCHEMA,
+    SHAPE_SCHEMAS,
+    SHAPE_SCHEMA_MAP,
+    SHAPE_STRING,
+    SHAPE_TYPES,
+    SHAPE_WHATEVER
+};
+enum applies { APPLIES_ANY, APPLIES_ARRAY, APPLIES_NUMBER, APPLIES_OBJECT, APPLIES_TEXT };
+struct keyword {
+    struct str name;
+    enum shape shape;
+    enum applies applies;
+    schema_kw *check;
+};
+/* NULL when the keyword means nothing here. */
+const struct keyword *schema_keyword(struct str name);
+
+/* Judges at->v by at->schema. False: a violation was found (and noted in at->found), or the check was given up. */
+bool schema_apply(struct check *c, const struct at *at);
+/* Judges the same value by another schema, a part of it by another schema. */
+bool schema_apply_here(struct check *c, const struct at *at, const struct val *schema);
+bool schema_apply_child(struct check *c, const struct at *at, const struct val *schema, const struct val *child,
+                        const struct spot *spot);
+/* Takes `steps` from the fuel. False: it is used up, the check is given up. */
+bool schema_charge(struct check *c, uint64_t steps);
+bool schema_give_up(struct check *c, enum rc rc, const char *why);
+
+/* Notes a violation; always false. The arguments are not evaluated when nobody wants to know. */
+#define SCHEMA_FAIL(c, at, ...)   (schema_wants(at) ? schema_fail((c), (at), false, __VA_ARGS__) : false)
+#define SCHEMA_MISFIT(c, at, ...) (schema_wants(at) ? schema_fail((c), (at), true, __VA_ARGS__) : false)
+bool schema_wants(const struct at *at);
+bool schema_fail(struct check *c, const struct at *at, bool kind, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* -1, 0, 1; 2 when one of them is no finite number. Exact for every pair of kinds of numbers. */
+int schema_number_cmp(const struct val *a, const struct val *b);
+bool schema_number_whole(const struct val *v);
+/* Is v a whole multiple of `of` (> 0)? Decimal: 0.3 is a multiple of 0.1. */
+bool schema_number_multiple(struct check *c, const struct val *v, const struct val *of);
+
+/* The PCRE2 spelling of a pattern in ECMA-262's; `strict` refuses what ECMA-262 does not have. */
+enum rc schema_pattern_compile(struct str pattern, bool strict, struct regex **ret, struct err *err) MUST_CHECK;
+
+typedef bool schema_format(struct str text);
+/* What is expected of texts of that format ("a date such as 2026-11-23"), or NULL when the format is unknown. */
+const char *schema_format_expected(struct str format);
+bool schema_format_fits(struct str format, struct str text);
+
+schema_kw schema_kw_additional_properties, schema_kw_all_of, schema_kw_any_of, schema_kw_const, schema_kw_contains,
+    schema_kw_dependencies, schema_kw_enum, schema_kw_exclusive_maximum, schema_kw_exclusive_minimum, schema_kw_format,
+    schema_kw_if, schema_kw_items, schema_kw_max_items, schema_kw_max_length, schema_kw_max_properties,
+    schema_kw_maximum, schema_kw_min_items, schema_kw_min_length, schema_kw_min_properties, schema_kw_minimum,
+    schema_kw_multiple_of, schema_kw_not, schema_kw_one_of, schema_kw_pattern, schema_kw_pattern_properties,
+    schema_kw_prefix_items, schema_kw_properties, schema_kw_property_names, schema_kw_ref, schema_kw_required,
+    schema_kw_type, schema_kw_unevaluated_items, schema_kw_unevaluated_properties, schema_kw_unique_items;
