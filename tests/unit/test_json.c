@@ -88,6 +88,8 @@ static void refused_documents(void **state)
         {"\"\\ud800\"", "1:2: a lone surrogate"},
         {"\"\\ud800\\u0041\"", "1:2: a lone surrogate"},
         {"\"x\\udc00\"", "1:3: a lone surrogate"},
+        {"\"\\ud83d\\ue000\"", "1:2: a lone surrogate"},
+        {"\"\\ud83d\\ud83d\"", "1:2: a lone surrogate"},
         {"01", "1:1: a number with a leading zero"},
         {"-01", "1:2: a number with"},
         {"1.", "1:3:"},
