@@ -22,7 +22,7 @@
 
 #include <cmocka.h>
 
-enum { DEADLINE_MS = 1000, LATEST_KILL_MS = 250, MARK = 64 };
+enum { DEADLINE_MS = 1000, LATEST_KILL_MS = 150, MARK = 64 };
 
 static const char *const commands[] = {
     "trap '' TERM HUP INT; while :; do sleep 1; done",
@@ -118,6 +118,13 @@ static void sleep_ms(int64_t ms)
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
 }
 
+/* Until something besides the stand-in carries the mark. */
+static void wait_for_commands(const struct round *r)
+{
+    for (int64_t begin = clock_mono_ms(); util_count_marked(r->mark) < 2 && clock_mono_ms() - begin < 10000;)
+        sleep_ms(2);
+}
+
 /* The children of a process, killed. */
 static void kill_children(pid_t pid)
 {
@@ -133,6 +140,14 @@ static void kill_children(pid_t pid)
         kill((pid_t)child, SIGKILL);
 }
 
+/* A second, for a machine that has a processor for everybody; in proportion when more are in the queue. */
+static int64_t deadline_ms(void)
+{
+    double load = 0;
+    double share = getloadavg(&load, 1) == 1 ? load / (double)sysconf(_SC_NPROCESSORS_ONLN) : 1;
+    return (int64_t)(DEADLINE_MS * (share > 1 ? share : 1));
+}
+
 /* Milliseconds from the kill until nothing marked is left; negative when the deadline passed. */
 static int64_t murder(struct round *r, bool launchers_too)
 {
@@ -144,7 +159,7 @@ static int64_t murder(struct round *r, bool launchers_too)
     kill(r->pid, SIGKILL);
     assert_int_equal(waitpid(r->pid, NULL, 0), r->pid);
     while (util_count_marked(r->mark) > 0) {
-        if (clock_mono_ms() - begin > DEADLINE_MS)
+        if (clock_mono_ms() - begin > deadline_ms())
             return -1;
         sleep_ms(2);
     }
@@ -161,7 +176,7 @@ static void lock_tells_the_truth(struct round *r, bool launchers_too)
     }
     kill(r->pid, SIGKILL);
     assert_int_equal(waitpid(r->pid, NULL, 0), r->pid);
-    assert_int_equal(executor_prove_dead(r->dir, DEADLINE_MS, &err), RC_OK);
+    assert_int_equal(executor_prove_dead(r->dir, deadline_ms(), &err), RC_OK);
     assert_int_equal(util_count_marked(r->mark), 0);
 }
 
@@ -180,6 +195,8 @@ static void test_no_orphans(void **state)
         struct round r;
         bool launchers_too = i % 4 == 3;
         round_begin(&r, i % 3 == 2 ? WAY_SUBREAPER : WAY_NAMESPACES);
+        if (i % 4) /* else the kill may come before anything is started */
+            wait_for_commands(&r);
         sleep_ms((int64_t)rng_below(&rng, LATEST_KILL_MS));
         seen += util_count_marked(r.mark) > 1; /* one is the stand-in */
         if (i % 5 == 4) {
@@ -187,7 +204,8 @@ static void test_no_orphans(void **state)
         } else {
             int64_t ms = murder(&r, launchers_too);
             if (ms < 0)
-                fail_msg("round %ld: %d processes alive after %d ms", i, util_count_marked(r.mark), DEADLINE_MS);
+                fail_msg("round %ld: %d processes alive after %lld ms", i, util_count_marked(r.mark),
+                         (long long)deadline_ms());
             worst = ms > worst ? ms : worst;
             sum += ms;
             timed++;
@@ -225,13 +243,14 @@ static void test_control(void **state)
     struct round r;
     (void)state;
     round_begin(&r, WAY_CONTROL);
+    wait_for_commands(&r);
     sleep_ms(LATEST_KILL_MS);
     int64_t ms = murder(&r, false);
     int survivors = util_count_marked(r.mark);
     kill_marked(r.mark);
     round_end(&r);
     print_message("control without launchers: %d survivors\n", survivors);
-    assert_true(ms < 0 && survivors >= COMMANDS - 1);
+    assert_true(ms < 0 && survivors > 0);
 }
 
 int main(int argc, char **argv)
