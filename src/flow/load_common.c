@@ -73,6 +73,25 @@ static void output_to_file(struct loader *l, struct step_def *s, const struct me
         load_bad_err(l, &v, &err);
 }
 
+/* The part of a schema that a message "/properties/a: …" is about, as far as it can be followed. */
+static const struct val *schema_part(const struct val *v, struct str msg)
+{
+    while (msg.n && msg.p[0] == '/') {
+        size_t n = 1;
+        while (n < msg.n && msg.p[n] != '/' && msg.p[n] != ':')
+            n++;
+        struct str key = str_n(msg.p + 1, n - 1);
+        int64_t i;
+        const struct val *inner =
+            v->type == VAL_ARRAY && str_to_i64(key, &i) && i >= 0 ? val_at(v, (size_t)i) : val_get(v, key);
+        if (!inner)
+            return v;
+        v = inner;
+        msg = str_from(msg, n);
+    }
+    return v;
+}
+
 static void output_schema(struct loader *l, struct step_def *s, const struct member *m)
 {
     struct err err;
@@ -80,7 +99,7 @@ static void output_schema(struct loader *l, struct step_def *s, const struct mem
         BAD(l, &m->val, "`output_schema` is %s; expected a JSON Schema such as {type: object, properties: {…}}",
             load_found(&m->val));
     else if (schema_valid(&m->val, &err) != RC_OK)
-        BAD(l, &m->val, "`output_schema`: %s", err.msg);
+        BAD(l, schema_part(&m->val, str_c(err.msg)), "`output_schema`: %s", err.msg);
     else
         s->output_schema = &m->val;
 }
