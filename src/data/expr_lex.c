@@ -295,7 +295,7 @@ static enum rc lex_punct(struct lexer *l, struct token *t)
             return lex_fail(l, t->line, t->col, "unexpected control character 0x%02x", (unsigned)(unsigned char)c);
         return lex_fail(l, t->line, t->col, "unexpected character `%c`", c);
     }
-    t->punct = c;
+    t->punct = (unsigned char)c;
     l->pos++;
     return RC_OK;
 }
