@@ -225,7 +225,7 @@ bool schema_kw_pattern(struct check *c, const struct at *at, const struct val *a
 bool schema_kw_format(struct check *c, const struct at *at, const struct val *arg)
 {
     const char *expected = schema_format_expected(arg->s);
-    if (!expected || !schema_charge(c, 1 + at->v->s.n / 16) || schema_format_fits(arg->s, at->v->s))
+    if (!expected || !schema_charge(c, 1 + at->v->s.n) || schema_format_fits(arg->s, at->v->s))
         return !c->rc;
     struct str is = schema_wants(at) ? schema_shown(c->a, at->v) : STR("");
     return SCHEMA_FAIL(c, at, "is %.*s; expected %s", STR_ARG(is), expected);

@@ -374,9 +374,8 @@ static bool dangling(struct loader *l, const struct reference *r, const char *wh
 
 static bool resolve(struct loader *l, const struct reference *r)
 {
-    const char *hash = memchr(r->text.p, '#', r->text.n);
-    size_t n = hash ? (size_t)(hash - r->text.p) : r->text.n;
-    struct str fragment = percent_decoded(l->s->a, str_from(r->text, hash ? n + 1 : n));
+    size_t hash = str_find(r->text, STR("#")), n = hash < r->text.n ? hash : r->text.n;
+    struct str fragment = percent_decoded(l->s->a, str_from(r->text, n + 1));
     const struct val *resource = find_resource(l, r, str_n(r->text.p, n)), *target = NULL;
     if (!resource)
         return dangling(l, r, "expected a place in this schema, such as \"#/$defs/name\": nothing is fetched");
