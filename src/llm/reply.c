@@ -25,6 +25,7 @@ enum {
     MAX_MESSAGE = 2000, /* bytes of a provider's message that are kept */
     MAX_EXCERPT = 300,  /* of a body that explains nothing */
     MAX_WORD = 200,
+    EVENTS_ARENA = 16 << 10,
     MAX_WARNINGS = 32,
 };
 
@@ -57,6 +58,7 @@ void reply_free(struct reply_parser *r)
     buf_done(&r->body);
     buf_done(&r->text);
     buf_done(&r->refusal);
+    arena_done(&r->events_arena);
     arena_done(&r->a);
     free(r);
 }
@@ -226,15 +228,14 @@ static enum rc take_event(void *ctx, struct str name, struct str data, struct er
     }
     if (data.n == 0)
         return RC_OK;
-    struct arena scratch;
-    arena_init(&scratch, 0);
     struct val v;
     struct err bad;
-    if (json_parse(&scratch, data, &JSON_LIMITS_DEFAULT, &v, &bad) == RC_OK)
+    if (r->events_arena.used > EVENTS_ARENA) /* one arena for many small events */
+        arena_done(&r->events_arena);
+    if (json_parse(&r->events_arena, data, &JSON_LIMITS_DEFAULT, &v, &bad) == RC_OK)
         ops->event(r, name, &v);
     else
         reply_fail(r, RC_BAD_REPLY, STR("malformed_event"), "an event of the reply is no JSON: %s", bad.msg);
-    arena_done(&scratch);
     return RC_OK;
 }
 

@@ -34,6 +34,7 @@ struct reply_parser {
     enum { FORM_UNKNOWN, FORM_EVENTS, FORM_BODY } form;
     struct sse sse;
     struct buf body;
+    struct arena events_arena; /* of the events that were parsed last; nothing is kept there */
     size_t total, events;
     int status;             /* 0: no head yet */
     int should_retry;       /* x-should-retry: 1, 0, or -1 for absent */

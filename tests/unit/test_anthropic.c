@@ -64,6 +64,10 @@ static void test_stream(void **state)
     struct feed f = {.provider = "anthropic"};
     assert_true(feed_reply(&f, stream_of(&a, stream), &a, &v));
     check_whole(&v);
+    /* what follows the end mark is ignored, in the same chunk too */
+    struct str more = arena_printf(&a, "%sdata: {'type':'error'}\n\ndata: broken\n\n", stream);
+    assert_true(feed_reply(&f, stream_of(&a, more.p), &a, &v));
+    check_whole(&v);
     arena_done(&a);
 }
 
