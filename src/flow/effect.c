@@ -14,6 +14,7 @@
  * after a crash it cannot be told from an interrupted one, and is treated as one. */
 #include "flow/run_int.h"
 
+#include "base/fault.h"
 #include "base/panic.h"
 #include "base/sha256.h"
 
@@ -121,6 +122,8 @@ static void start(struct frame *f)
 
 static void record_result(struct frame *f, bool ok, const struct val *result, int64_t retry_ms)
 {
+    if (fault_hit("effect.unrecorded")) /* a seeded bug for the simulation to catch */
+        return;
     struct val_map m = val_map_new(&f->run->scratch);
     if (ok)
         VAL_MAP_SET(&m, "ok", *result);

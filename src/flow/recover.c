@@ -13,6 +13,7 @@
  * attempts go on counting, so that no path is written twice. */
 #include "flow/run_int.h"
 
+#include "base/fault.h"
 #include "base/panic.h"
 
 #include <stdlib.h>
@@ -168,16 +169,20 @@ static void add_usage(struct run *r, const struct val *result)
         r->totals.cost_unknown = true;
 }
 
-/* What had failed may be tried again. Where the failure came from below, the same attempt goes on (what its children
+/* Resuming a run that had ended in failure opens what failed again (a run that merely crashed goes on failing: what is
+ * recorded stands). Where the failure came from below, the same attempt goes on (what its children
  * have done stands); a step that failed by itself needs a new one. */
 void past_reopen(struct run *r)
 {
+    bool again = r->past_failed;
+    r->past_failed = false;
     struct map_entry *e;
     for (size_t i = 0; (e = map_next(&r->past, &i));) {
         struct past *p = e->value;
-        p->failures = 0;
         p->held = false;
-        if (!p->done || p->done_ok)
+        if (again)
+            p->failures = 0;
+        if (!again || !p->done || p->done_ok)
             continue;
         p->fresh = !VAL_GET(&p->done->val, "below");
         box_unref(p->done);
@@ -187,7 +192,8 @@ void past_reopen(struct run *r)
 
 static void fold_resume(struct run *r, const struct record *rec, const struct val *data)
 {
-    r->resume_seq = rec->seq;
+    if (r->past_failed)
+        r->resume_seq = rec->seq;
     if (val_get_bool(data, STR("force"), false))
         r->force_seq = rec->seq;
     past_reopen(r);
@@ -213,6 +219,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         p->intent_seq = rec->seq;
         break;
     case RECORD_RESULT:
+        if (fault_hit("recover.forget")) /* a seeded bug for the simulation to catch */
+            return;
         replace(&p->result, data);
         p->result_attempt = rec->attempt;
         p->result_seq = rec->seq;
@@ -297,7 +305,10 @@ enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
         fold_resume(r, rec, &data->val);
     } else if (rec->kind == RECORD_WRITE) {
         fold_write(r, data);
-    } else if (rec->kind != RECORD_END) {
+    } else if (rec->kind == RECORD_END) {
+        struct str status = val_get_str(&data->val, STR("status"), STR(""));
+        r->past_failed = str_is(status, "failed") || str_is(status, "cancelled");
+    } else {
         fold(r, rec, data);
     }
     box_unref(data);

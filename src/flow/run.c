@@ -189,6 +189,12 @@ void frame_sleep(struct frame *f, int64_t ms)
 void run_timer(struct run *r, uint64_t timer)
 {
     CHECK_OBJ(r, RUN_MAGIC);
+    if (r->stopping) { /* no timeout strikes what is only waited for, and no retry begins */
+        struct frame *late = map_get(&r->timers, id_key(&timer));
+        if (late)
+            frame_timer_clear(late);
+        return;
+    }
     if (timer == r->wall_timer && timer && r->status == RUN_RUNNING) {
         r->wall_timer = 0;
         box_unref(r->error);
@@ -200,8 +206,6 @@ void run_timer(struct run *r, uint64_t timer)
     if (!f)
         return; /* cleared since */
     frame_timer_clear(f);
-    if (f->status == FRAME_PARKED)
-        return; /* the run is being suspended */
     if (f->status == FRAME_WAITING)
         set_status(f, FRAME_RUNNING);
     f->ops->timer(f);
@@ -215,7 +219,8 @@ void run_timer(struct run *r, uint64_t timer)
 void frame_hold(struct frame *f, const char *why)
 {
     set_status(f, FRAME_HELD);
-    frame_timer_clear(f);
+    for (struct frame *up = f; up; up = up->parent) /* nobody's timeout runs while a person is waited for */
+        frame_timer_clear(up);
     if (!(f->past && f->past->held)) {
         struct val_map m = val_map_new(&f->run->scratch);
         VAL_MAP_SET(&m, "held", val_str(str_c(why)));
@@ -477,7 +482,8 @@ static void append_start(struct run *r)
         VAL_MAP_SET(&m, "force", val_bool(r->force));
         struct val data = val_map_done(&m);
         run_append(r, RECORD_RESUME, STR(""), 1, &data);
-        r->resume_seq = UINT64_MAX; /* newer than everything folded */
+        if (r->past_failed)
+            r->resume_seq = UINT64_MAX; /* newer than everything folded */
         if (r->force)
             r->force_seq = UINT64_MAX;
         return;
@@ -503,7 +509,7 @@ void run_start(struct run *r)
     r->started = true;
     r->started_ms = r->past_run ? val_get_int(&r->past_run->val, STR("started_ms"), run_now(r)) : run_now(r);
     append_start(r);
-    if (r->resume_seq)
+    if (r->past_run)
         past_reopen(r); /* as the record just appended will be folded in the next life */
     r->root = frame_new(r, NULL, &list_ops, STR(""));
     struct list_state *l = ARENA_NEW(&r->root->arena, struct list_state);

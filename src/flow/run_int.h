@@ -59,7 +59,9 @@ struct run {
     /* recovery */
     struct map past; /* path -> struct past */
     struct void_path *voids;
-    uint64_t resume_seq, force_seq, last_seq;
+    uint64_t resume_seq; /* of the newest resume after a failure: final errors before it are tried again */
+    uint64_t force_seq, last_seq;
+    bool past_failed;     /* the newest RECORD_END says failed or cancelled */
     struct box *past_run; /* data of RECORD_RUN */
 };
 

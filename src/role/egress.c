@@ -13,6 +13,7 @@
 #include "llm/replay.h"
 
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 enum { DEFAULT_CALLS = 2000, DESCRIPTORS_KEPT = 128, PROVIDERS = 3 };
@@ -111,6 +112,7 @@ enum rc egress_new(const struct egress_options *o, struct egress **ret, struct e
     g->tail = &g->head;
     g->max_calls = affordable(o->max_calls ? o->max_calls : DEFAULT_CALLS);
     read_config(g);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* keys are in this memory: no core dumps, no tracing by our own children */
     enum rc rc = make_transport(g, o, err);
     if (rc != RC_OK) {
         egress_free(g);

@@ -1,0 +1,153 @@
+/* Random workflows: every step type, nested, with retries, conditions, timeouts and error handling. Written as YAML, so
+ * that the loader is in the loop too. The result of each step must not depend on timing: parallel branches do not write
+ * the same variables, and what is read was written before. */
+#include "base/buf.h"
+#include "base/rng.h"
+
+#include <stdio.h>
+
+struct generator {
+    struct rng rng;
+    struct buf out;
+    unsigned names, frames;
+};
+
+static uint64_t pick(struct generator *g, uint64_t n)
+{
+    return rng_below(&g->rng, n);
+}
+
+static void line(struct generator *g, unsigned indent, const char *text)
+{
+    buf_printf(&g->out, "%*s%s\n", (int)indent, "", text);
+}
+
+static void options(struct generator *g, unsigned in, bool leaf, bool parallel)
+{
+    if (pick(g, 5) == 0)
+        line(g, in, pick(g, 2) ? "condition: \"inputs.yes\"" : "condition: \"not inputs.yes\"");
+    if (pick(g, 4) == 0)
+        line(g, in, "retry: {max_attempts: 3, delay: 100ms}");
+    if (pick(g, 3) == 0)
+        line(g, in, "on_error: continue");
+    else if (pick(g, 6) == 0 && !parallel)
+        line(g, in, "on_error: {steps: [{name: mend, type: test_echo, value: \"{{ error.class }}\"}]}");
+    if (leaf && pick(g, 8) == 0)
+        line(g, in, "timeout: 60s");
+}
+
+static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel);
+
+static void body(struct generator *g, unsigned in, unsigned depth, bool parallel)
+{
+    line(g, in, "steps:");
+    steps(g, in + 2, depth + 1, 1 + (unsigned)pick(g, 3), parallel);
+}
+
+static void loop(struct generator *g, unsigned in, unsigned depth, bool parallel)
+{
+    bool par = pick(g, 2) == 0;
+    line(g, in, "type: for_loop");
+    buf_printf(&g->out, "%*sdata_source: \"range(1, %d)\"\n", (int)in, "", 1 + (int)pick(g, 4));
+    if (par)
+        buf_printf(&g->out, "%*sparallel: true\n%*smax_parallel: %d\n", (int)in, "", (int)in, "", 1 + (int)pick(g, 4));
+    if (pick(g, 3) == 0)
+        line(g, in, "break_on_error: false");
+    options(g, in, false, parallel || par);
+    body(g, in, depth, parallel || par);
+}
+
+static void while_loop(struct generator *g, unsigned in, unsigned depth, unsigned id)
+{
+    line(g, in, "type: while_loop");
+    buf_printf(&g->out, "%*scondition: \"loops_%u < %d\"\n%*smax_iterations: 6\n%*ssteps:\n", (int)in, "", id,
+               1 + (int)pick(g, 3), (int)in, "", (int)in, "");
+    buf_printf(&g->out, "%*s- {name: count_%u, type: set_variable, variables: {loops_%u: \"{{ loops_%u + 1 }}\"}}\n",
+               (int)in + 2, "", id, id, id);
+    steps(g, in + 2, depth + 1, 1 + (unsigned)pick(g, 2), true);
+}
+
+static void model(struct generator *g, unsigned in, bool parallel)
+{
+    static const char *const heads[] = {"type: claude", "type: gemini", "type: llm\n"};
+    uint64_t which = pick(g, 3);
+    if (which == 2)
+        buf_printf(&g->out, "%*stype: llm\n%*smodel: openai/sim\n", (int)in, "", (int)in, "");
+    else
+        line(g, in, heads[which]);
+    if (pick(g, 4) == 0)
+        line(g, in, "prompt: [{type: static, content: hello}, {type: file, path: \"{{ inputs.file }}\"}]");
+    else
+        line(g, in, "prompt: \"hello\"");
+    if (pick(g, 2))
+        line(g, in, "allowed_tools: [Read, Write, Edit, Bash]");
+    if (pick(g, 4) == 0)
+        line(g, in, "on_interrupt: retry");
+    if (pick(g, 5) == 0)
+        line(g, in, "output_to_file: \"out.txt\"");
+    options(g, in, true, parallel);
+}
+
+static void step(struct generator *g, unsigned in, unsigned depth, bool parallel)
+{
+    unsigned id = ++g->names;
+    buf_printf(&g->out, "%*s- name: s%u\n", (int)in, "", id);
+    in += 2;
+    uint64_t kind = pick(g, depth >= 3 ? 6 : 9);
+    if (kind <= 1) {
+        model(g, in, parallel);
+    } else if (kind == 2) {
+        line(g, in, "type: command\n");
+        line(g, in, "run: make test");
+        if (pick(g, 2))
+            line(g, in, "on_interrupt: retry");
+        options(g, in, true, parallel);
+    } else if (kind == 3) {
+        line(g, in, "type: set_variable");
+        buf_printf(&g->out, "%*svariables: {v%u: %u}\n", (int)in, "", id, id);
+        if (parallel)
+            line(g, in, "scope: local");
+    } else if (kind == 4) {
+        line(g, in, "type: test_echo");
+        line(g, in, "value: \"{{ inputs.file }}\"");
+        if (pick(g, 12) == 0)
+            line(g, in, "fail: true");
+        options(g, in, true, parallel);
+    } else if (kind == 5 || kind == 6) {
+        model(g, in, parallel);
+    } else if (kind == 7 || parallel) {
+        loop(g, in, depth, parallel);
+    } else {
+        while_loop(g, in, depth, id);
+    }
+}
+
+static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel)
+{
+    for (unsigned i = 0; i < count; i++)
+        step(g, in, depth, parallel);
+}
+
+/* The text lives in *ret until buf_done. */
+static void generate(uint64_t seed, struct buf *ret)
+{
+    struct generator g = {0};
+    rng_seed(&g.rng, seed);
+    buf_init(&g.out, (size_t)1 << 20);
+    line(&g, 2, "steps:");
+    buf_addz(&g.out,
+             "    - name: many\n      type: for_loop\n      data_source: \"range(1, 14)\"\n"
+             "      parallel: true\n      on_error: continue\n      steps:\n"
+             "        - {name: ask, type: gemini, prompt: hello}\n"
+             "        - {name: note, type: set_variable, scope: local, variables: {x: \"{{ loop.index }}\"}}\n");
+    steps(&g, 4, 0, 6 + (unsigned)pick(&g, 6), false);
+    struct buf head;
+    buf_init(&head, (size_t)2 << 20);
+    buf_addz(&head, "workflow:\n  name: sim\n  inputs: {yes: {type: boolean, default: true}, file: {type: string, "
+                    "default: f.txt}}\n  variables:\n    unused: 0\n");
+    for (unsigned i = 1; i <= g.names; i++)
+        buf_printf(&head, "    loops_%u: 0\n", i);
+    buf_add(&head, buf_str(&g.out));
+    buf_done(&g.out);
+    *ret = head;
+}

@@ -1,0 +1,358 @@
+/* Deterministic simulation of the whole engine.
+ *
+ * A seed makes a workflow (sim/generate.c) and a world (sim/world.c). Each trial runs it three times: without crashes
+ * (the reference), the same again (the journal must be the same, byte for byte), and with crashes at random events,
+ * suspensions and resumes. The crashed run must end as the reference did, with the same results, having executed no
+ * effect again whose result was durable. For some seeds a crash is tried at every single event.
+ *
+ * TREADLE_SIM_SEEDS (default 200) and TREADLE_SIM_FIRST choose the seeds; a failure prints its seed. Positive controls:
+ * bugs are seeded with TREADLE_FAULT, and the simulation must find each. */
+#include "sim/world.h"
+
+#include "base/clock.h"
+#include "base/sha256.h"
+#include "data/json.h"
+#include "flow/step.h"
+
+#include "sim/generate.c"
+#include "sim/world.c"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MAX_EVENTS = 200000, MAX_CRASHES = 60, CONTROL_SEEDS = 60 };
+
+struct outcome {
+    enum run_status status;
+    struct str results; /* canonical, errors blanked */
+    struct sha256 journal;
+    uint64_t events, frames;
+};
+
+/* Which of several parallel failures came first is a matter of time; that there was one is not. */
+static struct val blanked(struct arena *a, const struct val *v)
+{
+    if (v->type == VAL_ARRAY) {
+        struct val_list l = val_list_new(a);
+        for (size_t i = 0; i < v->arr.n; i++)
+            val_list_push(&l, blanked(a, &v->arr.v[i]));
+        return val_list_done(&l);
+    }
+    if (v->type != VAL_OBJECT)
+        return *v;
+    struct val_map m = val_map_new(a);
+    for (size_t i = 0; i < v->obj.n; i++) {
+        const struct member *e = &v->obj.m[i];
+        val_map_set(&m, e->key, str_is(e->key, "error") ? val_true : blanked(a, &e->val));
+    }
+    return val_map_done(&m);
+}
+
+static void look(struct world *w, struct arena *a, struct outcome *o)
+{
+    struct val v = run_results(w->run, a);
+    v = blanked(a, &v);
+    *o = (struct outcome){.status = run_status(w->run),
+                          .results = run_status(w->run) == RUN_SUCCEEDED ? json_canonical(a, &v) : STR("-"),
+                          .journal = world_journal(w),
+                          .events = w->steps,
+                          .frames = (uint64_t)run_totals(w->run).frames};
+}
+
+static bool complain(uint64_t seed, const char *what, const char *detail)
+{
+    printf("seed %llu: %s%s%s\n", (unsigned long long)seed, what, detail[0] ? ": " : "", detail);
+    return false;
+}
+
+/* Runs to the end of a life: the run's end, a violation, or event `until`. */
+static bool live(struct world *w, uint64_t until)
+{
+    while (w->steps < until && w->steps < MAX_EVENTS)
+        if (!world_step(w))
+            return true;
+    return w->steps >= MAX_EVENTS;
+}
+
+static bool over(const struct world *w)
+{
+    enum run_status s = run_status(w->run);
+    return s == RUN_SUCCEEDED || s == RUN_FAILED || s == RUN_CANCELLED;
+}
+
+/* Until the run has really ended: waits are answered with force, suspensions with a resume. */
+static bool finish(struct world *w)
+{
+    if (over(w) && outbox_empty(w->outbox))
+        return true;
+    for (unsigned lives = 0; lives < 200; lives++) {
+        if (!live(w, UINT64_MAX))
+            return false;
+        if (w->violation[0] || over(w))
+            return true;
+        bool held = run_status(w->run) == RUN_WAITING;
+        world_start(w, held);
+    }
+    snprintf(w->violation, sizeof w->violation, "the run never ends");
+    return true;
+}
+
+static struct workflow *load(uint64_t seed)
+{
+    struct buf text;
+    generate(seed, &text);
+    struct arena a = {0};
+    struct problems ps = {.a = &a};
+    struct workflow *wf = workflow_load(buf_str(&text), STR("sim.yaml"), &ps);
+    for (size_t i = 0; i < ps.n && !wf; i++)
+        printf("seed %llu: %u:%u: %.*s\n", (unsigned long long)seed, ps.v[i].line, ps.v[i].col, STR_ARG(ps.v[i].text));
+    if (!wf)
+        printf("%.*s\n", STR_ARG(buf_str(&text)));
+    arena_done(&a);
+    buf_done(&text);
+    return wf;
+}
+
+static struct coverage total[32];
+
+static void add_coverage(const struct world *w)
+{
+    for (size_t i = 0; i < 32; i++) {
+        const uint64_t *from = &w->cover[i].ran;
+        uint64_t *to = &total[i].ran;
+        for (size_t k = 0; k < sizeof(struct coverage) / sizeof(uint64_t); k++)
+            to[k] += from[k];
+    }
+}
+
+static void begin(struct world *w, uint64_t seed, struct workflow *wf, struct arena *a)
+{
+    world_init(w, seed, wf, 20);
+    struct err err;
+    struct val *inputs = ARENA_NEW(a, struct val);
+    if (workflow_inputs(wf, &val_empty_object, a, inputs, &err) == RC_OK)
+        w->options.inputs = inputs;
+    world_start(w, false);
+}
+
+static bool compare(uint64_t seed, const struct world *w, const struct outcome *want, const struct outcome *got)
+{
+    if (w->violation[0])
+        return complain(seed, "violation", w->violation);
+    if (want->status != got->status)
+        return complain(seed, "ended differently", run_status_name(got->status));
+    if (!str_eq(want->results, got->results)) {
+        size_t at = 0;
+        while (at < want->results.n && at < got->results.n && want->results.p[at] == got->results.p[at])
+            at++;
+        at = at > 100 ? at - 100 : 0;
+        printf("want …%.200s\ngot  …%.200s\n", str_from(want->results, at).p, str_from(got->results, at).p);
+        return complain(seed, "the results differ", "");
+    }
+    return true;
+}
+
+static bool reference(uint64_t seed, struct workflow *wf, struct arena *a, struct outcome *o)
+{
+    struct world w;
+    begin(&w, seed, wf, a);
+    bool ok = finish(&w);
+    if (w.violation[0])
+        ok = complain(seed, "violation without a crash", w.violation);
+    if (ok)
+        look(&w, a, o);
+    add_coverage(&w);
+    world_done(&w);
+    return ok;
+}
+
+/* Crashes at about one event in `rarity`, or exactly at event `at` when that is not 0. */
+static bool crashed(uint64_t seed, struct workflow *wf, struct arena *a, const struct outcome *want, uint64_t rarity,
+                    uint64_t at, uint64_t *crashes)
+{
+    struct world w;
+    struct outcome got;
+    struct rng rng;
+    rng_seed(&rng, seed * 31 + at);
+    begin(&w, seed + 1000003, wf, a);
+    if (at) {
+        if (live(&w, at), !w.violation[0] && run_status(w.run) == RUN_RUNNING) {
+            world_crash(&w);
+            world_start(&w, false);
+        }
+    } else {
+        while (w.crashes < MAX_CRASHES && !w.violation[0]) {
+            live(&w, w.steps + 1 + rng_below(&rng, 2 * rarity));
+            if (w.violation[0] || over(&w)) /* resuming a failed run is another story: it tries again */
+                break;
+            bool held = run_status(w.run) == RUN_WAITING;
+            if (run_status(w.run) == RUN_RUNNING && rng_below(&rng, 6) == 0) {
+                run_suspend(w.run);
+                live(&w, w.steps + 50);
+                if (w.violation[0] || over(&w))
+                    break;
+            }
+            if (run_status(w.run) == RUN_RUNNING || !outbox_empty(w.outbox))
+                world_crash(&w);
+            total[29].resumed++;
+            world_start(&w, held);
+        }
+    }
+    bool ok = finish(&w);
+    if (w.violation[0])
+        ok = complain(seed, "violation", w.violation);
+    if (ok) {
+        look(&w, a, &got);
+        ok = compare(seed, &w, want, &got);
+    }
+    if (!ok)
+        printf("  (crash at event %llu, %u crashes, %llu events)\n", (unsigned long long)at, w.crashes,
+               (unsigned long long)w.steps);
+    *crashes += w.crashes;
+    add_coverage(&w);
+    world_done(&w);
+    return ok;
+}
+
+/* Cancelled at some event, the run must come to rest with nothing in flight, and stay cancelled. */
+static bool cancelled(uint64_t seed, struct workflow *wf, struct arena *a, const struct outcome *want)
+{
+    struct world w;
+    struct rng rng;
+    rng_seed(&rng, seed ^ 77);
+    begin(&w, seed + 99, wf, a);
+    live(&w, 1 + rng_below(&rng, want->events));
+    bool running = run_status(w.run) == RUN_RUNNING;
+    if (running && !w.violation[0]) {
+        run_cancel(w.run);
+        live(&w, UINT64_MAX);
+    }
+    bool ok = !w.violation[0];
+    if (!ok)
+        complain(seed, "violation after cancel", w.violation);
+    else if (running && run_status(w.run) != RUN_CANCELLED)
+        ok = complain(seed, "cancelled, but ended as", run_status_name(run_status(w.run)));
+    add_coverage(&w);
+    world_done(&w);
+    return ok;
+}
+
+struct sums {
+    uint64_t trials, crashes, events, frames, big, exhaustive;
+};
+
+static bool trial(uint64_t seed, bool every_event, struct sums *s)
+{
+    struct workflow *wf = load(seed);
+    if (!wf)
+        return false;
+    struct arena a = {0};
+    struct outcome want, again;
+    bool ok = reference(seed, wf, &a, &want) && reference(seed, wf, &a, &again);
+    if (ok && memcmp(&want.journal, &again.journal, sizeof want.journal) != 0)
+        ok = complain(seed, "the same seed gave another journal", "");
+    if (ok)
+        ok = crashed(seed, wf, &a, &want, 30, 0, &s->crashes) && crashed(seed + 7, wf, &a, &want, 6, 0, &s->crashes);
+    ok = ok && cancelled(seed, wf, &a, &want);
+    for (uint64_t at = 1; ok && every_event && at < want.events; at++, s->exhaustive++)
+        ok = crashed(seed, wf, &a, &want, 0, at, &s->crashes);
+    s->trials++;
+    s->events += want.events;
+    s->frames += want.frames;
+    s->big += want.frames >= 50;
+    arena_done(&a);
+    workflow_unref(wf);
+    return ok;
+}
+
+static uint64_t number(const char *name, uint64_t fallback)
+{
+    int64_t v;
+    return getenv(name) && str_to_i64(str_c(getenv(name)), &v) && v >= 0 ? (uint64_t)v : fallback;
+}
+
+static void table(void)
+{
+    printf("%-14s %9s %9s %8s %8s %8s %8s %9s\n", "step", "started", "done", "failed", "retried", "skipped", "held",
+           "continued");
+    for (size_t i = 0; i < 32; i++) {
+        const struct step_type *t = i < 29 ? step_type_at(i) : NULL;
+        if (!t && i != 31)
+            continue;
+        const struct coverage *c = &total[i];
+        printf("%-14s %9llu %9llu %8llu %8llu %8llu %8llu %9llu\n", t ? t->name : "(effects)",
+               (unsigned long long)c->ran, (unsigned long long)c->ok, (unsigned long long)c->failed,
+               (unsigned long long)c->retried, (unsigned long long)c->skipped, (unsigned long long)c->held,
+               (unsigned long long)c->continued);
+    }
+    printf("effects cancelled %llu, lives resumed %llu\n", (unsigned long long)total[30].cancelled,
+           (unsigned long long)total[29].resumed);
+}
+
+/* Every step type must have been seen to start and to end, effects to be retried, held and cancelled. */
+static bool covered(void)
+{
+    bool all = total[31].retried && total[31].held && total[30].cancelled;
+    for (size_t i = 0; step_type_at(i); i++)
+        if (!total[i].ran || !total[i].ok || (!total[i].failed && !total[i].continued && i != 6)) {
+            printf("step type %s was not seen in every state\n", step_type_at(i)->name);
+            all = false;
+        }
+    return all;
+}
+
+static int simulate(uint64_t first, uint64_t n, uint64_t exhaustive, bool quiet)
+{
+    struct sums s = {0};
+    int64_t t0 = clock_mono_ms();
+    for (uint64_t i = 0; i < n; i++)
+        if (!trial(first + i, i < exhaustive, &s)) {
+            printf("FAILED; again with TREADLE_SIM_FIRST=%llu TREADLE_SIM_SEEDS=1\n", (unsigned long long)(first + i));
+            return 1;
+        }
+    if (quiet)
+        return 0;
+    table();
+    printf("%llu seeds from %llu: %llu crashes (%llu of them at every event of %llu seeds), %llu events, %llu frames, "
+           "%llu "
+           "seeds with 50 frames or more, %.1f s; 0 violations (95 %% bound for a crash: %.2g)\n",
+           (unsigned long long)s.trials, (unsigned long long)first, (unsigned long long)s.crashes,
+           (unsigned long long)s.exhaustive, (unsigned long long)(exhaustive < n ? exhaustive : n),
+           (unsigned long long)s.events, (unsigned long long)s.frames, (unsigned long long)s.big,
+           (double)(clock_mono_ms() - t0) / 1000, s.crashes ? 3.0 / (double)s.crashes : 1.0);
+    return n >= 50 && !covered();
+}
+
+static bool control(const char *self, const char *fault)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setenv("TREADLE_FAULT", fault, 1);
+        setenv("TREADLE_SIM_CONTROL", "1", 1);
+        if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
+            _exit(0);
+        execl(self, self, (char *)NULL);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    bool caught = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    printf("seeded bug %s: %s\n", fault, caught ? "caught" : "NOT CAUGHT");
+    return caught;
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    uint64_t first = number("TREADLE_SIM_FIRST", 1), n = number("TREADLE_SIM_SEEDS", 200);
+    if (getenv("TREADLE_SIM_CONTROL"))
+        return simulate(1, CONTROL_SEEDS, 0, true);
+    if (simulate(first, n, number("TREADLE_SIM_EXHAUSTIVE", n < 5 ? n : 5), false) != 0)
+        return 1;
+    bool ok = n < 50 || (control(argv[0], "outbox.barrier=0") && control(argv[0], "effect.unrecorded=0") &&
+                         control(argv[0], "recover.forget=0"));
+    return ok ? 0 : 1;
+}

@@ -1,0 +1,564 @@
+/* What the outside does is a function of the seed and of the frame's path, never of how often Treadle died: a model
+ * asked the same thing answers the same. So the results of a run with crashes must equal those of one without. */
+#include "sim/world.h"
+
+#include "base/panic.h"
+#include "base/sha256.h"
+#include "data/json.h"
+#include "flow/step.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct file {
+    char path[200];
+    char hash[65];
+};
+
+static void violate(struct world *w, const char *fmt, ...)
+{
+    if (w->violation[0])
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(w->violation, sizeof w->violation, fmt, ap);
+    va_end(ap);
+}
+
+static uint64_t choose(struct world *w, uint64_t n)
+{
+    return rng_below(&w->choices, n);
+}
+
+static struct pending_event *add_event(struct world *w, enum world_event kind, int64_t delay)
+{
+    if (w->nevents == w->cap) {
+        w->cap = w->cap ? w->cap * 2 : 64;
+        w->events = realloc(w->events, w->cap * sizeof *w->events);
+        CHECK(w->events);
+    }
+    struct pending_event *e = &w->events[w->nevents++];
+    *e = (struct pending_event){.kind = kind, .at = w->now + delay, .order = ++w->order};
+    return e;
+}
+
+static struct deed *deed_of(struct world *w, struct str path)
+{
+    struct deed *d = map_get(&w->deeds, path);
+    if (!d) {
+        d = ARENA_NEW(&w->arena, struct deed);
+        snprintf(d->path, sizeof d->path, "%.*s", STR_ARG(path));
+        map_put(&w->deeds, str_c(d->path), d);
+        struct rng own;
+        rng_seed(&own, str_hash(path, 7)); /* the same in every life and every trial */
+        d->failures = rng_below(&own, 100) < w->failure_percent ? 1 + (unsigned)rng_below(&own, 2) : 0;
+    }
+    return d;
+}
+
+/* ---- the disk ---- */
+
+static void key_of(const struct record *r, char *out, size_t size)
+{
+    snprintf(out, size, "%d %u %.*s", r->kind, r->attempt, STR_ARG(r->path));
+}
+
+static bool repeats(enum record_kind k)
+{
+    return k == RECORD_RESUME || k == RECORD_NOTE || k == RECORD_WRITE || k == RECORD_END;
+}
+
+static void take(void *ctx, const struct record *r)
+{
+    struct world *w = ctx;
+    if (w->ndisk == w->disk_cap) {
+        w->disk_cap = w->disk_cap ? w->disk_cap * 2 : 256;
+        w->disk = realloc(w->disk, w->disk_cap * sizeof *w->disk);
+        CHECK(w->disk);
+    }
+    struct world_record *d = &w->disk[w->ndisk++];
+    d->r = *r;
+    d->r.path = arena_str(&w->arena, r->path);
+    d->r.data = arena_str(&w->arena, r->data);
+    d->r.seq = ++w->seq;
+    d->batch = w->batch + 1;
+}
+
+static void made_durable(struct world *w, uint64_t batch)
+{
+    for (size_t i = 0; i < w->ndisk; i++) {
+        const struct record *r = &w->disk[i].r;
+        if (w->disk[i].batch != batch)
+            continue;
+        char key[300];
+        key_of(r, key, sizeof key);
+        struct str k = arena_str(&w->arena, str_c(key));
+        if (!repeats(r->kind) && map_put(&w->once, k, w))
+            violate(w, "record written twice: %s", key);
+        if (r->kind == RECORD_RESULT && str_find(r->data, STR("{\"ok\"")) == 0) {
+            struct deed *d = map_get(&w->deeds, r->path);
+            if (d)
+                d->committed = true;
+        }
+    }
+    w->durable = batch;
+    struct deed **at = &w->due;
+    while (*at) {
+        struct deed *d = *at;
+        if (d->due > batch) {
+            at = &d->next_due;
+            continue;
+        }
+        if (!d->committed)
+            violate(w, "the result of %s was not recorded", d->path);
+        d->due = 0;
+        *at = d->next_due;
+    }
+}
+
+static bool intent_durable(const struct world *w, struct str path, uint32_t attempt)
+{
+    char key[300];
+    key_of(&(struct record){.kind = RECORD_INTENT, .path = path, .attempt = attempt}, key, sizeof key);
+    return map_get(&w->once, str_c(key)) != NULL;
+}
+
+/* ---- effects ---- */
+
+/* Some calls are never answered; a step's timeout comes long before they give up. */
+static bool hangs(enum effect_kind kind, struct str path)
+{
+    return kind == EFFECT_MODEL && str_hash(path, 13) % 30 == 0;
+}
+
+static void start_effect(void *ctx, const struct effect *e)
+{
+    struct world *w = ctx;
+    struct str phase = val_get_str(e->request, STR("phase"), STR("apply"));
+    struct deed *d = deed_of(w, e->path);
+    if (str_is(phase, "apply")) {
+        if (!intent_durable(w, e->path, e->attempt))
+            violate(w, "%s attempt %u started before its intent was durable", d->path, e->attempt);
+        if (d->committed)
+            violate(w, "%s was executed again after its result was durable", d->path);
+        if (d->started - d->finished - d->lost)
+            violate(w, "%s was started while it was running", d->path);
+        d->started++;
+    }
+    int64_t takes = hangs(e->kind, e->path) ? 10000000 : (int64_t)choose(w, 200);
+    struct pending_event *p = add_event(w, WORLD_EFFECT, takes);
+    p->id = e->id;
+    p->effect = e->kind;
+    p->attempt = e->attempt;
+    snprintf(p->path, sizeof p->path, "%.*s", STR_ARG(e->path));
+    p->request = box_new(e->request);
+}
+
+static struct val text_of(struct arena *a, const char *key, const char *text)
+{
+    struct val_map m = val_map_new(a);
+    val_map_set(&m, str_c(key), val_str(arena_str(a, str_c(text))));
+    return val_map_done(&m);
+}
+
+static struct file *file_of(struct world *w, struct str path)
+{
+    struct file *f = map_get(&w->files, path);
+    if (!f) {
+        f = ARENA_NEW(&w->arena, struct file);
+        snprintf(f->path, sizeof f->path, "%.*s", STR_ARG(path));
+        map_put(&w->files, str_c(f->path), f);
+    }
+    return f;
+}
+
+static struct val tool_result(struct world *w, struct arena *a, const struct val *request, bool *ok)
+{
+    struct str phase = val_get_str(request, STR("phase"), STR("")), tool = val_get_str(request, STR("tool"), STR(""));
+    const struct val *plan = VAL_GET(request, "plan"), *input = VAL_GET(request, "input");
+    struct val_map m = val_map_new(a);
+    *ok = true;
+    if (str_is(phase, "prepare")) {
+        struct file *f = file_of(w, val_get_str(input, STR("file_path"), STR("x")));
+        struct val_map p = val_map_new(a);
+        struct str seed = arena_printf(a, "%s %.*s", f->hash, STR_ARG(json_canonical(a, input)));
+        struct sha256 h = sha256_of(seed);
+        struct sha256_hex x = sha256_hex(&h);
+        VAL_MAP_SET(&p, "path", val_str(str_c(f->path)));
+        VAL_MAP_SET(&p, "before", val_str(arena_str(a, str_c(f->hash))));
+        VAL_MAP_SET(&p, "after", val_str(arena_str(a, str_c(x.z))));
+        VAL_MAP_SET(&m, "plan", val_map_done(&p));
+        return val_map_done(&m);
+    }
+    if (plan) {
+        struct file *f = file_of(w, val_get_str(plan, STR("path"), STR("x")));
+        struct str before = val_get_str(plan, STR("before"), STR("")), after = val_get_str(plan, STR("after"), STR(""));
+        if (str_is(phase, "settle")) {
+            const char *o = str_is(after, f->hash) ? "done" : str_is(before, f->hash) ? "again" : "changed";
+            return text_of(a, "outcome", o);
+        }
+        if (!str_is(before, f->hash))
+            violate(w, "file %s changed twice", f->path);
+        snprintf(f->hash, sizeof f->hash, "%.*s", STR_ARG(after));
+        return text_of(a, "text", "The file has been written.");
+    }
+    VAL_MAP_SET(&m, "text", val_str(arena_printf(a, "%.*s said so", STR_ARG(tool))));
+    VAL_MAP_SET(&m, "is_error", val_false);
+    return val_map_done(&m);
+}
+
+/* Tools are asked for in the first turns, as many as the path's hash says. */
+static struct val model_result(struct arena *a, const char *path, const struct val *request)
+{
+    uint64_t h = str_hash(val_get_str(request, STR("step"), STR("")), 3);
+    int64_t turn = val_get_int(request, STR("turn"), 1);
+    struct val_map m = val_map_new(a), u = val_map_new(a);
+    bool more = VAL_GET(request, "tools") && turn <= (int64_t)(h % 3);
+    struct str text = arena_printf(a, "answer of %s", path);
+    VAL_MAP_SET(&m, "text", val_str(text));
+    VAL_MAP_SET(&m, "raw", val_str(text));
+    struct val_list calls = val_list_new(a);
+    static const char *const tools[] = {"Read", "Write", "Bash", "Edit"};
+    for (uint64_t i = 0; more && i < 1 + h / 7 % 2; i++) {
+        struct val_map c = val_map_new(a);
+        VAL_MAP_SET(&c, "id", val_str(arena_printf(a, "id%llu", (unsigned long long)i)));
+        VAL_MAP_SET(&c, "name", val_str(str_c(tools[(h / 11 + i + (uint64_t)turn) % 4])));
+        VAL_MAP_SET(&c, "input", text_of(a, "file_path", arena_printf(a, "%s.txt", path).p));
+        val_list_push(&calls, val_map_done(&c));
+    }
+    VAL_MAP_SET(&m, "tool_calls", val_list_done(&calls));
+    VAL_MAP_SET(&m, "stop_reason", val_str(more ? STR("tool_use") : STR("end_turn")));
+    VAL_MAP_SET(&u, "input_tokens", val_int(10));
+    VAL_MAP_SET(&u, "output_tokens", val_int(5));
+    VAL_MAP_SET(&m, "usage", val_map_done(&u));
+    VAL_MAP_SET(&m, "cost_usd", val_double(0.001));
+    return val_map_done(&m);
+}
+
+static struct val effect_result(struct world *w, const struct pending_event *p, struct arena *a, bool *ok)
+{
+    struct deed *d = deed_of(w, str_c(p->path));
+    const struct val *request = &p->request->val;
+    bool apply = str_is(val_get_str(request, STR("phase"), STR("apply")), "apply");
+    *ok = true;
+    if (p->cancelled) {
+        *ok = false;
+        return text_of(a, "class", "cancelled");
+    }
+    if (p->effect == EFFECT_MODEL && str_hash(str_c(p->path), 9) % 40 == 0 && w->failure_percent) {
+        *ok = false; /* some questions never get an answer */
+        return text_of(a, "class", "invalid_request");
+    }
+    if (hangs(p->effect, str_c(p->path))) {
+        *ok = false;
+        return text_of(a, "class", "timeout");
+    }
+    if (apply && d->failures && p->effect == EFFECT_MODEL) {
+        d->failures--;
+        *ok = false;
+        return text_of(a, "class", d->failures % 2 ? "rate_limit" : "network");
+    }
+    struct val_map m = val_map_new(a);
+    switch (p->effect) {
+    case EFFECT_MODEL:
+        return model_result(a, p->path, request);
+    case EFFECT_TOOL:
+        return tool_result(w, a, request, ok);
+    case EFFECT_COMMAND: {
+        struct val_map c = val_map_new(a);
+        uint64_t h = str_hash(str_c(p->path), 5);
+        VAL_MAP_SET(&c, "exit_code", val_int(h % 4 == 0));
+        VAL_MAP_SET(&c, "stdout", val_str(STR("out")));
+        VAL_MAP_SET(&c, "stderr", val_str(STR("")));
+        return val_map_done(&c);
+    }
+    case EFFECT_READ:
+        VAL_MAP_SET(&m, "text", VAL_LIT("text of a file"));
+        return val_map_done(&m);
+    case EFFECT_OUTPUT:
+        VAL_MAP_SET(&m, "path", VAL_LIT("/out/file"));
+        return val_map_done(&m);
+    }
+    return val_null;
+}
+
+/* The effect ends; when `report` is false (a crash) nobody hears of it. */
+static void effect_ends(struct world *w, size_t i, bool report)
+{
+    struct pending_event p = w->events[i];
+    struct arena a = {0};
+    struct deed *d = deed_of(w, str_c(p.path));
+    bool ok, apply = str_is(val_get_str(&p.request->val, STR("phase"), STR("apply")), "apply");
+    bool happens = report || choose(w, 2) == 0; /* a crash may come before or after the deed */
+    struct val v = happens ? effect_result(w, &p, &a, &ok) : val_null;
+    w->events[i] = w->events[--w->nevents];
+    if (apply && report)
+        d->finished++;
+    else if (apply)
+        d->lost++;
+    if (report && apply && ok && !d->due) {
+        d->due = w->batch + 1;
+        d->next_due = w->due;
+        w->due = d;
+    }
+    if (report)
+        run_effect_done(w->run, p.id, ok, &v);
+    box_unref(p.request);
+    arena_done(&a);
+}
+
+/* ---- events for people ---- */
+
+static void count_event(void *ctx, const struct event *e)
+{
+    struct world *w = ctx;
+    const struct step_type *t = step_type_find(e->type);
+    size_t i = 0;
+    while (t && step_type_at(i) != t)
+        i++;
+    struct coverage *c = &w->cover[t ? i : 31];
+    switch (e->kind) {
+    case EVENT_STARTED:
+        c->ran++;
+        break;
+    case EVENT_FINISHED:
+        c->ok++;
+        c->continued += str_is(e->detail, "continued");
+        break;
+    case EVENT_FAILED:
+        c->failed++;
+        break;
+    case EVENT_SKIPPED:
+        c->skipped++;
+        break;
+    case EVENT_RETRY:
+        c->retried++;
+        break;
+    case EVENT_HELD:
+        c->held++;
+        break;
+    default:
+        break;
+    }
+}
+
+static void effect_cancelled(void *ctx, uint64_t effect)
+{
+    struct world *w = ctx;
+    struct arena a = {0};
+    struct val v = text_of(&a, "class", "cancelled");
+    run_effect_done(w->run, effect, false, &v);
+    arena_done(&a);
+}
+
+static const struct outbox_ops outbox_ops = {start_effect, count_event, effect_cancelled};
+
+/* ---- flow/io.h ---- */
+
+static int64_t io_now(void *ctx)
+{
+    return ((struct world *)ctx)->now;
+}
+static uint64_t io_random(void *ctx)
+{
+    return rng_next(&((struct world *)ctx)->rng);
+}
+static void io_append(void *ctx, const struct record *r)
+{
+    outbox_append(((struct world *)ctx)->outbox, r);
+}
+static void io_effect(void *ctx, const struct effect *e)
+{
+    outbox_effect(((struct world *)ctx)->outbox, e);
+}
+static void io_emit(void *ctx, const struct event *e)
+{
+    outbox_event(((struct world *)ctx)->outbox, e);
+}
+static void io_wake(void *ctx)
+{
+    ((struct world *)ctx)->woken = true;
+}
+static void io_timer(void *ctx, uint64_t timer, int64_t ms)
+{
+    add_event(ctx, WORLD_TIMER, ms)->id = timer;
+}
+
+static void io_cancel(void *ctx, uint64_t effect)
+{
+    struct world *w = ctx;
+    w->cover[30].cancelled++;
+    if (outbox_cancel(w->outbox, effect)) {
+        w->woken = true;
+        return;
+    }
+    for (size_t i = 0; i < w->nevents; i++)
+        if (w->events[i].kind == WORLD_EFFECT && w->events[i].id == effect)
+            w->events[i].cancelled = true, w->events[i].at = w->now + (int64_t)choose(w, 100);
+}
+
+static const struct flow_io io = {io_now, io_random, io_append, io_effect, io_cancel, io_timer, io_emit, io_wake};
+
+/* ---- the life of a world ---- */
+
+void world_init(struct world *w, uint64_t seed, struct workflow *workflow, unsigned failure_percent)
+{
+    *w = (struct world){.workflow = workflow, .now = 1000000, .failure_percent = failure_percent};
+    rng_seed(&w->choices, seed);
+    rng_seed(&w->rng, seed ^ 0x5555);
+    w->options = (struct run_options){.id = STR("sim"), .workflow_sha256 = STR("0")};
+}
+
+static void drop_run(struct world *w)
+{
+    run_free(w->run);
+    outbox_free(w->outbox);
+    w->run = NULL;
+    w->outbox = NULL;
+}
+
+void world_done(struct world *w)
+{
+    drop_run(w);
+    for (size_t i = 0; i < w->nevents; i++)
+        box_unref(w->events[i].request);
+    free(w->events);
+    free(w->disk);
+    map_done(&w->once);
+    map_done(&w->deeds);
+    map_done(&w->files);
+    arena_done(&w->arena);
+}
+
+static void voided(void *ctx, struct str path)
+{
+    violate(ctx, "unexpected void of %.*s", STR_ARG(path));
+}
+
+void world_start(struct world *w, bool force)
+{
+    if (w->run)
+        drop_run(w);
+    w->nevents = 0; /* timers of the life before; effects have ended, or were lost with the crash */
+    w->outbox = outbox_new(&outbox_ops, w);
+    w->batch = w->durable = 0; /* the outbox counts from the start of a life */
+    w->options.force = force;
+    w->run = run_new(w->workflow, &w->options, &io, w);
+    struct err err;
+    for (size_t i = 0; i < w->ndisk; i++) {
+        w->disk[i].batch = 0;
+        if (w->disk[i].r.kind == RECORD_RESUME && run_resume_voids(&w->disk[i].r, voided, w, &err) != RC_OK)
+            violate(w, "%s", err.msg);
+        if (run_recover(w->run, &w->disk[i].r, &err) != RC_OK)
+            violate(w, "recovery: %s", err.msg);
+    }
+    run_start(w->run);
+    w->woken = true;
+}
+
+void world_crash(struct world *w)
+{
+    w->crashes++;
+    /* of the batches under way a prefix made it */
+    uint64_t last = w->durable + choose(w, w->batch - w->durable + 1);
+    for (uint64_t b = w->durable + 1; b <= last; b++)
+        made_durable(w, b);
+    size_t n = 0;
+    while (n < w->ndisk && (w->disk[n].batch == 0 || w->disk[n].batch <= last))
+        n++;
+    w->ndisk = n;
+    while (w->nevents) {
+        if (w->events[w->nevents - 1].kind == WORLD_EFFECT)
+            effect_ends(w, w->nevents - 1, false);
+        else
+            w->nevents--;
+    }
+    drop_run(w);
+    for (; w->due; w->due = w->due->next_due)
+        w->due->due = 0;
+    w->now += (int64_t)choose(w, 5000);
+}
+
+/* Retries want their time even when nothing else happens. */
+static size_t next_event(struct world *w)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < w->nevents; i++) {
+        const struct pending_event *e = &w->events[i], *b = &w->events[best];
+        if (e->at < b->at || (e->at == b->at && e->order < b->order))
+            best = i;
+    }
+    return best;
+}
+
+static void seal(struct world *w)
+{
+    uint64_t batch = outbox_seal(w->outbox, take, w);
+    if (batch) {
+        w->batch = batch;
+        /* durable in order: not before the one before */
+        int64_t delay = (int64_t)choose(w, 30);
+        for (size_t i = 0; i < w->nevents; i++)
+            if (w->events[i].kind == WORLD_COMMIT && w->events[i].at > w->now + delay)
+                delay = w->events[i].at - w->now;
+        add_event(w, WORLD_COMMIT, delay)->id = batch;
+    } else {
+        outbox_release(w->outbox);
+    }
+}
+
+static void fire(struct world *w)
+{
+    size_t i = next_event(w);
+    struct pending_event e = w->events[i];
+    if (e.at > w->now)
+        w->now = e.at;
+    if (e.kind == WORLD_EFFECT) {
+        effect_ends(w, i, true);
+        return;
+    }
+    w->events[i] = w->events[--w->nevents];
+    if (e.kind == WORLD_COMMIT) {
+        made_durable(w, e.id);
+        outbox_committed(w->outbox, e.id);
+    } else if (e.kind == WORLD_TIMER) {
+        run_timer(w->run, e.id);
+    }
+}
+
+bool world_step(struct world *w)
+{
+    w->steps++;
+    if (w->woken) {
+        w->woken = false;
+        if (run_work(w->run, 1 + (unsigned)choose(w, 8)))
+            w->woken = true;
+    } else if (w->nevents) {
+        fire(w);
+    } else if (run_status(w->run) == RUN_RUNNING) {
+        violate(w, "the run is stuck: nothing will ever happen");
+    }
+    seal(w);
+    run_check(w->run);
+    if (w->violation[0])
+        return false;
+    return run_status(w->run) == RUN_RUNNING || !outbox_empty(w->outbox);
+}
+
+struct sha256 world_journal(const struct world *w)
+{
+    struct buf b;
+    buf_init(&b, (size_t)256 << 20);
+    for (size_t i = 0; i < w->ndisk; i++) {
+        const struct record *r = &w->disk[i].r;
+        buf_printf(&b, "%d %u %lld ", r->kind, r->attempt, (long long)r->time_ms);
+        buf_add(&b, r->path);
+        buf_addc(&b, ' ');
+        buf_add(&b, r->data);
+        buf_addc(&b, '\n');
+    }
+    struct sha256 h = sha256_of(buf_str(&b));
+    buf_done(&b);
+    return h;
+}

@@ -1,0 +1,82 @@
+#pragma once
+/* A world in memory for the engine: a clock, a disk, models, commands and files, all driven by one seed.
+ *
+ * One call of world_step() fires exactly one event and then checks the invariants; a violation is reported through
+ * world->violation (text) and ends the trial. The same seed gives the same events, and so the same journal. */
+#include "base/rng.h"
+#include "flow/outbox.h"
+#include "flow/run.h"
+
+#include "base/buf.h"
+#include "base/map.h"
+
+struct world_record {
+    struct record r;
+    uint64_t batch;
+};
+
+/* What the outside saw of one frame's effect. */
+struct deed {
+    char path[200];
+    unsigned started, finished, lost; /* lost: in flight at a crash */
+    bool committed;                   /* its result is durable */
+    unsigned failures;                /* planned ones that are left */
+    uint64_t due;                     /* the batch that must hold its result; 0: none */
+    struct deed *next_due;
+};
+
+enum world_event { WORLD_COMMIT, WORLD_EFFECT, WORLD_TIMER, WORLD_WORK };
+
+struct pending_event {
+    enum world_event kind;
+    int64_t at;
+    uint64_t order, id; /* batch, effect or timer */
+    char path[200];
+    enum effect_kind effect;
+    uint32_t attempt;
+    bool cancelled;
+    struct box *request;
+};
+
+struct coverage {
+    uint64_t ran, ok, failed, retried, skipped, held, resumed, cancelled, continued;
+};
+
+struct world {
+    struct rng rng, choices; /* choices: what the environment does; rng: what the engine draws */
+    int64_t now;
+    uint64_t order;
+    struct workflow *workflow;
+    struct run *run;
+    struct outbox *outbox;
+    bool woken;
+    struct pending_event *events;
+    size_t nevents, cap;
+    /* disk */
+    struct world_record *disk; /* in order; durable up to `durable` batches */
+    size_t ndisk, disk_cap;
+    uint64_t batch, durable;
+    struct map once; /* kind path attempt -> 1, of durable records */
+    uint64_t seq;
+    /* outside */
+    struct map deeds; /* path -> struct deed */
+    struct deed *due; /* those whose result the engine was told and has not made durable yet */
+    struct map files; /* path -> struct file */
+    unsigned failure_percent, crashes;
+    uint64_t steps;
+    char violation[512];
+    struct arena arena;
+    struct coverage cover[32];
+    struct run_options options;
+};
+
+void world_init(struct world *w, uint64_t seed, struct workflow *workflow, unsigned failure_percent);
+void world_done(struct world *w);
+/* Starts (or, after a crash, resumes) a run on what the disk holds. */
+void world_start(struct world *w, bool force);
+/* One event; false when the run has ended and all is durable, or a violation was found. */
+bool world_step(struct world *w);
+/* Power is lost: whatever is not durable may or may not be; the run is gone. */
+void world_crash(struct world *w);
+/* SHA-256 of the journal. */
+struct sha256 world_journal(const struct world *w);
