@@ -16,6 +16,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+enum { MESSAGE_COST = 300, MARKING_COST = 4 }; /* mostly for the memory that they take until the check ends */
+
 /* ---- limits ---- */
 
 bool schema_give_up(struct check *c, enum rc rc, const char *why)
@@ -42,15 +44,32 @@ bool schema_wants(const struct at *at)
     return at->found && !at->found->more;
 }
 
-bool schema_fail(struct check *c, const struct at *at, bool kind, const char *fmt, ...)
+/* Adds to the list, unless it says the same already (two schemas may find the same wrong). False: it is full. */
+bool schema_found_add(struct found *f, struct violation *v)
 {
-    struct found *f = at->found;
+    for (const struct violation *old = f->first; old; old = old->next)
+        if (str_eq(old->text, v->text))
+            return true;
     if (f->n == f->max) {
         f->more = true;
         return false;
     }
+    v->next = NULL;
+    if (f->last)
+        f->last->next = v;
+    else
+        f->first = v;
+    f->last = v;
+    f->n++;
+    return true;
+}
+
+bool schema_fail(struct check *c, const struct at *at, enum misfit misfit, const char *fmt, ...)
+{
     char text[600];
     va_list ap;
+    if (!schema_charge(c, MESSAGE_COST))
+        return false;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
@@ -59,13 +78,9 @@ bool schema_fail(struct check *c, const struct at *at, bool kind, const char *fm
     struct str place = spot_text(c->a, at->spot);
     v->text = arena_printf(c->a, "%.*s: %s", STR_ARG(place), text);
     v->spot = at->spot;
-    v->kind = kind;
-    if (f->last)
-        f->last->next = v;
-    else
-        f->first = v;
-    f->last = v;
-    f->n++;
+    v->up = at->spot ? at->spot->up : NULL;
+    v->misfit = misfit;
+    schema_found_add(at->found, v);
     return false;
 }
 
@@ -119,7 +134,7 @@ static bool apply_marking(struct check *c, const struct at *at)
 {
     size_t n = children(at->v);
     struct at own = *at;
-    if (!schema_charge(c, 1 + n / 64))
+    if (!schema_charge(c, MARKING_COST + n / 8))
         return false;
     own.seen = arena_calloc(c->a, n ? n : 1, sizeof *own.seen);
     bool ok = apply_keywords(c, &own, false);
@@ -140,7 +155,7 @@ bool schema_apply(struct check *c, const struct at *at)
         if (at->schema->b)
             return true;
         struct str is = schema_wants(at) ? schema_shown(c->a, at->v) : STR("");
-        return SCHEMA_MISFIT(c, at, "is %.*s; expected nothing here", STR_ARG(is));
+        return SCHEMA_MISFIT(c, at, MISFIT_TYPE, "is %.*s; expected nothing here", STR_ARG(is));
     }
     if (!c->s->unevaluated || !children(at->v))
         return apply_keywords(c, at, false);

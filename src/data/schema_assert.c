@@ -47,7 +47,7 @@ bool schema_kw_type(struct check *c, const struct at *at, const struct val *arg)
         buf_add(&b, types[i].s);
     }
     struct str is = schema_shown(c->a, at->v);
-    SCHEMA_MISFIT(c, at, "is %.*s; expected %.*s", STR_ARG(is), STR_ARG(buf_str(&b)));
+    SCHEMA_MISFIT(c, at, MISFIT_TYPE, "is %.*s; expected %.*s", STR_ARG(is), STR_ARG(buf_str(&b)));
     buf_done(&b);
     return false;
 }
@@ -80,7 +80,7 @@ bool schema_kw_const(struct check *c, const struct at *at, const struct val *arg
     if (!schema_wants(at) || c->rc)
         return false;
     struct str is = schema_shown(c->a, at->v), expected = literal(c->a, arg);
-    return SCHEMA_MISFIT(c, at, "is %.*s; expected %.*s", STR_ARG(is), STR_ARG(expected));
+    return SCHEMA_MISFIT(c, at, MISFIT_CHOICE, "is %.*s; expected %.*s", STR_ARG(is), STR_ARG(expected));
 }
 
 bool schema_kw_enum(struct check *c, const struct at *at, const struct val *arg)
@@ -99,7 +99,7 @@ bool schema_kw_enum(struct check *c, const struct at *at, const struct val *arg)
     if (arg->arr.n > CHOICES_TOLD_MAX)
         buf_printf(&b, " and so on (%zu choices)", arg->arr.n);
     struct str is = schema_shown(c->a, at->v);
-    SCHEMA_MISFIT(c, at, "is %.*s; expected %.*s", STR_ARG(is), STR_ARG(buf_str(&b)));
+    SCHEMA_MISFIT(c, at, MISFIT_CHOICE, "is %.*s; expected %.*s", STR_ARG(is), STR_ARG(buf_str(&b)));
     buf_done(&b);
     return false;
 }
@@ -153,7 +153,8 @@ bool schema_kw_multiple_of(struct check *c, const struct at *at, const struct va
 /* ---- sizes ---- */
 
 /* `n` things must be at least (sign -1) or at most (sign 1) as many as `arg` says. */
-static bool count(struct check *c, const struct at *at, const struct val *arg, size_t n, int sign, const char *things)
+static bool count(struct check *c, const struct at *at, const struct val *arg, size_t n, int sign, const char *one,
+                  const char *many)
 {
     struct val is = val_int((int64_t)n);
     if (schema_number_cmp(&is, arg) != sign)
@@ -161,7 +162,7 @@ static bool count(struct check *c, const struct at *at, const struct val *arg, s
     if (!schema_wants(at))
         return false;
     struct str limit = arg->type == VAL_DOUBLE ? arena_printf(c->a, "%.0f", arg->d) : literal(c->a, arg);
-    return SCHEMA_FAIL(c, at, "has %zu %s; expected at %s %.*s", n, things, sign < 0 ? "least" : "most",
+    return SCHEMA_FAIL(c, at, "has %zu %s; expected at %s %.*s", n, n == 1 ? one : many, sign < 0 ? "least" : "most",
                        STR_ARG(limit));
 }
 
@@ -175,32 +176,33 @@ static size_t code_points(struct str s)
 
 bool schema_kw_min_length(struct check *c, const struct at *at, const struct val *arg)
 {
-    return schema_charge(c, at->v->s.n / 256) && count(c, at, arg, code_points(at->v->s), -1, "characters");
+    return schema_charge(c, at->v->s.n / 256) &&
+           count(c, at, arg, code_points(at->v->s), -1, "character", "characters");
 }
 
 bool schema_kw_max_length(struct check *c, const struct at *at, const struct val *arg)
 {
-    return schema_charge(c, at->v->s.n / 256) && count(c, at, arg, code_points(at->v->s), 1, "characters");
+    return schema_charge(c, at->v->s.n / 256) && count(c, at, arg, code_points(at->v->s), 1, "character", "characters");
 }
 
 bool schema_kw_min_items(struct check *c, const struct at *at, const struct val *arg)
 {
-    return count(c, at, arg, at->v->arr.n, -1, "items");
+    return count(c, at, arg, at->v->arr.n, -1, "item", "items");
 }
 
 bool schema_kw_max_items(struct check *c, const struct at *at, const struct val *arg)
 {
-    return count(c, at, arg, at->v->arr.n, 1, "items");
+    return count(c, at, arg, at->v->arr.n, 1, "item", "items");
 }
 
 bool schema_kw_min_properties(struct check *c, const struct at *at, const struct val *arg)
 {
-    return count(c, at, arg, at->v->obj.n, -1, "properties");
+    return count(c, at, arg, at->v->obj.n, -1, "property", "properties");
 }
 
 bool schema_kw_max_properties(struct check *c, const struct at *at, const struct val *arg)
 {
-    return count(c, at, arg, at->v->obj.n, 1, "properties");
+    return count(c, at, arg, at->v->obj.n, 1, "property", "properties");
 }
 
 /* ---- text, names, sets ---- */

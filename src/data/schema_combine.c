@@ -1,11 +1,11 @@
 /* The keywords that apply other schemas: to the same value (allOf, if, $ref …) or to its parts (properties, items …).
  *
  * When a value fits no alternative, the reader wants the one that was meant. It is taken to be the only one whose kind
- * is right: of "a string, or null, or this object" an object with a wrong member is judged as the object. When that
- * leaves several or none, the first violation of each alternative is told. */
+ * is right: of "a string, or null, or this object" an object with a wrong member is judged as the object; of several
+ * kinds of objects, as the one whose mark it bears. Otherwise the first violation of each alternative is told. */
 #include "data/schema_int.h"
 
-enum { TOLD_MAX = 3, ALTERNATIVES_TOLD_MAX = 4, NAMES_TOLD_MAX = 10 };
+enum { ALTERNATIVES_TOLD_MAX = 4, NAMES_TOLD_MAX = 10 };
 
 /* ---- the same value ---- */
 
@@ -25,55 +25,66 @@ bool schema_kw_all_of(struct check *c, const struct at *at, const struct val *ar
     return ok;
 }
 
-/* Is the value of the alternative's kind, with something wrong inside or in detail? */
-static bool right_kind(const struct at *at, const struct found *f)
+/* Is the value of the alternative's kind, with something wrong inside or in detail? `strict`: its members must not be
+ * marked as another alternative's either (a `kind` with another `const`). */
+static bool right_kind(const struct at *at, const struct found *f, bool strict)
 {
-    for (const struct violation *v = f->first; v; v = v->next)
-        if (v->kind && v->spot == at->spot)
+    for (const struct violation *v = f->first; v; v = v->next) {
+        bool here = v->spot == at->spot, below = v->spot && v->up == at->spot;
+        if ((here && v->misfit) || (strict && below && v->misfit == MISFIT_CHOICE))
             return false;
+    }
     return true;
 }
 
-static void take_over(struct at *at, const struct found *from)
+/* The position of the only alternative of the right kind, or SIZE_MAX. */
+static size_t meant_one(const struct at *at, const struct found *why, size_t n, bool strict)
 {
-    for (struct violation *v = from->first, *next; v; v = next) {
-        struct found *f = at->found;
-        next = v->next;
-        if (f->n == f->max) {
-            f->more = true;
-            return;
-        }
-        v->next = NULL;
-        if (f->last)
-            f->last->next = v;
-        else
-            f->first = v;
-        f->last = v;
-        f->n++;
-    }
-    at->found->more |= from->more && at->found->n == at->found->max;
-}
-
-/* Tells why none of `n` alternatives fits. Always false. */
-static bool none_fits(struct check *c, const struct at *at, const char *keyword, const struct found *why, size_t n)
-{
-    const struct found *meant = n == 1 ? &why[0] : NULL;
-    size_t candidates = 0;
+    size_t meant = n == 1 ? 0 : SIZE_MAX, candidates = 0;
     for (size_t i = 0; i < n; i++)
-        if (right_kind(at, &why[i])) {
-            meant = &why[i];
+        if (right_kind(at, &why[i], strict)) {
+            meant = i;
             candidates++;
         }
-    if (meant && candidates <= 1) {
-        struct at to = *at;
-        take_over(&to, meant);
+    return candidates > 1 ? SIZE_MAX : meant;
+}
+
+static void take_over(struct found *to, const struct found *from)
+{
+    for (struct violation *v = from->first, *next; v; v = next) {
+        next = v->next;
+        if (!schema_found_add(to, v))
+            return;
+    }
+}
+
+/* Tells why no alternative fits: applies them again, this time with lists of what is wrong. The price is bounded: a
+ * value at depth d is looked at d times, not 2^d times, because the first look is without lists all the way down. */
+static bool none_fits(struct check *c, const struct at *at, const char *keyword, const struct val *list)
+{
+    size_t n = list->arr.n;
+    if (c->rc || !schema_wants(at))
+        return false;
+    struct found *why = arena_calloc(c->a, n, sizeof *why);
+    for (size_t i = 0; i < n; i++) {
+        struct at branch = *at;
+        why[i].max = at->found->max;
+        branch.found = &why[i];
+        branch.seen = NULL;
+        if (schema_apply_here(c, &branch, &list->arr.v[i]) || c->rc)
+            return false;
+    }
+    size_t meant = meant_one(at, why, n, false);
+    if (meant == SIZE_MAX)
+        meant = meant_one(at, why, n, true);
+    if (meant != SIZE_MAX) {
+        take_over(at->found, &why[meant]);
         return false;
     }
     struct buf b;
     buf_init(&b, 1 << 16);
     for (size_t i = 0; i < n && i < ALTERNATIVES_TOLD_MAX; i++)
-        if (why[i].first)
-            buf_printf(&b, "%s(%zu) %.*s", i ? "; " : "", i + 1, STR_ARG(why[i].first->text));
+        buf_printf(&b, "%s(%zu) %.*s", i ? "; " : "", i + 1, STR_ARG(why[i].first->text));
     if (n > ALTERNATIVES_TOLD_MAX)
         buf_addz(&b, "; …");
     struct str is = schema_shown(c->a, at->v);
@@ -84,47 +95,35 @@ static bool none_fits(struct check *c, const struct at *at, const char *keyword,
 }
 
 /* How many of the alternatives fit; first[0] and first[1] are the first two. Stops at `enough` unless all are to be
- * marked. *why (one for each, when somebody wants to know) says what is wrong. */
-static size_t fitting(struct check *c, const struct at *at, const struct val *list, size_t enough, size_t first[2],
-                      struct found **why)
+ * marked. */
+static size_t fitting(struct check *c, const struct at *at, const struct val *list, size_t enough, size_t first[2])
 {
     size_t fit = 0;
-    bool tell = schema_wants(at);
-    *why = tell ? arena_calloc(c->a, list->arr.n, sizeof **why) : NULL;
-    for (size_t i = 0; i < list->arr.n && !c->rc && (fit < enough || at->seen); i++) {
-        struct at branch = *at;
-        if (tell)
-            (*why)[i].max = at->found->max < TOLD_MAX ? at->found->max : TOLD_MAX;
-        branch.found = tell && !fit ? &(*why)[i] : NULL;
+    struct at branch = *at;
+    branch.found = NULL;
+    for (size_t i = 0; i < list->arr.n && !c->rc && (fit < enough || at->seen); i++)
         if (schema_apply_here(c, &branch, &list->arr.v[i])) {
             if (fit < 2)
                 first[fit] = i;
             fit++;
         }
-    }
     return fit;
 }
 
 bool schema_kw_any_of(struct check *c, const struct at *at, const struct val *arg)
 {
-    struct found *why;
     size_t first[2];
-    if (fitting(c, at, arg, 1, first, &why))
-        return !c->rc;
-    return why && !c->rc ? none_fits(c, at, "anyOf", why, arg->arr.n) : false;
+    return fitting(c, at, arg, 1, first) ? !c->rc : none_fits(c, at, "anyOf", arg);
 }
 
 bool schema_kw_one_of(struct check *c, const struct at *at, const struct val *arg)
 {
-    struct found *why;
-    size_t first[2], fit = fitting(c, at, arg, 2, first, &why);
+    size_t first[2], fit = fitting(c, at, arg, 2, first);
     if (c->rc || fit == 1)
         return !c->rc;
-    if (!why)
-        return false;
     if (!fit)
-        return none_fits(c, at, "oneOf", why, arg->arr.n);
-    struct str is = schema_shown(c->a, at->v);
+        return none_fits(c, at, "oneOf", arg);
+    struct str is = schema_wants(at) ? schema_shown(c->a, at->v) : STR("");
     return SCHEMA_FAIL(c, at, "is %.*s, which fits alternatives %zu and %zu; expected exactly one (oneOf)", STR_ARG(is),
                        first[0] + 1, first[1] + 1);
 }
@@ -342,10 +341,10 @@ bool schema_kw_contains(struct check *c, const struct at *at, const struct val *
     if (c->rc)
         return false;
     if (schema_number_cmp(&count, min ? min : &one) < 0)
-        return SCHEMA_FAIL(c, at, "has %zu items that fit the schema under `contains`; expected at least %.0f", fit,
+        return SCHEMA_FAIL(c, at, "has %zu that fit the schema under `contains`; expected at least %.0f", fit,
                            val_to_double(min, 1));
     if (max && schema_number_cmp(&count, max) > 0)
-        return SCHEMA_FAIL(c, at, "has %zu items that fit the schema under `contains`; expected at most %.0f", fit,
+        return SCHEMA_FAIL(c, at, "has %zu that fit the schema under `contains`; expected at most %.0f", fit,
                            val_to_double(max, 0));
     return true;
 }

@@ -14,7 +14,7 @@ enum {
     SCHEMA_CHAIN_MAX = 256,    /* schemas that judge one value through references and combinations */
     SCHEMA_COUNT_MAX = 100000, /* schemas in a schema */
     SCHEMA_DEPTH_MAX = 1024,   /* schemas being applied at one time */
-    SCHEMA_FUEL = 20000000,    /* steps of one check: about a second */
+    SCHEMA_FUEL = 10000000,    /* steps of one check: about a second */
     SCHEMA_SHOWN = 60,         /* bytes of a text that messages show */
 };
 
@@ -55,18 +55,27 @@ enum rc schema_load(struct schema *s, struct arena *a, const struct val *root, s
 void schema_unload(struct schema *s);
 struct node *schema_node(const struct schema *s, const struct val *at); /* NULL when there is none */
 
+/* How much a violation says about which of several alternatives was not meant. */
+enum misfit {
+    MISFIT_NONE,  /* nothing: a detail is wrong */
+    MISFIT_TYPE,  /* the value is of another kind altogether */
+    MISFIT_CHOICE /* it, or what it is marked by, is another of several choices */
+};
+
 /* Violations found so far, in a list that ends at a maximum. */
 struct violation {
     struct violation *next;
     struct str text;
-    const struct spot *spot; /* only compared, never followed */
-    bool kind;               /* the value is of another kind altogether (type, const, enum) */
+    const struct spot *spot, *up; /* the place and the one above; only compared, never followed */
+    enum misfit misfit;
 };
 struct found {
     struct violation *first, *last;
     unsigned n, max;
     bool more; /* at least one was left out */
 };
+/* False: the list is full. */
+bool schema_found_add(struct found *f, struct violation *v);
 
 struct check {
     struct schema *s;
@@ -129,10 +138,10 @@ bool schema_charge(struct check *c, uint64_t steps);
 bool schema_give_up(struct check *c, enum rc rc, const char *why);
 
 /* Notes a violation; always false. The arguments are not evaluated when nobody wants to know. */
-#define SCHEMA_FAIL(c, at, ...)   (schema_wants(at) ? schema_fail((c), (at), false, __VA_ARGS__) : false)
-#define SCHEMA_MISFIT(c, at, ...) (schema_wants(at) ? schema_fail((c), (at), true, __VA_ARGS__) : false)
+#define SCHEMA_FAIL(c, at, ...)           (schema_wants(at) ? schema_fail((c), (at), MISFIT_NONE, __VA_ARGS__) : false)
+#define SCHEMA_MISFIT(c, at, misfit, ...) (schema_wants(at) ? schema_fail((c), (at), (misfit), __VA_ARGS__) : false)
 bool schema_wants(const struct at *at);
-bool schema_fail(struct check *c, const struct at *at, bool kind, const char *fmt, ...)
+bool schema_fail(struct check *c, const struct at *at, enum misfit misfit, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* -1, 0, 1; 2 when one of them is no finite number. Exact for every pair of kinds of numbers. */

@@ -2,15 +2,65 @@
  *
  *   $            is the very end; in PCRE2 also before a last newline, which would let "abc\n" pass ^[a-z]+$
  *   \d \w        are ASCII; with PCRE2's Unicode classes ٣ would be a digit
+ *   \s           has the byte order mark too
+ *   \p{Letter}   PCRE2 knows only the short names of categories
  *   \u0041       is unknown to PCRE2, so is \u{1F600}; surrogates written as a pair are one character
  *   [] [^]       nothing, and anything; in PCRE2 the ] would be a member
  *   [[:x]        a plain [; in PCRE2 perhaps a POSIX class
  *   (*           an error; in PCRE2 an instruction to the matcher, which no schema has to give
- * Left as they are: \b, \D and \W in a class (Unicode-aware here), and what PCRE2 has beyond ECMA-262, such as \A and
- * \Z; `format: regex` asks for ECMA-262 alone. */
+ * Left as they are: \b, and \D, \W and \S in a class (Unicode-aware here), and what PCRE2 has beyond ECMA-262, such as
+ * \A and (?i); `format: regex` asks for ECMA-262 alone. */
 #include "data/schema_int.h"
 
 enum { PATTERN_MAX = 64 << 10 };
+
+/* ECMA-262's names of general categories. */
+static const struct {
+    const char *name, *abbreviation;
+} categories[] = {
+    {"Letter", "L"},
+    {"Cased_Letter", "L&"},
+    {"Uppercase_Letter", "Lu"},
+    {"Lowercase_Letter", "Ll"},
+    {"Titlecase_Letter", "Lt"},
+    {"Modifier_Letter", "Lm"},
+    {"Other_Letter", "Lo"},
+    {"Mark", "M"},
+    {"Combining_Mark", "M"},
+    {"Nonspacing_Mark", "Mn"},
+    {"Spacing_Mark", "Mc"},
+    {"Enclosing_Mark", "Me"},
+    {"Number", "N"},
+    {"Decimal_Number", "Nd"},
+    {"digit", "Nd"},
+    {"Letter_Number", "Nl"},
+    {"Other_Number", "No"},
+    {"Punctuation", "P"},
+    {"punct", "P"},
+    {"Connector_Punctuation", "Pc"},
+    {"Dash_Punctuation", "Pd"},
+    {"Open_Punctuation", "Ps"},
+    {"Close_Punctuation", "Pe"},
+    {"Initial_Punctuation", "Pi"},
+    {"Final_Punctuation", "Pf"},
+    {"Other_Punctuation", "Po"},
+    {"Symbol", "S"},
+    {"Math_Symbol", "Sm"},
+    {"Currency_Symbol", "Sc"},
+    {"Modifier_Symbol", "Sk"},
+    {"Other_Symbol", "So"},
+    {"Separator", "Z"},
+    {"Space_Separator", "Zs"},
+    {"Line_Separator", "Zl"},
+    {"Paragraph_Separator", "Zp"},
+    {"Other", "C"},
+    {"Control", "Cc"},
+    {"cntrl", "Cc"},
+    {"Format", "Cf"},
+    {"Surrogate", "Cs"},
+    {"Private_Use", "Co"},
+    {"Unassigned", "Cn"},
+};
 
 struct reader {
     struct str in;
@@ -81,11 +131,11 @@ static bool unicode_escape(struct reader *r)
     return true;
 }
 
-/* \d and \w in ASCII. A hyphen after them stands for itself. */
-static void ascii_class(struct reader *r, char c, bool in_class)
+/* \d and \w in ASCII, \s with one more. A hyphen after them stands for itself. */
+static void short_class(struct reader *r, char c, bool in_class)
 {
-    const char *members = c == 'd' || c == 'D' ? "0-9" : "A-Za-z0-9_";
-    bool complement = c == 'D' || c == 'W';
+    const char *members = strchr("dD", c) ? "0-9" : strchr("wW", c) ? "A-Za-z0-9_" : "\\s\\x{feff}";
+    bool complement = strchr("DWS", c);
     r->at += 2;
     if (!in_class) {
         buf_printf(&r->out, "[%s%s]", complement ? "^" : "", members);
@@ -98,17 +148,42 @@ static void ascii_class(struct reader *r, char c, bool in_class)
     }
 }
 
+/* At \p or \P: \p{Letter}, \p{General_Category=Letter}; anything else is left to PCRE2. */
+static void property(struct reader *r)
+{
+    struct str rest = str_from(r->in, r->at + 2);
+    size_t end = str_find(rest, STR("}"));
+    if (!rest.n || rest.p[0] != '{' || end == SIZE_MAX) {
+        buf_add(&r->out, str_n(r->in.p + r->at, 2));
+        r->at += 2;
+        return;
+    }
+    struct str name = str_n(rest.p + 1, end - 1);
+    if (str_starts(name, STR("General_Category=")) || str_starts(name, STR("gc="))) {
+        name = str_from(name, str_find(name, STR("=")) + 1);
+    }
+    for (size_t i = 0; i < sizeof categories / sizeof *categories; i++)
+        if (str_is(name, categories[i].name))
+            name = str_c(categories[i].abbreviation);
+    buf_printf(&r->out, "\\%c{%.*s}", r->in.p[r->at + 1], STR_ARG(name));
+    r->at += 2 + end + 1;
+}
+
 static bool escape(struct reader *r, bool in_class)
 {
     char c = peek(r, 1);
     bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     if (c == 'u')
         return unicode_escape(r);
-    if (c == 'd' || c == 'w' || (!in_class && (c == 'D' || c == 'W'))) {
-        ascii_class(r, c, in_class);
+    if (c && strchr(in_class ? "dws" : "dwsDWS", c)) {
+        short_class(r, c, in_class);
         return true;
     }
-    if (r->strict && letter && !strchr("DWsSbBfnrtvcxkpP", c))
+    if (c == 'p' || c == 'P') {
+        property(r);
+        return true;
+    }
+    if (r->strict && letter && !strchr("DWSbBfnrtvcxk", c))
         return refuse(r, "an escape that ECMA-262 does not have");
     size_t n = r->in.n - r->at < 2 ? r->in.n - r->at : 2;
     buf_add(&r->out, str_n(r->in.p + r->at, n));
@@ -144,6 +219,15 @@ static bool char_class(struct reader *r)
     return true;
 }
 
+/* At (?. One of (?: (?= (?! (?<= (?<! (?<name> and (?flags: of ECMA-262? */
+static bool is_group(const struct reader *r)
+{
+    size_t at = 2;
+    while (peek(r, at) && strchr("ims-", peek(r, at)))
+        at++;
+    return peek(r, at) == ':' || (at == 2 && peek(r, 2) && strchr("=!<", peek(r, 2)));
+}
+
 static bool translate(struct reader *r)
 {
     while (r->at < r->in.n) {
@@ -155,6 +239,8 @@ static bool translate(struct reader *r)
         }
         if (c == '(' && peek(r, 1) == '*')
             return refuse(r, "nothing to repeat");
+        if (r->strict && c == '(' && peek(r, 1) == '?' && !is_group(r))
+            return refuse(r, "a group that ECMA-262 does not have");
         if (c == '$')
             buf_addz(&r->out, "\\z");
         else
