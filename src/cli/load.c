@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { WORKFLOW_MAX = 16 << 20 };
+enum { WORKFLOW_MAX = 64 << 20 };
 
 int load_workflow_text(struct str text, const char *file, bool warn, struct workflow **ret)
 {

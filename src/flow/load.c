@@ -387,7 +387,7 @@ static void yaml_error(struct problems *ps, struct str file, const struct err *e
 static void load_text_file(struct loader *l)
 {
     struct workflow *w = l->w;
-    struct yaml_limits limits = {.depth = 100, .max_size = LOAD_TEXT_MAX, .max_nodes = 500000};
+    struct yaml_limits limits = {.depth = 100, .max_size = LOAD_TEXT_MAX, .max_nodes = 4000000};
     struct val *doc = ARENA_NEW(l->a, struct val);
     struct err err;
     if (yaml_parse(l->a, w->text, w->file.p, &limits, doc, &err) != RC_OK) {

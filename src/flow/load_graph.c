@@ -140,6 +140,11 @@ void load_graph(struct loader *l, struct list_def *list, const struct common *co
             resolve_goto(l, list, steps[i], common[i].goto_step);
     if (!list->graph)
         return;
+    if (list->n > LOAD_GRAPH_MAX) { /* what reaches what takes a bit a pair */
+        BAD(l, steps[0]->source, "a list of %zu steps with `depends_on`; expected at most %d", list->n, LOAD_GRAPH_MAX);
+        list->graph = false;
+        return;
+    }
     struct arena scratch = {0};
     struct walk w = {.l = l, .list = list, .common = common};
     w.reach = arena_calloc(l->a, list->n * row_words(list), sizeof *w.reach);

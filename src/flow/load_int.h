@@ -9,10 +9,11 @@
 #include "flow/keys.h"
 
 enum {
-    LOAD_TEXT_MAX = 4 << 20,  /* bytes of a workflow */
+    LOAD_TEXT_MAX = 32 << 20, /* bytes of a workflow */
     LOAD_DEPTH_MAX = 32,      /* lists of steps inside one another */
-    LOAD_LIST_MAX = 5000,     /* steps of one list */
-    LOAD_STEPS_MAX = 50000,   /* steps in all */
+    LOAD_LIST_MAX = 200000,   /* steps of one list */
+    LOAD_GRAPH_MAX = 5000,    /* steps of a list with depends_on */
+    LOAD_STEPS_MAX = 250000,  /* steps in all */
     LOAD_NAME_MAX = 100,      /* bytes of a step's name */
     LOAD_ATTEMPTS_MAX = 1000, /* retry.max_attempts */
     LOAD_ADVICE_MAX = 300,    /* errors that get a remedy of their own */
