@@ -9,15 +9,21 @@
  * meanwhile. A commit whose outcome is unknown ends the process's part in the run: the caller exits, and resume reads
  * what really is on disk.
  *
- * The clock given to the run never goes backwards, for records carry it. */
+ * The clock given to the run never goes backwards, for records carry it.
+ *
+ * The fault points `engine.kill.before.KIND` and `engine.kill.after.KIND` (KIND: run, open, … as in record.h) kill the
+ * process on the two sides of the commit of a batch that has such a record: before the store gets it, and when it is
+ * durable but nothing has been released yet. */
 #include "role/engine.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/panic.h"
 #include "base/rng.h"
 #include "data/val.h"
 #include "flow/outbox.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 enum { SLICE = 512, BATCHES_UNDER_WAY = 4, RETRY_DISK_MS = 2000, ROW_EVERY_MS = 250 };
@@ -26,6 +32,7 @@ struct submitted {
     struct submitted *next;
     struct engine *engine;
     uint64_t number;
+    unsigned kinds;            /* bit 1 << k: the batch has a record of kind k */
     struct store_batch *batch; /* only while waiting to be submitted again */
 };
 
@@ -52,6 +59,7 @@ struct engine {
     void *ctx;
     struct engine_timer *timers;
     struct store_batch *batch;           /* being filled by seal */
+    unsigned kinds;                      /* of the records in it */
     struct submitted *back, **back_tail; /* came back from a full disk */
     size_t under_way;
     ev_id kick, disk_timer;
@@ -192,6 +200,24 @@ static const struct outbox_ops outbox_ops = {start_effect, show_event, effect_ca
 /* ---- committing
  * ---------------------------------------------------------------------------------------------------------- */
 
+static void kill_here(const char *const points[], unsigned kinds)
+{
+    for (unsigned k = RECORD_RUN; k <= RECORD_END; k++)
+        if ((kinds & 1u << k) && fault_hit(points[k]))
+            raise(SIGKILL);
+}
+
+#define KILL_POINTS(side)                                                                                 \
+    {                                                                                                     \
+        [RECORD_RUN] = "engine.kill." side ".run", [RECORD_OPEN] = "engine.kill." side ".open",           \
+        [RECORD_INTENT] = "engine.kill." side ".intent", [RECORD_RESULT] = "engine.kill." side ".result", \
+        [RECORD_DONE] = "engine.kill." side ".done", [RECORD_WRITE] = "engine.kill." side ".write",       \
+        [RECORD_RESUME] = "engine.kill." side ".resume", [RECORD_NOTE] = "engine.kill." side ".note",     \
+        [RECORD_END] = "engine.kill." side ".end",                                                        \
+    }
+static const char *const kill_before[] = KILL_POINTS("before");
+static const char *const kill_after[] = KILL_POINTS("after");
+
 static void fail(struct engine *g, const struct err *err)
 {
     if (g->failed)
@@ -240,11 +266,13 @@ static void committed(void *ctx, enum rc rc, const struct err *err)
         return;
     }
     uint64_t number = s->number;
+    unsigned kinds = s->kinds;
     free(s);
     if (rc != RC_OK) {
         fail(g, err);
         return;
     }
+    kill_here(kill_after, kinds);
     if (g->paused && g->back && !g->disk_timer)
         try_disk_again(g); /* what was sealed meanwhile */
     if (g->paused && !g->back) {
@@ -260,12 +288,14 @@ static void submit(struct engine *g, struct submitted *s, struct store_batch *ba
 {
     s->batch = NULL;
     g->under_way++;
+    kill_here(kill_before, s->kinds);
     store_submit(g->store, batch, committed, s);
 }
 
 static void take_record(void *ctx, const struct record *r)
 {
     struct engine *g = ctx;
+    g->kinds |= 1u << r->kind;
     store_batch_record(g->batch, g->row.id, r);
 }
 
@@ -296,6 +326,7 @@ static void add_row(struct engine *g)
 static void seal(struct engine *g)
 {
     g->batch = store_batch_new();
+    g->kinds = 0;
     uint64_t number = outbox_seal(g->outbox, take_record, g);
     if (!number) {
         store_batch_free(g->batch);
@@ -307,7 +338,7 @@ static void seal(struct engine *g)
     struct submitted *s = calloc(1, sizeof *s);
     if (!s)
         PANIC("out of memory");
-    *s = (struct submitted){.engine = g, .number = number};
+    *s = (struct submitted){.engine = g, .number = number, .kinds = g->kinds};
     struct store_batch *batch = g->batch;
     g->batch = NULL;
     if (g->paused) { /* behind those that came back */

@@ -15,6 +15,7 @@
 #include "base/panic.h"
 #include "store/store_internal.h"
 
+#include <signal.h>
 #include <time.h>
 
 enum { CHECKPOINT_BUSY_MS = 50 };
@@ -59,9 +60,12 @@ static int step(struct writer *w, enum statement which)
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-/* COMMIT, or what a test wants to have happened instead. */
+/* COMMIT, or what a test wants to have happened instead. The fault points `store.kill.before` and `store.kill.after`
+ * end the process on the two sides of it. */
 static int commit(struct writer *w)
 {
+    if (fault_hit("store.kill.before"))
+        raise(SIGKILL);
     int fault = fault_hit("store.commit.full")   ? SQLITE_FULL
                 : fault_hit("store.commit.lost") ? SQLITE_IOERR_FSYNC
                                                  : SQLITE_OK;
@@ -70,6 +74,8 @@ static int commit(struct writer *w)
         return fault;
     }
     int code = step(w, ST_COMMIT);
+    if (fault_hit("store.kill.after"))
+        raise(SIGKILL);
     return code == SQLITE_OK && fault_hit("store.commit.unknown") ? SQLITE_IOERR_FSYNC : code;
 }
 
