@@ -125,6 +125,12 @@ static void next_turn(struct frame *f, struct agent *g)
     snprintf(segment, sizeof segment, "turn:%lld", (long long)(g->turn + 1));
     if (!frame_past_begun(f, segment) && !frame_budget(f))
         return;
+    const struct budget *b = &f->def->budget;
+    if (g->turn && ((b->usd >= 0 && g->cost >= b->usd) || (b->tokens >= 0 && g->input + g->output >= b->tokens))) {
+        step_failf(f, RC_BUDGET, "the step's budget is spent after %lld turns ($%.4f, %lld tokens)", (long long)g->turn,
+                   g->cost, (long long)(g->input + g->output));
+        return;
+    }
     g->turn++;
     frame_effect(f, segment, 0,
                  &(struct effect_plan){.kind = EFFECT_MODEL,

@@ -104,6 +104,7 @@ void past_run_differences(struct session *s, const struct workflow *old, const s
     struct sha256 h = sha256_of(new->text);
     struct sha256_hex x = sha256_hex(&h);
     s->workflow_sha256 = arena_str(&s->arena, str_c(x.z));
+    s->new_workflow = !str_eq(old->text, new->text);
     size_t i = 0;
     while (i < old->root->n && i < new->root->n &&same(old->root->steps[i], new->root->steps[i]))
         i++;

@@ -176,7 +176,7 @@ static void on_signal(void *ctx, int signo)
         if (n)
             view_say(l->view, true, "suspending: waiting for %zu call%s in flight; press Ctrl-C again to stop at once",
                      n, n == 1 ? "" : "s");
-        ev_timer(l->loop, signo == SIGTERM ? GRACE_TERM_MS : GRACE_INT_MS, grace_over, l);
+        ev_timer(l->loop, signo == SIGINT ? GRACE_INT_MS : GRACE_TERM_MS, grace_over, l);
     }
     engine_interrupt(l->engine);
 }
@@ -249,7 +249,7 @@ static void first_batch(struct session *s)
                                         .path = STR(""),
                                         .time_ms = clock_wall_ms(),
                                         .data = json_text(&s->arena, &note)});
-    if (s->nvoids) {
+    if (s->nvoids || s->new_workflow) {
         struct val_list l = val_list_new(&s->arena);
         for (size_t i = 0; i < s->nvoids; i++)
             val_list_push(&l, val_str(s->voids[i]));
@@ -491,6 +491,7 @@ int session_run(struct session *s)
             view_say(l.view, false, "treadle cancel will not reach this run: %s", err.msg);
         ev_signal(l.loop, SIGINT, on_signal, &l);
         ev_signal(l.loop, SIGTERM, on_signal, &l);
+        ev_signal(l.loop, SIGHUP, on_signal, &l);
         first_batch(s);
         engine_start(l.engine);
         ev_run(l.loop);

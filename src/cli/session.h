@@ -34,6 +34,7 @@ struct session {
     struct store *store;     /* STORE_OWN, when the journal exists; NULL: the session makes it */
     const struct str *voids; /* resume with another workflow: paths that no longer count */
     size_t nvoids;
+    bool new_workflow;  /* pinned from now on: workflow_sha256 differs from what the journal says */
     struct arena arena; /* for whatever the caller put in */
 };
 

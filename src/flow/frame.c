@@ -114,6 +114,11 @@ const struct val *frame_defaults(const struct frame *f)
 {
     return f->run->workflow->defaults;
 }
+const struct run_limits *frame_limits(const struct frame *f)
+{
+    return &f->run->workflow->limits;
+}
+
 const struct val *step_config_get(const struct val *config, const char *key)
 {
     return val_get(config, str_c(key));
@@ -479,6 +484,20 @@ static void enter_again(struct frame *f, const struct past *p)
     start_attempt(f);
 }
 
+static bool within_limits(struct frame *f)
+{
+    const struct run_limits *l = frame_limits(f);
+    const struct run *r = f->run;
+    if (l->frames && r->totals.frames > l->frames)
+        step_failf(f, RC_LIMIT, "the run has more than %lld frames (limits.frames)", (long long)l->frames);
+    else if (l->journal && r->journal_bytes > l->journal)
+        step_failf(f, RC_LIMIT, "the run has written more than %lld bytes of journal (limits.journal)",
+                   (long long)l->journal);
+    else
+        return true;
+    return false;
+}
+
 static void step_enter(struct frame *f)
 {
     f->state = ARENA_NEW(&f->arena, struct step_state);
@@ -494,11 +513,8 @@ static void step_enter(struct frame *f)
         frame_end(f, ok && !went_on, box_new(ok ? ok : VAL_GET(&p->done->val, "error")));
         return;
     }
-    if (f->run->workflow->limits.frames && f->run->totals.frames > f->run->workflow->limits.frames) {
-        step_failf(f, RC_LIMIT, "the run has more than %lld frames (limits.frames)",
-                   (long long)f->run->workflow->limits.frames);
+    if (!within_limits(f))
         return;
-    }
     if (p && p->begun && p->current) {
         enter_again(f, p);
         return;

@@ -86,6 +86,8 @@ bool frame_cond(struct frame *f, const struct cond *c, bool *ret);
 struct expr_scope frame_scope(struct frame *f, bool null_safe);
 /* The workflow's `defaults` object. */
 const struct val *frame_defaults(const struct frame *f);
+/* Its `limits`. */
+const struct run_limits *frame_limits(const struct frame *f);
 extern const struct retry_policy retry_default_model;
 const struct val *step_config_get(const struct val *config, const char *key);
 /* Typed reads of a configuration; false: the step has failed already. */

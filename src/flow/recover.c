@@ -286,6 +286,7 @@ enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
         return err_set(err, RC_CORRUPT, "record %llu comes after record %llu", (unsigned long long)rec->seq,
                        (unsigned long long)r->last_seq);
     r->last_seq = rec->seq;
+    r->journal_bytes += (int64_t)(rec->path.n + rec->data.n);
     struct box *data = box_empty();
     enum rc rc = rec->data.n ? json_parse(&data->arena, rec->data, &JSON_LIMITS_DEFAULT, &data->val, err) : RC_OK;
     if (rc != RC_OK) {

@@ -38,6 +38,7 @@ void run_append(struct run *r, enum record_kind kind, struct str path, uint32_t 
     buf_clear(&r->json);
     json_write(&r->json, data, JSON_COMPACT);
     CHECK(!r->json.overflow);
+    r->journal_bytes += (int64_t)(path.n + r->json.n);
     r->io->append(
         r->io_ctx,
         &(struct record){

@@ -53,7 +53,7 @@ struct run {
     uint64_t next_id;
     size_t sleeping, held, parked; /* frames in these states; in flight = effects.n */
     struct run_totals totals;
-    int64_t started_ms;
+    int64_t started_ms, journal_bytes;
     uint64_t wall_timer;
     struct box *output, *error;
     /* recovery */

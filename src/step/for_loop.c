@@ -82,6 +82,9 @@ static const struct val *compute_plan(struct frame *f)
         !frame_int(f, c, "max_iterations", INT64_MAX, 0, INT64_MAX, &max_iterations) ||
         !compute_items(f, VAL_GET(c, "data_source"), &items))
         return NULL;
+    int64_t ceiling = frame_limits(f)->max_parallel;
+    if (ceiling && max_parallel > ceiling)
+        max_parallel = ceiling;
     if ((int64_t)items.arr.n > max_iterations)
         items.arr.n = (size_t)max_iterations;
     struct val_map m = val_map_new(&f->arena);
