@@ -149,7 +149,12 @@ def symbols(objects):
 
 def check_symbols(table):
     """`table`: {src path of the object: (defined, undefined)}."""
-    home = {name: path for path, (defined, _) in table.items() for name in defined}
+    home = {}
+    for path, (defined, _) in sorted(table.items()):
+        for name in sorted(defined):
+            if name in home:
+                yield f"{path}: defines {name}, and so does {home[name]}: use the file's own prefix, or static"
+            home.setdefault(name, path)
     for path, (_, undefined) in sorted(table.items()):
         own = path.split("/")[1]
         if own not in LAYERS:
@@ -222,10 +227,11 @@ def self_test():
     table = {
         "src/base/rng.c": ({"rng_next", "rng_entropy"}, {"getrandom"}),
         "src/store/db.c": ({"store_open"}, {"sqlite3_open", "rng_entropy"}),
+        "src/data/clash.c": ({"store_open"}, set()),
         "src/flow/run.c": ({"run_step"}, {"rng_next", "rng_entropy", "store_open", "uv_run", "time", "gmtime_r"}),
     }
     found = sorted(check_symbols(table))
-    wanted = ["rng_entropy", "store_open", "uv_run", "uses time"]
+    wanted = ["rng_entropy", "uv_run", "uses time", "defines store_open"]
     if len(found) != 4 or not all(any(name in line for line in found) for name in wanted):
         failed += 1
         print(f"self-test: symbols: wanted {wanted}, got {found}", file=sys.stderr)

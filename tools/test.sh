@@ -94,7 +94,7 @@ done
 needs() {
     case $1 in
         binary | optimised | scenario) echo release ;;
-        unit | corpus | tidy) echo asan ;;
+        unit | corpus) echo asan ;;
     esac
 }
 order=()
