@@ -67,7 +67,7 @@ static char class_member(struct reader *r)
             if (high == '\\')
                 high = escape(r);
         }
-        for (int c = low; c <= high && c >= 0; c++)
+        for (unsigned c = (unsigned char)low; c <= (unsigned char)high && c < 128; c++)
             in[c] = true;
         if (!one)
             one = low;
