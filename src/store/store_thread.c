@@ -18,7 +18,7 @@
 #include <signal.h>
 #include <time.h>
 
-enum { CHECKPOINT_BUSY_MS = 50 };
+enum { CHECKPOINT_BUSY_MS = 50, SLOW_DISK_NS = 20000000 };
 
 static int remember_wal_pages(void *ctx, sqlite3 *db, const char *name, int pages)
 {
@@ -61,9 +61,11 @@ static int step(struct writer *w, enum statement which)
 }
 
 /* COMMIT, or what a test wants to have happened instead. The fault points `store.kill.before` and `store.kill.after`
- * end the process on the two sides of it. */
+ * end the process on the two sides of it; `store.commit.slow` makes it a slow disk's. */
 static int commit(struct writer *w)
 {
+    if (fault_hit("store.commit.slow"))
+        nanosleep(&(struct timespec){.tv_nsec = SLOW_DISK_NS}, NULL);
     if (fault_hit("store.kill.before"))
         raise(SIGKILL);
     int fault = fault_hit("store.commit.full")   ? SQLITE_FULL
