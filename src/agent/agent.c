@@ -30,6 +30,7 @@ struct agent {
     const struct val *reply; /* of the turn under way, in the frame's arena */
     size_t tool, ntools;     /* next tool call of it */
     struct val_list results; /* of its tool calls */
+    struct str so_far;       /* text of an answer that the model paused in */
     int64_t input, output, cache_read, cache_write;
     double cost;
     bool cost_unknown;
@@ -286,16 +287,24 @@ static bool fits_schema(struct frame *f, struct str text, struct val *ret, struc
     return schema_check(f->def->output_schema, ret, &f->arena, err) == RC_OK;
 }
 
+/* What a paused model said before belongs to its answer. */
+static struct str whole_text(struct frame *f, const struct agent *g)
+{
+    struct str text = val_get_str(g->reply, STR("text"), STR(""));
+    return g->so_far.n ? arena_printf(&f->arena, "%.*s%.*s", STR_ARG(g->so_far), STR_ARG(text)) : text;
+}
+
 static void answer(struct frame *f, struct agent *g)
 {
     struct arena *a = &f->arena;
-    struct str text = val_get_str(g->reply, STR("text"), STR(""));
+    struct str text = whole_text(f, g);
     struct val data;
     struct err err;
     if (!fits_schema(f, text, &data, &err)) {
         if (err.rc != RC_INVALID && err.rc != RC_SCHEMA) {
             step_fail(f, FAILURE(err.rc, str_c(err.msg)));
         } else if (g->repairs++ < MAX_REPAIRS) {
+            g->so_far = str_n("", 0);
             say_text(f, g,
                      arena_printf(a,
                                   "That does not fit the wanted JSON Schema:\n%s\n\nAnswer again with the corrected "
@@ -360,8 +369,10 @@ static void turn_done(struct frame *f, struct agent *g, struct frame *child)
                    MAX_TOOL_CALLS);
     } else if (g->ntools) {
         g->results = val_list_new(&f->arena);
+        g->so_far = str_n("", 0);
         next_tool(f, g);
     } else if (str_is(stop, "pause")) {
+        g->so_far = whole_text(f, g);
         next_turn(f, g);
     } else {
         answer(f, g);

@@ -9,7 +9,7 @@
 
 void buf_init(struct buf *b, size_t max)
 {
-    *b = (struct buf){.max = max};
+    *b = (struct buf){.max = max < SIZE_MAX / 4 ? max : SIZE_MAX / 4};
 }
 
 void buf_done(struct buf *b)
@@ -79,6 +79,8 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 void buf_consume(struct buf *b, size_t n)
 {
     CHECK(n <= b->n);
-    memmove(b->p, b->p + n, b->n - n);
+    if (!n)
+        return;
     b->n -= n;
+    memmove(b->p, b->p + n, b->n + 1); /* the NUL too */
 }

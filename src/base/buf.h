@@ -17,6 +17,8 @@ void buf_done(struct buf *b); /* frees; safe on an all-zero struct */
 static inline void buf_clear(struct buf *b)
 {
     b->n = 0, b->overflow = false;
+    if (b->p)
+        b->p[0] = 0;
 }
 static inline struct str buf_str(const struct buf *b)
 {

@@ -1,19 +1,11 @@
-/* Linear probing at a load of at most 3/4. The seed is drawn once per process so that outsiders cannot aim at one slot.
+/* Linear probing at a load of at most 3/4.
  */
 #include "base/map.h"
 
+#include "base/hash.h"
 #include "base/panic.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
-
-static uint64_t seed(void)
-{
-    static uint64_t s;
-    if (!s && (getrandom(&s, sizeof s, GRND_NONBLOCK) != (ssize_t)sizeof s || !s))
-        s = 0x5bd1e995u;
-    return s;
-}
 
 void map_done(struct map *m)
 {
@@ -42,7 +34,7 @@ void *map_get(const struct map *m, struct str key)
 {
     if (!m->cap)
         return NULL;
-    struct map_entry *e = find(m, key, str_hash(key, seed()), NULL);
+    struct map_entry *e = find(m, key, hash_keyed(key), NULL);
     return e ? e->value : NULL;
 }
 
@@ -67,7 +59,7 @@ void *map_put(struct map *m, struct str key, void *value)
     CHECK(value);
     if ((m->used + 1) * 4 > m->cap * 3)
         grow(m);
-    uint64_t hash = str_hash(key, seed());
+    uint64_t hash = hash_keyed(key);
     struct map_entry *spot = NULL, *e = find(m, key, hash, &spot);
     if (e) {
         void *old = e->value;
@@ -86,7 +78,7 @@ void *map_del(struct map *m, struct str key)
 {
     if (!m->cap)
         return NULL;
-    struct map_entry *e = find(m, key, str_hash(key, seed()), NULL);
+    struct map_entry *e = find(m, key, hash_keyed(key), NULL);
     if (!e)
         return NULL;
     void *old = e->value;

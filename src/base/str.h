@@ -62,5 +62,5 @@ size_t str_utf8_valid(struct str s);
 bool str_to_i64(struct str s, int64_t *ret);
 /* Edit distance (insert, delete, replace, swap of neighbours), for "did you mean"; stops counting above `limit`. */
 unsigned str_distance(struct str a, struct str b, unsigned limit);
-/* 64-bit FNV-1a with a final mix. Not for adversarial keys outside `map`, which seeds it. */
+/* 64-bit FNV-1a with a final mix: the same everywhere and always. For tables keyed from outside use base/hash.h. */
 uint64_t str_hash(struct str s, uint64_t seed);

@@ -218,6 +218,9 @@ static void on_done(void *ctx, enum rc rc, const struct err *err)
     struct val v;
     bool ok = reply_finish(c->parser, rc, err, &c->arena, &v);
     if (ok && c->warnings.n) {
+        const struct val *more = VAL_GET(&v, "warnings");
+        for (size_t i = 0; val_at(more, i); i++)
+            val_list_push(&c->warnings, *val_at(more, i));
         struct val_map m = val_map_new(&c->arena);
         val_map_merge(&m, &v);
         VAL_MAP_SET(&m, "warnings", val_list_done(&c->warnings));

@@ -98,7 +98,10 @@ static void buf_grows_and_is_terminated(void **state)
     assert_true(str_starts(buf_str(&b), STR("abc0abc1")));
     buf_consume(&b, 3997);
     assert_str(buf_str(&b), "bc9");
+    assert_int_equal(b.p[b.n], 0);
     buf_clear(&b);
+    assert_int_equal(b.p[0], 0);
+    buf_consume(&b, 0);
     assert_int_equal(b.n, 0);
     buf_done(&b);
     buf_done(&b);
