@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { CHOICES_TOLD_MAX = 10 };
+enum { CHOICES_TOLD_MAX = 10, PATTERN_COST = 20 };
 
 /* ---- any type ---- */
 
@@ -207,19 +207,27 @@ bool schema_kw_max_properties(struct check *c, const struct at *at, const struct
 
 /* ---- text, names, sets ---- */
 
-bool schema_kw_pattern(struct check *c, const struct at *at, const struct val *arg)
+bool schema_matches(struct check *c, const struct node *n, struct str text)
 {
-    const struct node *n = schema_node(c->s, arg);
     struct regex_match match;
     if (!n || !n->regex)
         return schema_give_up(c, RC_INTERNAL, "a pattern of the schema was not compiled");
-    if (!schema_charge(c, 20 + at->v->s.n / 8))
+    if (!schema_charge(c, PATTERN_COST + text.n / 8))
         return false;
-    enum rc rc = regex_search(n->regex, at->v->s, 0, &match, c->err);
-    if (rc)
+    struct err err;
+    enum rc rc = regex_search(n->regex, text, 0, &match, &err);
+    if (rc == RC_LIMIT)
         return schema_give_up(c, rc, "a pattern of the schema needs too many steps on this value");
-    if (match.found || !schema_wants(at))
-        return match.found;
+    return rc ? schema_give_up(c, rc, err.msg) : match.found;
+}
+
+bool schema_kw_pattern(struct check *c, const struct at *at, const struct val *arg)
+{
+    const struct node *n = schema_node(c->s, arg);
+    if (schema_matches(c, n, at->v->s))
+        return true;
+    if (c->rc || !schema_wants(at))
+        return false;
     struct str is = schema_shown(c->a, at->v), pattern = literal(c->a, arg);
     return SCHEMA_FAIL(c, at, "is %.*s; expected a match of the pattern %.*s", STR_ARG(is), STR_ARG(pattern));
 }

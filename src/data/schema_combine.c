@@ -81,13 +81,17 @@ static bool none_fits(struct check *c, const struct at *at, const char *keyword,
         take_over(at->found, &why[meant]);
         return false;
     }
+    struct str is = schema_shown(c->a, at->v), place = spot_text(c->a, at->spot);
+    struct str same = arena_printf(c->a, "%.*s: is %.*s; expected ", STR_ARG(place), STR_ARG(is));
     struct buf b;
     buf_init(&b, 1 << 16);
-    for (size_t i = 0; i < n && i < ALTERNATIVES_TOLD_MAX; i++)
-        buf_printf(&b, "%s(%zu) %.*s", i ? "; " : "", i + 1, STR_ARG(why[i].first->text));
+    for (size_t i = 0; i < n && i < ALTERNATIVES_TOLD_MAX; i++) {
+        struct str text = why[i].first->text; /* what this violation begins with need not be said again */
+        text = str_from(text, str_starts(text, same) ? same.n : 0);
+        buf_printf(&b, "%s(%zu) %.*s", i ? "; " : "", i + 1, STR_ARG(text));
+    }
     if (n > ALTERNATIVES_TOLD_MAX)
         buf_addz(&b, "; …");
-    struct str is = schema_shown(c->a, at->v);
     SCHEMA_FAIL(c, at, "is %.*s; expected one of %zu alternatives (%s): %.*s", STR_ARG(is), n, keyword,
                 STR_ARG(buf_str(&b)));
     buf_done(&b);
@@ -175,25 +179,12 @@ bool schema_kw_properties(struct check *c, const struct at *at, const struct val
     return ok;
 }
 
-/* Does the key match the pattern under which `schema` stands? False too when the check was given up. */
-static bool key_matches(struct check *c, const struct val *schema, struct str key)
-{
-    const struct node *n = schema_node(c->s, schema);
-    struct regex_match match;
-    if (!n || !n->regex || !schema_charge(c, 20 + key.n / 8))
-        return false;
-    enum rc rc = regex_search(n->regex, key, 0, &match, c->err);
-    if (rc)
-        return schema_give_up(c, rc, "a pattern of the schema needs too many steps on a property's name");
-    return match.found;
-}
-
 bool schema_kw_pattern_properties(struct check *c, const struct at *at, const struct val *arg)
 {
     bool ok = true;
     for (size_t p = 0; p < arg->obj.n; p++)
         for (size_t i = 0; i < at->v->obj.n && (ok || schema_wants(at)); i++)
-            if (key_matches(c, &arg->obj.m[p].val, at->v->obj.m[i].key))
+            if (schema_matches(c, schema_node(c->s, &arg->obj.m[p].val), at->v->obj.m[i].key))
                 ok &= apply_member(c, at, &arg->obj.m[p].val, &at->v->obj.m[i]);
     return ok && !c->rc;
 }
@@ -237,7 +228,7 @@ bool schema_kw_additional_properties(struct check *c, const struct at *at, const
         const struct member *m = &at->v->obj.m[i];
         bool known = val_get(named, m->key);
         for (size_t p = 0; !known && patterns && p < patterns->obj.n; p++)
-            known = key_matches(c, &patterns->obj.m[p].val, m->key);
+            known = schema_matches(c, schema_node(c->s, &patterns->obj.m[p].val), m->key);
         if (!schema_charge(c, 1))
             return false;
         if (known)

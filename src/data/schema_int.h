@@ -39,6 +39,7 @@ struct node {
     struct regex *regex;      /* compiled from the string at `at`, or of the key whose value is at `at` */
     bool schema;              /* has been walked as a schema */
     uint8_t colour;           /* of the search for cycles */
+    unsigned chain;           /* the longest chain of schemas for one value that starts here, once searched */
     struct node *next;
 };
 struct schema {
@@ -135,6 +136,8 @@ bool schema_apply_child(struct check *c, const struct at *at, const struct val *
                         const struct spot *spot);
 /* Takes `steps` from the fuel. False: it is used up, the check is given up. */
 bool schema_charge(struct check *c, uint64_t steps);
+/* Does the node's pattern occur in the text? False too when the check was given up. */
+bool schema_matches(struct check *c, const struct node *n, struct str text);
 bool schema_give_up(struct check *c, enum rc rc, const char *why);
 
 /* Notes a violation; always false. The arguments are not evaluated when nobody wants to know. */

@@ -408,23 +408,48 @@ static bool endless(struct loader *l, const char *why)
 
 static bool search(struct loader *l, const struct val *schema, unsigned depth);
 
-static bool search_list(struct loader *l, const struct val *v, unsigned depth)
+/* The next link of the chain that goes through `n`. */
+static bool search_on(struct loader *l, struct node *n, const struct val *schema, unsigned depth)
 {
-    if (v->type == VAL_OBJECT)
-        for (size_t i = 0; i < v->obj.n; i++)
-            if (v->obj.m[i].val.type == VAL_OBJECT && !search(l, &v->obj.m[i].val, depth))
-                return false;
-    for (size_t i = 0; v->type == VAL_ARRAY && i < v->arr.n; i++)
-        if (!search(l, &v->arr.v[i], depth))
+    if (!search(l, schema, depth + 1))
+        return false;
+    const struct node *next = schema_node(l->s, schema);
+    if (next && next->chain + 1 > n->chain)
+        n->chain = next->chain + 1;
+    return n->chain <= SCHEMA_CHAIN_MAX || endless(l, "is one of too many references and combinations in a row");
+}
+
+static bool search_list(struct loader *l, struct node *n, const struct val *v, unsigned depth)
+{
+    for (size_t i = 0; v->type == VAL_OBJECT && i < v->obj.n; i++)
+        if (v->obj.m[i].val.type == VAL_OBJECT && !search_on(l, n, &v->obj.m[i].val, depth))
             return false;
+    for (size_t i = 0; v->type == VAL_ARRAY && i < v->arr.n; i++)
+        if (!search_on(l, n, &v->arr.v[i], depth))
+            return false;
+    return true;
+}
+
+static bool search_keywords(struct loader *l, struct node *n, unsigned depth)
+{
+    static const char *const one[] = {"not", "if", "then", "else"};
+    static const char *const many[] = {"allOf", "anyOf", "oneOf", "dependentSchemas", "dependencies"};
+    for (size_t i = 0; i < sizeof one / sizeof *one; i++) {
+        const struct val *v = val_get(n->at, str_c(one[i]));
+        if (v && !search_on(l, n, v, depth))
+            return false;
+    }
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++) {
+        const struct val *v = val_get(n->at, str_c(many[i]));
+        if (v && !search_list(l, n, v, depth))
+            return false;
+    }
     return true;
 }
 
 /* Goes to every schema that judges the same value as `schema` does. */
 static bool search(struct loader *l, const struct val *schema, unsigned depth)
 {
-    static const char *const one[] = {"not", "if", "then", "else"};
-    static const char *const many[] = {"allOf", "anyOf", "oneOf", "dependentSchemas", "dependencies"};
     struct node *n = schema_node(l->s, schema);
     if (!n || schema->type != VAL_OBJECT || n->colour == BLACK)
         return true;
@@ -436,20 +461,12 @@ static bool search(struct loader *l, const struct val *schema, unsigned depth)
     if (n->target) {
         const struct node *before = l->via;
         l->via = n;
-        if (!search(l, n->target, depth + 1))
+        if (!search_on(l, n, n->target, depth))
             return false;
         l->via = before;
     }
-    for (size_t i = 0; i < sizeof one / sizeof *one; i++) {
-        const struct val *v = val_get(schema, str_c(one[i]));
-        if (v && !search(l, v, depth + 1))
-            return false;
-    }
-    for (size_t i = 0; i < sizeof many / sizeof *many; i++) {
-        const struct val *v = val_get(schema, str_c(many[i]));
-        if (v && !search_list(l, v, depth + 1))
-            return false;
-    }
+    if (!search_keywords(l, n, depth))
+        return false;
     n->colour = BLACK;
     return true;
 }

@@ -47,7 +47,7 @@ static void put_spot(struct buf *b, const struct spot *spot)
         return;
     }
     if (spot->kind == SPOT_NAME) {
-        buf_addz(b, " the name ");
+        buf_addz(b, b->n ? " the name " : "/ the name ");
         put_quoted(b, spot->key);
         return;
     }
