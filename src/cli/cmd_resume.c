@@ -51,6 +51,7 @@ static int run(const struct command *c, const struct args *args)
             fprintf(stderr,
                     "run %s has succeeded already; nothing is left to do (treadle fork makes a new run of it)\n",
                     s.home.id);
+            code = session_tell(&s);
         } else if (code == EXIT_OK) {
             code = session_run(&s);
         }

@@ -362,6 +362,17 @@ static void write_output(struct run *run)
     buf_done(&b);
 }
 
+static int write_result(struct live *l, struct run *run)
+{
+    if (l->s->json)
+        write_json(l, run);
+    else if (run_status(run) == RUN_SUCCEEDED)
+        write_output(run);
+    if (fflush(stdout) != 0)
+        return fail(EXIT_ENVIRONMENT, "cannot write the result: %s", strerror(errno));
+    return EXIT_OK;
+}
+
 static int ended(struct live *l)
 {
     struct run *run = engine_run(l->engine);
@@ -376,12 +387,8 @@ static int ended(struct live *l)
     enum run_status status = run_status(run);
     view_end(l->view, status, run_error(run));
     l->view = NULL;
-    if (l->s->json)
-        write_json(l, run);
-    else if (status == RUN_SUCCEEDED)
-        write_output(run);
-    if (fflush(stdout) != 0)
-        return fail(EXIT_ENVIRONMENT, "cannot write the result: %s", strerror(errno));
+    if (write_result(l, run) != EXIT_OK)
+        return EXIT_ENVIRONMENT;
     static const enum exit_code codes[] = {
         [RUN_RUNNING] = EXIT_ENVIRONMENT, [RUN_WAITING] = EXIT_WAITING,      [RUN_SUCCEEDED] = EXIT_OK,
         [RUN_FAILED] = EXIT_RUN_FAILED,   [RUN_CANCELLED] = EXIT_RUN_FAILED, [RUN_INTERRUPTED] = EXIT_INTERRUPTED};
@@ -505,5 +512,28 @@ int session_run(struct session *s)
     if (s->store)
         store_close(s->store);
     s->store = NULL;
+    return code;
+}
+
+/* The run goes through its journal once more; what it appends stays in memory, for the loop never turns. */
+int session_tell(struct session *s)
+{
+    struct live l = {.s = s, .loop = ev_loop_new()};
+    struct err err;
+    int code;
+    l.engine = make_engine(&l);
+    struct run *run = engine_run(l.engine);
+    if (recover(&l, &err) != RC_OK) {
+        code = fail(EXIT_ENVIRONMENT, "the journal of %s cannot be used: %s", s->home.id, err.msg);
+    } else {
+        run_start(run);
+        while (run_status(run) == RUN_RUNNING && run_work(run, 1000))
+            ;
+        code = run_status(run) == RUN_SUCCEEDED
+                   ? write_result(&l, run)
+                   : fail(EXIT_ENVIRONMENT, "the journal of %s says that it succeeded, but lacks results", s->home.id);
+    }
+    engine_free(l.engine);
+    ev_loop_free(l.loop);
     return code;
 }

@@ -41,6 +41,8 @@ struct session {
 /* Looks for what can be wrong before the first step (keys, prompt files), then runs it. Prints errors itself; returns
  * the exit code. Closes the store. */
 int session_run(struct session *s);
+/* For a run that has succeeded: shows its result again as session_run() did, from the journal, which is not touched. */
+int session_tell(struct session *s);
 
 /* "treadle: error: …" on standard error; returns `code`. */
 int fail(enum exit_code code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
