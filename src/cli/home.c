@@ -97,7 +97,7 @@ enum rc home_run_create(struct home_run *r, struct err *err)
 
 struct listed {
     char *id;
-    int64_t changed; /* when its journal was last written, seconds */
+    int64_t changed; /* when its journal was last written, ns */
 };
 struct listing {
     struct listed *v;
@@ -110,13 +110,22 @@ static int newest_first(const void *a, const void *b)
     return x->changed != y->changed ? (x->changed < y->changed) - (x->changed > y->changed) : strcmp(y->id, x->id);
 }
 
-static void listing_add(struct listing *l, const char *runs, const char *name)
+static int64_t changed_ns(const char *runs, const char *name, const char *file)
 {
     char path[4096];
     struct stat st;
-    snprintf(path, sizeof path, "%s/%s/journal.db", runs, name);
-    if (stat(path, &st) != 0)
-        return; /* somebody else's, or a run that never began */
+    snprintf(path, sizeof path, "%s/%s/%s", runs, name, file);
+    return stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec : -1;
+}
+
+static void listing_add(struct listing *l, const char *runs, const char *name)
+{
+    int64_t changed = changed_ns(runs, name, "journal.db"), wal;
+    if (changed < 0)
+        return;                                     /* somebody else's, or a run that never began */
+    wal = changed_ns(runs, name, "journal.db-wal"); /* where a living owner writes */
+    if (wal > changed)
+        changed = wal;
     if (l->n == l->cap) {
         size_t cap = l->cap ? l->cap * 2 : 64;
         struct listed *v = realloc(l->v, cap * sizeof *v);
@@ -127,7 +136,7 @@ static void listing_add(struct listing *l, const char *runs, const char *name)
     }
     char *id = strdup(name);
     if (id)
-        l->v[l->n++] = (struct listed){id, st.st_mtime};
+        l->v[l->n++] = (struct listed){id, changed};
 }
 
 static enum rc list(struct listing *l, struct err *err)

@@ -1,0 +1,130 @@
+/* ps: what runs, what waits, what ended lately. */
+#include "base/clock.h"
+#include "cli/commands.h"
+#include "cli/human.h"
+#include "cli/seen_run.h"
+#include "cli/session.h"
+#include "data/json.h"
+
+#include <stdio.h>
+
+static const int64_t RECENT_MS = 24 * 3600 * (int64_t)1000;
+
+static struct val row_value(struct arena *a, const struct seen_run *r)
+{
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "run_id", val_str(r->row.id));
+    VAL_MAP_SET(&m, "workflow", val_str(r->row.workflow));
+    VAL_MAP_SET(&m, "status", val_str(str_c(r->status)));
+    VAL_MAP_SET(&m, "owner_pid", r->owner ? val_int(r->owner) : val_null);
+    VAL_MAP_SET(&m, "file", val_str(r->row.file));
+    VAL_MAP_SET(&m, "workspace", val_str(r->row.workspace));
+    VAL_MAP_SET(&m, "directory", val_str(arena_str(a, str_c(r->home.dir))));
+    VAL_MAP_SET(&m, "created_ms", val_int(r->row.created_ms));
+    VAL_MAP_SET(&m, "updated_ms", val_int(r->row.updated_ms));
+    VAL_MAP_SET(&m, "steps_done", val_int(r->row.steps_done));
+    VAL_MAP_SET(&m, "input_tokens", val_int(r->row.input_tokens));
+    VAL_MAP_SET(&m, "output_tokens", val_int(r->row.output_tokens));
+    VAL_MAP_SET(&m, "cost_usd", val_double(r->row.cost_usd));
+    struct str error = r->problem ? str_c(r->problem) : r->row.error;
+    if (error.n)
+        VAL_MAP_SET(&m, "error", val_str(error));
+    return val_map_done(&m);
+}
+
+static void print_json(struct arena *a, const struct seen_run *v, const bool *shown, size_t n)
+{
+    struct val_list l = val_list_new(a);
+    for (size_t i = 0; i < n; i++)
+        if (shown[i])
+            val_list_push(&l, row_value(a, &v[i]));
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "runs", val_list_done(&l));
+    struct val o = val_map_done(&m);
+    struct buf b;
+    buf_init(&b, (size_t)1 << 30);
+    json_write(&b, &o, JSON_PRETTY);
+    buf_addc(&b, '\n');
+    fwrite(b.p, 1, b.n, stdout);
+    buf_done(&b);
+}
+
+static void cell(struct arena *a, struct str s, size_t columns)
+{
+    struct str line = human_line(a, s, columns);
+    printf("%.*s%*s  ", STR_ARG(line), (int)(columns - human_columns(line)), "");
+}
+
+static void print_table(struct arena *a, const struct seen_run *v, const bool *shown, size_t n)
+{
+    size_t id = 2, workflow = 8;
+    for (size_t i = 0; i < n; i++) {
+        if (!shown[i])
+            continue;
+        size_t w = human_columns(human_line(a, v[i].row.workflow, 24));
+        id = v[i].row.id.n > id ? v[i].row.id.n : id;
+        workflow = w > workflow ? w : workflow;
+    }
+    printf("%-*s  %-*s  %-11s  %7s  %5s  %7s  %9s  %s\n", (int)id, "ID", (int)workflow, "WORKFLOW", "STATUS", "AGE",
+           "STEPS", "TOKENS", "COST", "DIRECTORY");
+    int64_t now = clock_wall_ms();
+    for (size_t i = 0; i < n; i++) {
+        const struct run_row *r = &v[i].row;
+        if (!shown[i])
+            continue;
+        cell(a, r->id, id);
+        cell(a, r->workflow, workflow);
+        printf("%-11s  %7s  %5lld  %7s  %9s  %s\n", v[i].status, human_duration(now - r->created_ms).z,
+               (long long)r->steps_done, human_count(r->input_tokens + r->output_tokens).z, human_cost(r->cost_usd).z,
+               human_line(a, str_c(v[i].home.dir), 0).p);
+    }
+}
+
+static int run(const struct command *c, const struct args *args)
+{
+    (void)c;
+    struct arena a = {0};
+    struct seen_run *v;
+    size_t n, hidden = 0;
+    struct err err;
+    int code = EXIT_OK;
+    if (seen_run_all(&a, &v, &n, &err) != RC_OK) {
+        code = fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    } else {
+        int64_t now = clock_wall_ms();
+        bool *shown = arena_calloc(&a, n + 1, sizeof *shown);
+        for (size_t i = 0; i < n; i++) {
+            shown[i] = args_get(args, "all") || seen_run_open(&v[i]) || now - v[i].row.updated_ms < RECENT_MS;
+            hidden += !shown[i];
+        }
+        if (args_get(args, "json"))
+            print_json(&a, v, shown, n);
+        else if (n > hidden)
+            print_table(&a, v, shown, n);
+        if (!args_get(args, "json") && n == hidden)
+            fprintf(stderr, "no runs%s\n", hidden ? " of the last 24 hours" : " yet; treadle run FILE starts one");
+        if (hidden && !args_get(args, "json"))
+            fprintf(stderr, "%zu older run%s not shown; treadle ps --all shows all\n", hidden, hidden == 1 ? "" : "s");
+    }
+    arena_done(&a);
+    return code;
+}
+
+static const struct option options[] = {{"all", 'a', NULL, "Also runs that ended more than 24 hours ago.", false},
+                                        {"json", 0, NULL, "One JSON object: {\"runs\": […]}.", false},
+                                        OPTION_END};
+
+const struct command command_ps = {
+    .name = "ps",
+    .usage = "[options]",
+    .summary = "list runs: what works, waits, was interrupted, ended lately",
+    .details =
+        "Runs that are not over and those that ended in the last 24 hours, the newest first. A run whose process died\n"
+        "is `interrupted`; treadle resume goes on with it.\n\n"
+        "Examples:\n"
+        "  treadle ps\n"
+        "  treadle ps --all --json | jq -r '.runs[] | select(.status == \"interrupted\") | .run_id'",
+    .options = options,
+    .max_words = 0,
+    .run = run,
+};

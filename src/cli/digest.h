@@ -1,0 +1,66 @@
+#pragma once
+/* A journal told as a tree of steps: what each did, how long it took, what it cost, and why it stopped.
+ *
+ * Records go in one by one, in order; the digest may be looked at after any of them, so it serves ended runs and living
+ * ones alike. Times are the records' (wall clock, ms). Everything lives in the digest. */
+#include "base/map.h"
+#include "data/record.h"
+#include "data/val.h"
+#include "flow/def.h"
+
+enum node_status {
+    NODE_OPEN,     /* begun and not ended */
+    NODE_RETRYING, /* an attempt failed, another is due */
+    NODE_HELD,     /* waits for a person */
+    NODE_OK,
+    NODE_SKIPPED,
+    NODE_CONTINUED, /* failed, and the workflow says that it goes on */
+    NODE_FAILED,
+    NODE_VOID /* its results no longer count; not begun again yet */
+};
+
+struct digest_node {
+    struct digest_node *parent, *first, *last, *next;
+    struct str path; /* without attempt numbers */
+    struct str name; /* its last part */
+    enum node_status status;
+    bool effect; /* a call, command or file access below a step, not a step itself */
+    uint32_t attempts;
+    uint32_t generation, list_number, listed_in; /* which attempt's children are listed */
+    int64_t started_ms, ended_ms;                /* ended: 0 while open */
+    struct str label;                            /* effects: "turn 3", "$ make test", "Edit a.c" */
+    struct str error_class, error_code, message, error_step;
+    int64_t input_tokens, output_tokens, calls; /* of itself and all below it, void attempts included */
+    double cost_usd;
+    bool cost_unknown;
+    size_t total, ok, failed, running; /* children */
+    const struct val *result;          /* of the workflow's own steps; NULL: none */
+};
+
+struct digest {
+    struct arena arena;
+    struct map nodes; /* path -> struct digest_node */
+    struct digest_node *root;
+    struct str workflow, workflow_sha256, file, workspace, output_dir, mode, forked_from;
+    struct val inputs;
+    struct str status; /* of the last end; empty when there was none since the last start */
+    const struct val *error, *output;
+    int64_t started_ms, resumed_ms, last_ms; /* resumed: the last time */
+    size_t records, resumes;
+    uint64_t last_seq;
+    bool begun; /* there is a start */
+};
+
+struct digest *digest_new(void);
+void digest_free(struct digest *d);
+/* RC_CORRUPT names the record. */
+enum rc digest_add(struct digest *d, const struct record *r, struct err *err) MUST_CHECK;
+/* Counts children of every node; call it before looking at total, ok, failed and running. */
+void digest_count(struct digest *d);
+/* "done", "failed", … as people and --json read it; `run` is the run's status (seen_run.h), which tells what became of
+ * open nodes. */
+const char *digest_status(const struct digest_node *n, const char *run);
+/* The type of the step with this name in the workflow, where that is certain; else empty. `w` may be NULL. */
+struct str digest_type(const struct digest_node *n, const struct workflow *w);
+/* The deepest node at or below `n` that is held (or failed) and has no such node below it; NULL. */
+const struct digest_node *digest_find(const struct digest_node *n, enum node_status status);
