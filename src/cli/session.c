@@ -443,15 +443,38 @@ static int check_files(struct session *s)
     return bad ? EXIT_USAGE : EXIT_OK;
 }
 
+static bool is_start(void *ctx, const struct record *r)
+{
+    *(bool *)ctx = r->kind == RECORD_RUN;
+    return r->kind != RECORD_RUN;
+}
+
+/* A run of that name exists. If it was stopped before its first commit, nobody can resume it, and this is the start. */
+static enum rc take_unborn(struct session *s, struct err *err)
+{
+    struct err other;
+    bool started = false;
+    if (store_open(s->home.journal, STORE_OWN, &s->store, &other) != RC_OK)
+        return err->rc;
+    if (store_each_record(s->store, str_c(s->home.id), 0, is_start, &started, &other) == RC_OK && !started)
+        return RC_OK;
+    store_close(s->store);
+    s->store = NULL;
+    return err->rc;
+}
+
 /* The journal of a new run is made only when nothing can be wrong any more. */
 static int make_journal(struct session *s)
 {
     struct err err;
     if (s->store)
         return EXIT_OK;
-    if (home_run_create(&s->home, &err) == RC_OK && store_open(s->home.journal, STORE_OWN, &s->store, &err) == RC_OK)
-        return EXIT_OK;
-    return fail(err.rc == RC_EXISTS ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
+    enum rc rc = home_run_create(&s->home, &err);
+    if (rc == RC_EXISTS)
+        rc = take_unborn(s, &err);
+    else if (rc == RC_OK)
+        rc = store_open(s->home.journal, STORE_OWN, &s->store, &err);
+    return rc == RC_OK ? EXIT_OK : fail(rc == RC_EXISTS ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
 }
 
 static int set_up(struct live *l)
