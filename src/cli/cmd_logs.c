@@ -150,8 +150,9 @@ static void print_line(struct arena *a, const struct record *r, const struct val
     const char *kind = describe(a, r, v, &summary);
     struct str path = human_line(a, r->path, 0);
     summary = human_line(a, summary, SUMMARY_COLUMNS);
-    printf("%s.%03d  %-8s%s%.*s%s%.*s\n", human_time(r->time_ms).z, (int)(r->time_ms % 1000), kind, path.n ? "  " : "",
-           STR_ARG(path), summary.n ? "  " : "", STR_ARG(summary));
+    printf("%s.%03d  %-*s%s%.*s%s%.*s\n", human_time(r->time_ms).z, (int)(r->time_ms % 1000),
+           path.n || summary.n ? 7 : 0, kind, path.n ? "  " : "", STR_ARG(path), summary.n ? "  " : "",
+           STR_ARG(summary));
 }
 
 static const char *const kinds[] = {[RECORD_RUN] = "run",       [RECORD_OPEN] = "open", [RECORD_INTENT] = "intent",

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/sha256.h"
 #include "cli/commands.h"
+#include "cli/inputs.h"
 #include "cli/load.h"
 #include "cli/run_options.h"
 #include "cli/session.h"
@@ -9,32 +10,8 @@
 
 #include <stdio.h>
 
-enum { INPUT_MAX = 16 << 20 };
-
 /* ---- inputs
  * ------------------------------------------------------------------------------------------------------------ */
-
-/* NAME=TEXT or NAME=@FILE */
-static enum rc one_input(const struct workflow *w, const char *given, struct arena *a, struct val_map *m,
-                         struct err *err)
-{
-    struct str s = str_c(given);
-    size_t eq = str_find(s, STR("="));
-    if (eq == SIZE_MAX || eq == 0)
-        return err_set(err, RC_USAGE, "--input %s: expected NAME=VALUE or NAME=@FILE", given);
-    struct str name = str_n(s.p, eq), text = str_from(s, eq + 1);
-    struct val v;
-    enum rc rc = RC_OK;
-    if (text.n && text.p[0] == '@')
-        rc = read_file(text.p + 1, INPUT_MAX, a, &text, err);
-    if (rc == RC_OK && str_utf8_valid(text) != text.n)
-        rc = err_set(err, RC_USAGE, "--input %.*s: the value is not valid UTF-8", STR_ARG(name));
-    if (rc == RC_OK)
-        rc = workflow_input_text(w, name, text, a, &v, err);
-    if (rc == RC_OK)
-        val_map_set(m, name, v);
-    return rc;
-}
 
 static enum rc inputs_file(const char *path, struct arena *a, struct val_map *m, struct err *err)
 {
@@ -60,7 +37,7 @@ static enum rc gather_inputs(const struct workflow *w, const struct args *args, 
     for (int i = 0; rc == RC_OK && (v = args_nth(args, "inputs", i)); i++)
         rc = inputs_file(v, a, &m, err);
     for (int i = 0; rc == RC_OK && (v = args_nth(args, "input", i)); i++)
-        rc = one_input(w, v, a, &m, err);
+        rc = input_read(w, "input", v, a, &m, err);
     struct val given = val_map_done(&m);
     return rc == RC_OK ? workflow_inputs(w, &given, a, ret, err) : rc;
 }

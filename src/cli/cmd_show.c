@@ -145,9 +145,12 @@ static void print_node(struct show *s, const struct digest_node *n, unsigned dep
     if (n->started_ms && end > n->started_ms && n->status != NODE_VOID)
         snprintf(took, sizeof took, "%s", human_duration(end - n->started_ms).z);
     struct str what = deeds(s, n);
-    printf("  %*s%s%s%s %.*s%*s  %-14.*s %8s%.*s\n", (int)left, "", colored(s, color), sign,
-           *color ? colored(s, "\033[0m") : "", STR_ARG(name), (int)(columns - human_columns(name)), "", STR_ARG(type),
-           took, STR_ARG(what));
+    struct str rest = arena_printf(&s->arena, "%*s  %-14.*s %8s%.*s", (int)(columns - human_columns(name)), "",
+                                   STR_ARG(type), took, STR_ARG(what));
+    while (rest.n && rest.p[rest.n - 1] == ' ')
+        rest.n--;
+    printf("  %*s%s%s%s %.*s%.*s\n", (int)left, "", colored(s, color), sign, *color ? colored(s, "\033[0m") : "",
+           STR_ARG(name), STR_ARG(rest));
     bool leaf =
         n->status == NODE_FAILED || n->status == NODE_HELD || n->status == NODE_RETRYING || n->status == NODE_CONTINUED;
     for (const struct digest_node *c = n->first; c && leaf; c = c->next)
@@ -244,7 +247,10 @@ static void print_head(struct show *s)
         line(s, "resumed",
              arena_printf(a, "%zu time%s, last %s", d->resumes, d->resumes == 1 ? "" : "s",
                           human_time(d->resumed_ms).z));
-    line(s, "forked of", d->forked_from);
+    if (d->forked_from.n)
+        line(s, "fork of",
+             arena_printf(a, "%.*s, whose %lld model calls (%s) are counted here", STR_ARG(d->forked_from),
+                          (long long)d->inherited_calls, human_cost(d->inherited_usd).z));
     if (t->calls)
         line(s, "used",
              arena_printf(a, "%lld model call%s, %s tokens in, %s out, %s%s", (long long)t->calls,

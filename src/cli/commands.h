@@ -2,7 +2,8 @@
 /* Every command of the program, as one table; each lives in cli/cmd_NAME.c. */
 #include "cli/args.h"
 
-#define COMMANDS(X) X(run) X(resume) X(validate) X(ps) X(show) X(logs) X(cancel) X(rm) X(prune) X(backup)
+#define COMMANDS(X) \
+    X(run) X(resume) X(validate) X(ps) X(show) X(logs) X(cancel) X(fork) X(rm) X(prune) X(backup) X(doctor)
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

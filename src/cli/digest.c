@@ -59,6 +59,14 @@ static struct digest_node *child(struct digest *d, struct digest_node *parent, s
     return n;
 }
 
+/* Numbers go on counting when a step is begun anew; people want to know about this time only. */
+static void count_attempt(struct digest_node *n, uint32_t attempt)
+{
+    if (attempt > n->last_attempt)
+        n->last_attempt = attempt;
+    n->attempts = n->last_attempt - n->void_attempts;
+}
+
 /* The node of a path as records have it; it and those above it are made when they are missing. */
 static struct digest_node *node_of(struct digest *d, struct str path)
 {
@@ -81,8 +89,7 @@ static struct digest_node *node_of(struct digest *d, struct str path)
             if (n->generation)
                 hide_children(n);
             n->generation = (uint32_t)generation;
-            if (n->attempts < n->generation)
-                n->attempts = n->generation;
+            count_attempt(n, n->generation);
         }
     }
     buf_done(&plain);
@@ -176,6 +183,8 @@ static void make_void(struct digest *d, struct str path)
     hide_children(n);
     clear_error(n);
     n->status = NODE_VOID;
+    n->void_attempts = n->last_attempt;
+    n->attempts = 0;
     n->started_ms = n->ended_ms = 0;
     n->result = NULL;
 }
@@ -235,8 +244,18 @@ static void add_resume(struct digest *d, const struct record *r, const struct va
     reopen(d);
     d->status = str_n("", 0);
     d->error = d->output = NULL;
-    d->resumed_ms = r->time_ms;
-    d->resumes++;
+    if (VAL_GET(v, "forked_from")) {
+        d->inherited_calls = d->root->calls;
+        d->inherited_usd = d->root->cost_usd;
+        d->resumes = 0;
+        d->just_forked = true;
+        return;
+    }
+    if (!d->just_forked) {
+        d->resumed_ms = r->time_ms;
+        d->resumes++;
+    }
+    d->just_forked = false;
 }
 
 static void add_end(struct digest *d, const struct val *v)
@@ -250,8 +269,8 @@ static void add_to_node(struct digest *d, const struct record *r, const struct v
 {
     struct digest_node *n = node_of(d, r->path);
     begin(n, r->time_ms);
-    if (r->kind != RECORD_DONE && r->attempt > n->attempts)
-        n->attempts = r->attempt;
+    if (r->kind != RECORD_DONE)
+        count_attempt(n, r->attempt);
     switch (r->kind) {
     case RECORD_INTENT:
         n->effect = true;

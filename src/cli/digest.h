@@ -24,8 +24,9 @@ struct digest_node {
     struct str path; /* without attempt numbers */
     struct str name; /* its last part */
     enum node_status status;
-    bool effect; /* a call, command or file access below a step, not a step itself */
-    uint32_t attempts;
+    bool effect;       /* a call, command or file access below a step, not a step itself */
+    uint32_t attempts; /* since it was last begun anew; 0: not known yet */
+    uint32_t last_attempt, void_attempts;
     uint32_t generation, list_number, listed_in; /* which attempt's children are listed */
     int64_t started_ms, ended_ms;                /* ended: 0 while open */
     struct str label;                            /* effects: "turn 3", "$ make test", "Edit a.c" */
@@ -47,8 +48,11 @@ struct digest {
     const struct val *error, *output;
     int64_t started_ms, resumed_ms, last_ms; /* resumed: the last time */
     size_t records, resumes;
+    int64_t inherited_calls; /* of a forked run: what its source had done and paid for */
+    double inherited_usd;
     uint64_t last_seq;
-    bool begun; /* there is a start */
+    bool begun;       /* there is a start */
+    bool just_forked; /* the next resume is the fork's own start */
 };
 
 struct digest *digest_new(void);

@@ -58,7 +58,7 @@ static void do_this(struct buf *b, const struct seen_run *r, const char *flag, c
     struct buf left;
     buf_init(&left, 256);
     buf_printf(&left, "treadle resume %s%s%s", r->home.id, *flag ? " " : "", flag);
-    buf_printf(b, "  %-52.*s %s\n", STR_ARG(buf_str(&left)), why);
+    buf_printf(b, "  %-*.*s  %s\n", (int)(strlen(r->home.id) + 30), STR_ARG(buf_str(&left)), why);
     buf_done(&left);
 }
 
