@@ -17,7 +17,7 @@ PYTHON=/usr/bin/python3 # Debian's, which has Debian's pytest
 
 build() { # PRESET [cmake arguments]
     cmake --preset "$1" >"$LOGS/configure-$1.log" || { cat "$LOGS/configure-$1.log"; return 1; }
-    cmake --build --preset "$1" --parallel "$JOBS" -- --quiet
+    cmake --build --preset "$1" --parallel "$JOBS" -- --quiet -k 0
 }
 
 # The sanitizers of clang 14 cannot place their shadow memory under kernels that randomise addresses by more than 28
