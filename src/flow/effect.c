@@ -166,7 +166,7 @@ static void settled(struct frame *f, const struct val *result)
     struct str outcome = val_get_str(result, STR("outcome"), STR("changed"));
     if (str_is(outcome, "done")) {
         struct val_map m = val_map_new(&f->run->scratch);
-        VAL_MAP_SET(&m, "text", VAL_LIT("The file has been written."));
+        VAL_MAP_SET(&m, "text", val_str(val_get_str(result, STR("text"), STR("The file has been written."))));
         VAL_MAP_SET(&m, "is_error", val_false);
         struct val v = val_map_done(&m);
         record_result(f, true, &v, -1);
