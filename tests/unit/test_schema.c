@@ -103,6 +103,12 @@ static void numbers(void **state)
         {"{\"minimum\":-123456789012345678901}", "-1234567890123456789010",
          "/: is -1234567890123456789010 (integer); expected at least -123456789012345678901"},
         {"{\"maximum\":1e300}", "99999999999999999999999999", NULL},
+        {"{\"minimum\":5}", "-123456789012345678901", "/: is -123456789012345678901 (integer); expected at least 5"},
+        {"{\"minimum\":-123456789012345678901}", "5", NULL},
+        {"{\"maximum\":0.5}", "-123456789012345678901", NULL},
+        {"{\"minimum\":-1e300}", "5", NULL},
+        {"{\"minimum\":123456789012345678901}", "-123456789012345678901",
+         "/: is -123456789012345678901 (integer); expected at least 123456789012345678901"},
         {"{\"multipleOf\":3}", "9", NULL},
         {"{\"multipleOf\":3}", "-9", NULL},
         {"{\"multipleOf\":3}", "0", NULL},
@@ -152,6 +158,11 @@ static void text(void **state)
         {"{\"pattern\":\"^[[:a]+$\"}", "\"[:a\"", NULL},
         {"{\"pattern\":\"^\\\\p{Letter}+\\\\p{gc=digit}$\"}", "\"é٣\"", NULL},
         {"{\"pattern\":\"a\\\\$b\"}", "\"a$b\"", NULL},
+        {"{\"pattern\":\"^\\\\pL$\"}", "\"é\"", NULL},
+        {"{\"type\":\"null\"}", "\"ééééééééééééééééééééééééééééééxx\"",
+         "/: is \"éééééééééééééééééééééééééééééé\"… (string); expected null"},
+        {"{\"type\":\"null\"}", "\"xééééééééééééééééééééééééééééééxx\"",
+         "/: is \"xééééééééééééééééééééééééééééé\"… (string); expected null"},
     };
     JUDGE(cases);
 }
@@ -168,6 +179,13 @@ static void objects(void **state)
         {"{\"properties\":{\"a\":{}},\"additionalProperties\":false}", "{\"a\":1,\"b\\n\":2}",
          "/b?: is not allowed here; expected \"a\""},
         {"{\"additionalProperties\":false}", "{\"a\":1}", "/a: is not allowed here; expected no other"},
+        {"{\"properties\":{\"a\":{},\"b\":{},\"c\":{}},\"additionalProperties\":false}", "{\"d\":1}",
+         "/d: is not allowed here; expected \"a\", \"b\" or \"c\""},
+        {"{\"properties\":{\"a\":{},\"b\":{},\"c\":{},\"d\":{},\"e\":{},\"f\":{},\"g\":{},\"h\":{},\"i\":{},"
+         "\"j\":{},\"k\":{}},\"additionalProperties\":false}",
+         "{\"z\":1}",
+         "/z: is not allowed here; expected \"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\", \"i\", \"j\" and "
+         "so on"},
         {"{\"patternProperties\":{\"^x\":{\"type\":\"null\"}},\"additionalProperties\":{\"type\":\"string\"}}",
          "{\"x1\":1,\"y\":2}", "/x1: is 1 (integer); expected null\n/y: is 2 (integer); expected string"},
         {"{\"propertyNames\":{\"maxLength\":2}}", "{\"abc\":1}",
@@ -240,6 +258,8 @@ static void combinations(void **state)
         {"{\"anyOf\":[false,{\"type\":\"array\",\"items\":{\"type\":\"null\"}},{\"type\":\"null\"}]}", "[1,2]",
          "/0: is 1 (integer); expected null\n/1: is 2 (integer); expected null"},
         {union_schema, "{\"k\":\"b\"}", "/: lacks \"y\"; expected it (required)"},
+        {"{\"anyOf\":[{\"const\":1},{\"const\":2},{\"const\":3},{\"const\":4},{\"const\":5}]}", "6",
+         "/: is 6 (integer); expected one of 5 alternatives (anyOf): (1) 1; (2) 2; (3) 3; (4) 4; …"},
         {union_schema, "{\"k\":\"c\"}",
          "/: is 1 member (object); expected one of 2 alternatives (oneOf): (1) /k: is \"c\" (string); expected \"a\"; "
          "(2) /k: is \"c\" (string); expected \"b\""},
@@ -320,6 +340,9 @@ static void bad_schemas(void **state)
         {"{\"enum\":5}", "/enum: is 5 (integer); expected an array of values"},
         {"{\"uniqueItems\":1}", "/uniqueItems: is 1 (integer); expected true or false"},
         {"{\"format\":1}", "/format: is 1 (integer); expected a string"},
+        {"{\"$ref\":5}", "/$ref: is 5 (integer); expected a reference such as \"#/$defs/name\""},
+        {"{\"pattern\":\"[\\\\u{}]\"}",
+         "/pattern: bad regular expression: \\u{…} without a character's number (at byte 1)"},
         {"{\"dependentRequired\":{\"a\":{}}}",
          "/dependentRequired/a: is 0 members (object); expected an array of property names"},
         {"{\"$anchor\":\"\"}", "/$anchor: is \"\" (string); expected a name without `#`"},
@@ -492,6 +515,19 @@ static void long_lines(void **state)
     assert_non_null(strstr(err.msg, "kkk…/kkk"));
     assert_true(strlen(err.msg) < sizeof err.msg);
     assert_int_equal(str_utf8_valid(str_c(err.msg)), strlen(err.msg));
+    struct val_list choices = val_list_new(&a);
+    for (int i = 0; i < 9; i++)
+        val_list_push(&choices, val_str(arena_printf(&a, "%055d", i)));
+    struct val_map each = val_map_new(&a);
+    VAL_MAP_SET(&each, "enum", val_list_done(&choices));
+    schema = val_map_done(&each);
+    for (int i = 0; i < 6; i++) {
+        each = val_map_new(&a);
+        VAL_MAP_SET(&each, "additionalProperties", schema);
+        schema = val_map_done(&each);
+    }
+    assert_int_equal(schema_check(&schema, &v, &a, &err), RC_SCHEMA);
+    assert_in_range(strlen(err.msg), 500, sizeof err.msg - 1);
     arena_done(&a);
 }
 
