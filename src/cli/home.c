@@ -110,20 +110,23 @@ static int newest_first(const void *a, const void *b)
     return x->changed != y->changed ? (x->changed < y->changed) - (x->changed > y->changed) : strcmp(y->id, x->id);
 }
 
-static int64_t changed_ns(const char *runs, const char *name, const char *file)
+static int64_t changed_ns(const char *runs, const char *name, const char *file, off_t least)
 {
     char path[4096];
     struct stat st;
     snprintf(path, sizeof path, "%s/%s/%s", runs, name, file);
-    return stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec : -1;
+    if (stat(path, &st) != 0 || st.st_size < least)
+        return -1;
+    return (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 }
 
 static void listing_add(struct listing *l, const char *runs, const char *name)
 {
-    int64_t changed = changed_ns(runs, name, "journal.db"), wal;
+    int64_t changed = changed_ns(runs, name, "journal.db", 0), wal;
     if (changed < 0)
-        return;                                     /* somebody else's, or a run that never began */
-    wal = changed_ns(runs, name, "journal.db-wal"); /* where a living owner writes */
+        return; /* somebody else's, or a run that never began */
+    /* Where a living owner writes. Readers leave an empty one behind, which says nothing. */
+    wal = changed_ns(runs, name, "journal.db-wal", 1);
     if (wal > changed)
         changed = wal;
     if (l->n == l->cap) {
