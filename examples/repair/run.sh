@@ -35,7 +35,8 @@ if [ "$mode" = live ]; then
     for key in ANTHROPIC_API_KEY GEMINI_API_KEY; do
         [ -n "${!key:-}" ] || missing="$missing $key"
     done
-    [ -z "$missing" ] || code=4 die "--live asks real models, but these are not set:$missing; without --live no key is needed"
+    [ -z "$missing" ] || code=4 die "--live asks real models, but these are not set:$missing;" \
+        "without --live no key is needed"
 fi
 
 # The clone stays clean: the project, its builds, the report and the journal live in a directory of their own.
