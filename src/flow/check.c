@@ -62,7 +62,8 @@ static void unknown_step(const struct reader *r, struct str name, bool warning, 
 {
     struct nearest near = {.want = name};
     scope_nearest_step(r, &near);
-    for (size_t i = 0; !near.name.n && i < r->l->nall; i++) { /* steps.run-tests is a subtraction */
+    bool search = !near.name.n && load_advice(r->l, r->l->nall);
+    for (size_t i = 0; search && i < r->l->nall; i++) { /* steps.run-tests is a subtraction */
         struct str full = r->l->all[i]->name;
         if (str_starts(full, name) && full.n > name.n && (full.p[name.n] == '-' || full.p[name.n] == '.')) {
             REPORT(r, warning, p, "unknown step `%s`; a name with `-` or `.` is written steps[\"%s\"]", clip(name).z,
@@ -281,7 +282,7 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
     struct str head = path->seg[0].name, name = seg_name(path, 1);
     struct place p = place_of(r, path->line, path->col);
     (void)err;
-    if (load_full(r->l))
+    if (problems_full(r->l->ps, soft)) /* finding the nearest name is work; nobody would see it */
         return RC_OK;
     if (str_is(head, "previous_response:")) { /* an older spelling of steps.NAME */
         if (!scope_variable(r, name))

@@ -48,12 +48,8 @@ static enum sight sight_from(const struct step_def *from, const struct step_def 
 
 static enum sight scope_elsewhere(const struct reader *r, struct str name, const struct step_def **ret)
 {
-    for (size_t i = 0; i < r->l->nall; i++)
-        if (str_eq(r->l->all[i]->name, name)) {
-            *ret = r->l->all[i];
-            return SIGHT_ELSEWHERE;
-        }
-    return SIGHT_UNKNOWN;
+    *ret = map_get(&r->l->by_name, name);
+    return *ret ? SIGHT_ELSEWHERE : SIGHT_UNKNOWN;
 }
 
 enum sight scope_step(const struct reader *r, struct str name, const struct step_def **ret)
@@ -81,6 +77,8 @@ enum sight scope_step(const struct reader *r, struct str name, const struct step
 void scope_nearest_step(const struct reader *r, struct nearest *n)
 {
     const struct list_def *root = r->l->w->root;
+    if (!load_advice(r->l, r->l->nall))
+        return;
     for (size_t i = 0; r->where == WHERE_OUTPUT && i < root->n; i++)
         nearest_try(n, root->steps[i]->name);
     for (size_t i = 0; sees_body(r) && i < body_slots(r->at); i++)
@@ -120,6 +118,8 @@ void scope_nearest_variable(const struct reader *r, struct nearest *n)
     struct str iterator;
     for (size_t level = 0; scope_loop(r, level, &iterator); level++)
         nearest_try(n, iterator);
+    if (!load_advice(r->l, r->l->nnames))
+        return;
     for (size_t i = 0; i < r->l->nnames; i++)
         nearest_try(n, *r->l->names[i]);
 }

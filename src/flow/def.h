@@ -130,7 +130,9 @@ struct problems {
     struct problem *v;
     size_t n, cap, errors;
 };
-/* After a few hundred the rest is only counted. */
+/* What goes beyond this is only counted (errors) or dropped (warnings). */
+enum { PROBLEMS_ERRORS_MAX = 300, PROBLEMS_WARNINGS_MAX = 100 };
+bool problems_full(const struct problems *p, bool warning);
 void problem_add(struct problems *p, bool warning, uint32_t line, uint32_t col, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 /* Orders by place (stable). workflow_load() has done it. */

@@ -421,9 +421,10 @@ struct workflow *workflow_load(struct str text, struct str file, struct problems
     w->text = arena_str(&w->arena, text);
     w->defaults = &val_empty_object;
     w->budget = (struct budget){.usd = -1, .tokens = -1};
-    struct loader l = {.w = w, .a = &w->arena, .ps = ps, .retry = load_retry_default()};
+    struct loader l = {.w = w, .a = &w->arena, .ps = ps, .retry = load_retry_default(), .advice = LOAD_ADVICE_MAX};
     size_t before = ps->errors;
     load_text_file(&l);
+    map_done(&l.by_name);
     map_done(&l.noticed);
     map_done(&l.assigned);
     problems_sort(ps);

@@ -31,7 +31,7 @@ static const struct step_def *sibling(struct loader *l, const struct list_def *l
     if (s)
         return s;
     struct nearest near = {.want = v->s};
-    for (size_t i = 0; i < list->n; i++)
+    for (size_t i = 0; i < list->n && load_advice(l, 1); i++)
         nearest_try(&near, list->steps[i]->name);
     BAD(l, v, "`%s` names `%s`, which is no step of this list; %s", key, clip(v->s).z,
         load_hint(l, &near, "expected the name of a sibling"));

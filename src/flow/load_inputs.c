@@ -105,6 +105,10 @@ void load_inputs(struct loader *l, const struct member *m)
                     "`inputs` and `input` mean the same; expected one of them, `inputs`");
         return;
     }
+    if (m->val.obj.n > LOAD_NAMES_MAX) {
+        BAD(l, &m->val, "%zu inputs; expected at most %d", m->val.obj.n, LOAD_NAMES_MAX);
+        return;
+    }
     bool old = str_is(m->key, "input"); /* values, not declarations */
     l->bare_inputs |= old;
     struct input_def *d = arena_calloc(l->a, m->val.obj.n ? m->val.obj.n : 1, sizeof *d);

@@ -9,15 +9,16 @@
 #include "flow/keys.h"
 
 enum {
-    LOAD_TEXT_MAX = 32 << 20, /* bytes of a workflow */
-    LOAD_DEPTH_MAX = 32,      /* lists of steps inside one another */
-    LOAD_LIST_MAX = 200000,   /* steps of one list */
-    LOAD_GRAPH_MAX = 5000,    /* steps of a list with depends_on */
-    LOAD_STEPS_MAX = 250000,  /* steps in all */
-    LOAD_NAME_MAX = 100,      /* bytes of a step's name */
-    LOAD_ATTEMPTS_MAX = 1000, /* retry.max_attempts */
-    LOAD_ADVICE_MAX = 300,    /* errors that get a remedy of their own */
-    COND_DEPTH_MAX = 32,      /* and/or/not inside one another */
+    LOAD_TEXT_MAX = 32 << 20,  /* bytes of a workflow */
+    LOAD_DEPTH_MAX = 32,       /* lists of steps inside one another */
+    LOAD_LIST_MAX = 200000,    /* steps of one list */
+    LOAD_GRAPH_MAX = 5000,     /* steps of a list with depends_on */
+    LOAD_STEPS_MAX = 250000,   /* steps in all */
+    LOAD_NAMES_MAX = 1000,     /* inputs; names in env or secrets */
+    LOAD_NAME_MAX = 100,       /* bytes of a step's name */
+    LOAD_ATTEMPTS_MAX = 1000,  /* retry.max_attempts */
+    LOAD_ADVICE_MAX = 3000000, /* names compared in search of near ones */
+    COND_DEPTH_MAX = 32,       /* and/or/not inside one another */
 };
 
 /* A name or text cut to what a message can show. */
@@ -61,6 +62,8 @@ struct loader {
     size_t nlater, later_cap;
     struct file_ref *files;
     size_t nfiles, files_cap;
+    struct map by_name;  /* any step of that name, the first met */
+    uint64_t advice;     /* names that may still be compared for "did you mean" */
     struct map noticed;  /* unused keys that were warned about */
     struct map assigned; /* names that some set_variable step, or `variables`, sets: to the text itself */
     struct str **names;  /* the same, in the order met */
@@ -75,14 +78,16 @@ struct loader {
 
 /* --- problems (load_place.c) --- */
 
-/* So much is wrong that no more advice is worth its memory: errors are only counted. */
-static inline bool load_full(const struct loader *l)
-{
-    return l->ps->errors >= LOAD_ADVICE_MAX;
-}
-
 #define BAD(l, v, ...)  problem_add((l)->ps, false, (v)->line, (v)->col, __VA_ARGS__)
 #define WARN(l, v, ...) problem_add((l)->ps, true, (v)->line, (v)->col, __VA_ARGS__)
+/* May `n` more names be compared? Large workflows with many mistakes get fewer hints, not slower answers. */
+static inline bool load_advice(struct loader *l, size_t n)
+{
+    if (n > l->advice)
+        return false;
+    l->advice -= n;
+    return true;
+}
 void places_init(struct places *p, struct arena *a, struct str text);
 /* The value with the places of its texts moved to where their content begins. */
 struct val places_content(struct places *p, struct arena *a, const struct val *v);

@@ -32,6 +32,8 @@ void nearest_try(struct nearest *n, struct str candidate)
         return;
     if (n->name.n && n->distance <= limit)
         limit = n->distance - 1;
+    if (candidate.n > n->want.n + limit || n->want.n > candidate.n + limit)
+        return;
     unsigned d = str_distance(n->want, candidate, limit);
     if (d > limit || d >= candidate.n || d >= n->want.n) /* nothing in common */
         return;
@@ -200,7 +202,7 @@ void load_unknown_key(struct loader *l, const struct member *m, const char *owne
 {
     struct nearest near = {.want = m->key};
     struct str list = STR(""), ignored = STR("");
-    if (load_full(l)) {
+    if (problems_full(l->ps, false)) {
         problem_add(l->ps, false, m->line, m->col, "unknown key `%s`", clip(m->key).z);
         return;
     }

@@ -118,7 +118,7 @@ static const char *const language_types[] = {
 
 static void type_unknown(struct loader *l, const struct val *v, struct str name)
 {
-    if (load_full(l)) {
+    if (problems_full(l->ps, false)) {
         BAD(l, v, "unknown step type `%s`", clip(name).z);
         return;
     }
@@ -216,6 +216,8 @@ static void all_push(struct loader *l, struct step_def *s)
         l->all_cap = cap;
     }
     l->all[l->nall++] = s;
+    if (!map_get(&l->by_name, s->name))
+        map_put(&l->by_name, s->name, s);
 }
 
 static struct step_def *step_new(struct loader *l, const struct val *v, const struct list_def *list, size_t index)

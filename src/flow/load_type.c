@@ -3,6 +3,7 @@
  * Most become the step's configuration, one object whose strings are templates and which is evaluated when the step
  * starts; constants in it are checked now, so that only what depends on the run can fail in the run. Literal keys,
  * conditions and lists of steps go to places of their own, because they are not evaluated with the rest. */
+#include "base/panic.h"
 #include "flow/load_int.h"
 #include "flow/units.h"
 
@@ -213,11 +214,13 @@ static struct val read_expression(struct loader *l, const struct step_def *s, co
 
 /* ---- the keys ---- */
 
+enum { KEYS_MAX = 64 }; /* rows of a type's table */
+
 struct reading {
     struct val_map config, data;
     const struct cond **conds;
     const struct list_def **lists;
-    const struct member **given; /* by row of the table */
+    const struct member *given[KEYS_MAX]; /* by row of the table */
 };
 
 static void read_key(struct loader *l, struct step_def *s, struct reading *r, const struct member *m, unsigned depth)
@@ -277,13 +280,15 @@ static void missing_keys(struct loader *l, const struct step_def *s, const struc
 
 void load_type_keys(struct loader *l, struct step_def *s, unsigned depth)
 {
-    size_t rows = 0;
-    while (s->type->keys[rows].name)
-        rows++;
+    size_t rows = 0, conds = 0, lists = 0;
+    for (const struct step_key *k = s->type->keys; k->name; k++, rows++) {
+        conds += k->kind == KEY_COND && !k->alias_of;
+        lists += k->kind == KEY_STEPS && !k->alias_of;
+    }
+    CHECK(rows <= KEYS_MAX);
     struct reading r = {.config = val_map_new(l->a), .data = val_map_new(l->a)};
-    r.conds = arena_calloc(l->a, rows + 1, sizeof *r.conds);
-    r.lists = arena_calloc(l->a, rows + 1, sizeof *r.lists);
-    r.given = arena_calloc(l->a, rows + 1, sizeof *r.given);
+    r.conds = conds ? arena_calloc(l->a, conds, sizeof *r.conds) : NULL;
+    r.lists = lists ? arena_calloc(l->a, lists, sizeof *r.lists) : NULL;
     size_t before = l->ps->errors;
     for (size_t i = 0; i < s->source->obj.n; i++) {
         const struct member *m = &s->source->obj.m[i];

@@ -123,6 +123,10 @@ bool load_names(struct loader *l, const struct member *m, const struct str **ret
     if (v->type != VAL_STR && v->type != VAL_ARRAY)
         return wrong(l, m, "a list of names of environment variables");
     size_t count = v->type == VAL_STR ? 1 : v->arr.n;
+    if (count > LOAD_NAMES_MAX) {
+        BAD(l, v, "%zu names in `%s`; expected at most %d", count, clip(m->key).z, LOAD_NAMES_MAX);
+        return false;
+    }
     struct str *names = arena_calloc(l->a, count ? count : 1, sizeof *names);
     *n = 0;
     for (size_t i = 0; i < count; i++) {

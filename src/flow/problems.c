@@ -12,14 +12,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { KEEP_MAX = 300, TEXT_MAX = 900, SHOW_MAX = 110 };
+enum { TEXT_MAX = 900, SHOW_MAX = 110 };
+
+/* Is there no room for another? Errors and warnings have room of their own, so neither hides the other. */
+bool problems_full(const struct problems *p, bool warning)
+{
+    size_t errors = p->errors < PROBLEMS_ERRORS_MAX ? p->errors : PROBLEMS_ERRORS_MAX;
+    return warning ? p->n - errors >= PROBLEMS_WARNINGS_MAX : p->errors >= PROBLEMS_ERRORS_MAX;
+}
 
 void problem_add(struct problems *p, bool warning, uint32_t line, uint32_t col, const char *fmt, ...)
 {
-    if (!warning)
-        p->errors++;
-    if (p->n >= KEEP_MAX)
+    bool full = problems_full(p, warning);
+    if (full) {
+        p->errors += !warning;
         return;
+    }
     if (p->n == p->cap) {
         size_t cap = p->cap ? 2 * p->cap : 16;
         struct problem *v = arena_calloc(p->a, cap, sizeof *v);
@@ -37,6 +45,7 @@ void problem_add(struct problems *p, bool warning, uint32_t line, uint32_t col, 
     struct str text = {z, (size_t)n < sizeof z ? (size_t)n : sizeof z - 1};
     text.n = str_utf8_valid(text);
     p->v[p->n++] = (struct problem){line, col, arena_str(p->a, text), warning};
+    p->errors += !warning;
 }
 
 void problems_sort(struct problems *p)

@@ -1,6 +1,7 @@
-"""`treadle validate` on broken workflows: exit code 2, the place in the form that editors understand, advice, and the line.
+"""`treadle validate` on broken workflows: exit code 2, the place as editors understand it, advice, and the line.
 
-What must be reported stands at the top of each file in broken/: `# expect: LINE:COL: what is wrong || what was expected`.
+What must be reported stands at the top of each file in broken/, one line a problem:
+`# expect: LINE:COL: what is wrong || what was expected`.
 """
 import pathlib
 import re
@@ -54,7 +55,8 @@ def test_valid_with_warning(treadle):
     path = treadle.cwd / "fine.yaml"
     path.write_text(VALID)
     result = treadle("validate", path, code=0)
-    assert reported(result.err, path, "warning") == [(3, 3, "`cache_config` has no effect; replies are not cached")], result
+    warning = (3, 3, "`cache_config` has no effect; replies are not cached")
+    assert reported(result.err, path, "warning") == [warning], result
     assert f"{path}: 0 errors, 1 warning" in result.err, result
 
 
@@ -67,7 +69,8 @@ def test_all_files_are_looked_at(treadle):
 
 def test_broken_does_not_run(treadle):
     path = treadle.cwd / "broken.yaml"
-    path.write_text("workflow:\n  name: w\n  steps:\n    - {name: a, type: command, run: touch ran}\n    - {name: b, type: nope}\n")
+    path.write_text("workflow:\n  name: w\n  steps:\n"
+                    "    - {name: a, type: command, run: touch ran}\n    - {name: b, type: nope}\n")
     result = treadle("run", path, code=2)
     assert reported(result.err, path, "error"), result
     assert not list(treadle.cwd.rglob("ran"))

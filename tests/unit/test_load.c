@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <time.h>
 
 static struct workflow *load_ok(const char *text)
 {
@@ -550,6 +551,15 @@ static void test_many_problems(void **state)
     assert_true(loaded.ps.errors >= 4000 * 2);
     assert_true(loaded.ps.n <= 500 && loaded.a.used < 8 << 20);
     assert_true(str_find(buf_str(&loaded.shown), STR("more errors")) != SIZE_MAX);
+    buf_clear(&b);
+    buf_addz(&b, "workflow:\n  name: w\n  steps:\n");
+    for (int i = 0; i < 4000; i++)
+        buf_printf(&b, "    - {name: s%d, type: test_echo, value: \"{{ steps.x || 1 }}\"}\n", i);
+    buf_addz(&b, "    - {name: last, type: test_echo, value: \"{{ steps.y }}\"}\n");
+    assert_null(load_any(buf_str(&b)));
+    assert_int_equal(loaded.ps.errors, 1); /* warnings leave room for errors */
+    assert_int_equal(loaded.ps.n, PROBLEMS_WARNINGS_MAX + 1);
+    assert_true(str_find(loaded.ps.v[loaded.ps.n - 1].text, STR("unknown step `y`")) != SIZE_MAX);
     buf_done(&b);
 }
 
@@ -578,6 +588,33 @@ static void test_large(void **state)
         buf_addc(&b, '#');
     assert_null(load_any(buf_str(&b)));
     assert_int_equal(loaded.ps.n, 1);
+    buf_done(&b);
+}
+
+/* Mistakes in a large workflow take no time that grows with their number times its size. */
+static void test_advice_is_bounded(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, (size_t)16 << 20);
+    buf_addz(&b, "workflow:\n  name: w\n  steps:\n");
+    for (int i = 0; i < 60000; i++)
+        buf_printf(&b, "    - {name: s%d, type: test_echo, value: \"{{ nope%d }} {{ steps.x%d || 1 }}\"}\n", i, i, i);
+    clock_t begin = clock();
+    load_any(buf_str(&b));
+    assert_true(loaded.ps.n >= PROBLEMS_WARNINGS_MAX);
+    assert_true(clock() - begin < 8 * CLOCKS_PER_SEC); /* 0.5 s; minutes if every name looked at every other */
+    buf_clear(&b);
+    buf_addz(&b, "workflow:\n  name: w\n  inputs: {");
+    for (int i = 0; i < 1001; i++)
+        buf_printf(&b, "i%d: string, ", i);
+    buf_addz(&b, "}\n  env: [");
+    for (int i = 0; i < 1001; i++)
+        buf_printf(&b, "E%d, ", i);
+    buf_addz(&b, "]\n  steps: [{name: a, type: test_echo}]\n");
+    assert_null(load_any(buf_str(&b)));
+    assert_non_null(strstr(buf_str(&loaded.shown).p, "1001 inputs; expected at most 1000"));
+    assert_non_null(strstr(buf_str(&loaded.shown).p, "1001 names in `env`; expected at most 1000"));
     buf_done(&b);
 }
 
@@ -704,12 +741,24 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_broken),       cmocka_unit_test(test_workflow_keys), cmocka_unit_test(test_step_keys),
-        cmocka_unit_test(test_prompt_parts), cmocka_unit_test(test_config),        cmocka_unit_test(test_graph),
-        cmocka_unit_test(test_older),        cmocka_unit_test(test_retry_forms),   cmocka_unit_test(test_common_rows),
-        cmocka_unit_test(test_warnings),     cmocka_unit_test(test_print),         cmocka_unit_test(test_many_problems),
-        cmocka_unit_test(test_large),        cmocka_unit_test(test_deep),          cmocka_unit_test(test_odd_bytes),
-        cmocka_unit_test(test_inputs),       cmocka_unit_test(test_input_text),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_workflow_keys),
+        cmocka_unit_test(test_step_keys),
+        cmocka_unit_test(test_prompt_parts),
+        cmocka_unit_test(test_config),
+        cmocka_unit_test(test_graph),
+        cmocka_unit_test(test_older),
+        cmocka_unit_test(test_retry_forms),
+        cmocka_unit_test(test_common_rows),
+        cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_print),
+        cmocka_unit_test(test_many_problems),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_advice_is_bounded),
+        cmocka_unit_test(test_odd_bytes),
+        cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_input_text),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }
