@@ -175,6 +175,7 @@ class Trial:
         self.directory.mkdir()
         self.run_dir = campaign.directory / "home" / "runs" / self.id
         self.records = []
+        self.said = []
         self.started = collections.Counter()   # calls and commands, by path
         self.in_flight = collections.Counter()  # kills at which they were
         self.log = []
@@ -290,6 +291,7 @@ class Trial:
             process.wait()
             if not isinstance(until, float):
                 raise Violation(f"a life did not end within {LIFE} s\n{self}") from None
+        self.said.append(self.text(self.err))
         self.log.append(f"{self.arguments()[0]} with {until}: {process.returncode}")
         if process.returncode != -signal.SIGKILL:
             return process.returncode
@@ -300,10 +302,13 @@ class Trial:
             self.campaign.points[until[0]] += 1
         return None
 
-    def run(self):
+    def run(self, survive=()):
+        """`survive`: exit codes after which the run is resumed as after a kill."""
         for until in [*self.lives, None]:
             code = self.live(until)
-            if code is not None:
+            if code in survive:
+                self.check_life(killed=True)
+            elif code is not None:
                 return self.end(code)
         raise Violation(f"killed, though nobody did it\n{self}")
 

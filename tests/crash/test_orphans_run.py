@@ -28,7 +28,8 @@ COMMANDS = [
     "(setsid sh -c '(setsid sleep 1000 >/dev/null 2>&1 </dev/null &)' &); exec sleep 1000",
     "(sh -c 'kill -STOP $$; sleep 1000' &); sleep 1000",
     "for i in 1 2 3 4 5 6 7 8 9; do (setsid sleep 1000 &); done; exec setsid sleep 1000",
-    "env -i sh -c 'trap \"\" TERM; (setsid sh -c \"sleep 1000; : $0\" $0 &); sleep 1000; : ' \"$MARK\"",
+    "env -i sh -c 'trap \"\" TERM; (setsid sh -c \"while :; do sleep 0.1; done\" $0 &); while :; do sleep 0.1; done'"
+    " \"$MARK\"",  # the mark of these is in their command lines
 ]
 FORKER = "while :; do (setsid sleep 1000 &); sleep 0.003; done"  # not in the control: nothing would end it
 
