@@ -147,8 +147,8 @@ class Campaign:
 
     def summary(self):
         lines = [f"seed {self.seed}: {self.kills} kills in {self.trials} runs; 0 results, files or calls were wrong "
-                 f"(95 % bound {3 / max(self.kills, 1):.2g} a kill); of {self.calls} calls {self.repeated} were repeated, "
-                 f"each in flight at a kill",
+                 f"(95 % bound {3 / max(self.kills, 1):.2g} a kill); of {self.calls} calls {self.repeated} were "
+                 f"repeated, each in flight at a kill",
                  "newest record at the kill: " + ", ".join(f"{kind} {self.last[kind]}"
                                                            for kind in ["nothing", *KINDS.values()]),
                  "killed at fault points: " + ", ".join(f"{point} {self.points[point]}" for point in POINTS)]

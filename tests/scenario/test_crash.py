@@ -1,4 +1,4 @@
-"""Crashes of the whole program: kills, commits with an unknown end, a full disk. What hours are for is in tests/crash."""
+"""Crashes of the whole program: kills, unknown ends of commits, a full disk. What takes hours is in tests/crash."""
 import contextlib
 import json
 import os
@@ -110,8 +110,8 @@ def long_run(treadle, fake_provider):
     for i in range(40):
         steps.append({"name": f"ask{i}", "type": "llm", "model": "openai/m", "prompt": f"[[key:{i}]]\nanswer {i}"})
         steps.append({"name": f"pad{i}", "type": "test_echo", "value": str(i) * 12000})
-    return (fake_provider(delay_ms=50),
-            treadle.file("long.json", {"workflow": {"name": "long", "steps": steps, "output": "{{ steps.ask39.text }}"}}))
+    workflow = {"name": "long", "steps": steps, "output": "{{ steps.ask39.text }}"}
+    return fake_provider(delay_ms=50), treadle.file("long.json", {"workflow": workflow})
 
 
 def whole(result, provider):
