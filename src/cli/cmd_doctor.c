@@ -231,7 +231,9 @@ static void check_runs(struct doctor *d)
         } else if (str_is(str_c(v[i].status), "interrupted")) {
             stale++;
             if (shown++ < STALE_SHOWN)
-                say(d, NOTE, "runs", "%s was interrupted; go on with: treadle resume %s", v[i].home.id, v[i].home.id);
+                say(d, NOTE, "runs", "%s was interrupted; %s: treadle %s %s", v[i].home.id,
+                    v[i].row.workflow.n ? "go on with" : "nothing had happened, delete it with",
+                    v[i].row.workflow.n ? "resume" : "rm", v[i].home.id);
         }
     }
     if (stale > STALE_SHOWN)

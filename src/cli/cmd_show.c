@@ -417,7 +417,10 @@ static int run(const struct command *c, const struct args *args)
         else if (args_get(args, "json"))
             print_json(&s);
         else if (!s.digest->begun)
-            printf("run %s: %s: nothing was committed yet\n", h.id, s.run.status);
+            printf(s.run.owner ? "run %s is starting: nothing is committed yet\n"
+                               : "run %s was stopped before its first commit: nothing has happened; treadle rm "
+                                 "deletes it\n",
+                   h.id);
         else
             print_text(&s);
     }

@@ -1,17 +1,26 @@
-/* One line for each step that starts, ends, is tried again or held; the journal has the rest. */
+/* What is worth a line: on a terminal the steps of the workflow and what failed, the rest is drawn while it is active;
+ * elsewhere also every call and retry, for a log is all there is. The journal has everything.
+ *
+ * Steps below others that did nothing outside (a variable set in every iteration) get no line, and a loop gets a
+ * limited number of them. Everything that others wrote is cleaned first (human.h). */
 #include "cli/view.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/panic.h"
+#include "cli/human.h"
+#include "cli/view_live.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+
+enum { TOLD_MAX = 30, NAME_COLUMNS = 28 };
 
 struct view {
     struct view_options o;
+    struct view_tree tree;
+    struct view_live *live; /* NULL: plain lines */
     int64_t started_ms;
 };
 
@@ -22,8 +31,19 @@ struct view *view_new(const struct view_options *o)
         PANIC("out of memory");
     v->o = *o;
     v->started_ms = clock_mono_ms();
+    view_tree_init(&v->tree);
     view_say(v, false, "run %.*s: workflow %.*s", STR_ARG(o->run_id), STR_ARG(o->workflow));
+    if (!o->quiet)
+        v->live = view_live_new(o, &v->tree, v->started_ms);
     return v;
+}
+
+static void line(struct view *v, struct str text)
+{
+    if (v->live)
+        view_live_line(v->live, text);
+    else
+        fprintf(stderr, "%.*s\n", STR_ARG(text));
 }
 
 void view_say(struct view *v, bool always, const char *fmt, ...)
@@ -31,36 +51,142 @@ void view_say(struct view *v, bool always, const char *fmt, ...)
     if (v->o.quiet && !always)
         return;
     char msg[2048];
+    struct arena a = {0};
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
-    for (char *c = msg; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
-    fprintf(stderr, "%s\n", msg);
+    line(v, human_line(&a, str_c(msg), 0));
+    arena_done(&a);
 }
 
-void view_event(struct view *v, const struct event *e)
+/* A note about an error says which. */
+static struct str note_text(struct arena *a, const struct event *e)
+{
+    struct str why = val_get_str(e->data, STR("message"), STR(""));
+    return e->kind == EVENT_NOTE && why.n ? arena_printf(a, "%.*s: %.*s", STR_ARG(e->detail), STR_ARG(why)) : e->detail;
+}
+
+/* ---- plain lines */
+
+static void plain_event(struct view *v, const struct event *e, const struct view_fact *f)
 {
     static const char *const words[] = {
         [EVENT_STARTED] = "start", [EVENT_FINISHED] = "done", [EVENT_FAILED] = "FAILED", [EVENT_SKIPPED] = "skip",
         [EVENT_RETRY] = "retry",   [EVENT_CALL] = "call",     [EVENT_HELD] = "HELD",     [EVENT_NOTE] = "note"};
+    bool quiet = e->kind == EVENT_STARTED || (e->kind == EVENT_NOTE && !e->detail.n) ||
+                 (!f->top && (e->kind == EVENT_SKIPPED || (e->kind == EVENT_FINISHED && f->step && !f->step->calls)));
+    if (quiet)
+        return;
+    char usage[96] = "", took[48] = "";
+    if (f->took_ms >= 0)
+        snprintf(took, sizeof took, "%s", human_duration(f->took_ms).z);
+    struct str used = view_usage(e->kind == EVENT_FINISHED ? e->data : NULL, usage, sizeof usage);
+    struct arena a = {0};
+    struct str parts[] = {e->path, str_c(took), used, note_text(&a, e)};
+    struct str text =
+        arena_printf(&a, "%7.2fs  %-6s", (double)(clock_mono_ms() - v->started_ms) / 1000, words[e->kind]);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].n)
+            text = arena_printf(&a, "%.*s%s%.*s", STR_ARG(text), i ? "  " : " ", STR_ARG(parts[i]));
+    line(v, human_line(&a, text, 0));
+    arena_done(&a);
+}
+
+/* ---- lines above the drawing */
+
+static void live_line(struct view *v, enum view_color color, const char *mark, struct str name, struct str rest)
+{
+    struct arena a = {0};
+    size_t columns = view_live_columns(v->live);
+    name = human_line(&a, name, columns > 60 ? columns - 30 : columns - 2);
+    size_t w = human_columns(name), most = columns < 2 * NAME_COLUMNS ? columns / 2 : NAME_COLUMNS;
+    size_t pad = w < most && rest.n ? most - w : 0;
+    rest = human_line(&a, rest, columns > w + pad + 6 ? columns - w - pad - 4 : 1);
+    line(v, arena_printf(&a, "%s%s%s %.*s%*s%s%.*s", view_live_color(v->live, color), mark,
+                         view_live_color(v->live, COLOR_NONE), STR_ARG(name), (int)pad, "", rest.n ? "  " : "",
+                         STR_ARG(rest)));
+    arena_done(&a);
+}
+
+/* Whether one more line may be said about what is below the step of the workflow that `s` belongs to. Of iterations
+ * that run side by side the drawing tells enough, unless they fail. */
+static bool may_tell(struct view_step *s, bool failed)
+{
+    if (!failed && s && s->parent && s->parent->next_index && s->parent->peak > 1)
+        return false;
+    while (s && s->parent && s->parent->parent)
+        s = s->parent;
+    return s && s->told++ < TOLD_MAX;
+}
+
+static void live_event(struct view *v, const struct event *e, const struct view_fact *f)
+{
+    struct arena a = {0};
+    char usage[96];
+    struct str took = f->took_ms >= 0 ? arena_str(&a, str_c(human_duration(f->took_ms).z)) : str_n("", 0), rest;
+    switch (e->kind) {
+    case EVENT_FINISHED:
+        if (!f->top && !(f->step && f->step->calls && may_tell(f->step, false)))
+            break;
+        rest = view_usage(e->data, usage, sizeof usage);
+        rest = arena_printf(&a, "%7.*s%s%.*s%s%.*s", STR_ARG(took), rest.n ? "  " : "", STR_ARG(rest),
+                            e->detail.n ? "  " : "", STR_ARG(e->detail));
+        live_line(v, e->detail.n ? COLOR_WARN : COLOR_GOOD, e->detail.n ? "!" : "✓", e->path, rest);
+        break;
+    case EVENT_FAILED:
+        if (f->top || may_tell(f->step, true))
+            live_line(v, COLOR_BAD, "✗", e->path, arena_printf(&a, "%7.*s  %.*s", STR_ARG(took), STR_ARG(e->detail)));
+        break;
+    case EVENT_SKIPPED:
+        if (f->top)
+            live_line(v, COLOR_DIM, "-", e->path, arena_printf(&a, " skipped  %.*s", STR_ARG(e->detail)));
+        break;
+    case EVENT_HELD:
+        live_line(v, COLOR_WARN, "?", e->path, e->detail);
+        break;
+    case EVENT_NOTE:
+        if (e->detail.n && (f->top || may_tell(f->step, true)))
+            live_line(v, COLOR_WARN, "!", e->path, note_text(&a, e));
+        break;
+    default:
+        break;
+    }
+    view_live_dirty(v->live);
+    arena_done(&a);
+}
+
+void view_event(struct view *v, const struct event *e)
+{
     if (v->o.quiet)
         return;
-    double t = (double)(clock_mono_ms() - v->started_ms) / 1000;
-    view_say(v, false, "%7.2fs  %-6s %.*s%s%.*s", t, words[e->kind], STR_ARG(e->path), e->detail.n ? "  " : "",
-             STR_ARG(e->detail));
+    struct view_fact f = view_tree_event(&v->tree, e, clock_mono_ms());
+    if (v->live)
+        live_event(v, e, &f);
+    else
+        plain_event(v, e, &f);
+}
+
+/* ---- the end */
+
+static void say_totals(struct view *v, enum run_status status)
+{
+    struct run_totals t = run_totals(v->o.run);
+    char used[400] = "";
+    if (t.calls)
+        snprintf(used, sizeof used, "; %lld model call%s, %s tokens in, %s out, %s%s", (long long)t.calls,
+                 t.calls == 1 ? "" : "s", human_count(t.input_tokens + t.cache_read_tokens + t.cache_write_tokens).z,
+                 human_count(t.output_tokens).z, human_cost(t.cost_usd).z,
+                 t.cost_unknown ? " and calls without a known price" : "");
+    view_say(v, false, "run %.*s %s after %s%s", STR_ARG(v->o.run_id), run_status_name(status),
+             human_duration(clock_mono_ms() - v->started_ms).z, used);
 }
 
 void view_end(struct view *v, enum run_status status, const struct val *error)
 {
-    struct run_totals t = run_totals(v->o.run);
-    double s = (double)(clock_mono_ms() - v->started_ms) / 1000;
-    view_say(v, false, "run %.*s %s after %.2f s; %lld model calls, %lld tokens in, %lld out, $%.4f%s",
-             STR_ARG(v->o.run_id), run_status_name(status), s, (long long)t.calls,
-             (long long)(t.input_tokens + t.cache_read_tokens + t.cache_write_tokens), (long long)t.output_tokens,
-             t.cost_usd, t.cost_unknown ? " and calls without a known price" : "");
+    view_live_free(v->live);
+    v->live = NULL;
+    say_totals(v, status);
     struct str id = v->o.run_id, at = val_get_str(error, STR("step"), STR("")),
                why = val_get_str(error, STR("message"), STR(""));
     if (error)
@@ -68,5 +194,8 @@ void view_end(struct view *v, enum run_status status, const struct val *error)
                  STR_ARG(at), STR_ARG(why));
     if (status == RUN_FAILED || status == RUN_INTERRUPTED)
         view_say(v, false, "treadle show %.*s tells more; treadle resume %.*s goes on", STR_ARG(id), STR_ARG(id));
+    else if (status == RUN_WAITING)
+        view_say(v, false, "treadle show %.*s tells what to do", STR_ARG(id));
+    view_tree_done(&v->tree);
     free(v);
 }
