@@ -188,8 +188,8 @@ def check_objects(build):
     src = ROOT / "src"
     headers = {str(path.relative_to(src)): set(re.findall(r"\w+", path.read_text(errors="replace")))
                for path in src.rglob("*.h")}
-    yield from check_symbols({str(pathlib.Path(path).relative_to(base))[:-2]: value for path, value in table.items()},
-                             headers)
+    by_source = {str(pathlib.Path(path).relative_to(base))[:-2]: value for path, value in table.items()}
+    yield from check_symbols(by_source, headers)
 
 
 def self_test():
@@ -237,8 +237,8 @@ def self_test():
         "src/base/rng.c": ({"rng_next", "rng_entropy"}, {"getrandom"}),
         "src/store/db.c": ({"store_open"}, {"sqlite3_open", "rng_entropy"}),
         "src/data/clash.c": ({"store_open"}, set()),
-        "src/flow/run.c": ({"run_step"}, {"rng_next", "rng_entropy", "store_open", "uv_run", "time", "gmtime_r", "step_find",
-                                        "step_hidden"}),
+        "src/flow/run.c": ({"run_step"}, {"rng_next", "rng_entropy", "store_open", "uv_run", "time", "gmtime_r",
+                                          "step_find", "step_hidden"}),
         "src/step/steps.c": ({"step_find", "step_hidden"}, set()),
     }
     headers = {"flow/step.h": {"step_find"}, "step/hidden.h": {"step_hidden"}}
