@@ -1,4 +1,4 @@
-"""examples/repair as a person runs it: to its end, killed in the middle, and with a project that it was not made for."""
+"""examples/repair as people run it: to its end, killed in the middle, and with a project it was not made for."""
 import os
 import re
 import subprocess

@@ -1,0 +1,157 @@
+"""The documentation is true: every workflow in it loads and runs, every command works, every table is the program's.
+
+Blocks of a page run in one directory, in order. A YAML block that begins with `# NAME` is saved under that name first;
+one with the key `workflow` is validated (no warnings) and run with --mock; `sh` blocks are run by a shell that stops at
+the first failure. A line that ends in `# exit N` must exit so. Comments right before a block change this:
+
+    <!-- run: ARGUMENTS -->    further arguments of `treadle run`      <!-- fixtures: FILE -->  --mock FILE
+    <!-- before: COMMANDS -->  shell commands to run first             <!-- exit: N -->         how the run ends
+    <!-- not run: REASON -->   only looked at; for what needs keys, a network, or the whole repository
+"""
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from conftest import ROOT, program
+
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+TABLES = [ROOT / "docs/language.md"]  # made by tools/gen_step_docs.c
+LAYERS = sorted(path.name for path in (ROOT / "src").iterdir())
+BLOCK = re.compile(r"((?:^<!-- [^\n]* -->\n)*)^```(\w*)\n(.*?)^```$", re.M | re.S)
+
+
+def blocks(path):
+    for comments, language, text in BLOCK.findall(path.read_text()):
+        marks = dict(re.match(r"<!-- ([\w ]+?)(?:: (.*?))? -->", line).groups() for line in comments.splitlines())
+        name = re.match(r"# ([\w.-]+\.ya?ml)\n", text)
+        yield marks, language, text, name and name.group(1)
+
+
+def script(text):
+    """A shell script that ends at the first line that does not exit as it says."""
+    lines = ["set -eu"]
+    for line in text.splitlines():
+        wanted = re.search(r"\s# exit (\d+)$", line)
+        if wanted:
+            code = wanted.group(1)
+            line = f"rc=0; {line[:wanted.start()]} || rc=$?; [ $rc = {code} ] || {{ echo \"exit $rc\"; exit 99; }}"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def shell(treadle, text, **more):
+    done = subprocess.run(["bash", "-c", text], env=treadle.env, cwd=treadle.cwd, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120, **more)
+    assert done.returncode == 0, f"{text}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
+
+
+def run_workflow(treadle, name, marks):
+    checked = treadle("validate", name)
+    assert checked.code == 0 and not checked.err, checked
+    fixtures = [marks["fixtures"]] if "fixtures" in marks else []
+    wanted = int(marks.get("exit", 0))
+    result = treadle("run", name, "--mock", *fixtures, "--json", *shlex.split(marks.get("run", "")), code=wanted)
+    if wanted == 0 and "\n  output:" in (treadle.cwd / name).read_text():
+        assert result.json["output"] not in (None, ""), result
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_examples_work(page, treadle, tmp_path):
+    names = tmp_path / "bin"
+    names.mkdir()
+    (names / "treadle").symlink_to(treadle.path)
+    treadle.env["PATH"] = f"{names}:{treadle.env['PATH']}"
+    found = [b for b in blocks(page) if "not run" not in b[0]]
+    for number, (_, language, text, name) in enumerate(found):
+        if language == "yaml" and (name or re.search(r"^workflow:", text, re.M)):
+            treadle.file(name or f"block{number}.yaml", text)
+    for number, (marks, language, text, name) in enumerate(found):
+        if "before" in marks:
+            shell(treadle, marks["before"])
+        if language == "yaml" and re.search(r"^workflow:", text, re.M):
+            run_workflow(treadle, name or f"block{number}.yaml", marks)
+        elif language == "sh":
+            shell(treadle, script(text))
+
+
+def test_blocks_are_recognised():
+    counts = {page.name: [b[1] for b in blocks(page)] for page in PAGES}
+    assert counts["language.md"].count("yaml") >= 18 and counts["language.md"].count("sh") >= 2
+    assert "sh" in counts["README.md"]
+    for page in PAGES:  # a fence that the pattern misses would silently not be tested
+        assert len(re.findall(r"^```", page.read_text(), re.M)) == 2 * len(counts[page.name]), page
+
+
+def test_a_wrong_exit_is_noticed(treadle):
+    shell(treadle, script("true\n(exit 3)   # exit 3\n"))
+    with pytest.raises(AssertionError):
+        shell(treadle, script("(exit 2)   # exit 3\n"))
+    with pytest.raises(AssertionError):
+        shell(treadle, script("false\ntrue\n"))
+
+
+def test_tables_are_those_of_the_program(tmp_path):
+    tool = program("gen_step_docs")
+    done = subprocess.run([tool, "--check", *TABLES], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # And the check can fail: a table that somebody edited, or one of a thing that is gone.
+    page = tmp_path / "page.md"
+    text = TABLES[0].read_text()
+    edited = ("| `max_iterations` |", "| `max_iteration` |")
+    gone = ("<!-- table: keys claude -->", "<!-- table: keys clod -->")
+    for change in (edited, gone):
+        assert change[0] in text
+        page.write_text(text.replace(*change, 1))
+        assert subprocess.run([tool, "--check", page], capture_output=True).returncode == 1
+
+
+def anchors(text):
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = page if not path else pathlib.Path(os.path.normpath(page.parent / path))
+        assert there.exists(), f"{target}: no such file"
+        if anchor:
+            assert anchor in anchors(there.read_text()), f"{target}: no such heading"
+
+
+def test_named_files_exist():
+    """Paths of the source in ARCHITECTURE.md and the tests named in reliability.md."""
+    for page in (ROOT / "ARCHITECTURE.md", ROOT / "docs/reliability.md"):
+        for path in re.findall(r"`((?:src|tests|tools|docs|examples|bench|" + "|".join(LAYERS) + r")/[\w./]+\.\w+)`",
+                               page.read_text()):
+            known = (ROOT / path).exists() or (ROOT / "src" / path).exists()
+            assert known, f"{page.name}: {path} does not exist"
+
+
+def test_every_error_class_has_its_remedy():
+    classes = re.findall(r'^X\(RC_\w+,\s+"(\w+)"', (ROOT / "src/base/err.def").read_text(), re.M)
+    headings = re.findall(r"^### `(\w+)`$", (ROOT / "docs/troubleshooting.md").read_text(), re.M)
+    assert headings == [name for name in classes if name != "ok"]
+
+
+def test_every_command_is_named():
+    page = (ROOT / "README.md").read_text()
+    listed = re.search(r"^Commands: `([\w ]+)`", page, re.M).group(1).split()
+    table = re.search(r"#define COMMANDS\(X\)(.*?)\n\n", (ROOT / "src/cli/commands.h").read_text(), re.S).group(1)
+    assert sorted(listed) == sorted(re.findall(r"X\((\w+)\)", table))
+
+
+def test_tests_named_as_proof_exist():
+    page = (ROOT / "docs/reliability.md").read_text()
+    for path, names in re.findall(r"`(tests/[\w/.]+)` \((`[^)]*`)\)", page):
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\b", (ROOT / path).read_text()), f"{path} has no {name}"
