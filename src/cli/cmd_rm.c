@@ -31,7 +31,7 @@ static const struct option options[] = {OPTION_END};
 
 const struct command command_rm = {
     .name = "rm",
-    .usage = "RUN…",
+    .usage = "RUN...",
     .summary = "delete runs: their journals, not their workspaces",
     .details =
         "Each RUN is a run's id, a unique beginning of it, or `last`. A run that is going on is refused. The\n"

@@ -31,7 +31,7 @@ const struct command command_validate = {
     .summary = "check workflows without running them",
     .details = "Reports every mistake with its file:line:column, what was expected, and the nearest valid name.\n"
                "Exit code 0 when all files are valid, 2 otherwise.\n\n"
-               "Example:\n  treadle validate workflows/*.yaml",
+               "Examples:\n  treadle validate workflows/*.yaml",
     .options = options,
     .min_words = 1,
     .max_words = -1,

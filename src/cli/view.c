@@ -146,8 +146,10 @@ static void live_event(struct view *v, const struct event *e, const struct view_
         live_line(v, COLOR_WARN, "?", e->path, e->detail);
         break;
     case EVENT_NOTE:
-        if (e->detail.n && (f->top || may_tell(f->step, true)))
-            live_line(v, COLOR_WARN, "!", e->path, note_text(&a, e));
+        if (e->detail.n && (f->top || may_tell(f->step, true))) {
+            rest = val_get_str(e->data, STR("message"), e->detail); /* the line of its end says that it goes on */
+            live_line(v, COLOR_WARN, "!", e->path, rest);
+        }
         break;
     default:
         break;
