@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { NAME_MIN = 12, NAME_MAX = 48, SHORT_LIST = 12, MESSAGE_COLUMNS = 160, INDENT = 2 };
+enum { NAME_MIN = 12, NAME_MAX = 48, SHORT_LIST = 12, LONG_LIST = 50, MESSAGE_COLUMNS = 160, INDENT = 2 };
 
 struct show {
     struct seen_run run;
@@ -159,15 +159,12 @@ static void print_node(struct show *s, const struct digest_node *n, unsigned dep
         printf("  %*s  %.*s\n", (int)left, "", STR_ARG(human_line(&s->arena, n->message, MESSAGE_COLUMNS)));
 }
 
-/* Whether the node itself tells something that its parent's line does not. */
-static bool worth(const struct show *s, const struct digest_node *n, size_t siblings)
+/* Whether the node tells something that its parent's line does not. */
+static bool worth(const struct show *s, const struct digest_node *n)
 {
-    bool fine = n->status == NODE_OK || n->status == NODE_SKIPPED || n->status == NODE_VOID;
-    if (s->all || !fine)
-        return true;
     int64_t index;
-    bool iteration = str_to_i64(n->name, &index);
-    return !n->effect && !(iteration && siblings > SHORT_LIST);
+    bool iteration = str_to_i64(n->name, &index) && n->parent->total > SHORT_LIST;
+    return s->all || n->trouble || (!n->effect && !iteration);
 }
 
 static const struct digest_node *shown_after(const struct show *s, const struct digest_node *n, unsigned *depth)
@@ -196,7 +193,7 @@ static void print_tree(struct show *s)
     for (n = root; (n = shown_after(s, n, &depth));) {
         size_t w = human_columns(human_line(&s->arena, n->effect && n->label.n ? n->label : n->name, NAME_MAX)) +
                    (size_t)(depth - 1) * INDENT;
-        if (worth(s, n, n->parent->total) && w > s->name_columns)
+        if (worth(s, n) && w > s->name_columns)
             s->name_columns = w < NAME_MAX ? w : NAME_MAX;
     }
     depth = 0;
@@ -208,10 +205,14 @@ static void print_tree(struct show *s)
         if (below)
             continue;
         hidden = NULL;
-        if (worth(s, n, n->parent->total))
+        bool room = s->all || n->parent->told < LONG_LIST;
+        if (worth(s, n) && room)
             print_node(s, n, depth - 1);
         else
             hidden = n;
+        n->parent->told += worth(s, n);
+        if (!n->next && n->parent->told > LONG_LIST && !s->all)
+            printf("  %*s… and %zu more (--all)\n", (int)((depth - 1) * INDENT), "", n->parent->told - LONG_LIST);
     }
     for (size_t i = 0; s->workflow && i < s->workflow->root->n; i++) {
         const struct step_def *d = s->workflow->root->steps[i];

@@ -329,7 +329,7 @@ enum rc digest_add(struct digest *d, const struct record *r, struct err *err)
 /* ---- looking */
 
 /* Deeper than any workflow nests, and no recursion that a journal could drive. */
-static const struct digest_node *following(const struct digest_node *n, const struct digest_node *top)
+const struct digest_node *digest_next(const struct digest_node *n, const struct digest_node *top)
 {
     if (n->first)
         return n->first;
@@ -338,17 +338,28 @@ static const struct digest_node *following(const struct digest_node *n, const st
     return n == top ? NULL : n->next;
 }
 
+static struct digest_node *change(struct digest *d, const struct digest_node *n)
+{
+    return n == d->root ? d->root : map_get(&d->nodes, n->path);
+}
+
 void digest_count(struct digest *d)
 {
-    for (const struct digest_node *at = d->root; at; at = following(at, d->root)) {
-        struct digest_node *n = at == d->root ? d->root : map_get(&d->nodes, at->path);
+    for (const struct digest_node *at = d->root; at; at = digest_next(at, d->root)) {
+        struct digest_node *n = change(d, at);
         n->total = n->ok = n->failed = n->running = 0;
+        n->trouble = false;
         for (const struct digest_node *c = n->first; c; c = c->next) {
             n->total++;
             n->ok += c->status == NODE_OK || c->status == NODE_SKIPPED || c->status == NODE_CONTINUED;
             n->failed += c->status == NODE_FAILED;
             n->running += c->status == NODE_OPEN || c->status == NODE_RETRYING || c->status == NODE_HELD;
         }
+    }
+    for (const struct digest_node *at = digest_next(d->root, d->root); at; at = digest_next(at, d->root)) {
+        bool fine = at->status == NODE_OK || at->status == NODE_SKIPPED || at->status == NODE_VOID;
+        for (struct digest_node *up = change(d, at); !fine && up && !up->trouble; up = up->parent)
+            up->trouble = true;
     }
 }
 
@@ -382,7 +393,7 @@ struct str digest_type(const struct digest_node *n, const struct workflow *w)
 const struct digest_node *digest_find(const struct digest_node *n, enum node_status status)
 {
     const struct digest_node *found = NULL;
-    for (const struct digest_node *at = n; at; at = following(at, n)) {
+    for (const struct digest_node *at = n; at; at = digest_next(at, n)) {
         if (at->status != status)
             continue;
         bool below = false;

@@ -35,6 +35,8 @@ struct digest_node {
     double cost_usd;
     bool cost_unknown;
     size_t total, ok, failed, running; /* children */
+    bool trouble;                      /* it, or something below it, is not simply done */
+    size_t told;                       /* lines that were given to its children; for whoever prints */
     const struct val *result;          /* of the workflow's own steps; NULL: none */
 };
 
@@ -59,12 +61,14 @@ struct digest *digest_new(void);
 void digest_free(struct digest *d);
 /* RC_CORRUPT names the record. */
 enum rc digest_add(struct digest *d, const struct record *r, struct err *err) MUST_CHECK;
-/* Counts children of every node; call it before looking at total, ok, failed and running. */
+/* Fills total, ok, failed, running and trouble of every node; call it before looking at them. */
 void digest_count(struct digest *d);
 /* "done", "failed", … as people and --json read it; `run` is the run's status (seen_run.h), which tells what became of
  * open nodes. */
 const char *digest_status(const struct digest_node *n, const char *run);
 /* The type of the step with this name in the workflow, where that is certain; else empty. `w` may be NULL. */
 struct str digest_type(const struct digest_node *n, const struct workflow *w);
+/* The node after `n` at or below `top`, parents first, in the order of their beginning; NULL after the last. */
+const struct digest_node *digest_next(const struct digest_node *n, const struct digest_node *top);
 /* The deepest node at or below `n` that is held (or failed) and has no such node below it; NULL. */
 const struct digest_node *digest_find(const struct digest_node *n, enum node_status status);

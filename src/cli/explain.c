@@ -102,9 +102,7 @@ static void waiting(struct buf *b, const struct seen_run *r, const struct digest
     size_t shown = 0, more = 0;
     bool interrupted = false;
     buf_addz(b, "Why it waits:\n");
-    struct map_entry *e;
-    for (size_t i = 0; (e = map_next(&d->nodes, &i));) {
-        const struct digest_node *n = e->value;
+    for (const struct digest_node *n = d->root; (n = digest_next(n, d->root));) {
         if (n->status != NODE_HELD)
             continue;
         interrupted |= n->effect;

@@ -584,3 +584,13 @@ def test_plain_lines_tell_ends_calls_and_retries(treadle):
                      ("call", "flaky~2/exec:1"), ("done", "flaky")], err
     assert re.search(r"done +each/0/work  \d", err), err
     assert treadle("run", file, "--quiet", code=0).err == ""
+
+
+def test_show_finds_trouble_in_long_lists_and_bounds_them(treadle):
+    loop = {"name": "each", "type": "for_loop", "data_source": "range(1, 70)", "break_on_error": False,
+            "steps": [{"name": "try", "type": "test_echo", "value": 1, "fail": "{{ loop.item > 5 }}"}]}
+    file = workflow(treadle, "many", loop)
+    treadle("run", file, "--run-id", "r", "--quiet", code=(0, 1))
+    text = treadle("show", "r", code=0).out
+    assert "… and 15 more (--all)" in text and text.count("✗ try") == 50 and "✓ try" not in text, text
+    assert treadle("show", "r", "--all", code=0).out.count("✓ try") == 5
