@@ -16,7 +16,7 @@ struct file {
     char hash[65];
 };
 
-static void violate(struct world *w, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void violate(struct world *w, const char *fmt, ...)
 {
     if (w->violation[0])
         return;
