@@ -21,7 +21,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { FRAME_MS = 100, TICK_MS = 500, LINES_MAX = 40, NAME_COLUMNS = 28, PICTURE_MAX = 1 << 20 };
+enum { FRAME_MS = 100, TICK_MS = 500, LINES_MAX = 40, NAME_COLUMNS = 28, PICTURE_MAX = 1 << 20, LINES_SIZE = 1 << 16 };
 
 struct view_live {
     struct view_options o;
@@ -32,6 +32,7 @@ struct view_live {
     size_t rows, columns;          /* of the terminal */
     size_t nlines;                 /* of the block on the screen */
     uint16_t width[LINES_MAX + 2]; /* of each of its lines */
+    struct buf lines;              /* that stay, not shown yet */
 };
 
 static void get_size(struct view_live *l)
@@ -183,17 +184,15 @@ static void picture(struct view_live *l, struct buf *b, int64_t now)
     totals_line(l, b, now);
 }
 
-static void draw(struct view_live *l, struct str line)
+static void draw(struct view_live *l)
 {
     struct buf b;
-    buf_init(&b, PICTURE_MAX);
+    buf_init(&b, LINES_SIZE + PICTURE_MAX);
     int64_t now = clock_mono_ms();
     get_size(l);
     go_up(l, &b);
-    if (line.n) {
-        buf_add(&b, line);
-        buf_addz(&b, "\033[K\n");
-    }
+    buf_add(&b, buf_str(&l->lines));
+    buf_clear(&l->lines);
     picture(l, &b, now);
     buf_addz(&b, "\033[J");
     out(&b);
@@ -207,7 +206,7 @@ static void draw(struct view_live *l, struct str line)
 static void tick(void *ctx)
 {
     struct view_live *l = ctx;
-    draw(l, str_n("", 0));
+    draw(l);
     l->timer = ev_timer(l->o.loop, TICK_MS, tick, l);
 }
 
@@ -221,10 +220,14 @@ void view_live_dirty(struct view_live *l)
     l->timer = ev_timer(l->o.loop, wait > 0 ? wait : 0, tick, l);
 }
 
-/* Lines that come fast wait for the next picture no longer than it takes to print them. */
+/* Lines wait for the next picture, so that ten thousand quick steps are not ten thousand pictures. */
 void view_live_line(struct view_live *l, struct str line)
 {
-    draw(l, line);
+    if (l->lines.n + line.n + 8 > LINES_SIZE)
+        draw(l);
+    buf_add(&l->lines, line);
+    buf_addz(&l->lines, "\033[K\n");
+    view_live_dirty(l);
 }
 
 /* Back from the background: the shell has written below, so what was drawn is left where it is. */
@@ -254,6 +257,7 @@ struct view_live *view_live_new(const struct view_options *o, const struct view_
     l->tree = tree;
     l->started_ms = started_ms;
     l->color = !set("NO_COLOR");
+    buf_init(&l->lines, LINES_SIZE);
     get_size(l);
     l->cont = ev_signal(o->loop, SIGCONT, continued, l);
     view_live_dirty(l);
@@ -267,11 +271,13 @@ void view_live_free(struct view_live *l)
     ev_cancel(l->o.loop, l->timer);
     ev_cancel(l->o.loop, l->cont);
     struct buf b;
-    buf_init(&b, 4096);
+    buf_init(&b, LINES_SIZE + 4096);
     get_size(l);
     go_up(l, &b);
+    buf_add(&b, buf_str(&l->lines));
     buf_addz(&b, "\033[J");
     out(&b);
     buf_done(&b);
+    buf_done(&l->lines);
     free(l);
 }
