@@ -18,6 +18,6 @@ struct agent;
 /* In the frame's arena. `o` is borrowed for as long as the agent lives (keep it in the frame's arena). */
 struct agent *agent_new(struct frame *f, const struct agent_options *o);
 /* The first turn, with this prompt. */
-void agent_start(struct frame *f, struct agent *a, struct str prompt);
+void agent_start(struct frame *f, struct agent *g, struct str prompt);
 /* A child with a tag below PROMPT_TAG has ended. Ends in step_ok or step_fail sooner or later. */
-void agent_child(struct frame *f, struct agent *a, struct frame *child);
+void agent_child(struct frame *f, struct agent *g, struct frame *child);

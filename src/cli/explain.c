@@ -12,8 +12,8 @@ static const char *const advice[RC_COUNT] = {
     [RC_AUTH] = "Check the provider's key: `treadle doctor` tells which keys are set.",
     [RC_BILLING] = "The provider wants money: mend the account, then resume.",
     [RC_BUDGET] = "Raise `budget` in the workflow and resume with --workflow FILE.",
-    [RC_RATE_LIMIT] = "The provider's rate limit held longer than the retries: resume later, or give the step a longer "
-                      "`retry` (max_attempts, max_delay).",
+    [RC_RATE_LIMIT] =
+        "The provider's rate limit held longer than the retries: resume later, or give the step a longer `retry`.",
     [RC_OVERLOADED] = "The provider was overloaded for longer than the retries: resume later.",
     [RC_NETWORK] =
         "The network failed for longer than the retries: check the connection (and *_BASE_URL), then resume.",
@@ -23,8 +23,7 @@ static const char *const advice[RC_COUNT] = {
     [RC_REFUSED] = "The model refused: change the prompt, then resume with --workflow FILE.",
     [RC_BAD_REPLY] = "The provider answered something that could not be understood: resume to ask again.",
     [RC_INVALID_REQUEST] = "The provider refused the request as such: check the model's name and the step's options.",
-    [RC_SCHEMA] = "The answer does not fit `output_schema`: make the prompt or the schema clearer, then resume with "
-                  "--workflow FILE, or resume to ask again.",
+    [RC_SCHEMA] = "The answer does not fit `output_schema`: make one of them clearer and resume with --workflow FILE.",
     [RC_EXPRESSION] = "An expression or template is wrong: mend the workflow and resume with --workflow FILE.",
     [RC_INVALID] = "Something in the step's configuration is wrong: mend the workflow and resume with --workflow FILE.",
     [RC_COMMAND] = "The command failed: mend what it complains about (it runs in the workspace), then resume.",
@@ -35,8 +34,7 @@ static const char *const advice[RC_COUNT] = {
     [RC_IO] = "A file could not be read or written: mend that, then resume.",
     [RC_EXISTS] = "Something is there already: remove it, then resume.",
     [RC_DISK_FULL] = "Make room on the disk, then resume.",
-    [RC_INTERRUPTED] = "It was running when Treadle stopped: look whether its work was done, then resume with --force "
-                       "to do it again.",
+    [RC_INTERRUPTED] = "It ran when Treadle stopped: look what it has done, then resume with --force to do it again.",
     [RC_CANCELLED] = "It was cancelled; resume goes on with it all the same.",
     [RC_REPLAY] = "The run differs from its recording: record it again, or resume with --live.",
     [RC_BUSY] = "Another process uses it: wait for that, then resume.",

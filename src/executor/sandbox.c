@@ -119,7 +119,8 @@ static void loopback_up(void)
 void sandbox_settle(uint32_t flags)
 {
     /* Our mounts must not show outside; mounts made outside may show here. */
-    if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) == 0)
+    /* In a chroot, / is no mount of its own; then it is enough that /proc is, and lets nothing out. */
+    if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) == 0 || mount(NULL, "/proc", NULL, MS_PRIVATE, NULL) == 0)
         (void)mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     if (flags & LAUNCH_NO_NETWORK)
         loopback_up();

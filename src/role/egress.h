@@ -21,9 +21,9 @@ struct egress;
 /* Reads keys and addresses from the environment and removes the keys from it. RC_INVALID, RC_IO. */
 enum rc egress_new(const struct egress_options *o, struct egress **ret, struct err *err) MUST_CHECK;
 void egress_free(struct egress *g);
-/* RC_AUTH, naming the variable to set, when calls to this provider ("claude", "openai", …) cannot work for want of a
- * key; RC_INVALID when there is no such provider. Always RC_OK for mock and replay, but for the name. */
-enum rc egress_ready(const struct egress *g, struct str provider, struct err *err) MUST_CHECK;
+/* RC_AUTH, naming the variable to set, when calls to the provider of that name ("claude", "openai", …) cannot work for
+ * want of a key; RC_INVALID when there is no such provider. Always RC_OK for mock and replay, but for the name. */
+enum rc egress_ready(const struct egress *g, struct str name, struct err *err) MUST_CHECK;
 
 /* `done` comes exactly once, also after egress_cancel (then as error class cancelled). `e->request` is not kept. */
 void egress_start(struct egress *g, const struct effect *e,

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -726,6 +727,12 @@ static void names_are_resolved_and_connections_reused(void **state)
 {
     (void)state;
     char where[64];
+    struct addrinfo *found = NULL;
+    if (getaddrinfo("localhost", NULL, NULL, &found) != 0) {
+        print_message("SKIPPED: this machine does not know `localhost` (no /etc/hosts)\n");
+        skip();
+    }
+    freeaddrinfo(found);
     struct ask a = {.chain = 9, .req.body = STR("x")};
     server_start((struct play){.echo = true});
     open_client();
