@@ -49,7 +49,7 @@ def section(name):
     out += [f"| `{cell(option)}` | {cell(meaning)} |\n" for option, meaning in rows]
     if examples.strip():
         lines = "\n".join(line.removeprefix("  ") for line in examples.rstrip().splitlines())
-        out.append(f"\n```sh\n{lines}\n```\n")
+        out.append(f"\n```text\n{lines}\n```\n")
     return "".join(out)
 
 
