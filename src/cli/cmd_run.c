@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+enum { INPUT_DEPTH_MAX = 100 }; /* the journal's records wrap them, and must stay readable */
+
 /* ---- inputs
  * ------------------------------------------------------------------------------------------------------------ */
 
@@ -39,7 +41,11 @@ static enum rc gather_inputs(const struct workflow *w, const struct args *args, 
     for (int i = 0; rc == RC_OK && (v = args_nth(args, "input", i)); i++)
         rc = input_read(w, "input", v, a, &m, err);
     struct val given = val_map_done(&m);
-    return rc == RC_OK ? workflow_inputs(w, &given, a, ret, err) : rc;
+    if (rc == RC_OK)
+        rc = workflow_inputs(w, &given, a, ret, err);
+    if (rc == RC_OK && val_depth(ret) > INPUT_DEPTH_MAX)
+        rc = err_set(err, RC_USAGE, "the inputs are nested more than %d levels deep", INPUT_DEPTH_MAX);
+    return rc;
 }
 
 /* ---- directories

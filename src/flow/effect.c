@@ -120,10 +120,10 @@ static void start(struct frame *f)
     ask(f);
 }
 
-static void record_result(struct frame *f, bool ok, const struct val *result, int64_t retry_ms)
+static enum rc record_result(struct frame *f, bool ok, const struct val *result, int64_t retry_ms, struct err *err)
 {
     if (fault_hit("effect.unrecorded")) /* a seeded bug for the simulation to catch */
-        return;
+        return RC_OK;
     struct val_map m = val_map_new(&f->run->scratch);
     if (ok)
         VAL_MAP_SET(&m, "ok", *result);
@@ -132,15 +132,44 @@ static void record_result(struct frame *f, bool ok, const struct val *result, in
     if (retry_ms >= 0)
         VAL_MAP_SET(&m, "retry_ms", val_int(retry_ms));
     struct val data = val_map_done(&m);
-    run_append(f->run, RECORD_RESULT, f->path, f->attempt, &data);
+    return run_append_value(f->run, RECORD_RESULT, f->path, f->attempt, &data, err);
+}
+
+static struct box *box_of_error(struct frame *f, const struct val *error)
+{
+    enum rc rc = rc_from_name(val_get_str(error, STR("class"), STR("internal")));
+    return error_box(rc == RC_COUNT ? RC_INTERNAL : rc, val_get_str(error, STR("code"), STR("")),
+                     val_get_str(error, STR("message"), STR("no message")), f->attempt, f->path);
+}
+
+/* What else stands in the error object is for people, and left out when it is too much. */
+static void record_error(struct frame *f, const struct val *error, int64_t retry_ms)
+{
+    struct err err;
+    if (record_result(f, false, error, retry_ms, &err) == RC_OK)
+        return;
+    struct box *small = box_of_error(f, error);
+    if (record_result(f, false, &small->val, retry_ms, &err) != RC_OK)
+        PANIC("the error of %.*s: %s", STR_ARG(f->path), err.msg);
+    box_unref(small);
 }
 
 static void end_error(struct frame *f, const struct val *error)
 {
-    enum rc rc = rc_from_name(val_get_str(error, STR("class"), STR("internal")));
-    frame_end(f, false,
-              error_box(rc == RC_COUNT ? RC_INTERNAL : rc, val_get_str(error, STR("code"), STR("")),
-                        val_get_str(error, STR("message"), STR("no message")), f->attempt, f->path));
+    frame_end(f, false, box_of_error(f, error));
+}
+
+/* A result that cannot be recorded does not count: after a crash nobody would know it. */
+static void end_ok(struct frame *f, const struct val *result)
+{
+    struct err err;
+    if (record_result(f, true, result, -1, &err) == RC_OK) {
+        frame_end(f, true, box_new(result));
+        return;
+    }
+    struct box *e = error_box(err.rc, STR(""), str_c(err.msg), f->attempt, f->path);
+    record_error(f, &e->val, -1);
+    frame_end(f, false, e);
 }
 
 static void count_usage(struct frame *f, const struct val *result)
@@ -169,8 +198,7 @@ static void settled(struct frame *f, const struct val *result)
         VAL_MAP_SET(&m, "text", val_str(val_get_str(result, STR("text"), STR("The file has been written."))));
         VAL_MAP_SET(&m, "is_error", val_false);
         struct val v = val_map_done(&m);
-        record_result(f, true, &v, -1);
-        frame_end(f, true, box_new(&v));
+        end_ok(f, &v);
     } else if (str_is(outcome, "again")) {
         f->attempt++;
         start(f);
@@ -190,7 +218,7 @@ static void failed(struct frame *f, const struct val *error)
                                val_get_int(error, STR("retry_after_ms"), 0), f->run->io->random(f->run->io_ctx));
     if (!val_get_bool(error, STR("retryable"), true) && s->plan.retry && !s->plan.retry->on)
         wait = -1; /* the other side says that trying again is useless */
-    record_result(f, false, error, wait);
+    record_error(f, error, wait);
     if (wait < 0) {
         end_error(f, error);
         return;
@@ -211,9 +239,11 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
             frame_park(f);
             return;
         }
-        if (s->phase == PHASE_APPLY && ok) {
-            record_result(f, ok, result, -1); /* it came in time after all: paid for, so kept */
+        struct err err;
+        if (s->phase == PHASE_APPLY && ok) { /* it came in time after all: paid for, so kept */
             count_usage(f, result);
+            if (record_result(f, ok, result, -1, &err) != RC_OK)
+                frame_event(f, EVENT_NOTE, err.msg, NULL);
         }
         frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
         return;
@@ -227,15 +257,13 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
             apply(f);
         } else { /* the call cannot work: that is its result */
             record_intent(f);
-            record_result(f, true, result, -1);
-            frame_end(f, true, box_new(result));
+            end_ok(f, result);
         }
     } else if (s->phase == PHASE_SETTLE) {
         settled(f, result);
     } else {
-        record_result(f, true, result, -1);
         count_usage(f, result);
-        frame_end(f, true, box_new(result));
+        end_ok(f, result);
     }
 }
 
@@ -281,7 +309,7 @@ static void resume(struct frame *f, const struct past *p)
         VAL_MAP_SET(&m, "class", VAL_LIT("interrupted"));
         VAL_MAP_SET(&m, "message", VAL_LIT("Treadle stopped while this ran; on_interrupt is `fail`"));
         struct val e = val_map_done(&m);
-        record_result(f, false, &e, -1);
+        record_error(f, &e, -1);
         end_error(f, &e);
         break;
     }

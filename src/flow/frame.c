@@ -58,12 +58,17 @@ const struct val *frame_pinned(const struct frame *f)
     return p && p->open && p->open_attempt == f->attempt ? VAL_GET(&p->open->val, "config") : NULL;
 }
 
-void frame_pin(struct frame *f, const struct val *object)
+bool frame_pin(struct frame *f, const struct val *object)
 {
+    struct err err;
     struct val_map o = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&o, "config", *object);
     struct val data = val_map_done(&o);
-    run_append(f->run, RECORD_OPEN, f->path, f->attempt, &data);
+    if (run_append_value(f->run, RECORD_OPEN, f->path, f->attempt, &data, &err) == RC_OK)
+        return true;
+    err_wrap(&err, "the step's configuration");
+    fail_with(f, &err);
+    return false;
 }
 
 bool frame_expr(struct frame *f, struct str text, struct val *ret)
@@ -105,9 +110,7 @@ const struct val *frame_config(struct frame *f, bool pin)
     struct val whole = val_map_done(&m);
     s->config = val_copy(&f->arena, &whole);
     s->has_config = true;
-    if (pin)
-        frame_pin(f, &s->config);
-    return &s->config;
+    return !pin || frame_pin(f, &s->config) ? &s->config : NULL;
 }
 
 const struct val *frame_defaults(const struct frame *f)
@@ -216,18 +219,32 @@ static uint32_t end_number(const struct frame *f)
     return (f->past ? f->past->dones : 0) + 1;
 }
 
-static void end_ok(struct frame *f, struct box *result, const char *flag)
+/* Takes the reference. False: the result cannot be recorded, and the step goes on. */
+static bool end_ok(struct frame *f, struct box *result, const char *flag, struct err *err)
 {
     struct val_map m = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&m, "ok", result->val);
     if (flag)
         val_map_set(&m, str_c(flag), val_true);
     struct val data = val_map_done(&m);
-    run_append(f->run, RECORD_DONE, f->path, end_number(f), &data);
+    if (run_append_value(f->run, RECORD_DONE, f->path, end_number(f), &data, err) != RC_OK) {
+        box_unref(result);
+        return false;
+    }
     f->run->totals.steps_done++;
     if (!f->skipped)
         frame_event(f, EVENT_FINISHED, flag, &result->val);
     frame_end(f, true, result);
+    return true;
+}
+
+static void succeed(struct frame *f, struct box *result)
+{
+    struct err err;
+    if (end_ok(f, result, NULL, &err))
+        return;
+    err_wrap(&err, "the step's result");
+    fail_with(f, &err);
 }
 
 static void end_failed(struct frame *f, struct box *error, bool go_on)
@@ -261,17 +278,25 @@ static void end_failed(struct frame *f, struct box *error, bool go_on)
     frame_end(f, false, error);
 }
 
-static struct box *continued_result(struct frame *f, const struct val *error)
+static struct box *continued_result(struct frame *f, const struct val *partial, const struct val *error)
 {
-    struct step_state *s = state_of(f);
     struct val_map m = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&m, "success", val_false);
-    if (s->partial.type == VAL_OBJECT)
-        val_map_merge(&m, &s->partial);
+    val_map_merge(&m, partial);
     VAL_MAP_SET(&m, "success", val_false);
     VAL_MAP_SET(&m, "error", *error);
     struct val v = val_map_done(&m);
     return box_new(&v);
+}
+
+/* The step has failed and the list goes on. */
+static void end_continued(struct frame *f, struct box *error)
+{
+    struct err err;
+    if (!end_ok(f, continued_result(f, &state_of(f)->partial, &error->val), "continued", &err) &&
+        !end_ok(f, continued_result(f, NULL, &error->val), "continued", &err))
+        PANIC("the end of %.*s: %s", STR_ARG(f->path), err.msg);
+    box_unref(error);
 }
 
 static void failed_for_good(struct frame *f)
@@ -283,8 +308,7 @@ static void failed_for_good(struct frame *f)
     case ON_ERROR_CONTINUE:
         s->failure = NULL;
         frame_event(f, EVENT_NOTE, "failed; going on (on_error: continue)", &e->val);
-        end_ok(f, continued_result(f, &e->val), "continued");
-        box_unref(e);
+        end_continued(f, e);
         return;
     case ON_ERROR_STEPS:
         s->finishing = true;
@@ -415,7 +439,7 @@ void step_ok(struct frame *f, const struct val *result)
     if (!f->def->output_to_file) {
         struct box *b = s->ok;
         s->ok = NULL;
-        end_ok(f, b, NULL);
+        succeed(f, b);
         return;
     }
     struct expr_scope scope = frame_scope(f, false);
@@ -464,7 +488,9 @@ static void skip(struct frame *f)
     struct val v = val_map_done(&m);
     f->skipped = true;
     frame_event(f, EVENT_SKIPPED, arena_str(a, cond).p, NULL);
-    end_ok(f, box_new(&v), "skipped");
+    struct err err;
+    if (!end_ok(f, box_new(&v), "skipped", &err))
+        fail_with(f, &err);
 }
 
 static void enter_again(struct frame *f, const struct past *p)
@@ -537,7 +563,7 @@ static void step_child_done(struct frame *f, struct frame *c)
         struct box *b = s->ok;
         s->ok = NULL;
         if (c->ok) {
-            end_ok(f, b, NULL);
+            succeed(f, b);
         } else {
             struct failure why = child_failure(c);
             box_unref(b);
@@ -549,8 +575,7 @@ static void step_child_done(struct frame *f, struct frame *c)
         struct box *e = s->failure;
         s->failure = NULL;
         if (c->ok) {
-            end_ok(f, continued_result(f, &e->val), "continued");
-            box_unref(e);
+            end_continued(f, e);
         } else {
             box_unref(e);
             end_failed(f, box_ref(c->result), false);
@@ -607,18 +632,24 @@ const struct frame_ops step_ops = {.kind = "step",
 /* ---- variables, past, budget
  * ------------------------------------------------------------------------------------------- */
 
-void frame_set_variables(struct frame *f, bool local, const struct val *values)
+bool frame_set_variables(struct frame *f, bool local, const struct val *values)
 {
     struct frame *list = f->parent;
+    struct err err;
     while (list->ops != &list_ops || (!local && list->parent))
         list = list->parent;
-    for (size_t i = 0; i < values->obj.n; i++)
-        list_var_set(list_of(list), values->obj.m[i].key, &values->obj.m[i].val);
     struct val_map m = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&m, "scope", val_str(list->path));
     VAL_MAP_SET(&m, "set", *values);
     struct val data = val_map_done(&m);
-    run_append(f->run, RECORD_WRITE, f->path, f->attempt, &data);
+    if (run_append_value(f->run, RECORD_WRITE, f->path, f->attempt, &data, &err) != RC_OK) {
+        err_wrap(&err, "the variables");
+        fail_with(f, &err);
+        return false;
+    }
+    for (size_t i = 0; i < values->obj.n; i++)
+        list_var_set(list_of(list), values->obj.m[i].key, &values->obj.m[i].val);
+    return true;
 }
 
 static const struct past *past_below(const struct frame *f, const char *segment)

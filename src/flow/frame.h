@@ -75,9 +75,9 @@ struct frame {
  * when `pin`. NULL: the step has failed already (expression error), return at once. Lives in the frame's arena. */
 const struct val *frame_config(struct frame *f, bool pin);
 /* For types that pin what they computed instead of the plain configuration: the object pinned for this attempt, or
- * NULL; and pinning one (once an attempt, before its first child). */
+ * NULL; and pinning one (once an attempt, before its first child; false: the step has failed). */
 const struct val *frame_pinned(const struct frame *f);
-void frame_pin(struct frame *f, const struct val *object);
+bool frame_pin(struct frame *f, const struct val *object);
 /* Evaluates text as an expression in this frame's scope, into the frame's arena; false: the step has failed. */
 bool frame_expr(struct frame *f, struct str text, struct val *ret);
 /* Evaluates a condition in the frame's scope; on error the step has failed and false is returned. */
@@ -140,8 +140,8 @@ struct val list_results(const struct frame *list, struct arena *a);
 struct box **list_take_results(struct frame *list);
 void list_drop_results(const struct list_def *def, struct box **results);
 
-/* Sets variables: `scope` is "global" or "local"; journaled. */
-void frame_set_variables(struct frame *f, bool local, const struct val *values);
+/* Sets variables: `scope` is "global" or "local"; journaled. False: the step has failed. */
+bool frame_set_variables(struct frame *f, bool local, const struct val *values);
 /* True when the journal shows that a child with this segment was begun, or that it ended well. */
 bool frame_past_begun(const struct frame *f, const char *segment);
 bool frame_past_done(const struct frame *f, const char *segment);

@@ -111,19 +111,24 @@ static bool records_end(const struct frame *f)
     return f->path.n != 0;
 }
 
-static void finish(struct frame *f, bool ok, struct box *error)
+static enum rc record_end(struct frame *f, const char *key, struct val v, struct err *err)
 {
     struct run *r = f->run;
-    if (records_end(f)) {
-        struct val_map m = val_map_new(&r->scratch);
-        if (ok)
-            VAL_MAP_SET(&m, "ok", list_results(f, &r->scratch));
-        else
-            VAL_MAP_SET(&m, "error", error->val);
-        struct val data = val_map_done(&m);
-        run_append(r, RECORD_DONE, f->path, (f->past ? f->past->dones : 0) + 1, &data);
-    }
-    frame_end(f, ok, ok ? box_new(NULL) : box_ref(error));
+    struct val_map m = val_map_new(&r->scratch);
+    val_map_set(&m, str_c(key), v);
+    struct val data = val_map_done(&m);
+    return run_append_value(r, RECORD_DONE, f->path, (f->past ? f->past->dones : 0) + 1, &data, err);
+}
+
+static void finish(struct frame *f, bool ok, struct box *error)
+{
+    struct box *failure = ok ? NULL : box_ref(error);
+    struct err err;
+    if (ok && records_end(f) && record_end(f, "ok", list_results(f, &f->run->scratch), &err) != RC_OK)
+        failure = error_box(err.rc, STR(""), str_c(err.msg), f->attempt, f->path);
+    if (failure && records_end(f) && record_end(f, "error", failure->val, &err) != RC_OK)
+        PANIC("the end of %.*s: %s", STR_ARG(f->path), err.msg);
+    frame_end(f, !failure, failure ? failure : box_new(NULL));
 }
 
 static void enter(struct frame *f)

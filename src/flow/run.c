@@ -33,22 +33,48 @@ int64_t run_now(const struct run *r)
 /* ---- records -------------------------------------------------------------------------------------------------------
  */
 
-void run_append(struct run *r, enum record_kind kind, struct str path, uint32_t attempt, const struct val *data)
+/* The journal is only worth what can be read back: json_parse() and the store have these bounds too. */
+enum { RECORD_MAX = 256 << 20, ERROR_TEXT_MAX = 64 << 10 };
+
+enum rc run_append_value(struct run *r, enum record_kind kind, struct str path, uint32_t attempt,
+                         const struct val *data, struct err *err)
 {
+    if (val_depth(data) > JSON_LIMITS_DEFAULT.depth)
+        return err_set(err, RC_LIMIT, "the value is nested too deeply to be recorded; expected less than %u levels",
+                       JSON_LIMITS_DEFAULT.depth);
     buf_clear(&r->json);
     json_write(&r->json, data, JSON_COMPACT);
-    CHECK(!r->json.overflow);
+    if (r->json.overflow) {
+        buf_done(&r->json);
+        return err_set(err, RC_LIMIT, "the value is too large to be recorded; expected at most %d MB as JSON",
+                       RECORD_MAX >> 20);
+    }
     r->journal_bytes += (int64_t)(path.n + r->json.n);
     r->io->append(
         r->io_ctx,
         &(struct record){
             .kind = kind, .path = path, .attempt = attempt, .time_ms = run_now(r), .data = buf_str(&r->json)});
+    return RC_OK;
+}
+
+void run_append(struct run *r, enum record_kind kind, struct str path, uint32_t attempt, const struct val *data)
+{
+    struct err err;
+    if (run_append_value(r, kind, path, attempt, data, &err) != RC_OK)
+        PANIC("a record of kind %d: %s", kind, err.msg);
+}
+
+static struct str cut(struct str s, size_t max)
+{
+    return s.n <= max ? s : str_n(s.p, str_utf8_valid(str_n(s.p, max)));
 }
 
 struct box *error_box(enum rc rc, struct str code, struct str message, int64_t attempts, struct str step)
 {
     struct box *b = box_empty();
     struct val_map m = val_map_new(&b->arena);
+    code = cut(code, 200);
+    message = cut(message, ERROR_TEXT_MAX);
     VAL_MAP_SET(&m, "class", val_str(str_c(rc_name(rc))));
     VAL_MAP_SET(&m, "code", val_str(code.n ? arena_str(&b->arena, code) : str_c(rc_name(rc))));
     VAL_MAP_SET(&m, "message", val_str(arena_str(&b->arena, message)));
@@ -432,7 +458,7 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
     r->env = box_new(o->env ? o->env : &val_empty_object);
     r->force = o->force;
     r->qtail = &r->qhead;
-    buf_init(&r->json, (size_t)1 << 30);
+    buf_init(&r->json, RECORD_MAX);
     r->arena = a;
     return r;
 }
@@ -476,7 +502,7 @@ void run_free(struct run *r)
     arena_done(&a);
 }
 
-static void append_start(struct run *r)
+static enum rc append_start(struct run *r, struct err *err)
 {
     struct val_map m = val_map_new(&r->scratch);
     if (r->past_run) {
@@ -487,7 +513,7 @@ static void append_start(struct run *r)
             r->resume_seq = UINT64_MAX; /* newer than everything folded */
         if (r->force)
             r->force_seq = UINT64_MAX;
-        return;
+        return RC_OK;
     }
     VAL_MAP_SET(&m, "run_id", val_str(r->id));
     VAL_MAP_SET(&m, "workflow", val_str(r->workflow->name));
@@ -500,7 +526,7 @@ static void append_start(struct run *r)
     VAL_MAP_SET(&m, "started_ms", val_int(r->started_ms));
     VAL_MAP_SET(&m, "semantics", val_int(1));
     struct val data = val_map_done(&m);
-    run_append(r, RECORD_RUN, STR(""), 1, &data);
+    return run_append_value(r, RECORD_RUN, STR(""), 1, &data, err);
 }
 
 void run_start(struct run *r)
@@ -509,7 +535,12 @@ void run_start(struct run *r)
     CHECK(!r->started);
     r->started = true;
     r->started_ms = r->past_run ? val_get_int(&r->past_run->val, STR("started_ms"), run_now(r)) : run_now(r);
-    append_start(r);
+    struct err err;
+    if (append_start(r, &err) != RC_OK) {
+        r->status = RUN_FAILED;
+        r->error = error_box(err.rc, STR("inputs"), str_c(err.msg), 1, STR(""));
+        return;
+    }
     if (r->past_run)
         past_reopen(r); /* as the record just appended will be folded in the next life */
     r->root = frame_new(r, NULL, &list_ops, STR(""));
@@ -523,16 +554,28 @@ void run_start(struct run *r)
     }
 }
 
+static void output_failed(struct run *r, const struct err *err)
+{
+    box_unref(r->output);
+    r->output = NULL;
+    r->status = RUN_FAILED;
+    r->error = error_box(err->rc, STR("output"), str_c(err->msg), 1, STR(""));
+}
+
 static void append_end(struct run *r)
 {
     struct val_map m = val_map_new(&r->scratch);
+    struct err err;
     VAL_MAP_SET(&m, "status", val_str(str_c(run_status_name(r->status))));
     if (r->error)
         VAL_MAP_SET(&m, "error", r->error->val);
     if (r->output)
         VAL_MAP_SET(&m, "output", r->output->val);
     struct val data = val_map_done(&m);
-    run_append(r, RECORD_END, STR(""), 1, &data);
+    if (run_append_value(r, RECORD_END, STR(""), 1, &data, &err) == RC_OK)
+        return;
+    output_failed(r, &err);
+    append_end(r);
 }
 
 static const struct frame *find_held(const struct frame *f)
@@ -571,8 +614,7 @@ static void finish_run(struct run *r)
         if (tmpl_tree_eval(r->workflow->output, &scope, &r->scratch, &v, &err) == RC_OK) {
             r->output = box_new(&v);
         } else {
-            r->status = RUN_FAILED;
-            r->error = error_box(err.rc, STR("output"), str_c(err.msg), 1, STR(""));
+            output_failed(r, &err);
         }
     }
     append_end(r);

@@ -68,7 +68,11 @@ struct run {
 extern const struct frame_ops list_ops, step_ops, effect_ops;
 
 /* run.c */
+/* For data of a known size and shape. */
 void run_append(struct run *r, enum record_kind kind, struct str path, uint32_t attempt, const struct val *data);
+/* For data that holds values from outside: what could not be read back is not appended. RC_LIMIT. */
+enum rc run_append_value(struct run *r, enum record_kind kind, struct str path, uint32_t attempt,
+                         const struct val *data, struct err *err) MUST_CHECK;
 void run_queue(struct frame *f, enum queued what);
 struct frame *frame_new(struct run *r, struct frame *parent, const struct frame_ops *ops, struct str path);
 void frame_end(struct frame *f, bool ok, struct box *result); /* takes the reference */
@@ -83,6 +87,7 @@ void frame_timer_set(struct frame *f, int64_t ms); /* status unchanged */
 void frame_timer_clear(struct frame *f);
 struct str path_join(struct arena *a, struct str base, const char *segment);
 int64_t run_now(const struct run *r);
+/* Long texts are cut, so that an error can always be recorded. */
 struct box *error_box(enum rc rc, struct str code, struct str message, int64_t attempts, struct str step);
 bool run_is_quiet(const struct run *r);
 

@@ -93,8 +93,7 @@ static const struct val *compute_plan(struct frame *f)
     VAL_MAP_SET(&m, "break_on_error", val_bool(break_on_error));
     struct val *plan = ARENA_NEW(&f->arena, struct val);
     *plan = val_map_done(&m);
-    frame_pin(f, plan);
-    return plan;
+    return frame_pin(f, plan) ? plan : NULL;
 }
 
 static void finish(struct frame *f, struct loop *l)

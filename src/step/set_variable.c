@@ -21,7 +21,8 @@ static void enter(struct frame *f)
         step_failf(f, RC_INVALID, "`variables` is %s; expected an object of names and values", val_type_name(vars));
         return;
     }
-    frame_set_variables(f, !str_is(scope, "global"), vars);
+    if (!frame_set_variables(f, !str_is(scope, "global"), vars))
+        return;
     struct arena *a = &f->arena;
     struct val_list names = val_list_new(a);
     for (size_t i = 0; i < vars->obj.n; i++)

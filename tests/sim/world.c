@@ -289,7 +289,7 @@ static void effect_ends(struct world *w, size_t i, bool report)
     struct pending_event p = w->events[i];
     struct arena a = {0};
     struct deed *d = deed_of(w, str_c(p.path));
-    bool ok, apply = str_is(val_get_str(&p.request->val, STR("phase"), STR("apply")), "apply");
+    bool ok = false, apply = str_is(val_get_str(&p.request->val, STR("phase"), STR("apply")), "apply");
     bool happens = report || choose(w, 2) == 0; /* a crash may come before or after the deed */
     struct val v = happens ? effect_result(w, &p, &a, &ok) : val_null;
     w->events[i] = w->events[--w->nevents];

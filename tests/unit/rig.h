@@ -1,0 +1,62 @@
+#pragma once
+/* The engine on a bench: one run whose journal, effects and clock lie in memory, moved by hand.
+ *
+ * Nothing happens by itself: a test answers effects by their path, lets time pass, and restarts the run on as much of
+ * its journal as a crash would have left. Include rig.c. */
+#include "flow/run.h"
+
+struct rig_record {
+    struct record r;
+    struct rig_record *next;
+};
+struct rig_effect {
+    struct rig_effect *next;
+    struct effect e; /* request: borrowed from the run */
+    bool cancelled;
+};
+struct rig_timer {
+    struct rig_timer *next;
+    uint64_t id;
+    int64_t at;
+};
+struct rig {
+    struct arena arena; /* texts of the journal; lives as long as the rig */
+    struct workflow *workflow;
+    struct run_options options;
+    struct run *run;
+    struct rig_record *records, **records_end;
+    size_t nrecords, twice; /* twice: records that a journal would have ignored */
+    struct rig_effect *effects;
+    struct rig_timer *timers;
+    int64_t now;
+    uint64_t seq;
+    unsigned asked, events[8]; /* effects asked for in all; events by kind */
+};
+
+/* Loads a workflow (which must be valid) and starts a run of it. */
+void rig_start(struct rig *g, const char *yaml);
+void rig_done(struct rig *g);
+/* The process dies and the run is resumed on the first `keep` records. */
+void rig_restart(struct rig *g, size_t keep, bool force);
+/* Under another workflow, with the records of `voided` (a step of the run's own list, or NULL) not counting. */
+void rig_restart_with(struct rig *g, const char *yaml, const char *voided);
+/* Until nothing is queued. */
+void rig_work(struct rig *g);
+/* The pending effect at `path`, or NULL. */
+struct rig_effect *rig_effect(struct rig *g, const char *path);
+/* Ends it with a result, or an error object, given as JSON; then works. */
+void rig_ok(struct rig *g, const char *path, const char *json);
+void rig_error(struct rig *g, const char *path, const char *json);
+/* Ends every effect that was asked to stop. */
+void rig_stop(struct rig *g);
+/* Time passes, timers go off in their order, work is done after each. */
+void rig_pass(struct rig *g, int64_t ms);
+/* Records of a kind at a path. */
+size_t rig_count(const struct rig *g, enum record_kind kind, const char *path);
+/* The newest data of them as JSON text, or "". */
+const char *rig_data(const struct rig *g, enum record_kind kind, const char *path);
+/* {step: result} of the run, and its error, as JSON. */
+const char *rig_results(struct rig *g);
+const char *rig_run_error(struct rig *g);
+/* The run has that status, and what it appended can be read back and was written once. */
+void rig_assert_status(struct rig *g, enum run_status s);

@@ -1,0 +1,152 @@
+/* The engine, event by event: what it records before it does something, and what a new life makes of that. */
+#include "unit/rig.h"
+
+#include "unit/rig.c"
+
+#define REPLY           "{\"text\": \"hi\", \"stop_reason\": \"end_turn\"}"
+#define WORKFLOW(steps) "workflow:\n  name: w\n  steps:\n" steps
+#define ALL             SIZE_MAX
+
+static struct rig g;
+
+static int done(void **state)
+{
+    (void)state;
+    rig_done(&g);
+    return 0;
+}
+
+static const char *nested(unsigned levels)
+{
+    static char text[4096];
+    memset(text, '[', levels);
+    memset(text + levels, ']', levels);
+    text[2 * levels] = 0;
+    return text;
+}
+
+/* ---- what cannot be recorded so that it can be read again */
+
+static void test_deep_variable(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  variables: {x: 0}\n  steps:\n"
+                  "    - name: wrap\n      type: while_loop\n      condition: 'true'\n      max_iterations: 300\n"
+                  "      steps:\n        - {name: set, type: set_variable, variables: {x: [\"{{ state.x }}\"]}}\n");
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "nested"));
+    rig_restart(&g, ALL, false);
+    rig_assert_status(&g, RUN_FAILED);
+}
+
+/* Each loop puts four levels around what its steps return. */
+static void test_deep_loops(void **state)
+{
+    (void)state;
+    char yaml[8192];
+    struct rig_effect *e;
+    snprintf(
+        yaml, sizeof yaml,
+        WORKFLOW(
+            "    - name: a\n      type: for_loop\n      data_source: [1]\n      steps:\n"
+            "        - name: b\n          type: for_loop\n          data_source: [1]\n          steps:\n"
+            "            - {name: c, type: for_loop, data_source: [1], steps: [{name: d, type: command, run: x}]}\n"));
+    rig_start(&g, yaml);
+    e = rig_effect(&g, "a/0/b/0/c/0/d/exec:1");
+    assert_non_null(e);
+    char result[8192];
+    snprintf(result, sizeof result, "{\"exit_code\": 0, \"x\": %s}", nested(120));
+    rig_ok(&g, "a/0/b/0/c/0/d/exec:1", result);
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "nested"));
+    rig_restart(&g, ALL, false);
+}
+
+static void test_deep_reply(void **state)
+{
+    (void)state;
+    char reply[8192];
+    rig_start(&g, WORKFLOW("    - {name: ask, type: claude, prompt: hello, allowed_tools: [Read]}\n"));
+    snprintf(reply, sizeof reply,
+             "{\"text\": \"\", \"raw\": %s, \"usage\": {\"input_tokens\": 7, \"output_tokens\": 1}}", nested(127));
+    rig_ok(&g, "ask/turn:1", reply);
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "nested"));
+    assert_int_equal(run_totals(g.run).input_tokens, 7);
+    rig_restart(&g, ALL, false);
+    assert_non_null(rig_effect(&g, "ask/turn:1")); /* a failed step is tried again */
+}
+
+static void test_deep_inputs(void **state)
+{
+    (void)state;
+    struct arena a = {0};
+    struct val v, o;
+    struct err err;
+    struct val_map m = val_map_new(&a);
+    g = (struct rig){.now = 1, .options = {.id = STR("rig"), .workflow_sha256 = STR("0")}};
+    g.records_end = &g.records;
+    assert_int_equal(json_parse(&a, str_c(nested(127)), &JSON_LIMITS_DEFAULT, &v, &err), RC_OK);
+    VAL_MAP_SET(&m, "x", v);
+    o = val_map_done(&m);
+    g.options.inputs = &o;
+    g.workflow = load(WORKFLOW("    - {name: e, type: test_echo, value: 1}\n"));
+    make_run(&g);
+    run_start(g.run);
+    rig_work(&g);
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "nested"));
+    arena_done(&a);
+}
+
+static void test_deep_output(void **state)
+{
+    (void)state;
+    char yaml[8192];
+    rig_start(&g, "workflow:\n  name: w\n  output: {a: {b: {c: {d: \"{{ steps.e }}\"}}}}\n  steps:\n"
+                  "    - {name: e, type: command, run: x}\n");
+    snprintf(yaml, sizeof yaml, "{\"exit_code\": 0, \"x\": %s}", nested(124));
+    rig_ok(&g, "e/exec:1", yaml);
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "nested"));
+}
+
+/* ---- resuming what has failed */
+
+/* ---- failures and their handlers */
+
+#define HANDLED                                                                                                 \
+    WORKFLOW("    - name: slow\n      type: claude\n      prompt: hello\n      timeout: 10s\n      on_error:\n" \
+             "        steps:\n          - {name: tell, type: command, run: \"echo {{ error.class }}\"}\n"       \
+             "          - {name: tidy, type: command, run: y, on_interrupt: retry}\n")
+
+/* What a model call's own retries could not mend is not multiplied by the step's. */
+static void test_retries_do_not_multiply(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - {name: ask, type: claude, prompt: hello, retry: 2}\n"));
+    rig_error(&g, "ask/turn:1", "{\"class\": \"overloaded\"}");
+    rig_pass(&g, 60000);
+    rig_error(&g, "ask/turn:1", "{\"class\": \"overloaded\"}");
+    rig_assert_status(&g, RUN_FAILED);
+    rig_restart(&g, ALL, false);
+    rig_ok(&g, "ask/turn:1", REPLY);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+/* ---- variables */
+
+/* ---- limits of the run */
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_deep_variable, done),
+        cmocka_unit_test_teardown(test_deep_loops, done),
+        cmocka_unit_test_teardown(test_deep_reply, done),
+        cmocka_unit_test_teardown(test_deep_inputs, done),
+        cmocka_unit_test_teardown(test_deep_output, done),
+        cmocka_unit_test_teardown(test_retries_do_not_multiply, done),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
