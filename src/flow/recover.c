@@ -66,8 +66,10 @@ static struct past *past_get(struct run *r, struct str path)
         p->next = p->parent->first;
         p->parent->first = p;
         uint32_t at_least = k ? k : 1;
-        if (p->parent->current < at_least)
+        if (p->parent->current < at_least) {
             p->parent->current = at_least;
+            p->parent->fresh = false; /* the new attempt has begun */
+        }
         if (p->parent->last_attempt < at_least)
             p->parent->last_attempt = at_least;
         p->parent->begun = true;

@@ -113,6 +113,24 @@ static void test_deep_output(void **state)
 
 /* ---- resuming what has failed */
 
+/* A loop that failed by itself is begun anew; a crash in its second attempt must not begin a third. */
+static void test_fresh_attempt_survives_crash(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  variables: {n: 0}\n  steps:\n"
+                  "    - name: w\n      type: while_loop\n      condition: \"state.n < 1 || steps.s.scope < 1\"\n"
+                  "      steps:\n        - {name: s, type: set_variable, variables: {n: 1}}\n"
+                  "        - {name: one, type: claude, prompt: hello}\n"
+                  "        - {name: two, type: claude, prompt: hello}\n");
+    rig_ok(&g, "w/0/one/turn:1", REPLY);
+    rig_ok(&g, "w/0/two/turn:1", REPLY);
+    rig_assert_status(&g, RUN_FAILED); /* text is not less than a number */
+    rig_restart(&g, ALL, false);
+    rig_ok(&g, "w~2/0/one/turn:1", REPLY);
+    rig_restart(&g, ALL, false);
+    assert_non_null(rig_effect(&g, "w~2/0/two/turn:1"));
+}
+
 /* ---- failures and their handlers */
 
 #define HANDLED                                                                                                 \
@@ -146,6 +164,7 @@ int main(void)
         cmocka_unit_test_teardown(test_deep_reply, done),
         cmocka_unit_test_teardown(test_deep_inputs, done),
         cmocka_unit_test_teardown(test_deep_output, done),
+        cmocka_unit_test_teardown(test_fresh_attempt_survives_crash, done),
         cmocka_unit_test_teardown(test_retries_do_not_multiply, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
