@@ -343,6 +343,11 @@ static void no_child(struct frame *f, struct frame *c)
 const struct frame_ops effect_ops = {
     .kind = "effect", .enter = enter, .child_done = no_child, .effect_done = effect_done, .timer = start};
 
+bool effect_had_retries(const struct frame *f)
+{
+    return f->ops == &effect_ops && ((const struct effect_state *)f->state)->plan.retry;
+}
+
 struct frame *frame_effect(struct frame *parent, const char *segment, size_t tag, const struct effect_plan *plan)
 {
     struct run *r = parent->run;

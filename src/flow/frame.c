@@ -251,7 +251,7 @@ static void end_failed(struct frame *f, struct box *error, bool go_on)
 {
     struct val_map m = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&m, "error", error->val);
-    if (f->failing.final)
+    if (f->failing.below)
         VAL_MAP_SET(&m, "below", val_true);
     struct val data = val_map_done(&m);
     if (go_on) { /* the list goes on at another step, with this as the result */
@@ -372,7 +372,8 @@ void step_fail(struct frame *f, const struct failure *why)
     f->failing = (struct failure){.rc = why->rc,
                                   .code = arena_str(&f->arena, why->code),
                                   .message = arena_str(&f->arena, why->message),
-                                  .final = why->final};
+                                  .final = why->final,
+                                  .below = why->below};
     state_of(f)->partial = why->partial ? val_copy(&f->arena, why->partial) : val_null;
     f->failing_set = true;
     frame_drain(f);
@@ -396,7 +397,8 @@ struct failure child_failure(const struct frame *c)
     return (struct failure){.rc = rc == RC_COUNT ? RC_INTERNAL : rc,
                             .code = val_get_str(e, STR("code"), STR("")),
                             .message = val_get_str(e, STR("message"), STR("")),
-                            .final = true};
+                            .final = effect_had_retries(c),
+                            .below = true};
 }
 
 static void write_output(struct frame *f, struct str path)
@@ -566,6 +568,7 @@ static void step_child_done(struct frame *f, struct frame *c)
             succeed(f, b);
         } else {
             struct failure why = child_failure(c);
+            why.final = true; /* the step's own work is done */
             box_unref(b);
             step_fail(f, &why);
         }
@@ -592,8 +595,8 @@ static void step_timer(struct frame *f)
         start_attempt(f);
         return;
     }
-    double s = (double)f->def->timeout_ms / 1000;
-    step_failf(f, RC_TIMEOUT, "no result within %g s (timeout)", s);
+    struct str why = arena_printf(&f->arena, "no result within %g s (timeout)", (double)f->def->timeout_ms / 1000);
+    step_fail(f, &(struct failure){.rc = RC_TIMEOUT, .message = why, .below = true}); /* what is done stands */
 }
 
 static void step_drained(struct frame *f)

@@ -23,7 +23,8 @@ struct past;
 struct failure {
     enum rc rc;
     struct str code, message;
-    bool final;                /* retries below were used up: do not retry above */
+    bool final;                /* do not retry: retries below were used up, or trying again cannot help */
+    bool below;                /* it came from below: when the failed run is resumed, this very attempt goes on */
     const struct val *partial; /* object whose fields stand beside `error` when the step goes on, or NULL */
 };
 #define FAILURE(rc_, message_) (&(struct failure){.rc = (rc_), .message = (message_)})
@@ -132,7 +133,7 @@ static inline const struct val *child_result(const struct frame *c)
 {
     return &c->result->val;
 }
-/* The error object of a failed child as a failure to pass on. `final` is set. */
+/* The error object of a failed child as a failure to pass on: `below`, and `final` if the child had retries. */
 struct failure child_failure(const struct frame *c);
 /* An ended list's results as {name: result}, built in `a`; takes the boxes by definition order into `ret_boxes` (one
  * reference each, NULL where a step has no result) when that is not NULL. */

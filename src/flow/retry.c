@@ -31,6 +31,7 @@ static bool hopeless(enum rc rc)
     case RC_INVALID_REQUEST:
     case RC_CANCELLED:
     case RC_REPLAY:
+    case RC_INTERRUPTED: /* where somebody chose `on_interrupt: fail` */
     case RC_DISK_FULL:
         return true;
     default:

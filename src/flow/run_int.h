@@ -114,6 +114,9 @@ static inline struct list_state *list_of(struct frame *f)
     return f->state;
 }
 
+/* effect.c */
+bool effect_had_retries(const struct frame *f);
+
 /* scope.c */
 enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
                       size_t *ret_used, struct err *err);

@@ -105,7 +105,7 @@ static void finish(struct frame *f, struct loop *l)
                   &(struct failure){.rc = RC_STEP,
                                     .message = arena_printf(&f->arena, "all %zu iterations failed; the last one: %.*s",
                                                             n, STR_ARG(message)),
-                                    .final = true});
+                                    .below = true});
         return;
     }
     struct box *b = box_empty();

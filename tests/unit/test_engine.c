@@ -138,6 +138,34 @@ static void test_fresh_attempt_survives_crash(void **state)
              "        steps:\n          - {name: tell, type: command, run: \"echo {{ error.class }}\"}\n"       \
              "          - {name: tidy, type: command, run: y, on_interrupt: retry}\n")
 
+/* A refusal is the model's answer, but resuming asks it again. */
+static void test_refusal_is_asked_again(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - {name: ask, type: claude, prompt: hello, retry: 3}\n"));
+    rig_ok(&g, "ask/turn:1", "{\"text\": \"no\", \"stop_reason\": \"refusal\"}");
+    rig_assert_status(&g, RUN_FAILED);
+    assert_int_equal(g.asked, 1);
+    rig_restart(&g, ALL, false);
+    rig_ok(&g, "ask~2/turn:1", REPLY);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+/* `retry` written on a loop tries the whole loop again. */
+static void test_retry_of_a_loop(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - name: each\n      type: for_loop\n      data_source: [1, 2]\n      retry: 2\n"
+                           "      steps:\n        - {name: c, type: command, run: x}\n"));
+    rig_ok(&g, "each/0/c/exec:1", "{\"exit_code\": 0}");
+    rig_ok(&g, "each/1/c/exec:1", "{\"exit_code\": 1}");
+    rig_assert_status(&g, RUN_RUNNING);
+    rig_pass(&g, 60000);
+    rig_ok(&g, "each~2/0/c/exec:1", "{\"exit_code\": 0}");
+    rig_ok(&g, "each~2/1/c/exec:1", "{\"exit_code\": 0}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
 /* What a model call's own retries could not mend is not multiplied by the step's. */
 static void test_retries_do_not_multiply(void **state)
 {
@@ -149,6 +177,22 @@ static void test_retries_do_not_multiply(void **state)
     rig_assert_status(&g, RUN_FAILED);
     rig_restart(&g, ALL, false);
     rig_ok(&g, "ask/turn:1", REPLY);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+/* A loop that ran out of time goes on where it was, when the run is resumed. */
+static void test_timed_out_loop_goes_on(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - name: each\n      type: for_loop\n      data_source: [1, 2]\n      timeout: 10s\n"
+                           "      steps:\n        - {name: ask, type: claude, prompt: hello}\n"));
+    rig_ok(&g, "each/0/ask/turn:1", REPLY);
+    rig_pass(&g, 10000);
+    rig_stop(&g);
+    rig_assert_status(&g, RUN_FAILED);
+    rig_restart(&g, ALL, false);
+    assert_int_equal(g.asked, 3);
+    rig_ok(&g, "each/1/ask/turn:1", REPLY);
     rig_assert_status(&g, RUN_SUCCEEDED);
 }
 
@@ -165,7 +209,10 @@ int main(void)
         cmocka_unit_test_teardown(test_deep_inputs, done),
         cmocka_unit_test_teardown(test_deep_output, done),
         cmocka_unit_test_teardown(test_fresh_attempt_survives_crash, done),
+        cmocka_unit_test_teardown(test_refusal_is_asked_again, done),
+        cmocka_unit_test_teardown(test_retry_of_a_loop, done),
         cmocka_unit_test_teardown(test_retries_do_not_multiply, done),
+        cmocka_unit_test_teardown(test_timed_out_loop_goes_on, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
