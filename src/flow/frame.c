@@ -7,7 +7,7 @@
  *
  * A step's first attempt gives its children paths below its own; attempt N below `path~N`, so a loop that is tried
  * again does not meet the iterations of the try before. The condition is asked once, when the step is first entered; a
- * step with any trace in the journal was entered.
+ * step with any trace in the journal was entered. Likewise a step whose handler has begun has failed.
  *
  * The end of a step is numbered by how many ends its path has seen, not by attempt: a failed step that is resumed keeps
  * its attempt (and what its children have done) and ends a second time. */
@@ -299,6 +299,49 @@ static void end_continued(struct frame *f, struct box *error)
     box_unref(error);
 }
 
+static const struct past *past_below(const struct frame *f, const char *segment)
+{
+    return past_find(f->run, path_join(&f->run->scratch, f->base, segment));
+}
+
+/* A handler belongs to one end of the step: after a resume, a second failure is handled anew. */
+static const char *handler_segment(const struct frame *f)
+{
+    return arena_printf(&f->run->scratch, "on_error:%u", end_number(f)).p;
+}
+
+/* The record of the handler's beginning is what says that the step has failed: what the handler does must not be
+ * followed by another try at the step because of a crash. */
+static void start_handler(struct frame *f)
+{
+    struct step_state *s = state_of(f);
+    struct frame *h = frame_list(f, handler_segment(f), TAG_HANDLER, f->def->handler, NULL, NULL);
+    list_of(h)->error_var = box_ref(s->failure);
+    s->finishing = true;
+    f->status = FRAME_RUNNING;
+    if (h->past && h->past->open)
+        return;
+    struct val_map m = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&m, "error", s->failure->val);
+    VAL_MAP_SET(&m, "below", val_bool(f->failing.below));
+    struct val data = val_map_done(&m);
+    run_append(f->run, RECORD_OPEN, h->path, 1, &data);
+}
+
+/* True when the step had failed already, and its handler has begun. */
+static bool resume_handler(struct frame *f)
+{
+    const struct past *h = f->def->on_error == ON_ERROR_STEPS ? past_below(f, handler_segment(f)) : NULL;
+    const struct val *e = h && h->open ? VAL_GET(&h->open->val, "error") : NULL;
+    if (!e)
+        return false;
+    state_of(f)->failure = box_new(e);
+    f->failing = (struct failure){.rc = RC_STEP, .below = val_get_bool(&h->open->val, STR("below"), false)};
+    f->failing_set = true;
+    start_handler(f);
+    return true;
+}
+
 static void failed_for_good(struct frame *f)
 {
     struct step_state *s = state_of(f);
@@ -311,9 +354,7 @@ static void failed_for_good(struct frame *f)
         end_continued(f, e);
         return;
     case ON_ERROR_STEPS:
-        s->finishing = true;
-        f->status = FRAME_RUNNING;
-        list_of(frame_list(f, "on_error:1", TAG_HANDLER, f->def->handler, NULL, NULL))->error_var = box_ref(e);
+        start_handler(f);
         return;
     case ON_ERROR_GOTO:
         s->failure = NULL;
@@ -466,13 +507,18 @@ static void drop_type_state(struct frame *f)
     f->inner_results = NULL;
 }
 
+static void set_base(struct frame *f)
+{
+    f->base = f->attempt == 1 ? f->path : arena_printf(&f->arena, "%.*s~%u", STR_ARG(f->path), f->attempt);
+}
+
 static void start_attempt(struct frame *f)
 {
     struct step_state *s = state_of(f);
     s->has_config = false;
     f->failing_set = false;
     drop_type_state(f);
-    f->base = f->attempt == 1 ? f->path : arena_printf(&f->arena, "%.*s~%u", STR_ARG(f->path), f->attempt);
+    set_base(f);
     if (f->def->timeout_ms && !f->def->type->own_timeout)
         frame_timer_set(f, f->def->timeout_ms);
     frame_event(f, EVENT_STARTED, NULL, NULL);
@@ -499,6 +545,9 @@ static void enter_again(struct frame *f, const struct past *p)
 {
     f->attempt = p->fresh ? p->last_attempt + 1 : p->current;
     f->failures = p->failures;
+    set_base(f);
+    if (!p->fresh && resume_handler(f))
+        return;
     if (!p->fresh && p->result && p->result_attempt == p->current && p->current == p->last_attempt) {
         int64_t wait = val_get_int(&p->result->val, STR("retry_ms"), 0);
         int64_t left = p->result_ms + wait - run_now(f->run);
@@ -653,11 +702,6 @@ bool frame_set_variables(struct frame *f, bool local, const struct val *values)
     for (size_t i = 0; i < values->obj.n; i++)
         list_var_set(list_of(list), values->obj.m[i].key, &values->obj.m[i].val);
     return true;
-}
-
-static const struct past *past_below(const struct frame *f, const char *segment)
-{
-    return past_find(f->run, path_join(&f->run->scratch, f->base, segment));
 }
 
 bool frame_past_begun(const struct frame *f, const char *segment)

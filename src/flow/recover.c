@@ -237,7 +237,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         p->dones = rec->attempt > p->dones ? rec->attempt : p->dones;
         if (p->done_ok) {
             drop_children(r, p);
-            replace(&p->open, NULL);
+            if (!VAL_GET(p->open ? &p->open->val : NULL, "error")) /* a handler's is asked for until its step ends */
+                replace(&p->open, NULL);
             replace(&p->result, NULL);
         }
         return; /* the number of a DONE is no attempt */

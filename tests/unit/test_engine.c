@@ -138,6 +138,60 @@ static void test_fresh_attempt_survives_crash(void **state)
              "        steps:\n          - {name: tell, type: command, run: \"echo {{ error.class }}\"}\n"       \
              "          - {name: tidy, type: command, run: y, on_interrupt: retry}\n")
 
+/* Once the handler has begun, the step has failed: a crash does not give it another chance. */
+static void test_failure_is_decided_once(void **state)
+{
+    (void)state;
+    rig_start(&g, HANDLED);
+    rig_pass(&g, 10000);
+    rig_stop(&g);
+    rig_ok(&g, "slow/on_error:1/tell/exec:1", "{\"exit_code\": 0}");
+    assert_non_null(rig_effect(&g, "slow/on_error:1/tidy/exec:1"));
+    rig_restart(&g, ALL, false);
+    assert_null(rig_effect(&g, "slow/turn:1"));
+    rig_ok(&g, "slow/on_error:1/tidy/exec:1", "{\"exit_code\": 0}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"class\":\"timeout\""));
+}
+
+/* The same when nothing of the handler's has been recorded but its end, or only its beginning. */
+static void test_failure_is_decided_once_at_every_record(void **state)
+{
+    (void)state;
+    rig_start(&g, HANDLED);
+    rig_pass(&g, 10000);
+    rig_stop(&g);
+    size_t decided = g.nrecords;
+    rig_ok(&g, "slow/on_error:1/tell/exec:1", "{\"exit_code\": 0}");
+    rig_ok(&g, "slow/on_error:1/tidy/exec:1", "{\"exit_code\": 0}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    for (size_t keep = g.nrecords; keep >= decided; keep--) {
+        rig_restart(&g, keep, false);
+        assert_null(rig_effect(&g, "slow/turn:1"));
+    }
+}
+
+/* A second failure, after the run was resumed, is handled anew. */
+static void test_handler_of_a_second_failure(void **state)
+{
+    (void)state;
+    rig_start(&g, HANDLED);
+    rig_pass(&g, 10000);
+    rig_stop(&g);
+    rig_ok(&g, "slow/on_error:1/tell/exec:1", "{\"exit_code\": 0}");
+    rig_ok(&g, "slow/on_error:1/tidy/exec:1", "{\"exit_code\": 1}");
+    rig_assert_status(&g, RUN_FAILED);
+    rig_restart(&g, ALL, false);
+    struct rig_effect *again = g.effects;
+    assert_non_null(again); /* the step is tried again */
+    assert_true(again->e.kind == EFFECT_MODEL);
+    rig_pass(&g, 10000);
+    rig_stop(&g);
+    assert_non_null(g.effects);
+    assert_true(str_ends(g.effects->e.path, STR("/tell/exec:1")));
+    assert_int_equal(g.twice, 0);
+}
+
 /* A refusal is the model's answer, but resuming asks it again. */
 static void test_refusal_is_asked_again(void **state)
 {
@@ -209,6 +263,9 @@ int main(void)
         cmocka_unit_test_teardown(test_deep_inputs, done),
         cmocka_unit_test_teardown(test_deep_output, done),
         cmocka_unit_test_teardown(test_fresh_attempt_survives_crash, done),
+        cmocka_unit_test_teardown(test_failure_is_decided_once, done),
+        cmocka_unit_test_teardown(test_failure_is_decided_once_at_every_record, done),
+        cmocka_unit_test_teardown(test_handler_of_a_second_failure, done),
         cmocka_unit_test_teardown(test_refusal_is_asked_again, done),
         cmocka_unit_test_teardown(test_retry_of_a_loop, done),
         cmocka_unit_test_teardown(test_retries_do_not_multiply, done),
