@@ -1,4 +1,7 @@
-/* set_variable: gives variables their values, all at once. */
+/* set_variable: gives variables their values, all at once.
+ *
+ * Step and variables are recorded together, so the values are computed once. Only where a file is written before the
+ * step ends can a crash come in between: there the values are pinned, and have been set if they are. */
 #include "flow/frame.h"
 
 #include "base/panic.h"
@@ -12,7 +15,8 @@ static const struct step_key keys[] = {
 
 static void enter(struct frame *f)
 {
-    const struct val *c = frame_config(f, false);
+    bool set = frame_pinned(f) != NULL;
+    const struct val *c = frame_config(f, f->def->output_to_file != NULL);
     struct str scope;
     if (!c || !frame_text(f, c, "scope", STR("global"), &scope))
         return;
@@ -21,7 +25,7 @@ static void enter(struct frame *f)
         step_failf(f, RC_INVALID, "`variables` is %s; expected an object of names and values", val_type_name(vars));
         return;
     }
-    if (!frame_set_variables(f, !str_is(scope, "global"), vars))
+    if (!set && !frame_set_variables(f, !str_is(scope, "global"), vars))
         return;
     struct arena *a = &f->arena;
     struct val_list names = val_list_new(a);

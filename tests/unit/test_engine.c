@@ -252,6 +252,19 @@ static void test_timed_out_loop_goes_on(void **state)
 
 /* ---- variables */
 
+/* The variable is set once, though the step ends only when its file is written. */
+static void test_set_variable_with_output_file(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  variables: {n: 0}\n  steps:\n"
+                  "    - {name: s, type: set_variable, variables: {n: \"{{ state.n + 1 }}\"}, output_to_file: f}\n"
+                  "    - {name: e, type: test_echo, value: \"{{ state.n }}\"}\n");
+    rig_restart(&g, ALL, false);
+    rig_ok(&g, "s/output:1", "{\"path\": \"/f\"}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"e\":1"));
+}
+
 /* ---- limits of the run */
 
 int main(void)
@@ -270,6 +283,7 @@ int main(void)
         cmocka_unit_test_teardown(test_retry_of_a_loop, done),
         cmocka_unit_test_teardown(test_retries_do_not_multiply, done),
         cmocka_unit_test_teardown(test_timed_out_loop_goes_on, done),
+        cmocka_unit_test_teardown(test_set_variable_with_output_file, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
