@@ -564,12 +564,17 @@ static void enter_again(struct frame *f, const struct past *p)
 static bool within_limits(struct frame *f)
 {
     const struct run_limits *l = frame_limits(f);
-    const struct run *r = f->run;
+    struct run *r = f->run;
+    struct arena *a = &f->arena;
     if (l->frames && r->totals.frames > l->frames)
-        step_failf(f, RC_LIMIT, "the run has more than %lld frames (limits.frames)", (long long)l->frames);
+        run_over_limit(r, "frames",
+                       arena_printf(a, "the run has more than %lld frames (limits.frames)", (long long)l->frames));
     else if (l->journal && r->journal_bytes > l->journal)
-        step_failf(f, RC_LIMIT, "the run has written more than %lld bytes of journal (limits.journal)",
-                   (long long)l->journal);
+        run_over_limit(r, "journal",
+                       arena_printf(a,
+                                    "the run has written more than %lld bytes of journal "
+                                    "(limits.journal)",
+                                    (long long)l->journal));
     else
         return true;
     return false;
@@ -599,8 +604,10 @@ static void step_enter(struct frame *f)
     if (p)
         f->attempt = p->last_attempt + 1;
     bool go = true;
-    if (f->def->condition && !frame_cond(f, f->def->condition, &go))
+    if (f->def->condition && !frame_cond(f, f->def->condition, &go)) {
+        f->failing.final = true; /* another attempt would begin without asking */
         return;
+    }
     if (go)
         start_attempt(f);
     else

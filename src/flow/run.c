@@ -213,6 +213,13 @@ void frame_sleep(struct frame *f, int64_t ms)
     frame_timer_set(f, ms);
 }
 
+void run_over_limit(struct run *r, const char *code, struct str message)
+{
+    if (!r->error)
+        r->error = error_box(RC_LIMIT, str_c(code), message, 1, STR(""));
+    frame_cancel(r->root);
+}
+
 void run_timer(struct run *r, uint64_t timer)
 {
     CHECK_OBJ(r, RUN_MAGIC);
@@ -224,9 +231,7 @@ void run_timer(struct run *r, uint64_t timer)
     }
     if (timer == r->wall_timer && timer && r->status == RUN_RUNNING) {
         r->wall_timer = 0;
-        box_unref(r->error);
-        r->error = error_box(RC_LIMIT, STR("wall"), STR("the run took longer than its limits.wall"), 1, STR(""));
-        frame_cancel(r->root);
+        run_over_limit(r, "wall", STR("the run took longer than its limits.wall"));
         return;
     }
     struct frame *f = map_get(&r->timers, id_key(&timer));

@@ -90,6 +90,8 @@ int64_t run_now(const struct run *r);
 /* Long texts are cut, so that an error can always be recorded. */
 struct box *error_box(enum rc rc, struct str code, struct str message, int64_t attempts, struct str step);
 bool run_is_quiet(const struct run *r);
+/* Ends the run as failed: no step can go on over a limit of the whole run. */
+void run_over_limit(struct run *r, const char *code, struct str message);
 
 /* list.c */
 struct list_state {

@@ -267,6 +267,29 @@ static void test_set_variable_with_output_file(void **state)
 
 /* ---- limits of the run */
 
+/* No step may shrug off that the run has used up what it may use. */
+static void test_limit_ends_the_run(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  limits: {frames: 50}\n  steps:\n"
+                  "    - name: w\n      type: while_loop\n      condition: 'true'\n      max_iterations: 1000\n"
+                  "      steps:\n        - {name: e, type: test_echo, value: 1, on_error: continue}\n");
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "limits.frames"));
+    assert_true(run_totals(g.run).frames < 60);
+}
+
+/* A condition that cannot be evaluated is never taken for true. */
+static void test_condition_is_not_retried_away(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - {name: e, type: command, run: x, condition: \"1 < 'x'\",\n"
+                           "       retry: {max_attempts: 3, on: [expression, invalid]}}\n"));
+    rig_pass(&g, 600000);
+    assert_int_equal(g.asked, 0);
+    rig_assert_status(&g, RUN_FAILED);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -284,6 +307,8 @@ int main(void)
         cmocka_unit_test_teardown(test_retries_do_not_multiply, done),
         cmocka_unit_test_teardown(test_timed_out_loop_goes_on, done),
         cmocka_unit_test_teardown(test_set_variable_with_output_file, done),
+        cmocka_unit_test_teardown(test_limit_ends_the_run, done),
+        cmocka_unit_test_teardown(test_condition_is_not_retried_away, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
