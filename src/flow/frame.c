@@ -310,22 +310,31 @@ static const char *handler_segment(const struct frame *f)
     return arena_printf(&f->run->scratch, "on_error:%u", end_number(f)).p;
 }
 
+static enum rc record_handler(struct frame *f, const struct frame *h, const struct val *partial, struct err *err)
+{
+    struct val_map m = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&m, "error", state_of(f)->failure->val);
+    VAL_MAP_SET(&m, "below", val_bool(f->failing.below));
+    VAL_MAP_SET(&m, "partial", *partial);
+    struct val data = val_map_done(&m);
+    return run_append_value(f->run, RECORD_OPEN, h->path, 1, &data, err);
+}
+
 /* The record of the handler's beginning is what says that the step has failed: what the handler does must not be
  * followed by another try at the step because of a crash. */
 static void start_handler(struct frame *f)
 {
     struct step_state *s = state_of(f);
+    struct err err;
     struct frame *h = frame_list(f, handler_segment(f), TAG_HANDLER, f->def->handler, NULL, NULL);
     list_of(h)->error_var = box_ref(s->failure);
     s->finishing = true;
     f->status = FRAME_RUNNING;
-    if (h->past && h->past->open)
+    if ((h->past && h->past->open) || record_handler(f, h, &s->partial, &err) == RC_OK)
         return;
-    struct val_map m = val_map_new(&f->run->scratch);
-    VAL_MAP_SET(&m, "error", s->failure->val);
-    VAL_MAP_SET(&m, "below", val_bool(f->failing.below));
-    struct val data = val_map_done(&m);
-    run_append(f->run, RECORD_OPEN, h->path, 1, &data);
+    s->partial = val_null; /* too large, together */
+    if (record_handler(f, h, &s->partial, &err) != RC_OK)
+        PANIC("the failure of %.*s: %s", STR_ARG(f->path), err.msg);
 }
 
 /* True when the step had failed already, and its handler has begun. */
@@ -335,7 +344,9 @@ static bool resume_handler(struct frame *f)
     const struct val *e = h && h->open ? VAL_GET(&h->open->val, "error") : NULL;
     if (!e)
         return false;
+    const struct val *partial = VAL_GET(&h->open->val, "partial");
     state_of(f)->failure = box_new(e);
+    state_of(f)->partial = partial ? *partial : val_null; /* the record stays as long as the run */
     f->failing = (struct failure){.rc = RC_STEP, .below = val_get_bool(&h->open->val, STR("below"), false)};
     f->failing_set = true;
     start_handler(f);

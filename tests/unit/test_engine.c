@@ -171,6 +171,20 @@ static void test_failure_is_decided_once_at_every_record(void **state)
     }
 }
 
+/* What a failed command said stands in its result, however often Treadle died meanwhile. */
+static void test_partial_result_survives(void **state)
+{
+    (void)state;
+    rig_start(
+        &g,
+        WORKFLOW("    - {name: c, type: command, run: x, on_error: {steps: [{name: m, type: claude, prompt: a}]}}\n"));
+    rig_ok(&g, "c/exec:1", "{\"exit_code\": 3, \"stdout\": \"half\"}");
+    rig_restart(&g, ALL, false);
+    rig_ok(&g, "c/on_error:1/m/turn:1", REPLY);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"stdout\":\"half\""));
+}
+
 /* A second failure, after the run was resumed, is handled anew. */
 static void test_handler_of_a_second_failure(void **state)
 {
@@ -301,6 +315,7 @@ int main(void)
         cmocka_unit_test_teardown(test_fresh_attempt_survives_crash, done),
         cmocka_unit_test_teardown(test_failure_is_decided_once, done),
         cmocka_unit_test_teardown(test_failure_is_decided_once_at_every_record, done),
+        cmocka_unit_test_teardown(test_partial_result_survives, done),
         cmocka_unit_test_teardown(test_handler_of_a_second_failure, done),
         cmocka_unit_test_teardown(test_refusal_is_asked_again, done),
         cmocka_unit_test_teardown(test_retry_of_a_loop, done),
