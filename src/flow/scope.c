@@ -251,6 +251,20 @@ static struct str iso_time(struct arena *a, int64_t ms)
     return arena_str(a, str_n(text, n));
 }
 
+/* A name alone: the iterator of a loop, a variable, a step (older workflows write `analysis.score`), an input. */
+static const struct val *find_bare(const struct frame *f, struct str name)
+{
+    const struct val *v = find_iterator(f, name);
+    bool known = false;
+    if (!v)
+        v = find_variable(f, name);
+    if (!v)
+        v = find_result(f, name, &known);
+    if (!v && known)
+        v = &val_null; /* a step without a value yet */
+    return v ? v : val_get(&f->run->inputs->val, name);
+}
+
 static enum rc resolve_root(struct frame *f, struct str head, struct arena *a, const struct val **ret, struct err *err)
 {
     struct run *r = f->run;
@@ -272,9 +286,7 @@ static enum rc resolve_root(struct frame *f, struct str head, struct arena *a, c
     } else if (str_is(head, "previous_response") && previous_response(f)) {
         *ret = previous_response(f);
     } else {
-        *ret = find_iterator(f, head);
-        if (!*ret)
-            *ret = find_variable(f, head);
+        *ret = find_bare(f, head);
     }
     if (*ret)
         return RC_OK;
@@ -291,8 +303,10 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *
     struct str head = key_name(&key[0]);
     *ret = NULL;
     *ret_used = 1;
-    if (str_is(head, "steps"))
+    if (str_is(head, "steps") || (str_is(head, "previous_response:") && n > 1 && !find_variable(f, key_name(&key[1]))))
         return resolve_step(f, key, n, a, ret, ret_used, err);
+    if (str_is(head, "previous_response:"))
+        return resolve_variable(f, key, n, a, ret, ret_used, err);
     if (str_is(head, "state") || str_is(head, "global_vars") || str_is(head, "variables"))
         return resolve_variable(f, key, n, a, ret, ret_used, err);
     if (str_is(head, "loop"))
