@@ -122,7 +122,11 @@ static int prune(const struct args *args, struct plan *p)
         return EXIT_OK;
     }
     tell(p);
-    printf("%s %zu of %zu runs, %s of %s\n", dry ? "would remove" : "to be removed:", p->count, p->n,
+    char home[2100] = "";
+    struct err ignored; /* the runs were found in it */
+    if (home_dir(home, sizeof home, &ignored) != RC_OK)
+        home[0] = 0;
+    printf("%s %zu of %zu runs in %s, %s of %s\n", dry ? "would remove" : "to be removed:", p->count, p->n, home,
            human_size(p->freed).z, human_size(p->freed + p->stays).z);
     fflush(stdout);
     if (!dry && confirmed(args, p, &code))

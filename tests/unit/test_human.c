@@ -140,6 +140,13 @@ static void steps_under_way(void **state)
     tell(&t, EVENT_FAILED, "each/2/a", "no", 3012);
     assert_int_equal(each->failed, 1);
     assert_int_equal(t.active, 2);
+    struct arena a = {0};
+    struct val_map m = val_map_new(&a);
+    VAL_MAP_SET(&m, "total_items", val_int(12));
+    struct val total = val_map_done(&m);
+    view_tree_event(&t, &(struct event){.kind = EVENT_NOTE, .path = STR("each"), .data = &total}, 3500);
+    assert_int_equal(each->total, 12);
+    arena_done(&a);
     f = tell(&t, EVENT_FAILED, "each", "no", 4000); /* with a step still below it */
     assert_true(f.top);
     assert_int_equal(f.step->calls, 2);
