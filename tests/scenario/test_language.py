@@ -1,0 +1,77 @@
+"""What names mean while a workflow runs, and what the steps of the language return."""
+import json
+
+NAMES = """
+workflow:
+  name: names
+  inputs: {who: {type: string, default: me}, n: {type: integer, default: 2}}
+  variables: {seen: []}
+  env: [GREETING]
+  output: {sum: "{{ state.total }}", seen: "{{ seen }}"}
+  steps:
+    - {name: an, type: test_echo, value: {score: 5, list: [1, 2], text: '{"inner": 7}'}}
+    - {name: bare, type: test_echo, value: "{{ an.score + 1 }}"}
+    - {name: old, type: test_echo, value: "{{ previous_response:an.score }} of {{ inputs.who }}"}
+    - {name: json, type: test_echo, value: "{{ steps.an.inner }}"}
+    - {name: typed, type: test_echo, value: "{{ inputs.n * 1.5 }}"}
+    - {name: env, type: test_echo, value: "{{ env.GREETING }}"}
+    - {name: never, type: test_echo, value: 1, condition: "an.score > 9"}
+    - {name: skipped, type: test_echo, value: "{{ steps.never.skipped }}"}
+    - {name: fallback, type: test_echo, value: "{{ steps.an.missing || 'none' }}"}
+    - name: outer
+      type: for_loop
+      iterator: row
+      data_source: previous_response:an.list
+      steps:
+        - name: inner
+          type: for_loop
+          iterator: cell
+          data_source: [a, b]
+          steps:
+            - {name: at, type: test_echo, value: "{{ loop.parent.item }}{{ cell }}{{ loop.index }}{{ loop.last }}"}
+            - {name: keep, type: set_variable, variables: {seen: "{{ seen + [steps.at.result] }}"}}
+        - {name: local, type: set_variable, scope: local, variables: {mine: "{{ row }}"}}
+        - {name: use, type: test_echo, value: "{{ mine * 10 }}"}
+    - {name: total, type: set_variable, variables: {total: "{{ sum([1, 2, inputs.n]) }}"}}
+"""
+
+
+def test_names(treadle):
+    treadle.file("names.yaml", NAMES)
+    got = treadle("run", "names.yaml", "--json", "--input", "n=4", env={"GREETING": "hi"}, code=0).json
+    steps = got["results"]
+    assert steps["bare"] == 6 and steps["old"] == "5 of me" and steps["json"] == 7
+    assert steps["typed"] == 6.0 and steps["env"] == "hi" and steps["skipped"] is True and steps["fallback"] == "none"
+    assert got["output"] == {"sum": 7, "seen": ["1a0false", "1b1true", "2a0false", "2b1true"]}
+    assert [i["results"]["use"] for i in steps["outer"]["iterations"]] == [10, 20]
+
+
+FAILURES = """
+workflow:
+  name: failures
+  variables: {tries: 0}
+  steps:
+    - {name: soft, type: command, run: "echo no >&2; exit 3", on_error: continue}
+    - {name: reads, type: test_echo, value: "{{ steps.soft.exit_code }} {{ steps.soft.error.class }}"}
+    - name: handled
+      type: test_echo
+      fail: true
+      error_message: boom
+      on_error: {steps: [{name: note, type: set_variable, variables: {why: "{{ error.message }}"}}]}
+    - {name: jump, type: test_echo, fail: true, on_error: {goto: landing}}
+    - {name: between, type: command, run: "touch between"}
+    - {name: landing, type: test_echo, value: "{{ why }} {{ steps.jump.error.class }}"}
+    - {name: again, type: command, retry: {max_attempts: 3, delay: 10ms}, run: "echo x >> tries; test $(wc -l < tries) -ge 3"}
+    - {name: slow, type: command, run: "sleep 20", timeout: 300ms, on_error: continue}
+    - {name: shows, type: test_echo, value: "{{ steps.slow.error.class }} {{ steps.slow.timed_out }}"}
+"""
+
+
+def test_failures(treadle):
+    treadle.file("failures.yaml", FAILURES)
+    got = treadle("run", "failures.yaml", "--json", "--workspace", "ws", code=0).json
+    steps = got["results"]
+    assert steps["reads"] == "3 command" and steps["landing"] == "boom step" and steps["shows"] == "timeout true"
+    assert steps["handled"]["success"] is False and "between" not in steps
+    assert not (treadle.cwd / "ws/between").exists() and (treadle.cwd / "ws/tries").read_text() == "x\n" * 3
+    assert steps["again"]["success"] is True, json.dumps(steps["again"])
