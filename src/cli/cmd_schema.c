@@ -1,0 +1,322 @@
+/* schema: the workflow language as a JSON Schema, for editors.
+ *
+ * It is made from the tables that the loader reads by, so it knows exactly the keys that this program knows. It is
+ * looser than `treadle validate` where a schema cannot follow (names, expressions, what excludes what). It is stricter
+ * only about older forms: the outermost level without `workflow`, and older words for the same thing (`constant` for
+ * `fixed`), which editors need not offer. */
+#include "base/buf.h"
+#include "base/panic.h"
+#include "cli/commands.h"
+#include "cli/session.h"
+#include "data/json.h"
+#include "flow/keys.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+struct maker {
+    struct arena a;
+    struct val_map defs;
+};
+
+/* ---- pieces ---- */
+
+/* A schema written as JSON here in the source. */
+static struct val piece(struct maker *k, const char *text)
+{
+    struct val v;
+    struct err err;
+    if (json_parse(&k->a, str_c(text), &JSON_LIMITS_DEFAULT, &v, &err) != RC_OK)
+        PANIC("a piece of the schema is no JSON: %s", err.msg);
+    return v;
+}
+
+static struct val reference(struct maker *k, const char *name)
+{
+    return piece(k, arena_printf(&k->a, "{\"$ref\":\"#/$defs/%s\"}", name).p);
+}
+
+static void define(struct maker *k, const char *name, struct val schema)
+{
+    val_map_set(&k->defs, arena_str(&k->a, str_c(name)), schema);
+}
+
+static struct val texts(struct maker *k, const char *bars)
+{
+    struct val_list l = val_list_new(&k->a);
+    for (struct str rest = str_c(bars); rest.n;) {
+        size_t n = str_find(rest, STR("|"));
+        val_list_push(&l, val_str(str_n(rest.p, n < rest.n ? n : rest.n)));
+        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
+    }
+    return val_list_done(&l);
+}
+
+/* Keys whose value has keys of its own, or a form of its own. */
+static const char *special(const struct step_key *row)
+{
+    static const char *const names[][2] = {{"inputs", "inputs"},      {"defaults", "defaults"}, {"retry", "retry"},
+                                           {"retry_config", "retry"}, {"limits", "limits"},     {"budget", "budget"},
+                                           {"on_error", "on_error"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(row->name, names[i][0]) == 0)
+            return names[i][1];
+    return NULL;
+}
+
+static struct val enumeration(struct maker *k, const struct step_key *row)
+{
+    struct val_map one = val_map_new(&k->a), m = val_map_new(&k->a);
+    struct val_list any = val_list_new(&k->a);
+    VAL_MAP_SET(&one, "enum", texts(k, row->choices));
+    val_list_push(&any, val_map_done(&one));
+    val_list_push(&any, reference(k, "hole"));
+    VAL_MAP_SET(&m, "anyOf", val_list_done(&any));
+    return val_map_done(&m);
+}
+
+static struct val of_kind(struct maker *k, const struct step_key *row)
+{
+    static const char *const kinds[] = {
+        [KEY_STRING] = "{\"type\":\"string\"}",
+        [KEY_TEMPLATE] = "{\"type\":\"string\"}",
+        [KEY_ANY] = "{}",
+        [KEY_DATA] = "{}",
+        [KEY_COND] = "{\"$ref\":\"#/$defs/condition\"}",
+        [KEY_STEPS] = "{\"$ref\":\"#/$defs/steps\"}",
+        [KEY_PROMPT] = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"items\":"
+                       "{\"$ref\":\"#/$defs/prompt_part\"}}]}",
+        [KEY_BOOL] = "{\"anyOf\":[{\"type\":\"boolean\"},{\"$ref\":\"#/$defs/hole\"}]}",
+        [KEY_INT] = "{\"anyOf\":[{\"type\":\"integer\"},{\"$ref\":\"#/$defs/hole\"}]}",
+        [KEY_NUMBER] = "{\"anyOf\":[{\"type\":\"number\"},{\"$ref\":\"#/$defs/hole\"}]}",
+        [KEY_DURATION] = "{\"$ref\":\"#/$defs/duration\"}",
+        [KEY_SIZE] = "{\"$ref\":\"#/$defs/size\"}",
+        [KEY_STRINGS] = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}",
+        [KEY_INTS] = "{\"anyOf\":[{\"type\":\"integer\"},{\"$ref\":\"#/$defs/hole\"},{\"type\":\"array\",\"items\":"
+                     "{\"anyOf\":[{\"type\":\"integer\"},{\"$ref\":\"#/$defs/hole\"}]}}]}",
+        [KEY_OBJECT] = "{\"anyOf\":[{\"type\":\"object\"},{\"$ref\":\"#/$defs/hole\"}]}",
+    };
+    if (special(row))
+        return reference(k, special(row));
+    return row->kind == KEY_ENUM ? enumeration(k, row) : piece(k, kinds[row->kind]);
+}
+
+/* ---- objects with keys ---- */
+
+static struct val described(struct maker *k, const struct step_key *row)
+{
+    struct val_map m = val_map_new(&k->a);
+    struct val kind = of_kind(k, row);
+    struct str doc = str_c(row->doc);
+    if (row->fallback)
+        doc = arena_printf(&k->a, "%s Default: %s.", row->doc, row->fallback);
+    if (row->alias_of)
+        doc = arena_printf(&k->a, "%s Another spelling of `%s`.", row->doc, row->alias_of);
+    VAL_MAP_SET(&m, "description", val_str(doc));
+    val_map_merge(&m, &kind);
+    return val_map_done(&m);
+}
+
+static void add_properties(struct maker *k, struct val_map *properties, const struct step_key *keys)
+{
+    for (const struct step_key *row = keys; row->name; row++)
+        if (!val_member(&(struct val){.type = VAL_OBJECT, .obj = {properties->m, properties->n}}, str_c(row->name)))
+            val_map_set(properties, str_c(row->name), described(k, row));
+}
+
+static void add_unused(struct maker *k, struct val_map *properties, const struct unused_key *keys)
+{
+    for (const struct unused_key *row = keys; row && row->name; row++) {
+        struct val_map m = val_map_new(&k->a);
+        VAL_MAP_SET(&m, "description", val_str(arena_printf(&k->a, "Has no effect: %s.", row->why)));
+        VAL_MAP_SET(&m, "deprecated", val_true);
+        if (!val_member(&(struct val){.type = VAL_OBJECT, .obj = {properties->m, properties->n}}, str_c(row->name)))
+            val_map_set(properties, str_c(row->name), val_map_done(&m));
+    }
+}
+
+/* {anyOf: [{required: [run]}, {required: [command]}]}: a key under any of its spellings. */
+static struct val one_spelling(struct maker *k, const struct step_key *keys, const char *name)
+{
+    struct val_list any = val_list_new(&k->a);
+    for (const struct step_key *row = keys; row->name; row++) {
+        if (strcmp(row->name, name) != 0 && !(row->alias_of && strcmp(row->alias_of, name) == 0))
+            continue;
+        struct val_map m = val_map_new(&k->a);
+        VAL_MAP_SET(&m, "required", texts(k, row->name));
+        val_list_push(&any, val_map_done(&m));
+    }
+    struct val_map m = val_map_new(&k->a);
+    VAL_MAP_SET(&m, "anyOf", val_list_done(&any));
+    return val_map_done(&m);
+}
+
+static void add_required(struct maker *k, struct val_list *all, const struct step_key *keys)
+{
+    for (const struct step_key *row = keys; row->name; row++)
+        if (row->required && !row->alias_of)
+            val_list_push(all, one_spelling(k, keys, row->name));
+}
+
+/* `more`: a second table whose keys go behind the first one's, or NULL. */
+static struct val object(struct maker *k, const struct step_key *keys, const struct step_key *more,
+                         const struct unused_key *unused)
+{
+    struct val_map properties = val_map_new(&k->a), m = val_map_new(&k->a);
+    struct val_list all = val_list_new(&k->a);
+    add_properties(k, &properties, keys);
+    add_required(k, &all, keys);
+    if (more) {
+        add_properties(k, &properties, more);
+        add_required(k, &all, more);
+    }
+    add_unused(k, &properties, unused);
+    VAL_MAP_SET(&m, "type", VAL_LIT("object"));
+    if (all.n)
+        VAL_MAP_SET(&m, "allOf", val_list_done(&all));
+    VAL_MAP_SET(&m, "properties", val_map_done(&properties));
+    VAL_MAP_SET(&m, "additionalProperties", val_false);
+    return val_map_done(&m);
+}
+
+/* ---- definitions ---- */
+
+static struct val of_any(struct maker *k, const char *others, struct val last)
+{
+    struct val any = piece(k, others);
+    struct val_list l = val_list_new(&k->a);
+    for (size_t i = 0; val_at(&any, i); i++)
+        val_list_push(&l, *val_at(&any, i));
+    val_list_push(&l, last);
+    struct val_map m = val_map_new(&k->a);
+    VAL_MAP_SET(&m, "anyOf", val_list_done(&l));
+    return val_map_done(&m);
+}
+
+static void define_values(struct maker *k)
+{
+    define(k, "hole", piece(k, "{\"type\":\"string\",\"pattern\":\"[{][{]\"}"));
+    define(k, "duration",
+           piece(k, "{\"description\":\"Seconds, or text such as 250ms, 5s, 10m, 2h or 1d.\",\"anyOf\":["
+                    "{\"type\":\"number\",\"minimum\":0},{\"type\":\"string\",\"pattern\":"
+                    "\"^\\\\s*[0-9]+([.][0-9]+)?\\\\s*(ms|s|m|h|d)?\\\\s*$\"},{\"$ref\":\"#/$defs/hole\"}]}"));
+    define(k, "size",
+           piece(k, "{\"description\":\"Bytes, or text such as 64KB, 10MB or 1GB.\",\"anyOf\":["
+                    "{\"type\":\"number\",\"minimum\":0},{\"type\":\"string\",\"pattern\":"
+                    "\"^\\\\s*[0-9]+([.][0-9]+)?\\\\s*([kKmMgGtT]?[iI]?[bB])?\\\\s*$\"},"
+                    "{\"$ref\":\"#/$defs/hole\"}]}"));
+    define(k, "condition", piece(k, "{\"type\":[\"string\",\"boolean\",\"object\",\"array\"]}"));
+    define(k, "steps", piece(k, "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/$defs/step\"}}"));
+    define(k, "on_error",
+           piece(k, "{\"anyOf\":[{\"enum\":[\"fail\",\"continue\"]},{\"$ref\":\"#/$defs/steps\"},"
+                    "{\"type\":\"object\",\"required\":[\"goto\"],\"properties\":{\"goto\":{\"type\":\"string\"}},"
+                    "\"additionalProperties\":false},{\"type\":\"object\",\"required\":[\"steps\"],\"properties\":"
+                    "{\"steps\":{\"$ref\":\"#/$defs/steps\"}},\"additionalProperties\":false}]}"));
+}
+
+static void define_blocks(struct maker *k)
+{
+    struct val retry = object(k, retry_keys, NULL, NULL);
+    define(k, "retry", of_any(k, "[{\"type\":\"integer\",\"minimum\":1},{\"type\":\"boolean\"}]", retry));
+    define(k, "limits", object(k, limit_keys, NULL, NULL));
+    define(k, "budget", object(k, budget_keys, NULL, NULL));
+    define(k, "defaults", object(k, default_keys, NULL, default_unused_keys));
+    define(k, "prompt_part", object(k, prompt_part_keys, NULL, part_unused_keys));
+    struct val input = of_any(k, "[{\"type\":[\"string\",\"null\"]}]", object(k, input_keys, NULL, NULL));
+    define(k, "input", input);
+    define(k, "inputs",
+           piece(k, "{\"type\":[\"object\",\"null\"],\"additionalProperties\":"
+                    "{\"$ref\":\"#/$defs/input\"}}"));
+    define(k, "workflow", object(k, workflow_keys, NULL, workflow_unused_keys));
+}
+
+static struct val names_of(struct maker *k, const struct step_type *t)
+{
+    return texts(k, t->aliases ? arena_printf(&k->a, "%s|%s", t->name, t->aliases).p : t->name);
+}
+
+/* One `if type is …, then …` for each type: editors then offer the keys of the type that is written. */
+static void define_steps(struct maker *k)
+{
+    struct val_list all = val_list_new(&k->a), every = val_list_new(&k->a);
+    const struct step_type *t;
+    for (size_t i = 0; (t = step_type_at(i)); i++) {
+        const char *name = arena_printf(&k->a, "step_%s", t->name).p;
+        struct val own = object(k, t->keys, step_common_keys, step_unused_keys);
+        struct val_map whole = val_map_new(&k->a), type = val_map_new(&k->a), at = val_map_new(&k->a),
+                       iff = val_map_new(&k->a), branch = val_map_new(&k->a);
+        VAL_MAP_SET(&whole, "description", val_str(str_c(t->doc)));
+        val_map_merge(&whole, &own);
+        define(k, name, val_map_done(&whole));
+        struct val names = names_of(k, t);
+        for (size_t n = 0; val_at(&names, n); n++)
+            val_list_push(&every, *val_at(&names, n));
+        VAL_MAP_SET(&type, "enum", names);
+        VAL_MAP_SET(&at, "type", val_map_done(&type));
+        VAL_MAP_SET(&iff, "properties", val_map_done(&at));
+        VAL_MAP_SET(&iff, "required", texts(k, "type"));
+        VAL_MAP_SET(&branch, "if", val_map_done(&iff));
+        VAL_MAP_SET(&branch, "then", reference(k, name));
+        val_list_push(&all, val_map_done(&branch));
+    }
+    struct val_map type = val_map_new(&k->a), properties = val_map_new(&k->a), m = val_map_new(&k->a);
+    VAL_MAP_SET(&type, "description", VAL_LIT("What the step does."));
+    VAL_MAP_SET(&type, "enum", val_list_done(&every));
+    VAL_MAP_SET(&properties, "type", val_map_done(&type));
+    VAL_MAP_SET(&m, "type", VAL_LIT("object"));
+    VAL_MAP_SET(&m, "required", texts(k, "type"));
+    VAL_MAP_SET(&m, "properties", val_map_done(&properties));
+    VAL_MAP_SET(&m, "allOf", val_list_done(&all));
+    define(k, "step", val_map_done(&m));
+}
+
+static struct val whole(struct maker *k)
+{
+    k->defs = val_map_new(&k->a);
+    struct val head =
+        piece(k, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":\"Treadle workflow\","
+                 "\"type\":\"object\",\"required\":[\"workflow\"],\"properties\":{\"workflow\":"
+                 "{\"$ref\":\"#/$defs/workflow\"}},\"patternProperties\":{\"^(x-|[.])\":{}},"
+                 "\"additionalProperties\":false}");
+    define_blocks(k);
+    define_steps(k);
+    define_values(k);
+    struct val_map m = val_map_new(&k->a);
+    val_map_merge(&m, &head);
+    VAL_MAP_SET(&m, "$defs", val_map_done(&k->defs));
+    return val_map_done(&m);
+}
+
+static int run(const struct command *c, const struct args *args)
+{
+    (void)c, (void)args;
+    struct maker k = {0};
+    struct val v = whole(&k);
+    struct buf b;
+    buf_init(&b, 16 << 20);
+    json_write(&b, &v, JSON_PRETTY);
+    buf_addc(&b, '\n');
+    CHECK(!b.overflow);
+    bool ok = fwrite(b.p, 1, b.n, stdout) == b.n && fflush(stdout) == 0;
+    int code = ok ? EXIT_OK : fail(EXIT_ENVIRONMENT, "cannot write the schema: %s", strerror(errno));
+    buf_done(&b);
+    arena_done(&k.a);
+    return code;
+}
+
+static const struct option options[] = {OPTION_END};
+
+const struct command command_schema = {
+    .name = "schema",
+    .usage = "",
+    .summary = "print the workflow language as a JSON Schema, for editors",
+    .details = "Editors with a YAML language server complete and check keys by it. It knows the keys of this version; "
+               "names and\n"
+               "expressions are checked by treadle validate.\n\n"
+               "Examples:\n"
+               "  treadle schema > workflow.schema.json\n"
+               "  # yaml-language-server: $schema=workflow.schema.json     as the first line of a workflow",
+    .options = options,
+    .max_words = 0,
+    .run = run,
+};
