@@ -154,6 +154,17 @@ static void free_loop(void *state)
     l->last_error = NULL;
 }
 
+/* For progress: how many there will be. */
+static void tell_total(struct frame *f, size_t n)
+{
+    struct arena a = {0};
+    struct val_map m = val_map_new(&a);
+    VAL_MAP_SET(&m, "total_items", val_int((int64_t)n));
+    struct val data = val_map_done(&m);
+    frame_event(f, EVENT_NOTE, NULL, &data);
+    arena_done(&a);
+}
+
 static void enter(struct frame *f)
 {
     const struct val *plan = frame_pinned(f);
@@ -173,6 +184,7 @@ static void enter(struct frame *f)
     if (!l->iterations)
         PANIC("out of memory");
     f->type_state = l;
+    tell_total(f, l->items->arr.n);
     start_more(f);
 }
 

@@ -61,7 +61,10 @@ workflow:
     - {name: jump, type: test_echo, fail: true, on_error: {goto: landing}}
     - {name: between, type: command, run: "touch between"}
     - {name: landing, type: test_echo, value: "{{ why }} {{ steps.jump.error.class }}"}
-    - {name: again, type: command, retry: {max_attempts: 3, delay: 10ms}, run: "echo x >> tries; test $(wc -l < tries) -ge 3"}
+    - name: again
+      type: command
+      retry: {max_attempts: 3, delay: 10ms}
+      run: "echo x >> tries; test $(wc -l < tries) -ge 3"
     - {name: slow, type: command, run: "sleep 20", timeout: 300ms, on_error: continue}
     - {name: shows, type: test_echo, value: "{{ steps.slow.error.class }} {{ steps.slow.timed_out }}"}
 """
