@@ -117,10 +117,18 @@ static struct val described(struct maker *k, const struct step_key *row)
     return val_map_done(&m);
 }
 
+static bool has(const struct val_map *m, const char *key)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (str_is(m->m[i].key, key))
+            return true;
+    return false;
+}
+
 static void add_properties(struct maker *k, struct val_map *properties, const struct step_key *keys)
 {
     for (const struct step_key *row = keys; row->name; row++)
-        if (!val_member(&(struct val){.type = VAL_OBJECT, .obj = {properties->m, properties->n}}, str_c(row->name)))
+        if (!has(properties, row->name))
             val_map_set(properties, str_c(row->name), described(k, row));
 }
 
@@ -130,7 +138,7 @@ static void add_unused(struct maker *k, struct val_map *properties, const struct
         struct val_map m = val_map_new(&k->a);
         VAL_MAP_SET(&m, "description", val_str(arena_printf(&k->a, "Has no effect: %s.", row->why)));
         VAL_MAP_SET(&m, "deprecated", val_true);
-        if (!val_member(&(struct val){.type = VAL_OBJECT, .obj = {properties->m, properties->n}}, str_c(row->name)))
+        if (!has(properties, row->name))
             val_map_set(properties, str_c(row->name), val_map_done(&m));
     }
 }
