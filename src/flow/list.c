@@ -48,6 +48,7 @@ static bool init_root(struct frame *f, struct list_state *l)
     if (!r->workflow->variables)
         return true;
     struct expr_scope scope = frame_scope(f, false);
+    scope.now_ms = r->started_ms; /* the same in every life of the run */
     struct val v;
     struct err err;
     if (tmpl_tree_eval(r->workflow->variables, &scope, &r->scratch, &v, &err) != RC_OK) {

@@ -77,7 +77,7 @@ static void enter(struct frame *f)
     struct loop *l = ARENA_NEW(&f->arena, struct loop);
     f->type_state = l;
     f->inner = f->def->lists[0];
-    const struct val *c = frame_config(f, false);
+    const struct val *c = frame_config(f, true);
     struct err err;
     if (!c || !frame_int(f, c, "max_iterations", 100, 0, INT64_MAX, &l->max))
         return;

@@ -3,6 +3,8 @@
 
 #include "unit/rig.c"
 
+#include <time.h>
+
 #define REPLY           "{\"text\": \"hi\", \"stop_reason\": \"end_turn\"}"
 #define WORKFLOW(steps) "workflow:\n  name: w\n  steps:\n" steps
 #define ALL             SIZE_MAX
@@ -279,6 +281,44 @@ static void test_set_variable_with_output_file(void **state)
     assert_non_null(strstr(rig_results(&g), "\"e\":1"));
 }
 
+/* What is computed before a loop begins is computed once, whatever its steps do to the variables. */
+static void test_while_keeps_its_bound(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  variables: {n: 2}\n  steps:\n"
+                  "    - name: w\n      type: while_loop\n      condition: 'true'\n"
+                  "      max_iterations: \"{{ state.n }}\"\n      steps:\n"
+                  "        - {name: s, type: set_variable, variables: {n: 50}}\n"
+                  "        - {name: ask, type: claude, prompt: hello}\n");
+    rig_ok(&g, "w/0/ask/turn:1", REPLY);
+    rig_restart(&g, ALL, false);
+    rig_ok(&g, "w/1/ask/turn:1", REPLY);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+static void test_initial_variables_stay(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  variables: {at: \"{{ now() }}\"}\n  steps:\n"
+                  "    - {name: ask, type: claude, prompt: hello}\n"
+                  "    - {name: e, type: test_echo, value: \"{{ state.at }}\"}\n");
+    rig_pass(&g, 5000);
+    rig_restart(&g, ALL, false);
+    rig_ok(&g, "ask/turn:1", REPLY);
+    assert_non_null(strstr(rig_results(&g), "\"e\":1000000"));
+}
+
+/* ---- journals that no engine wrote */
+
+#define RUN "1 1 . {}\n"
+#define FORGED                                                                                                     \
+    WORKFLOW(                                                                                                      \
+        "    - {name: c, type: command, run: x}\n"                                                                 \
+        "    - {name: each, type: for_loop, data_source: [1, 2], steps: [{name: e, type: test_echo, value: 1}]}\n" \
+        "    - {name: ask, type: claude, prompt: hello, allowed_tools: [Read, Write]}\n"                           \
+        "    - {name: w, type: while_loop, condition: \"steps.e < 1\", steps: [{name: e, type: test_echo, value: " \
+        "1}]}\n")
+
 /* ---- limits of the run */
 
 /* No step may shrug off that the run has used up what it may use. */
@@ -322,6 +362,8 @@ int main(void)
         cmocka_unit_test_teardown(test_retries_do_not_multiply, done),
         cmocka_unit_test_teardown(test_timed_out_loop_goes_on, done),
         cmocka_unit_test_teardown(test_set_variable_with_output_file, done),
+        cmocka_unit_test_teardown(test_while_keeps_its_bound, done),
+        cmocka_unit_test_teardown(test_initial_variables_stay, done),
         cmocka_unit_test_teardown(test_limit_ends_the_run, done),
         cmocka_unit_test_teardown(test_condition_is_not_retried_away, done),
     };
