@@ -67,18 +67,13 @@ static const struct val *find_result(const struct frame *from, struct str name, 
             results = l->results;
             older = l->previous;
         }
-        for (size_t i = 0; def && i < def->n; i++) {
-            if (!str_eq(def->steps[i]->name, name))
-                continue;
-            *ret_known = true;
-            if (results && results[i])
-                return &results[i]->val;
-            if (older && older[i])
-                return &older[i]->val;
-            break;
-        }
-        if (*ret_known)
-            return NULL;
+        const struct step_def *d = def ? list_find(def, name) : NULL;
+        if (!d)
+            continue;
+        *ret_known = true;
+        if (results && results[d->index])
+            return &results[d->index]->val;
+        return older && older[d->index] ? &older[d->index]->val : NULL;
     }
     return NULL;
 }
