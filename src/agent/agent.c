@@ -242,10 +242,10 @@ static void tool_done(struct frame *f, struct agent *g, struct frame *child)
 static void add_usage(struct agent *g, const struct val *reply)
 {
     const struct val *u = VAL_GET(reply, "usage"), *cost = VAL_GET(reply, "cost_usd");
-    g->input += val_get_int(u, STR("input_tokens"), 0);
-    g->output += val_get_int(u, STR("output_tokens"), 0);
-    g->cache_read += val_get_int(u, STR("cache_read_tokens"), 0);
-    g->cache_write += val_get_int(u, STR("cache_write_tokens"), 0);
+    g->input += usage_tokens(u, STR("input_tokens"));
+    g->output += usage_tokens(u, STR("output_tokens"));
+    g->cache_read += usage_tokens(u, STR("cache_read_tokens"));
+    g->cache_write += usage_tokens(u, STR("cache_write_tokens"));
     if (val_is_number(cost))
         g->cost += val_to_double(cost, 0);
     else

@@ -172,17 +172,23 @@ static void end_ok(struct frame *f, const struct val *result)
     frame_end(f, false, e);
 }
 
-static void count_usage(struct frame *f, const struct val *result)
+int64_t usage_tokens(const struct val *usage, struct str key)
+{
+    int64_t n = val_get_int(usage, key, 0);
+    return n > 0 && n < (int64_t)1 << 40 ? n : 0;
+}
+
+void run_count_usage(struct run *r, const struct val *result)
 {
     const struct val *u = VAL_GET(result, "usage");
     if (!val_is(u, VAL_OBJECT))
         return;
-    struct run_totals *t = &f->run->totals;
+    struct run_totals *t = &r->totals;
     t->calls++;
-    t->input_tokens += val_get_int(u, STR("input_tokens"), 0);
-    t->output_tokens += val_get_int(u, STR("output_tokens"), 0);
-    t->cache_read_tokens += val_get_int(u, STR("cache_read_tokens"), 0);
-    t->cache_write_tokens += val_get_int(u, STR("cache_write_tokens"), 0);
+    t->input_tokens += usage_tokens(u, STR("input_tokens"));
+    t->output_tokens += usage_tokens(u, STR("output_tokens"));
+    t->cache_read_tokens += usage_tokens(u, STR("cache_read_tokens"));
+    t->cache_write_tokens += usage_tokens(u, STR("cache_write_tokens"));
     const struct val *cost = VAL_GET(result, "cost_usd");
     if (val_is_number(cost))
         t->cost_usd += val_to_double(cost, 0);
@@ -241,7 +247,7 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
         }
         struct err err;
         if (s->phase == PHASE_APPLY && ok) { /* it came in time after all: paid for, so kept */
-            count_usage(f, result);
+            run_count_usage(f->run, result);
             if (record_result(f, ok, result, -1, &err) != RC_OK)
                 frame_event(f, EVENT_NOTE, err.msg, NULL);
         }
@@ -262,7 +268,7 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
     } else if (s->phase == PHASE_SETTLE) {
         settled(f, result);
     } else {
-        count_usage(f, result);
+        run_count_usage(f->run, result);
         end_ok(f, result);
     }
 }
@@ -287,9 +293,9 @@ static void resume(struct frame *f, const struct past *p)
             return;
         }
         f->attempt++;
-        int64_t left = reopened ? 0 : p->result_ms + wait - run_now(r);
+        int64_t left = reopened ? 0 : past_wait_left(p, wait, run_now(r));
         if (left > 0)
-            frame_sleep(f, left < wait ? left : wait);
+            frame_sleep(f, left);
         else
             start(f);
         return;

@@ -561,11 +561,11 @@ static void enter_again(struct frame *f, const struct past *p)
         return;
     if (!p->fresh && p->result && p->result_attempt == p->current && p->current == p->last_attempt) {
         int64_t wait = val_get_int(&p->result->val, STR("retry_ms"), 0);
-        int64_t left = p->result_ms + wait - run_now(f->run);
+        int64_t left = past_wait_left(p, wait, run_now(f->run));
         f->attempt++;
         if (left > 0 && p->failures) {
             state_of(f)->waiting = true;
-            frame_sleep(f, left < wait ? left : wait);
+            frame_sleep(f, left);
             return;
         }
     }

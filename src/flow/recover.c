@@ -18,6 +18,9 @@
 
 #include <stdlib.h>
 
+enum { PATH_DEPTH_MAX = 300, ATTEMPT_MAX = 1 << 30 };
+static const int64_t WAIT_MAX_MS = 315360000000; /* ten years, the longest duration of the language */
+
 struct past *past_find(const struct run *r, struct str path)
 {
     return map_get(&r->past, path);
@@ -32,7 +35,7 @@ static struct str parent_path(struct str path, uint32_t *ret_k)
             return str_n(path.p, i);
         if (path.p[i] == '~') {
             int64_t k;
-            if (str_to_i64(str_from(path, i + 1), &k) && k > 0 && k < 1 << 30)
+            if (str_to_i64(str_from(path, i + 1), &k) && k > 0 && k < ATTEMPT_MAX)
                 *ret_k = (uint32_t)k;
             return str_n(path.p, i);
         }
@@ -48,6 +51,7 @@ static void *xcalloc(size_t n)
     return p;
 }
 
+/* Recurses once a part of the path, whose number run_recover() has bounded. */
 static struct past *past_get(struct run *r, struct str path)
 {
     struct past *p = past_find(r, path);
@@ -115,21 +119,41 @@ void past_free_all(struct run *r)
     for (size_t i = 0; (e = map_next(&r->past, &i));)
         past_free(e->value);
     map_done(&r->past);
+    map_done(&r->voids);
+}
+
+/* A clock that was set back makes it at most the whole wait again; a wait that nobody could have meant is none. */
+int64_t past_wait_left(const struct past *p, int64_t wait, int64_t now)
+{
+    if (wait <= 0 || wait > WAIT_MAX_MS || p->result_ms <= now - wait)
+        return 0;
+    return p->result_ms >= now ? wait : p->result_ms + wait - now;
 }
 
 void run_void(struct run *r, struct str path, uint64_t seq)
 {
-    struct void_path *v = ARENA_NEW(&r->arena, struct void_path);
-    *v = (struct void_path){.next = r->voids, .path = arena_str(&r->arena, path), .seq = seq};
-    r->voids = v;
+    struct void_path *v = map_get(&r->voids, path);
+    if (!v) {
+        v = ARENA_NEW(&r->arena, struct void_path);
+        v->path = arena_str(&r->arena, path);
+        map_put(&r->voids, v->path, v);
+    }
+    if (seq > v->seq)
+        v->seq = seq;
 }
 
+/* The newest void that the record lies under: its own path or one above it, at a step's boundary. */
 static const struct void_path *void_of(const struct run *r, const struct record *rec)
 {
-    for (const struct void_path *v = r->voids; v; v = v->next)
-        if (rec->seq < v->seq && str_starts(rec->path, v->path) &&
-            (rec->path.n == v->path.n || rec->path.p[v->path.n] == '/' || rec->path.p[v->path.n] == '~'))
+    if (!r->voids.n)
+        return NULL;
+    for (size_t i = 1; i <= rec->path.n; i++) {
+        if (i < rec->path.n && rec->path.p[i] != '/' && rec->path.p[i] != '~')
+            continue;
+        const struct void_path *v = map_get(&r->voids, str_n(rec->path.p, i));
+        if (v && rec->seq < v->seq)
             return v;
+    }
     return NULL;
 }
 
@@ -147,28 +171,11 @@ static void fold_void(struct run *r, const struct record *rec, const struct void
         struct str rest = str_from(rec->path, v->path.n + 1);
         size_t slash = str_find(rest, STR("/"));
         int64_t n;
-        if (str_to_i64(slash == SIZE_MAX ? rest : str_n(rest.p, slash), &n) && n > 0 && n < 1 << 30)
+        if (str_to_i64(slash == SIZE_MAX ? rest : str_n(rest.p, slash), &n) && n > 0 && n < ATTEMPT_MAX)
             k = (uint32_t)n;
     }
     if (k > p->last_attempt)
         p->last_attempt = k;
-}
-
-static void add_usage(struct run *r, const struct val *result)
-{
-    const struct val *u = VAL_GET(VAL_GET(result, "ok"), "usage");
-    if (!val_is(u, VAL_OBJECT))
-        return;
-    r->totals.calls++;
-    r->totals.input_tokens += val_get_int(u, STR("input_tokens"), 0);
-    r->totals.output_tokens += val_get_int(u, STR("output_tokens"), 0);
-    r->totals.cache_read_tokens += val_get_int(u, STR("cache_read_tokens"), 0);
-    r->totals.cache_write_tokens += val_get_int(u, STR("cache_write_tokens"), 0);
-    const struct val *cost = VAL_GET(VAL_GET(result, "ok"), "cost_usd");
-    if (val_is_number(cost))
-        r->totals.cost_usd += val_to_double(cost, 0);
-    else
-        r->totals.cost_unknown = true;
 }
 
 /* Resuming a run that had ended in failure opens what failed again (a run that merely crashed goes on failing: what is
@@ -229,7 +236,7 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         p->result_ms = rec->time_ms;
         if (VAL_GET(&data->val, "error"))
             p->failures++;
-        add_usage(r, &data->val);
+        run_count_usage(r, VAL_GET(&data->val, "ok"));
         break;
     case RECORD_DONE:
         replace(&p->done, data);
@@ -281,6 +288,14 @@ enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, stru
     return rc;
 }
 
+static bool path_is_sane(const struct record *rec)
+{
+    size_t parts = 0;
+    for (size_t i = 0; i < rec->path.n; i++)
+        parts += rec->path.p[i] == '/' || rec->path.p[i] == '~';
+    return parts <= PATH_DEPTH_MAX && rec->attempt > 0 && rec->attempt < ATTEMPT_MAX;
+}
+
 enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
 {
     CHECK_OBJ(r, RUN_MAGIC);
@@ -288,6 +303,9 @@ enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
     if (rec->seq && rec->seq <= r->last_seq)
         return err_set(err, RC_CORRUPT, "record %llu comes after record %llu", (unsigned long long)rec->seq,
                        (unsigned long long)r->last_seq);
+    if (!path_is_sane(rec))
+        return err_set(err, RC_CORRUPT, "record %llu has a path or a number that no engine writes",
+                       (unsigned long long)rec->seq);
     r->last_seq = rec->seq;
     r->journal_bytes += (int64_t)(rec->path.n + rec->data.n);
     struct box *data = box_empty();
@@ -301,7 +319,7 @@ enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
     const struct void_path *v = rec->kind == RECORD_RUN || rec->kind == RECORD_RESUME ? NULL : void_of(r, rec);
     if (v) {
         if (rec->kind == RECORD_RESULT)
-            add_usage(r, &data->val); /* it was paid for all the same */
+            run_count_usage(r, VAL_GET(&data->val, "ok")); /* it was paid for all the same */
         fold_void(r, rec, v);
     } else if (rec->kind == RECORD_RUN) {
         replace(&r->past_run, data);

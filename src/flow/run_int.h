@@ -27,7 +27,6 @@ struct past_write {
 };
 
 struct void_path {
-    struct void_path *next;
     struct str path;
     uint64_t seq;
 };
@@ -57,8 +56,8 @@ struct run {
     uint64_t wall_timer;
     struct box *output, *error;
     /* recovery */
-    struct map past; /* path -> struct past */
-    struct void_path *voids;
+    struct map past;     /* path -> struct past */
+    struct map voids;    /* path -> struct void_path */
     uint64_t resume_seq; /* of the newest resume after a failure: final errors before it are tried again */
     uint64_t force_seq, last_seq;
     bool past_failed;     /* the newest RECORD_END says failed or cancelled */
@@ -117,6 +116,8 @@ static inline struct list_state *list_of(struct frame *f)
 }
 
 /* effect.c */
+/* Adds what a reply says that it cost to the run's totals; anything without `usage` costs nothing. */
+void run_count_usage(struct run *r, const struct val *result);
 bool effect_had_retries(const struct frame *f);
 
 /* scope.c */
@@ -127,6 +128,8 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct are
 struct past *past_find(const struct run *r, struct str path);
 void past_free_all(struct run *r);
 void past_reopen(struct run *r);
+/* Milliseconds left of a wait that began with the past's result. */
+int64_t past_wait_left(const struct past *p, int64_t wait, int64_t now);
 
 /* retry.c */
 /* Milliseconds until the next attempt, or -1: no more. `explicit_only`: without a written policy there is no retry. */

@@ -179,6 +179,8 @@ static void enter(struct frame *f)
         return;
     }
     l->max_parallel = val_get_int(plan, STR("max_parallel"), 1);
+    if (l->max_parallel < 1)
+        l->max_parallel = 1;
     l->break_on_error = val_get_bool(plan, STR("break_on_error"), true);
     l->iterations = calloc(l->items->arr.n + 1, sizeof(struct box *));
     if (!l->iterations)

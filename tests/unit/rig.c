@@ -119,6 +119,42 @@ void rig_start(struct rig *g, const char *yaml)
     rig_work(g);
 }
 
+static void forge_line(struct rig *g, const char *line, size_t n)
+{
+    struct rig_record *r = ARENA_NEW(&g->arena, struct rig_record);
+    int kind, used = 0;
+    char path[256];
+    if (sscanf(line, "%d %u %255s %n", &kind, &r->r.attempt, path, &used) != 3 || !used)
+        fail_msg("a forged record is `%s`", line);
+    r->r.kind = (enum record_kind)kind;
+    r->r.seq = ++g->seq;
+    r->r.time_ms = g->now;
+    r->r.path = arena_str(&g->arena, str_c(strcmp(path, ".") == 0 ? "" : path));
+    r->r.data = arena_str(&g->arena, str_n(line + used, n - (size_t)used));
+    *g->records_end = r;
+    g->records_end = &r->next;
+    g->nrecords++;
+}
+
+bool rig_forge(struct rig *g, const char *yaml, const char *journal)
+{
+    *g = (struct rig){.now = 1000000, .options = {.id = STR("rig"), .workflow_sha256 = STR("0")}};
+    g->records_end = &g->records;
+    g->workflow = load(yaml);
+    for (const char *end; *journal; journal = end + (*end == '\n')) {
+        end = strchrnul(journal, '\n');
+        forge_line(g, journal, (size_t)(end - journal));
+    }
+    struct err err;
+    g->run = run_new(g->workflow, &g->options, &rig_io, g);
+    for (struct rig_record *r = g->records; r; r = r->next)
+        if (run_recover(g->run, &r->r, &err) != RC_OK)
+            return false;
+    run_start(g->run);
+    rig_work(g);
+    return true;
+}
+
 void rig_done(struct rig *g)
 {
     size_t twice = g->twice;

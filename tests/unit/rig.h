@@ -36,6 +36,9 @@ struct rig {
 /* Loads a workflow (which must be valid) and starts a run of it. */
 void rig_start(struct rig *g, const char *yaml);
 void rig_done(struct rig *g);
+/* Begins with a journal that somebody else wrote: lines of "KIND ATTEMPT PATH DATA", PATH `.` for the run's own.
+ * False when recovery refuses it. */
+bool rig_forge(struct rig *g, const char *yaml, const char *journal);
 /* The process dies and the run is resumed on the first `keep` records. */
 void rig_restart(struct rig *g, size_t keep, bool force);
 /* Under another workflow, with the records of `voided` (a step of the run's own list, or NULL) not counting. */
