@@ -18,6 +18,7 @@
 #include "data/tool_schemas.h"
 #include "flow/units.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum { MAX_REPAIRS = 2, MAX_TOOL_CALLS = 128, LABEL_MAX = 60 };
@@ -89,6 +90,23 @@ static enum on_interrupt after_crash(const struct frame *f, enum on_interrupt fa
     return f->def->on_interrupt == ON_INTERRUPT_DEFAULT ? fallback : f->def->on_interrupt;
 }
 
+/* "review~2/0/look" -> "review/0/look": which attempt it is must not matter to a fixture or a recording. */
+static struct str plain_path(struct arena *a, struct str path)
+{
+    if (str_find(path, STR("~")) == SIZE_MAX)
+        return path;
+    char *to = arena_alloc(a, path.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < path.n; i++) {
+        if (path.p[i] == '~')
+            while (i < path.n && path.p[i] != '/')
+                i++;
+        if (i < path.n)
+            to[n++] = path.p[i];
+    }
+    return str_n(to, n);
+}
+
 static struct val *build_request(struct frame *f, const struct agent *g)
 {
     struct arena *a = &f->arena;
@@ -105,7 +123,7 @@ static struct val *build_request(struct frame *f, const struct agent *g)
         VAL_MAP_SET(&m, "tools", g->tools);
     if (f->def->output_schema)
         VAL_MAP_SET(&m, "schema", *f->def->output_schema);
-    VAL_MAP_SET(&m, "step", val_str(f->path));
+    VAL_MAP_SET(&m, "step", val_str(plain_path(a, f->path)));
     VAL_MAP_SET(&m, "turn", val_int(g->turn));
     struct val *request = ARENA_NEW(a, struct val);
     *request = val_map_done(&m);
@@ -327,7 +345,7 @@ static void answer(struct frame *f, struct agent *g)
     VAL_MAP_SET(&m, "stop_reason", val_str(val_get_str(g->reply, STR("stop_reason"), STR("other"))));
     VAL_MAP_SET(&m, "turns", val_int(g->turn));
     VAL_MAP_SET(&m, "usage", usage_value(a, g));
-    VAL_MAP_SET(&m, "cost_usd", g->cost_unknown ? val_null : val_double(g->cost));
+    VAL_MAP_SET(&m, "cost_usd", g->cost_unknown ? val_null : val_double(round(g->cost * 1e9) / 1e9));
     struct val result = val_map_done(&m);
     step_ok(f, &result);
 }

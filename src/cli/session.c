@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -327,7 +328,7 @@ static void write_json(struct live *l, struct run *run)
     VAL_MAP_SET(&u, "output_tokens", val_int(t.output_tokens));
     VAL_MAP_SET(&u, "cache_read_tokens", val_int(t.cache_read_tokens));
     VAL_MAP_SET(&u, "cache_write_tokens", val_int(t.cache_write_tokens));
-    VAL_MAP_SET(&u, "cost_usd", t.cost_unknown ? val_null : val_double(t.cost_usd));
+    VAL_MAP_SET(&u, "cost_usd", t.cost_unknown ? val_null : val_double(round(t.cost_usd * 1e9) / 1e9));
     VAL_MAP_SET(&m, "run_id", val_str(str_c(l->s->home.id)));
     VAL_MAP_SET(&m, "status", val_str(str_c(run_status_name(run_status(run)))));
     VAL_MAP_SET(&m, "results", run_results(run, a));

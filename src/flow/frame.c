@@ -48,8 +48,11 @@ struct expr_scope frame_scope(struct frame *f, bool null_safe)
 
 static void fail_with(struct frame *f, const struct err *err)
 {
-    step_fail(f,
-              &(struct failure){.rc = err->rc == RC_NOT_FOUND ? RC_EXPRESSION : err->rc, .message = str_c(err->msg)});
+    /* Messages about templates begin with line:column; the reader wants to know of which file. */
+    struct str message = str_c(err->msg);
+    if (message.n && message.p[0] >= '1' && message.p[0] <= '9')
+        message = arena_printf(&f->run->scratch, "%.*s:%s", STR_ARG(f->run->workflow->file), err->msg);
+    step_fail(f, &(struct failure){.rc = err->rc == RC_NOT_FOUND ? RC_EXPRESSION : err->rc, .message = message});
 }
 
 const struct val *frame_pinned(const struct frame *f)
@@ -200,7 +203,7 @@ bool frame_duration(struct frame *f, const struct val *config, const char *key, 
     return false;
 }
 
-void frame_event(struct frame *f, enum event_kind kind, const char *detail, const struct val *data)
+void frame_event(struct frame *f, enum event_kind kind, const char *detail, struct box *data)
 {
     f->run->io->emit(f->run->io_ctx,
                      &(struct event){.kind = kind,
@@ -208,7 +211,8 @@ void frame_event(struct frame *f, enum event_kind kind, const char *detail, cons
                                      .type = f->ops == &step_ops ? f->def->type_name : str_c(f->ops->kind),
                                      .detail = str_c(detail),
                                      .time_ms = run_now(f->run),
-                                     .data = data});
+                                     .box = data,
+                                     .data = data ? &data->val : NULL});
 }
 
 /* ---- ends
@@ -233,7 +237,7 @@ static bool end_ok(struct frame *f, struct box *result, const char *flag, struct
     }
     f->run->totals.steps_done++;
     if (!f->skipped)
-        frame_event(f, EVENT_FINISHED, flag, &result->val);
+        frame_event(f, EVENT_FINISHED, flag, result);
     frame_end(f, true, result);
     return true;
 }
@@ -273,7 +277,7 @@ static void end_failed(struct frame *f, struct box *error, bool go_on)
     }
     run_append(f->run, RECORD_DONE, f->path, end_number(f), &data);
     struct str message = val_get_str(&error->val, STR("message"), STR(""));
-    frame_event(f, EVENT_FAILED, arena_str(&f->run->scratch, message).p, &error->val);
+    frame_event(f, EVENT_FAILED, arena_str(&f->run->scratch, message).p, error);
     f->failing_set = false;
     frame_end(f, false, error);
 }
@@ -361,7 +365,7 @@ static void failed_for_good(struct frame *f)
     switch (f->def->on_error) {
     case ON_ERROR_CONTINUE:
         s->failure = NULL;
-        frame_event(f, EVENT_NOTE, "failed; going on (on_error: continue)", &e->val);
+        frame_event(f, EVENT_NOTE, "failed; going on (on_error: continue)", e);
         end_continued(f, e);
         return;
     case ON_ERROR_STEPS:

@@ -91,7 +91,10 @@ static struct val env_text(struct arena *a, const struct val *env)
 static const char *label_of(struct frame *f, const struct val *request)
 {
     const struct val *shell = VAL_GET(request, "shell");
-    struct str text = shell ? shell->s : val_at(VAL_GET(request, "argv"), 0)->s;
+    const struct val *argv = VAL_GET(request, "argv");
+    struct str text = shell ? shell->s : val_at(argv, 0)->s;
+    for (size_t i = 1; val_at(argv, i) && text.n <= 60; i++)
+        text = arena_printf(&f->arena, "%.*s %.*s", STR_ARG(text), STR_ARG(val_at(argv, i)->s));
     size_t line = str_find(text, STR("\n"));
     if (line != SIZE_MAX)
         text = str_n(text.p, line);

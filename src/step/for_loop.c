@@ -157,12 +157,12 @@ static void free_loop(void *state)
 /* For progress: how many there will be. */
 static void tell_total(struct frame *f, size_t n)
 {
-    struct arena a = {0};
-    struct val_map m = val_map_new(&a);
+    struct box *b = box_empty();
+    struct val_map m = val_map_new(&b->arena);
     VAL_MAP_SET(&m, "total_items", val_int((int64_t)n));
-    struct val data = val_map_done(&m);
-    frame_event(f, EVENT_NOTE, NULL, &data);
-    arena_done(&a);
+    b->val = val_map_done(&m);
+    frame_event(f, EVENT_NOTE, NULL, b);
+    box_unref(b);
 }
 
 static void enter(struct frame *f)
