@@ -152,4 +152,4 @@ bool frame_budget(struct frame *f);
 /* A number of tokens in a reply's `usage`: 0 where it is absent or absurd, so that sums cannot overflow. */
 int64_t usage_tokens(const struct val *usage, struct str key);
 /* Tells people something. */
-void frame_event(struct frame *f, enum event_kind kind, const char *detail, const struct val *data);
+void frame_event(struct frame *f, enum event_kind kind, const char *detail, struct box *data);

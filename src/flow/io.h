@@ -41,7 +41,8 @@ struct event {
     struct str type;   /* of the step; "turn", "tool", … for frames below one */
     struct str detail; /* one line: an error, a wait, a tool's name and argument */
     int64_t time_ms;
-    const struct val *data; /* result or NULL; borrowed for the call */
+    struct box *box;        /* holds the result or the error object, or NULL */
+    const struct val *data; /* what is in it, or NULL; borrowed for the call */
 };
 
 struct flow_io {
@@ -53,7 +54,7 @@ struct flow_io {
     void (*cancel)(void *ctx, uint64_t effect);
     /* One shot; ends in run_timer(run, timer). There is no cancel: stale timers are ignored by the run. */
     void (*timer)(void *ctx, uint64_t timer, int64_t delay_ms);
-    void (*emit)(void *ctx, const struct event *e); /* copies */
+    void (*emit)(void *ctx, const struct event *e); /* copies, and takes a reference to the box */
     /* The run has work to do: call run_work() soon. */
     void (*wake)(void *ctx);
 };

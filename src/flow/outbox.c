@@ -16,10 +16,11 @@ struct waiting {
     struct waiting *next;
     enum waiting_kind kind;
     uint64_t batch;
-    struct arena arena;
-    struct effect effect;
-    struct event event;
-    struct val data;
+    union {
+        struct effect effect;
+        struct event event;
+    };
+    char text[]; /* what they point to; a large result is not copied, for its box cannot change */
 };
 struct pending {
     struct pending *next;
@@ -35,9 +36,9 @@ struct outbox {
     bool releasing;
 };
 
-static void *xcalloc(size_t n)
+static void *xmalloc(size_t n)
 {
-    void *p = calloc(1, n);
+    void *p = malloc(n);
     if (!p)
         PANIC("out of memory (%zu bytes)", n);
     return p;
@@ -45,7 +46,7 @@ static void *xcalloc(size_t n)
 
 struct outbox *outbox_new(const struct outbox_ops *ops, void *ctx)
 {
-    struct outbox *o = xcalloc(sizeof *o);
+    struct outbox *o = xmalloc(sizeof *o);
     *o = (struct outbox){.ops = ops, .ctx = ctx};
     o->records_end = &o->records;
     o->tail = &o->head;
@@ -54,8 +55,19 @@ struct outbox *outbox_new(const struct outbox_ops *ops, void *ctx)
 
 static void waiting_free(struct waiting *w)
 {
-    arena_done(&w->arena);
+    if (w->kind == WAIT_EVENT)
+        box_unref(w->event.box);
     free(w);
+}
+
+static struct str put(char **at, struct str s)
+{
+    char *p = *at;
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    p[s.n] = 0;
+    *at += s.n + 1;
+    return str_n(p, s.n);
 }
 
 void outbox_free(struct outbox *o)
@@ -77,19 +89,20 @@ void outbox_free(struct outbox *o)
 
 void outbox_append(struct outbox *o, const struct record *r)
 {
-    struct pending *p = xcalloc(sizeof *p + r->path.n + r->data.n);
+    struct pending *p = xmalloc(sizeof *p + r->path.n + r->data.n + 2);
+    char *at = p->bytes;
+    p->next = NULL;
     p->record = *r;
-    memcpy(p->bytes, r->path.p, r->path.n);
-    memcpy(p->bytes + r->path.n, r->data.p, r->data.n);
-    p->record.path = str_n(p->bytes, r->path.n);
-    p->record.data = str_n(p->bytes + r->path.n, r->data.n);
+    p->record.path = put(&at, r->path);
+    p->record.data = put(&at, r->data);
     *o->records_end = p;
     o->records_end = &p->next;
 }
 
-static struct waiting *wait_for(struct outbox *o, enum waiting_kind kind)
+static struct waiting *wait_for(struct outbox *o, enum waiting_kind kind, size_t text)
 {
-    struct waiting *w = xcalloc(sizeof *w);
+    struct waiting *w = xmalloc(sizeof *w + text);
+    w->next = NULL;
     w->kind = kind;
     w->batch = o->sealed + (o->records != NULL);
     *o->tail = w;
@@ -114,25 +127,25 @@ static void jump_queue(struct outbox *o, struct waiting *w)
 
 void outbox_effect(struct outbox *o, const struct effect *e)
 {
-    struct waiting *w = wait_for(o, WAIT_EFFECT);
+    struct waiting *w = wait_for(o, WAIT_EFFECT, e->path.n + e->key.n + 2);
+    char *at = w->text;
     w->effect = *e;
-    w->effect.path = arena_str(&w->arena, e->path);
-    w->effect.key = arena_str(&w->arena, e->key);
+    w->effect.path = put(&at, e->path);
+    w->effect.key = put(&at, e->key);
     if (fault_hit("outbox.barrier"))
         jump_queue(o, w);
 }
 
 void outbox_event(struct outbox *o, const struct event *e)
 {
-    struct waiting *w = wait_for(o, WAIT_EVENT);
+    struct waiting *w = wait_for(o, WAIT_EVENT, e->path.n + e->type.n + e->detail.n + 3);
+    char *at = w->text;
     w->event = *e;
-    w->event.path = arena_str(&w->arena, e->path);
-    w->event.type = arena_str(&w->arena, e->type);
-    w->event.detail = arena_str(&w->arena, e->detail);
-    if (e->data) {
-        w->data = val_copy(&w->arena, e->data);
-        w->event.data = &w->data;
-    }
+    w->event.path = put(&at, e->path);
+    w->event.type = put(&at, e->type);
+    w->event.detail = put(&at, e->detail);
+    if (e->box)
+        box_ref(e->box);
 }
 
 bool outbox_cancel(struct outbox *o, uint64_t effect)

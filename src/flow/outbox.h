@@ -19,7 +19,7 @@ void outbox_free(struct outbox *o);
 
 void outbox_append(struct outbox *o, const struct record *r); /* copies */
 void outbox_effect(struct outbox *o, const struct effect *e); /* borrows the request until started */
-void outbox_event(struct outbox *o, const struct event *e);   /* copies */
+void outbox_event(struct outbox *o, const struct event *e);   /* copies; keeps the box */
 /* True when the effect had not been started: it is dropped, and cancelled() is called by the next outbox_committed or
  * outbox_release. */
 bool outbox_cancel(struct outbox *o, uint64_t effect);
