@@ -239,7 +239,8 @@ static struct val session_note(struct session *s)
     return val_map_done(&o);
 }
 
-static void first_batch(struct session *s)
+/* What a later resume needs besides the run's own records. */
+static struct store_batch *prologue(struct session *s)
 {
     struct store_batch *b = store_batch_new();
     struct val note = session_note(s);
@@ -265,7 +266,7 @@ static void first_batch(struct session *s)
                                             .time_ms = clock_wall_ms(),
                                             .data = json_text(&s->arena, &v)});
     }
-    store_submit(s->store, b, NULL, NULL);
+    return b;
 }
 
 struct recovery {
@@ -318,17 +319,23 @@ static enum rc recover(struct live *l, struct err *err)
 /* ---- how it ended
  * ------------------------------------------------------------------------------------------------------ */
 
-static void write_json(struct live *l, struct run *run)
+static struct val usage_of(struct arena *a, const struct run *run)
 {
-    struct arena *a = &l->s->arena;
     struct run_totals t = run_totals(run);
-    struct val_map u = val_map_new(a), m = val_map_new(a);
+    struct val_map u = val_map_new(a);
     VAL_MAP_SET(&u, "calls", val_int(t.calls));
     VAL_MAP_SET(&u, "input_tokens", val_int(t.input_tokens));
     VAL_MAP_SET(&u, "output_tokens", val_int(t.output_tokens));
     VAL_MAP_SET(&u, "cache_read_tokens", val_int(t.cache_read_tokens));
     VAL_MAP_SET(&u, "cache_write_tokens", val_int(t.cache_write_tokens));
     VAL_MAP_SET(&u, "cost_usd", t.cost_unknown ? val_null : val_double(round(t.cost_usd * 1e9) / 1e9));
+    return val_map_done(&u);
+}
+
+static struct val result_object(struct live *l, struct run *run)
+{
+    struct arena *a = &l->s->arena;
+    struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "run_id", val_str(str_c(l->s->home.id)));
     VAL_MAP_SET(&m, "status", val_str(str_c(run_status_name(run_status(run)))));
     VAL_MAP_SET(&m, "results", run_results(run, a));
@@ -336,42 +343,49 @@ static void write_json(struct live *l, struct run *run)
         VAL_MAP_SET(&m, "output", *run_output(run));
     if (run_error(run))
         VAL_MAP_SET(&m, "error", *run_error(run));
-    VAL_MAP_SET(&m, "usage", val_map_done(&u));
-    struct val v = val_map_done(&m);
-    struct buf b;
-    buf_init(&b, (size_t)1 << 30);
-    json_write(&b, &v, JSON_PRETTY);
-    buf_addc(&b, '\n');
-    fwrite(b.p, 1, b.n, stdout);
-    buf_done(&b);
+    VAL_MAP_SET(&m, "usage", usage_of(a, run));
+    return val_map_done(&m);
 }
 
-static void write_output(struct run *run)
+/* The same shape when the journal failed. Results that may not be durable are not shown: resume tells them. */
+static struct val failure_object(struct live *l, struct run *run, const struct err *err)
 {
-    const struct val *out = run_output(run);
-    if (!out)
-        return;
+    struct arena *a = &l->s->arena;
+    struct val_map m = val_map_new(a), e = val_map_new(a);
+    VAL_MAP_SET(&e, "class", val_str(str_c(rc_name(err->rc))));
+    VAL_MAP_SET(&e, "code", VAL_LIT("journal"));
+    VAL_MAP_SET(&e, "message", val_str(str_c(err->msg)));
+    VAL_MAP_SET(&m, "run_id", val_str(str_c(l->s->home.id)));
+    VAL_MAP_SET(&m, "status", val_str(str_c(run_status_name(RUN_INTERRUPTED))));
+    VAL_MAP_SET(&m, "results", val_empty_object);
+    VAL_MAP_SET(&m, "error", val_map_done(&e));
+    VAL_MAP_SET(&m, "usage", usage_of(a, run));
+    return val_map_done(&m);
+}
+
+/* One value on standard output; text as it is when `plain`. */
+static int write_value(const struct val *v, bool plain)
+{
     struct buf b;
     buf_init(&b, (size_t)1 << 30);
-    if (out->type == VAL_STR)
-        buf_add(&b, out->s);
+    if (plain && v->type == VAL_STR)
+        buf_add(&b, v->s);
     else
-        json_write(&b, out, JSON_PRETTY);
+        json_write(&b, v, JSON_PRETTY);
     if (!b.n || b.p[b.n - 1] != '\n')
         buf_addc(&b, '\n');
-    fwrite(b.p, 1, b.n, stdout);
+    bool whole = !b.overflow && fwrite(b.p, 1, b.n, stdout) == b.n && fflush(stdout) == 0;
+    const char *why = b.overflow ? "it is larger than 1 GB" : strerror(errno);
     buf_done(&b);
+    return whole ? EXIT_OK : fail(EXIT_ENVIRONMENT, "cannot write the result: %s", why);
 }
 
 static int write_result(struct live *l, struct run *run)
 {
-    if (l->s->json)
-        write_json(l, run);
-    else if (run_status(run) == RUN_SUCCEEDED)
-        write_output(run);
-    if (fflush(stdout) != 0)
-        return fail(EXIT_ENVIRONMENT, "cannot write the result: %s", strerror(errno));
-    return EXIT_OK;
+    if (!l->s->json)
+        return run_status(run) == RUN_SUCCEEDED && run_output(run) ? write_value(run_output(run), true) : EXIT_OK;
+    struct val v = result_object(l, run);
+    return write_value(&v, false);
 }
 
 static int ended(struct live *l)
@@ -383,6 +397,10 @@ static int ended(struct live *l)
         view_say(l->view, true, "nothing that was reported is lost; go on with: treadle resume %s", l->s->home.id);
         view_end(l->view, RUN_INTERRUPTED, NULL);
         l->view = NULL;
+        if (l->s->json) {
+            struct val v = failure_object(l, run, journal);
+            (void)write_value(&v, false);
+        }
         return EXIT_ENVIRONMENT;
     }
     enum run_status status = run_status(run);
@@ -523,7 +541,7 @@ int session_run(struct session *s)
         ev_signal(l.loop, SIGINT, on_signal, &l);
         ev_signal(l.loop, SIGTERM, on_signal, &l);
         ev_signal(l.loop, SIGHUP, on_signal, &l);
-        first_batch(s);
+        engine_begin_with(l.engine, prologue(s));
         engine_start(l.engine);
         ev_run(l.loop);
         code = ended(&l);

@@ -58,6 +58,7 @@ struct engine {
     void (*on_pause)(void *ctx, const char *why);
     void *ctx;
     struct engine_timer *timers;
+    struct store_batch *first;           /* what the first batch begins with */
     struct store_batch *batch;           /* being filled by seal */
     unsigned kinds;                      /* of the records in it */
     struct submitted *back, **back_tail; /* came back from a full disk */
@@ -325,15 +326,17 @@ static void add_row(struct engine *g)
 
 static void seal(struct engine *g)
 {
-    g->batch = store_batch_new();
+    g->batch = g->first ? g->first : store_batch_new();
     g->kinds = 0;
     uint64_t number = outbox_seal(g->outbox, take_record, g);
     if (!number) {
-        store_batch_free(g->batch);
+        if (!g->first)
+            store_batch_free(g->batch);
         g->batch = NULL;
         outbox_release(g->outbox);
         return;
     }
+    g->first = NULL;
     add_row(g);
     struct submitted *s = calloc(1, sizeof *s);
     if (!s)
@@ -421,6 +424,8 @@ void engine_free(struct engine *g)
         store_batch_free(s->batch);
         free(s);
     }
+    if (g->first)
+        store_batch_free(g->first);
     ev_waker_free(g->store_waker);
     run_free(g->run);
     outbox_free(g->outbox);
@@ -435,6 +440,12 @@ struct run *engine_run(struct engine *g)
 const struct err *engine_error(const struct engine *g)
 {
     return g->failed ? &g->err : NULL;
+}
+
+void engine_begin_with(struct engine *g, struct store_batch *b)
+{
+    CHECK(!g->first);
+    g->first = b;
 }
 
 void engine_start(struct engine *g)

@@ -29,6 +29,8 @@ struct engine;
 struct engine *engine_new(const struct engine_options *o);
 void engine_free(struct engine *g);
 struct run *engine_run(struct engine *g); /* for run_recover before engine_start, and for looking */
+/* Before engine_start: what `b` holds becomes durable with the run's first records, or not at all. Taken over. */
+void engine_begin_with(struct engine *g, struct store_batch *b);
 /* Appends the start; the rest happens in ev_run(), which returns when the run has ended and all of it is durable, or
  * when the journal failed (engine_error). */
 void engine_start(struct engine *g);
