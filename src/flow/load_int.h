@@ -40,6 +40,8 @@ struct places {
     const uint32_t *start; /* offsets of the lines */
     uint16_t *shift;       /* by line: columns that the block scalar there is indented by; 0 outside */
     uint32_t lines;
+    uint32_t seen_line, seen_col; /* character looked at last, */
+    size_t seen_at;               /* and its byte in the line */
 };
 
 /* Checked once all steps are known. */

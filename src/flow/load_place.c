@@ -52,7 +52,8 @@ void places_init(struct places *p, struct arena *a, struct str text)
     for (size_t i = 0; i < text.n; i++)
         if (text.p[i] == '\n')
             start[++line] = (uint32_t)i + 1;
-    *p = (struct places){text, start, arena_calloc(a, (size_t)lines + 2, sizeof *p->shift), lines};
+    *p = (struct places){
+        .text = text, .start = start, .shift = arena_calloc(a, (size_t)lines + 2, sizeof *p->shift), .lines = lines};
 }
 
 /* The text of line `n` (from 1), without its end. */
@@ -82,14 +83,30 @@ static size_t characters(struct str s)
     return n;
 }
 
-/* The byte of the line that is its `col`-th character, or 0. */
-static char char_at(struct str line, uint32_t col)
+static bool inside_character(char c)
 {
-    uint32_t seen = 0;
-    for (size_t i = 0; i < line.n; i++)
-        if (((unsigned char)line.p[i] & 0xc0) != 0x80 && ++seen == col)
-            return line.p[i];
-    return 0;
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* The byte of line `n` that is its `col`-th character, or 0. Goes on from where it was the last time: a whole workflow
+ * may stand in one line. */
+static char char_at(struct places *p, uint32_t n, uint32_t col)
+{
+    struct str line = line_text(p, n);
+    if (p->seen_line != n) {
+        p->seen_line = n;
+        p->seen_at = 0;
+        p->seen_col = 1;
+    }
+    for (; p->seen_col < col && p->seen_at < line.n; p->seen_col++)
+        do
+            p->seen_at++;
+        while (p->seen_at < line.n && inside_character(line.p[p->seen_at]));
+    for (; p->seen_col > col && p->seen_at > 0; p->seen_col--)
+        do
+            p->seen_at--;
+        while (p->seen_at > 0 && inside_character(line.p[p->seen_at]));
+    return p->seen_at < line.n && p->seen_col == col ? line.p[p->seen_at] : 0;
 }
 
 static void place_block(struct places *p, struct val *v)
@@ -125,7 +142,7 @@ struct val places_content(struct places *p, struct arena *a, const struct val *v
         }
         out = val_map_done(&m);
     } else if (v->type == VAL_STR && v->line) {
-        char c = char_at(line_text(p, v->line), v->col);
+        char c = char_at(p, v->line, v->col);
         if (c == '"' || c == '\'')
             out.col++;
         else if (c == '|' || c == '>')
