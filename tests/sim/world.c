@@ -462,6 +462,8 @@ void world_crash(struct world *w)
     w->crashes++;
     /* of the batches under way a prefix made it */
     uint64_t last = w->durable + choose(w, w->batch - w->durable + 1);
+    w->kept += last - w->durable;
+    w->lost += w->batch - last;
     for (uint64_t b = w->durable + 1; b <= last; b++)
         made_durable(w, b);
     size_t n = 0;
@@ -490,6 +492,11 @@ static size_t next_event(struct world *w)
             best = i;
     }
     return best;
+}
+
+int64_t world_idle_ms(struct world *w)
+{
+    return w->woken || !w->nevents ? 0 : w->events[next_event(w)].at - w->now;
 }
 
 static void seal(struct world *w)

@@ -63,6 +63,7 @@ struct world {
     struct deed *due; /* those whose result the engine was told and has not made durable yet */
     struct map files; /* path -> struct file */
     unsigned failure_percent, crashes;
+    uint64_t kept, lost; /* batches under way at a crash: those that turned out durable, and those that did not */
     uint64_t steps;
     char violation[512];
     struct arena arena;
@@ -76,6 +77,8 @@ void world_done(struct world *w);
 void world_start(struct world *w, bool force);
 /* One event; false when the run has ended and all is durable, or a violation was found. */
 bool world_step(struct world *w);
+/* How long nothing will happen, in virtual milliseconds. */
+int64_t world_idle_ms(struct world *w);
 /* Power is lost: whatever is not durable may or may not be; the run is gone. */
 void world_crash(struct world *w);
 /* SHA-256 of the journal. */
