@@ -44,8 +44,8 @@ POINTS = {f"engine.kill.{side}.{kind}": passes
           for kind, passes in {"run": 1, "open": 15, "intent": 40, "result": 40, "done": 25, "write": 5, "resume": 1,
                                "end": 1}.items() for side in ("before", "after")}
 POINTS.update({"store.kill.before": 60, "store.kill.after": 60})
-ONLY_FIRST = ("run",)    # kinds that only a first life writes, and only a resumed one
-ONLY_RESUMED = ("resume",)
+ONLY_FIRST = (".run",)  # kinds that only a first life writes, and only a resumed one
+ONLY_RESUMED = (".resume",)
 
 
 class Violation(AssertionError):
@@ -121,19 +121,14 @@ class Campaign:
         """What happens to the lives of the next run: seconds until the kill, or (fault point, number of the visit)."""
         lives, wanted = [], 1 + int(self.random.expovariate(1))
         while len(lives) < wanted:
-            if self.random.random() < 0.55:
+            fewest = min(self.points[point] for point in POINTS)
+            if self.random.random() < (0.35 if fewest else 0.8):
+                able = [point for point in POINTS if not point.endswith(ONLY_RESUMED if not lives else ONLY_FIRST)]
+                least = min(self.points[point] for point in able)
+                point = self.random.choice([point for point in able if self.points[point] == least])
+                lives.append((point, self.random.randint(1, max(1, POINTS[point] // (4 if lives else 2)))))
+            else:
                 lives.append(self.random.uniform(0.001, self.seconds * 1.1))
-                continue
-            first = not lives
-            fewest = min(self.points.values()) if len(self.points) == len(POINTS) else 0
-            rare = [point for point in POINTS if self.points[point] <= fewest + 1]
-            kind = lambda point: point.rpartition(".")[2]  # noqa: E731
-            choice = self.random.choice(rare)
-            if kind(choice) in ONLY_RESUMED and first:
-                lives.append(("engine.kill.after.intent", self.random.randint(1, POINTS["engine.kill.after.intent"])))
-            elif kind(choice) in ONLY_FIRST and not first:
-                continue
-            lives.append((choice, self.random.randint(1, POINTS[choice])))
         return lives
 
     def run_until(self, kills):
