@@ -250,6 +250,10 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
             run_count_usage(f->run, result);
             if (record_result(f, ok, result, -1, &err) != RC_OK)
                 frame_event(f, EVENT_NOTE, err.msg, NULL);
+        } else if (s->phase == PHASE_APPLY && cancelled && !s->plan.two_phase) {
+            /* stopped by us, and known to be dead: no crash, so nobody need be asked before it is done again */
+            if (record_result(f, false, result, -1, &err) != RC_OK)
+                frame_event(f, EVENT_NOTE, err.msg, NULL);
         }
         frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
         return;
@@ -287,7 +291,7 @@ static void resume(struct frame *f, const struct past *p)
             return;
         }
         int64_t wait = val_get_int(&p->result->val, STR("retry_ms"), -1);
-        bool reopened = p->result_seq < r->resume_seq && p->failures == 0;
+        bool reopened = past_cancelled(p) || (p->result_seq < r->resume_seq && p->failures == 0);
         if (wait < 0 && !reopened) {
             end_error(f, error);
             return;

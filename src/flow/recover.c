@@ -214,6 +214,14 @@ static void replace(struct box **slot, struct box *with)
     *slot = with ? box_ref(with) : NULL;
 }
 
+/* The newest result says that the run itself stopped the effect: no failure, and to be done again if it is still
+ * wanted. */
+bool past_cancelled(const struct past *p)
+{
+    const struct val *error = p->result ? VAL_GET(&p->result->val, "error") : NULL;
+    return str_is(val_get_str(error, STR("class"), STR("")), "cancelled");
+}
+
 static void fold(struct run *r, const struct record *rec, struct box *data)
 {
     struct past *p = past_get(r, rec->path);
@@ -234,7 +242,7 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         p->result_attempt = rec->attempt;
         p->result_seq = rec->seq;
         p->result_ms = rec->time_ms;
-        if (VAL_GET(&data->val, "error"))
+        if (VAL_GET(&data->val, "error") && !past_cancelled(p))
             p->failures++;
         run_count_usage(r, VAL_GET(&data->val, "ok"));
         break;

@@ -128,6 +128,7 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct are
 struct past *past_find(const struct run *r, struct str path);
 void past_free_all(struct run *r);
 void past_reopen(struct run *r);
+bool past_cancelled(const struct past *p);
 /* Milliseconds left of a wait that began with the past's result. */
 int64_t past_wait_left(const struct past *p, int64_t wait, int64_t now);
 
