@@ -11,11 +11,35 @@
 
 #include <stdio.h>
 
+/* Another workflow is no other version of this one. Says what will be done, and paid for, again. */
+static int compare(struct session *s, const struct workflow *old, const struct workflow *new, const char *file)
+{
+    if (!str_eq(old->name, new->name))
+        return fail(EXIT_USAGE, "%s is workflow `%.*s`, but run %s is of `%.*s`; expected another version of that one",
+                    file, STR_ARG(new->name), s->home.id, STR_ARG(old->name));
+    past_run_differences(s, old, new);
+    if (s->nvoids && !s->quiet)
+        fprintf(stderr, "the workflow differs from step `%.*s` on: that one and what comes after it start anew\n",
+                STR_ARG(s->voids[0]));
+    return EXIT_OK;
+}
+
+/* What the new version declares is filled in from its defaults. */
+static int take_inputs(struct session *s)
+{
+    struct err err;
+    struct val given = s->inputs;
+    if (workflow_inputs(s->workflow, &given, &s->arena, &s->inputs, &err) == RC_OK)
+        return EXIT_OK;
+    return fail(EXIT_USAGE, "the run's inputs do not suit the new version: %s", err.msg);
+}
+
 static int prepare(struct session *s, const struct args *args, struct past_run *past)
 {
     struct err err;
     const char *file = args_get(args, "workflow");
     struct workflow *old = NULL;
+    s->quiet = args_get(args, "quiet") != NULL;
     int code = past_run_load(past, s, &err) == RC_OK ? EXIT_OK : fail(exit_of(err.rc), "%s", err.msg);
     if (code == EXIT_OK)
         code = load_workflow_text(past->workflow_text, past->file.p, false, &old);
@@ -24,7 +48,9 @@ static int prepare(struct session *s, const struct args *args, struct past_run *
     else if (code == EXIT_OK)
         s->workflow = workflow_ref(old);
     if (code == EXIT_OK && file)
-        past_run_differences(s, old, s->workflow);
+        code = compare(s, old, s->workflow, file);
+    if (code == EXIT_OK)
+        code = take_inputs(s);
     if (code == EXIT_OK && run_options_read(s, args, &err) != RC_OK)
         code = fail(exit_of(err.rc), "%s", err.msg);
     if (code == EXIT_OK && args_get(args, "live"))

@@ -63,7 +63,7 @@ struct engine {
     unsigned kinds;                      /* of the records in it */
     struct submitted *back, **back_tail; /* came back from a full disk */
     size_t under_way;
-    ev_id kick, disk_timer;
+    ev_id kick, disk_timer, row_timer;
     bool more, paused, interrupted, failed;
     struct err err;
     int64_t last_row_ms, last_now_ms;
@@ -300,13 +300,10 @@ static void take_record(void *ctx, const struct record *r)
     store_batch_record(g->batch, g->row.id, r);
 }
 
-/* The summary row need not be newer than a quarter of a second, but must tell the end. */
-static void add_row(struct engine *g)
+static void write_row(struct engine *g, struct store_batch *batch)
 {
     int64_t now = io_now(g);
     enum run_status status = run_status(g->run);
-    if (status == g->last_status && now - g->last_row_ms < ROW_EVERY_MS)
-        return;
     struct run_totals t = run_totals(g->run);
     const struct val *error = run_error(g->run);
     struct run_row row = g->row;
@@ -319,9 +316,31 @@ static void add_row(struct engine *g)
     row.output_tokens = t.output_tokens;
     row.cost_usd = t.cost_usd;
     row.steps_done = t.steps_done;
-    store_batch_run(g->batch, &row);
+    store_batch_run(batch, &row);
     g->last_row_ms = now;
     g->last_status = status;
+}
+
+static void row_is_due(void *ctx)
+{
+    struct engine *g = ctx;
+    g->row_timer = 0;
+    if (g->failed || g->paused)
+        return;
+    struct store_batch *batch = store_batch_new();
+    write_row(g, batch);
+    store_submit(g->store, batch, NULL, NULL);
+}
+
+/* The summary row is written with what changes it, but at most four times a second: a change that must wait is caught
+ * up with by a timer, so that `ps` is right about a run in which nothing happens for long. The end is told at once. */
+static void add_row(struct engine *g)
+{
+    int64_t wait = g->last_row_ms + ROW_EVERY_MS - io_now(g);
+    if (run_status(g->run) != g->last_status || wait <= 0)
+        write_row(g, g->batch);
+    else if (!g->row_timer)
+        g->row_timer = ev_timer(g->loop, wait, row_is_due, g);
 }
 
 static void seal(struct engine *g)
@@ -418,6 +437,8 @@ void engine_free(struct engine *g)
         ev_cancel(g->loop, g->kick);
     if (g->disk_timer)
         ev_cancel(g->loop, g->disk_timer);
+    if (g->row_timer)
+        ev_cancel(g->loop, g->row_timer);
     while (g->back) {
         struct submitted *s = g->back;
         g->back = s->next;
