@@ -11,13 +11,16 @@
 
 #include <stdio.h>
 
-/* Another workflow is no other version of this one. Says what will be done, and paid for, again. */
+/* A file with another name that keeps no step is a mistake, not a version. Says what will be done, and paid for, again.
+ */
 static int compare(struct session *s, const struct workflow *old, const struct workflow *new, const char *file)
 {
-    if (!str_eq(old->name, new->name))
-        return fail(EXIT_USAGE, "%s is workflow `%.*s`, but run %s is of `%.*s`; expected another version of that one",
-                    file, STR_ARG(new->name), s->home.id, STR_ARG(old->name));
     past_run_differences(s, old, new);
+    bool keeps_none = s->nvoids && s->nvoids >= old->root->n;
+    if (keeps_none && !str_eq(old->name, new->name))
+        return fail(EXIT_USAGE,
+                    "%s is workflow `%.*s`, which shares no first step with `%.*s` of run %s; expected a version of it",
+                    file, STR_ARG(new->name), STR_ARG(old->name), s->home.id);
     if (s->nvoids && !s->quiet)
         fprintf(stderr, "the workflow differs from step `%.*s` on: that one and what comes after it start anew\n",
                 STR_ARG(s->voids[0]));

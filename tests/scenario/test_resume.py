@@ -31,7 +31,7 @@ def test_a_new_version_brings_its_own_inputs(treadle):
 
 def test_another_workflow_is_refused(treadle):
     treadle.file("first.yaml", FIRST)
-    treadle.file("other.yaml", SECOND.replace("name: changed", "name: other"))
+    treadle.file("other.yaml", SECOND.replace("name: changed", "name: other").replace("echo x", "echo z"))
     treadle("run", "first.yaml", "--run-id", "r", code=1)
     got = treadle("resume", "r", "--workflow", "other.yaml", code=2)
     assert "`other`" in got.err and "`changed`" in got.err
