@@ -25,7 +25,7 @@
 
 enum { APPLICATION_ID = 0x54524a31 /* "TRJ1" */, CACHE_KIB = 16384, RECOVERY_BUSY_MS = 1000 };
 
-struct store_tuning store_tuning = {.wal_soft = 1000, .wal_hard = 16384, .idle_ms = 20, .ballast_min_free = 16 << 20};
+struct store_tuning store_tuning = {.wal_soft = 500, .wal_hard = 500, .idle_ms = 20, .ballast_min_free = 16 << 20};
 
 static const struct {
     int version;

@@ -162,8 +162,7 @@ static void test_full_disk(void **state)
     assert_int_equal(count_numbered(f->store), n);
     must_check(f->store);
     fixture_close(f);
-    store_tuning =
-        (struct store_tuning){.wal_soft = 1000, .wal_hard = 16384, .idle_ms = 20, .ballast_min_free = 16 << 20};
+    store_tuning = (struct store_tuning){.wal_soft = 500, .wal_hard = 500, .idle_ms = 20, .ballast_min_free = 16 << 20};
     assert_int_equal(umount(f->dir), 0);
 }
 
