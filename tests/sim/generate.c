@@ -22,7 +22,18 @@ static void line(struct generator *g, unsigned indent, const char *text)
     buf_printf(&g->out, "%*s%s\n", (int)indent, "", text);
 }
 
-static void options(struct generator *g, unsigned in, bool leaf, bool parallel)
+/* Its first step is an effect, so a crash can come between the failure and the handler's end. */
+static void handler(struct generator *g, unsigned in)
+{
+    line(g, in, "on_error:");
+    line(g, in, "  steps:");
+    if (pick(g, 3))
+        line(g, in, "    - {name: tell, type: command, run: tell, on_interrupt: retry}");
+    line(g, in, "    - {name: mend, type: test_echo, value: \"{{ error.class }}\"}");
+}
+
+/* `end`: a later step of the same list that on_error may go to, or 0. */
+static void options(struct generator *g, unsigned in, bool leaf, bool parallel, unsigned end)
 {
     if (pick(g, 5) == 0)
         line(g, in, pick(g, 2) ? "condition: \"inputs.yes\"" : "condition: \"not inputs.yes\"");
@@ -30,9 +41,11 @@ static void options(struct generator *g, unsigned in, bool leaf, bool parallel)
         line(g, in, "retry: {max_attempts: 3, delay: 100ms}");
     if (pick(g, 3) == 0)
         line(g, in, "on_error: continue");
-    else if (pick(g, 6) == 0 && !parallel)
-        line(g, in, "on_error: {steps: [{name: mend, type: test_echo, value: \"{{ error.class }}\"}]}");
-    if (leaf && pick(g, 8) == 0)
+    else if (end && pick(g, 2) == 0)
+        buf_printf(&g->out, "%*son_error: {goto: s%u}\n", (int)in, "", end);
+    else if (pick(g, 3) == 0 && !parallel)
+        handler(g, in);
+    if (leaf && pick(g, 2))
         line(g, in, "timeout: 60s");
 }
 
@@ -44,7 +57,7 @@ static void body(struct generator *g, unsigned in, unsigned depth, bool parallel
     steps(g, in + 2, depth + 1, 1 + (unsigned)pick(g, 3), parallel);
 }
 
-static void loop(struct generator *g, unsigned in, unsigned depth, bool parallel)
+static void loop(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end)
 {
     bool par = pick(g, 2) == 0;
     line(g, in, "type: for_loop");
@@ -53,7 +66,7 @@ static void loop(struct generator *g, unsigned in, unsigned depth, bool parallel
         buf_printf(&g->out, "%*sparallel: true\n%*smax_parallel: %d\n", (int)in, "", (int)in, "", 1 + (int)pick(g, 4));
     if (pick(g, 3) == 0)
         line(g, in, "break_on_error: false");
-    options(g, in, false, parallel || par);
+    options(g, in, false, parallel || par, end);
     body(g, in, depth, parallel || par);
 }
 
@@ -67,7 +80,7 @@ static void while_loop(struct generator *g, unsigned in, unsigned depth, unsigne
     steps(g, in + 2, depth + 1, 1 + (unsigned)pick(g, 2), true);
 }
 
-static void model(struct generator *g, unsigned in, bool parallel)
+static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
 {
     static const char *const heads[] = {"type: claude", "type: gemini", "type: llm\n"};
     uint64_t which = pick(g, 3);
@@ -85,38 +98,46 @@ static void model(struct generator *g, unsigned in, bool parallel)
         line(g, in, "on_interrupt: retry");
     if (pick(g, 5) == 0)
         line(g, in, "output_to_file: \"out.txt\"");
-    options(g, in, true, parallel);
+    if (pick(g, 6) == 0)
+        line(g, in, "output_schema: {type: object, required: [a]}");
+    if (pick(g, 8) == 0)
+        line(g, in, "budget: {usd: 0.0015}");
+    options(g, in, true, parallel, end);
 }
 
-static void step(struct generator *g, unsigned in, unsigned depth, bool parallel)
+static void step(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned after)
 {
     unsigned id = ++g->names;
     buf_printf(&g->out, "%*s- name: s%u\n", (int)in, "", id);
     in += 2;
+    if (after)
+        buf_printf(&g->out, "%*sdepends_on: [s%u]\n", (int)in, "", after);
     uint64_t kind = pick(g, depth >= 3 ? 6 : 9);
     if (kind <= 1) {
-        model(g, in, parallel);
+        model(g, in, parallel, end);
     } else if (kind == 2) {
         line(g, in, "type: command\n");
         line(g, in, "run: make test");
         if (pick(g, 2))
             line(g, in, "on_interrupt: retry");
-        options(g, in, true, parallel);
+        options(g, in, true, parallel, end);
     } else if (kind == 3) {
         line(g, in, "type: set_variable");
         buf_printf(&g->out, "%*svariables: {v%u: %u}\n", (int)in, "", id, id);
         if (parallel)
             line(g, in, "scope: local");
+        if (pick(g, 5) == 0)
+            line(g, in, "output_to_file: \"vars.txt\"");
     } else if (kind == 4) {
         line(g, in, "type: test_echo");
         line(g, in, "value: \"{{ inputs.file }}\"");
         if (pick(g, 12) == 0)
             line(g, in, "fail: true");
-        options(g, in, true, parallel);
+        options(g, in, true, parallel, end);
     } else if (kind == 5 || kind == 6) {
-        model(g, in, parallel);
+        model(g, in, parallel, end);
     } else if (kind == 7 || parallel) {
-        loop(g, in, depth, parallel);
+        loop(g, in, depth, parallel, end);
     } else {
         while_loop(g, in, depth, id);
     }
@@ -124,8 +145,14 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
 
 static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel)
 {
-    for (unsigned i = 0; i < count; i++)
-        step(g, in, depth, parallel);
+    unsigned end = 0, first = g->names + 1;
+    bool graph = depth && pick(g, 4) == 0;
+    if (!graph && pick(g, 3) == 0)
+        end = ++g->names;
+    for (unsigned i = 0; i < count; i++) /* in a graph all may run at once, but for those that wait for the first */
+        step(g, in, depth, parallel || graph, end, graph && i && (i == 1 || pick(g, 2)) ? first : 0);
+    if (end)
+        buf_printf(&g->out, "%*s- {name: s%u, type: test_echo, value: end}\n", (int)in, "", end);
 }
 
 /* The text lives in *ret until buf_done. */

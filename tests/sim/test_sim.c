@@ -236,8 +236,42 @@ static bool crashed(uint64_t seed, struct workflow *wf, struct arena *a, const s
     return ok;
 }
 
+/* What failed or was cancelled is resumed, a few times, with crashes: no effect that has ended is done again, nothing
+ * is recorded twice, and it always comes to an end. */
+static bool tried_again(uint64_t seed, struct world *w, struct rng *rng, uint64_t *crashes)
+{
+    unsigned before = w->crashes;
+    for (unsigned round = 0; round < 3 && !w->violation[0] && run_status(w->run) != RUN_SUCCEEDED; round++) {
+        if (!finish(w) || w->violation[0])
+            break;
+        world_start(w, true);
+        for (unsigned i = 0; i < 4 && !w->violation[0] && run_status(w->run) == RUN_RUNNING; i++) {
+            live(w, w->steps + 1 + rng_below(rng, 60));
+            if (w->violation[0] || run_status(w->run) != RUN_RUNNING)
+                break;
+            world_crash(w);
+            world_start(w, true);
+        }
+    }
+    *crashes += w->crashes - before;
+    return (finish(w) && !w->violation[0]) || complain(seed, "violation when tried again", w->violation);
+}
+
+static bool failed_again(uint64_t seed, struct workflow *wf, struct arena *a, uint64_t *crashes)
+{
+    struct world w;
+    struct rng rng;
+    rng_seed(&rng, seed ^ 177);
+    begin(&w, seed + 5, wf, a);
+    bool ok = finish(&w) && tried_again(seed, &w, &rng, crashes);
+    add_coverage(&w);
+    world_done(&w);
+    return ok;
+}
+
 /* Cancelled at some event, the run must come to rest with nothing in flight, and stay cancelled. */
-static bool cancelled(uint64_t seed, struct workflow *wf, struct arena *a, const struct outcome *want)
+static bool cancelled(uint64_t seed, struct workflow *wf, struct arena *a, const struct outcome *want,
+                      uint64_t *crashes)
 {
     struct world w;
     struct rng rng;
@@ -245,6 +279,11 @@ static bool cancelled(uint64_t seed, struct workflow *wf, struct arena *a, const
     begin(&w, seed + 99, wf, a);
     live(&w, 1 + rng_below(&rng, want->events));
     bool running = run_status(w.run) == RUN_RUNNING;
+    if (running && !w.violation[0] && rng_below(&rng, 3) == 0) { /* it may be suspended already */
+        run_suspend(w.run);
+        live(&w, w.steps + rng_below(&rng, 20));
+        running = run_status(w.run) == RUN_RUNNING;
+    }
     if (running && !w.violation[0]) {
         run_cancel(w.run);
         live(&w, UINT64_MAX);
@@ -254,6 +293,8 @@ static bool cancelled(uint64_t seed, struct workflow *wf, struct arena *a, const
         complain(seed, "violation after cancel", w.violation);
     else if (running && run_status(w.run) != RUN_CANCELLED)
         ok = complain(seed, "cancelled, but ended as", run_status_name(run_status(w.run)));
+    if (ok)
+        ok = tried_again(seed, &w, &rng, crashes);
     add_coverage(&w);
     world_done(&w);
     return ok;
@@ -275,7 +316,9 @@ static bool trial(uint64_t seed, bool every_event, struct sums *s)
         ok = complain(seed, "the same seed gave another journal", "");
     if (ok)
         ok = crashed(seed, wf, &a, &want, 30, 0, &s->crashes) && crashed(seed + 7, wf, &a, &want, 6, 0, &s->crashes);
-    ok = ok && cancelled(seed, wf, &a, &want);
+    ok = ok && cancelled(seed, wf, &a, &want, &s->crashes);
+    if (ok && want.status == RUN_FAILED)
+        ok = failed_again(seed, wf, &a, &s->crashes);
     for (uint64_t at = 1; ok && every_event && at < want.events; at++, s->exhaustive++)
         ok = crashed(seed, wf, &a, &want, 0, at, &s->crashes);
     s->trials++;

@@ -85,12 +85,82 @@ static void take(void *ctx, const struct record *r)
     d->batch = w->batch + 1;
 }
 
+/* The step that ends at path[i], `~N` taken off: its path, its attempt, and what comes below it. */
+static struct str step_at(struct str path, size_t i, unsigned *attempt, struct str *below)
+{
+    struct str step = str_n(path.p, i);
+    *below = str_from(path, i);
+    *attempt = 1;
+    for (size_t k = i; k-- > 0 && path.p[k] != '/';)
+        if (path.p[k] == '~') {
+            int64_t n = 0;
+            CHECK(str_to_i64(str_n(path.p + k + 1, i - k - 1), &n));
+            *attempt = (unsigned)n;
+            step.n = k;
+        }
+    return step;
+}
+
+/* A new attempt at a step begins only when the one before it has ended, whatever crashed meanwhile. */
+static void note_attempt(struct world *w, struct str path, size_t i, const struct record *r)
+{
+    unsigned attempt;
+    struct str below, step = step_at(path, i, &attempt, &below);
+    struct attempts *a = map_get(&w->attempts, step);
+    if (!a) {
+        a = ARENA_NEW(&w->arena, struct attempts);
+        a->path = arena_str(&w->arena, step);
+        map_put(&w->attempts, a->path, a);
+    }
+    bool own = below.n == 0;
+    if (own && r->kind != RECORD_DONE)
+        attempt = r->attempt;
+    if (attempt > a->current) {
+        if (a->current && !a->ended)
+            violate(w, "attempt %u at %.*s began though attempt %u had not ended", attempt, STR_ARG(step), a->current);
+        a->current = attempt;
+        a->ended = false;
+    }
+    if (own && (r->kind == RECORD_RESULT || r->kind == RECORD_DONE))
+        a->ended = true;
+    if (own && r->kind == RECORD_DONE)
+        a->handled = false;
+    else if (str_starts(below, STR("/on_error:")))
+        a->handled = true;
+}
+
+/* "a/0/b~2/turn:1" tells of attempt 1 at a and a/0, and of attempt 2 at a/0/b. */
+static void note_attempts(struct world *w, const struct record *r)
+{
+    bool effect = r->kind == RECORD_INTENT || r->kind == RECORD_NOTE || map_get(&w->deeds, r->path);
+    for (size_t i = 1; i < r->path.n; i++)
+        if (r->path.p[i] == '/')
+            note_attempt(w, r->path, i, r);
+    if (r->path.n && !effect && r->kind != RECORD_WRITE)
+        note_attempt(w, r->path, r->path.n, r);
+}
+
+/* What a handler does must not be followed by another try at the step that it handles the failure of. */
+static void check_handlers(struct world *w, struct str path)
+{
+    for (size_t i = 1; i < path.n; i++) {
+        if (path.p[i] != '/')
+            continue;
+        unsigned attempt;
+        struct str below, step = step_at(path, i, &attempt, &below);
+        const struct attempts *a = map_get(&w->attempts, step);
+        if (a && a->handled && !str_starts(below, STR("/on_error:")))
+            violate(w, "%.*s is done though the failure of %.*s is being handled", STR_ARG(path), STR_ARG(step));
+    }
+}
+
 static void made_durable(struct world *w, uint64_t batch)
 {
     for (size_t i = 0; i < w->ndisk; i++) {
         const struct record *r = &w->disk[i].r;
         if (w->disk[i].batch != batch)
             continue;
+        note_attempts(w, r);
         char key[300];
         key_of(r, key, sizeof key);
         struct str k = arena_str(&w->arena, str_c(key));
@@ -129,7 +199,7 @@ static bool intent_durable(const struct world *w, struct str path, uint32_t atte
 /* Some calls are never answered; a step's timeout comes long before they give up. */
 static bool hangs(enum effect_kind kind, struct str path)
 {
-    return kind == EFFECT_MODEL && str_hash(path, 13) % 30 == 0;
+    return kind == EFFECT_MODEL && str_hash(path, 13) % 10 == 0;
 }
 
 static void start_effect(void *ctx, const struct effect *e)
@@ -138,6 +208,7 @@ static void start_effect(void *ctx, const struct effect *e)
     struct str phase = val_get_str(e->request, STR("phase"), STR("apply"));
     struct deed *d = deed_of(w, e->path);
     if (str_is(phase, "apply")) {
+        check_handlers(w, e->path);
         if (!intent_durable(w, e->path, e->attempt))
             violate(w, "%s attempt %u started before its intent was durable", d->path, e->attempt);
         if (d->committed)
@@ -209,13 +280,15 @@ static struct val tool_result(struct world *w, struct arena *a, const struct val
 }
 
 /* Tools are asked for in the first turns, as many as the path's hash says. */
-static struct val model_result(struct arena *a, const char *path, const struct val *request)
+static struct val model_result(const struct world *w, struct arena *a, const char *path, const struct val *request)
 {
     uint64_t h = str_hash(val_get_str(request, STR("step"), STR("")), 3);
     int64_t turn = val_get_int(request, STR("turn"), 1);
     struct val_map m = val_map_new(a), u = val_map_new(a);
     bool more = VAL_GET(request, "tools") && turn <= (int64_t)(h % 3);
     struct str text = arena_printf(a, "answer of %s", path);
+    if (VAL_GET(request, "schema")) /* right at once, or after one, two or too many corrections */
+        text = turn > (int64_t)(h % 5) ? STR("{\"a\": 1}") : STR("{}");
     VAL_MAP_SET(&m, "text", val_str(text));
     VAL_MAP_SET(&m, "raw", val_str(text));
     struct val_list calls = val_list_new(a);
@@ -228,7 +301,11 @@ static struct val model_result(struct arena *a, const char *path, const struct v
         val_list_push(&calls, val_map_done(&c));
     }
     VAL_MAP_SET(&m, "tool_calls", val_list_done(&calls));
-    VAL_MAP_SET(&m, "stop_reason", val_str(more ? STR("tool_use") : STR("end_turn")));
+    struct str stop = more                                ? STR("tool_use")
+                      : h % 17 == 0 && turn == 1          ? STR("pause")
+                      : h % 41 == 0 && w->failure_percent ? STR("refusal")
+                                                          : STR("end_turn");
+    VAL_MAP_SET(&m, "stop_reason", val_str(stop));
     VAL_MAP_SET(&u, "input_tokens", val_int(10));
     VAL_MAP_SET(&u, "output_tokens", val_int(5));
     VAL_MAP_SET(&m, "usage", val_map_done(&u));
@@ -262,7 +339,7 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
     struct val_map m = val_map_new(a);
     switch (p->effect) {
     case EFFECT_MODEL:
-        return model_result(a, p->path, request);
+        return model_result(w, a, p->path, request);
     case EFFECT_TOOL:
         return tool_result(w, a, request, ok);
     case EFFECT_COMMAND: {
@@ -427,6 +504,7 @@ void world_done(struct world *w)
     free(w->disk);
     map_done(&w->once);
     map_done(&w->deeds);
+    map_done(&w->attempts);
     map_done(&w->files);
     arena_done(&w->arena);
 }

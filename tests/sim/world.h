@@ -25,6 +25,13 @@ struct deed {
     struct deed *next_due;
 };
 
+/* What the durable records say about the attempts at one step. */
+struct attempts {
+    struct str path;
+    unsigned current;
+    bool ended, handled;
+};
+
 enum world_event { WORLD_COMMIT, WORLD_EFFECT, WORLD_TIMER, WORLD_WORK };
 
 struct pending_event {
@@ -59,9 +66,10 @@ struct world {
     struct map once; /* kind path attempt -> 1, of durable records */
     uint64_t seq;
     /* outside */
-    struct map deeds; /* path -> struct deed */
-    struct deed *due; /* those whose result the engine was told and has not made durable yet */
-    struct map files; /* path -> struct file */
+    struct map deeds;    /* path -> struct deed */
+    struct map attempts; /* path -> struct attempts */
+    struct deed *due;    /* those whose result the engine was told and has not made durable yet */
+    struct map files;    /* path -> struct file */
     unsigned failure_percent, crashes;
     uint64_t kept, lost; /* batches under way at a crash: those that turned out durable, and those that did not */
     uint64_t steps;
