@@ -115,22 +115,21 @@ static void test_deep_output(void **state)
 
 /* ---- resuming what has failed */
 
-/* A loop that failed by itself is begun anew; a crash in its second attempt must not begin a third. */
+/* A step that failed by itself is begun anew; a crash in its second attempt must not begin a third. */
 static void test_fresh_attempt_survives_crash(void **state)
 {
     (void)state;
-    rig_start(&g, "workflow:\n  name: w\n  variables: {n: 0}\n  steps:\n"
-                  "    - name: w\n      type: while_loop\n      condition: \"state.n < 1 || steps.s.scope < 1\"\n"
-                  "      steps:\n        - {name: s, type: set_variable, variables: {n: 1}}\n"
-                  "        - {name: one, type: claude, prompt: hello}\n"
-                  "        - {name: two, type: claude, prompt: hello}\n");
-    rig_ok(&g, "w/0/one/turn:1", REPLY);
-    rig_ok(&g, "w/0/two/turn:1", REPLY);
-    rig_assert_status(&g, RUN_FAILED); /* text is not less than a number */
+    rig_start(&g, WORKFLOW("    - name: e\n      type: test_echo\n      fail: true\n      on_error:\n        steps:\n"
+                           "          - {name: one, type: claude, prompt: hello}\n"
+                           "          - {name: two, type: command, run: x, on_interrupt: retry}\n"));
+    rig_ok(&g, "e/on_error:1/one/turn:1", REPLY);
+    rig_ok(&g, "e/on_error:1/two/exec:1", "{\"exit_code\": 1}");
+    rig_assert_status(&g, RUN_FAILED);
     rig_restart(&g, ALL, false);
-    rig_ok(&g, "w~2/0/one/turn:1", REPLY);
+    rig_ok(&g, "e~2/on_error:2/one/turn:1", REPLY);
     rig_restart(&g, ALL, false);
-    assert_non_null(rig_effect(&g, "w~2/0/two/turn:1"));
+    rig_ok(&g, "e~2/on_error:2/two/exec:1", "{\"exit_code\": 0}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
 }
 
 /* ---- failures and their handlers */
