@@ -283,6 +283,52 @@ enum rc fn_join(struct ev *c, const struct expr *n, const struct val *arg, size_
     return rc;
 }
 
+/* In single quotes everything is itself, except the single quote, which ends them. */
+static enum rc quote_one(struct ev *c, const struct expr *n, const struct val *arg, const struct val *v, struct buf *b)
+{
+    struct str s;
+    if (v->type == VAL_NULL || v->type == VAL_ARRAY || v->type == VAL_OBJECT)
+        return need(c, n, arg, 0, "text, a number or a list of these");
+    TRY(expr_spend(c, n, 1));
+    TRY(ev_text(c, n, v, &s));
+    TRY(expr_spend(c, n, s.n / 128));
+    if (val_is_number(v)) {
+        buf_add(b, s);
+        return RC_OK;
+    }
+    if (memchr(s.p, 0, s.n))
+        return need(c, n, arg, 0, "text without the character \\u0000");
+    buf_add(b, STR("'"));
+    for (size_t at; (at = str_find(s, STR("'"))) != SIZE_MAX && !b->overflow; s = str_from(s, at + 1)) {
+        buf_add(b, str_n(s.p, at));
+        buf_add(b, STR("'\\''"));
+    }
+    buf_add(b, s);
+    buf_add(b, STR("'"));
+    return RC_OK;
+}
+
+enum rc fn_quote(struct ev *c, const struct expr *n, const struct val *arg, size_t argc, struct val *ret)
+{
+    (void)argc;
+    bool list = arg->type == VAL_ARRAY;
+    size_t count = list ? arg->arr.n : 1;
+    struct buf b;
+    buf_init(&b, c->max);
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < count && rc == RC_OK && !b.overflow; i++) {
+        if (i)
+            buf_add(&b, STR(" "));
+        rc = quote_one(c, n, arg, list ? &arg->arr.v[i] : arg, &b);
+    }
+    if (rc == RC_OK)
+        rc = ev_charge(c, n, b.overflow ? SIZE_MAX : b.n);
+    if (rc == RC_OK)
+        *ret = val_str(arena_str(c->a, buf_str(&b)));
+    buf_done(&b);
+    return rc;
+}
+
 enum rc fn_repeat(struct ev *c, const struct expr *n, const struct val *arg, size_t argc, struct val *ret)
 {
     struct str s;

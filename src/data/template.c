@@ -329,6 +329,121 @@ enum rc tmpl_each_path(const struct tmpl *t,
     return t->e ? expr_each_path(t->e, cb, ctx, err) : RC_OK;
 }
 
+/* ---- text for a shell ---- */
+
+/* Calls that yield no text of their arguments. */
+static const char *const plain_calls[] = {"quote", "length", "len", "count", "round", "floor", "ceil", "abs",
+                                          "hash",  "bool",   "now", "date",  "any",   "all",   "none"};
+
+static bool shell_plain(const struct expr *n)
+{
+    switch (n->kind) {
+    case N_CONST:
+    case N_NEG:
+    case N_NOT:
+    case N_COMPARE:
+    case N_BETWEEN:
+    case N_AND:
+    case N_OR:
+    case N_EXISTS:
+    case N_EMPTY:
+        return true;
+    case N_ARITH:
+        return n->op != OP_ADD || (shell_plain(n->a) && shell_plain(n->b));
+    case N_DEFAULT:
+        return n->op == OP_LOGIC || (shell_plain(n->a) && shell_plain(n->b));
+    case N_COND:
+        return shell_plain(n->b) && shell_plain(n->c);
+    case N_PATH: {
+        size_t last = n->nseg - 1;
+        for (size_t i = 1; i < last; i++)
+            if (n->seg[i].index || !str_is(n->seg[i].name, "parent"))
+                return false;
+        return last > 0 && str_is(n->seg[0].name, "loop") && !n->seg[last].index &&
+               (str_is(n->seg[last].name, "index") || str_is(n->seg[last].name, "total"));
+    }
+    case N_CALL:
+        for (size_t i = 0; i < sizeof plain_calls / sizeof *plain_calls; i++)
+            if (strcmp(n->fn->name, plain_calls[i]) == 0)
+                return true;
+        return false;
+    default:
+        return false;
+    }
+}
+
+/* How far a shell has come in a text: the quotes and brackets that are open, outermost first. */
+struct shell_text {
+    char open[16];
+    size_t n;
+    bool lost; /* too deep, or a here-document: no longer known */
+    char last; /* the character before, ' ' at the start; 0 after one that a backslash protects */
+    bool comment;
+};
+
+static void shell_push(struct shell_text *s, char c)
+{
+    if (s->n == sizeof s->open)
+        s->lost = true;
+    else
+        s->open[s->n++] = c;
+}
+
+static void shell_char(struct shell_text *s, char c)
+{
+    char in = s->n ? s->open[s->n - 1] : '(', last = s->last;
+    s->last = c;
+    if (s->comment) {
+        s->comment = c != '\n';
+    } else if (in == '\'') {
+        s->n -= c == '\'';
+    } else if (last == '\\') {
+        s->last = 0;
+    } else if (in == '"') {
+        if (c == '"')
+            s->n--;
+        else if (c == '(' && last == '$')
+            shell_push(s, c);
+    } else if (c == '\'' || c == '"' || c == '(') {
+        shell_push(s, c);
+    } else if (c == ')') {
+        s->n -= s->n > 0;
+    } else if (c == '#' && (last == ' ' || last == '\t' || last == '\n' || last == ';')) {
+        s->comment = true;
+    } else if (c == '<' && last == '<') {
+        s->lost = true;
+    }
+}
+
+static enum tmpl_shell shell_walk(const struct expr *n, struct shell_text *s)
+{
+    enum tmpl_shell found = TMPL_SHELL_SAFE;
+    if (n->kind == N_CONST && n->val.type == VAL_STR) {
+        for (size_t i = 0; i < n->val.s.n; i++)
+            shell_char(s, n->val.s.p[i]);
+    } else if (n->kind == N_TEXT) {
+        for (size_t i = 0; i < n->n && found == TMPL_SHELL_SAFE; i++)
+            found = shell_walk(n->list[i], s);
+    } else if (n->kind == N_COND) {
+        struct shell_text other = *s;
+        found = shell_walk(n->c, &other);
+        if (found == TMPL_SHELL_SAFE)
+            found = shell_walk(n->b, s);
+    } else if (!shell_plain(n)) {
+        found = TMPL_SHELL_RAW;
+    } else if (n->kind == N_CALL && strcmp(n->fn->name, "quote") == 0) {
+        if (!s->lost && s->n && s->open[s->n - 1] != '(')
+            found = TMPL_SHELL_QUOTED_TWICE;
+    }
+    return found;
+}
+
+enum tmpl_shell tmpl_shell(const struct tmpl *t)
+{
+    struct shell_text s = {.last = ' '};
+    return !t->e || t->e->kind == N_ARRAY ? TMPL_SHELL_SAFE : shell_walk(t->e, &s);
+}
+
 /* ---- trees ---- */
 
 struct tmpl_tree {

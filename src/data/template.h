@@ -19,6 +19,15 @@ enum rc tmpl_each_path(const struct tmpl *t,
                        enum rc (*cb)(void *ctx, const struct expr_path *path, bool soft, struct err *err), void *ctx,
                        struct err *err) MUST_CHECK;
 
+/* What the holes of a text for /bin/sh may do to it. A hole is safe when it is quote(…), a constant, or cannot yield
+ * anything but a number or a boolean; so is one hole that is a list, which needs no shell. The first that is not: */
+enum tmpl_shell {
+    TMPL_SHELL_SAFE,
+    TMPL_SHELL_RAW,          /* text that the shell will read as code */
+    TMPL_SHELL_QUOTED_TWICE, /* quote(…) inside of quotes, which end where its own begin */
+};
+enum tmpl_shell tmpl_shell(const struct tmpl *t);
+
 /* A whole value tree in which every string may be a template (keys are not). Strings without holes cost nothing. */
 struct tmpl_tree;
 enum rc tmpl_tree_parse(struct arena *a, const struct val *v, const struct tmpl_tree **ret, struct err *err) MUST_CHECK;

@@ -284,7 +284,9 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
     (void)err;
     if (problems_full(r->l->ps, soft)) /* finding the nearest name is work; nobody would see it */
         return RC_OK;
-    if (str_is(head, "previous_response:")) { /* an older spelling of steps.NAME */
+    if (str_is(head, "file:")) { /* {{file:PATH}} */
+        REPORT(r, false, p, "`{{file:…}}` is not available in this version; use a prompt part of type file");
+    } else if (str_is(head, "previous_response:")) { /* an older spelling of steps.NAME */
         if (!scope_variable(r, name))
             check_step(r, name, STR(""), soft, p);
     } else if (str_is(head, "steps")) {

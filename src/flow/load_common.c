@@ -136,12 +136,12 @@ static void retry_spelling(struct loader *l, struct step_def *s, const struct me
 
 static void timeout_spelling(struct loader *l, struct step_def *s, const struct member *m)
 {
-    if (str_is(m->key, "timeout_ms"))
-        (void)load_duration_in(l, m, 1, &s->timeout_ms);
-    else if (str_is(m->key, "timeout_seconds"))
-        (void)load_duration_in(l, m, 1000, &s->timeout_ms);
-    else
-        (void)load_duration(l, m, &s->timeout_ms);
+    bool read = str_is(m->key, "timeout_ms")        ? load_duration_in(l, m, 1, &s->timeout_ms)
+                : str_is(m->key, "timeout_seconds") ? load_duration_in(l, m, 1000, &s->timeout_ms)
+                                                    : load_duration(l, m, &s->timeout_ms);
+    if (read && s->timeout_ms == 0)
+        BAD(l, &m->val, "`%s` leaves no time; expected more than 0 (a step without the key may take any time)",
+            clip(m->key).z);
 }
 
 static void on_error_spelling(struct loader *l, struct step_def *s, struct common *c, const struct member *m,

@@ -38,25 +38,29 @@ static const struct step_def *sibling(struct loader *l, const struct list_def *l
     return NULL;
 }
 
-static void depends_on(struct loader *l, struct list_def *list, struct step_def *s, const struct val *v, uint64_t *row)
+/* False: some of what it names is not known. */
+static bool depends_on(struct loader *l, struct list_def *list, struct step_def *s, const struct val *v, uint64_t *row)
 {
     if (v->type != VAL_ARRAY && v->type != VAL_STR) {
         BAD(l, v, "`depends_on` is %s; expected the name of a step, or a list of names", load_found(v));
-        return;
+        return false;
     }
     size_t count = v->type == VAL_STR ? 1 : v->arr.n;
+    bool known = true;
     size_t *deps = arena_calloc(l->a, (count < list->n ? count : list->n) + 1, sizeof *deps);
     for (size_t i = 0; i < count; i++) {
         const struct val *item = v->type == VAL_STR ? v : &v->arr.v[i];
         const struct step_def *d = sibling(l, list, item, "depends_on");
         if (d == s)
             BAD(l, item, "step `%s` depends on itself; expected the names of other steps", clip(s->name).z);
+        known &= d != NULL;
         if (!d || d == s || bit(row, d->index))
             continue;
         row[d->index / 64] |= 1ull << (d->index % 64);
         deps[s->ndepends++] = d->index;
     }
     s->depends_on = deps;
+    return known;
 }
 
 /* ---- the walk ---- */
@@ -151,11 +155,14 @@ void load_graph(struct loader *l, struct list_def *list, const struct common *co
     w.state = arena_calloc(&scratch, list->n, sizeof *w.state);
     w.stack = arena_calloc(&scratch, list->n, sizeof *w.stack);
     list->reach = w.reach;
+    bool known = true;
     for (size_t i = 0; i < list->n; i++)
         if (common[i].depends_on)
-            depends_on(l, list, steps[i], &common[i].depends_on->val, w.reach + i * row_words(list));
+            known &= depends_on(l, list, steps[i], &common[i].depends_on->val, w.reach + i * row_words(list));
     for (size_t i = 0; i < list->n; i++)
         if (w.state[i] == 0)
             walk_from(&w, i);
+    if (!known) /* what order was meant is anybody's guess: nothing more is said about it */
+        memset(w.reach, 0xff, list->n * row_words(list) * sizeof *w.reach);
     arena_done(&scratch);
 }

@@ -75,7 +75,7 @@ static bool key_ints(struct loader *l, const struct member *m)
 }
 
 /* Is a constant of the right kind? */
-static bool key_fits(struct loader *l, const struct step_key *row, const struct member *m)
+static bool key_fits(struct loader *l, const struct step_def *s, const struct step_key *row, const struct member *m)
 {
     struct str text;
     int64_t i;
@@ -100,7 +100,8 @@ static bool key_fits(struct loader *l, const struct step_key *row, const struct 
     case KEY_BOOL:
         return load_bool(l, m, &b);
     case KEY_INT:
-        return load_int(l, m, INT64_MIN, INT64_MAX, &i);
+        row = key_canonical(s->type->keys, row);
+        return load_int(l, m, row->most ? row->least : INT64_MIN, row->most ? row->most : INT64_MAX, &i);
     case KEY_NUMBER:
         return val_is_number(&m->val) || key_wrong(l, m, &m->val, "a number");
     case KEY_DURATION:
@@ -244,7 +245,7 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
         r->conds[slot] = load_cond(l, &m->val);
     } else if (row->kind == KEY_STEPS) {
         r->lists[slot] = load_list(l, &m->val, s, loop_iterator(l, s), depth + 1);
-    } else if (!key_fits(l, written, m)) {
+    } else if (!key_fits(l, s, written, m)) {
         return;
     } else if (row->kind == KEY_STRING || row->kind == KEY_DATA) {
         val_map_add(&r->data, name, m->val, m->line, m->col);

@@ -50,8 +50,11 @@ bool load_int(struct loader *l, const struct member *m, int64_t min, int64_t max
     }
     if (m->val.type != VAL_INT && m->val.type != VAL_BIGINT)
         return wrong(l, m, "an integer");
-    BAD(l, &m->val, "`%s` is out of range; expected an integer from %lld to %lld", clip(m->key).z, (long long)min,
-        (long long)max);
+    if (max == INT64_MAX)
+        BAD(l, &m->val, "`%s` is out of range; expected an integer from %lld on", clip(m->key).z, (long long)min);
+    else
+        BAD(l, &m->val, "`%s` is out of range; expected an integer from %lld to %lld", clip(m->key).z, (long long)min,
+            (long long)max);
     return false;
 }
 

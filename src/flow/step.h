@@ -36,6 +36,7 @@ struct step_key {
     const char *fallback; /* as shown in docs; NULL: none */
     const char *doc;      /* one sentence */
     const char *alias_of; /* an accepted spelling: its value is stored under this name */
+    int64_t least, most;  /* KEY_INT: what is allowed; both 0: anything */
 };
 
 struct step_type {

@@ -22,6 +22,28 @@ static const struct step_key keys[] = {
      .doc = "How much of standard output, and of standard error, is kept."},
     {0}};
 
+/* Only a text goes through a shell, where what a hole brings in is code like the rest. */
+static void check(const struct step_def *s, struct problems *ps)
+{
+    const struct val *run = VAL_GET(s->source, "run");
+    run = run ? run : VAL_GET(s->source, "command");
+    struct arena scratch = {0};
+    const struct tmpl *t;
+    struct err err;
+    if (val_is(run, VAL_STR) && tmpl_parse(&scratch, run->s, run->line, run->col, &t, &err) == RC_OK) {
+        enum tmpl_shell hole = tmpl_shell(t);
+        if (hole == TMPL_SHELL_RAW)
+            problem_add(ps, true, run->line, run->col,
+                        "model or input text in a shell command can run anything; use {{ quote(...) }}, a list, `env` "
+                        "or `stdin`");
+        if (hole == TMPL_SHELL_QUOTED_TWICE)
+            problem_add(ps, true, run->line, run->col,
+                        "quote(...) brings its own quotes, and loses its effect inside others; write it outside of "
+                        "quotes");
+    }
+    arena_done(&scratch);
+}
+
 static bool text_list(struct frame *f, const struct val *v)
 {
     for (size_t i = 0; i < v->arr.n; i++) {
@@ -186,5 +208,6 @@ const struct step_type step_command = {
     .keys = keys,
     .result_doc = "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|error",
     .own_timeout = true,
+    .check = check,
     .enter = enter,
     .child_done = child_done};

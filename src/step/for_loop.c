@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { DEFAULT_PARALLEL = 8, MAX_PARALLEL = 10000 };
+
 static const struct step_key keys[] = {
     {"iterator", KEY_STRING, .fallback = "item", .doc = "Name of the current item inside the loop: loop.NAME or NAME."},
     {"as", KEY_STRING, .doc = "Another spelling of `iterator`.", .alias_of = "iterator"},
@@ -18,16 +20,15 @@ static const struct step_key keys[] = {
     {"over", KEY_ANY, .doc = "Another spelling of `data_source`.", .alias_of = "data_source"},
     {"steps", KEY_STEPS, .required = true, .doc = "What is done for each item."},
     {"parallel", KEY_BOOL, .fallback = "false", .doc = "Several items at a time."},
-    {"max_parallel", KEY_INT, .fallback = "8", .doc = "How many at a time, at the most (with parallel)."},
+    {"max_parallel", KEY_INT, .fallback = "8", .least = 1, .most = MAX_PARALLEL,
+     .doc = "How many at a time, at the most (with parallel)."},
     {"max_concurrent", KEY_INT, .doc = "Another spelling of `max_parallel`.", .alias_of = "max_parallel"},
-    {"max_iterations", KEY_INT, .doc = "Only the first so many items."},
+    {"max_iterations", KEY_INT, .least = 0, .most = INT64_MAX, .doc = "Only the first so many items."},
     {"break_on_error", KEY_BOOL, .fallback = "true",
      .doc =
          "Whether a failed iteration ends the loop (what runs beside it is stopped) and fails the step. With false the "
          "step fails only when every iteration has failed."},
     {0}};
-
-enum { DEFAULT_PARALLEL = 8, MAX_PARALLEL = 10000 };
 
 struct loop {
     const struct val *items; /* an array, in the pinned object */

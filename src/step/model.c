@@ -117,7 +117,7 @@ static bool read_options(struct frame *f, const struct val *config, struct agent
         !frame_text(f, options, VAL_GET(options, "system") ? "system" : "system_prompt", STR(""), &system) ||
         !frame_text(f, options, "append_system_prompt", STR(""), &more) ||
         !frame_text(f, options, "cwd", STR(""), &o->cwd) ||
-        !frame_int(f, options, "max_turns", DEFAULT_MAX_TURNS, 1, 10000, &o->max_turns) || !split_model(f, o))
+        !frame_int(f, options, "max_turns", DEFAULT_MAX_TURNS, 1, MODEL_TURNS_MAX, &o->max_turns) || !split_model(f, o))
         return false;
     o->system = more.n && system.n ? arena_printf(&f->arena, "%.*s\n\n%.*s", STR_ARG(system), STR_ARG(more))
                 : more.n           ? more
@@ -180,6 +180,7 @@ const struct step_type step_claude = {.name = "claude",
                                       .keys = claude_keys,
                                       .provider = "claude",
                                       .result_doc = MODEL_RESULT,
+                                      .check = model_check,
                                       .enter = model_enter,
                                       .child_done = model_child_done};
 
@@ -194,6 +195,7 @@ const struct step_type step_gemini = {.name = "gemini",
                                       .keys = gemini_keys,
                                       .provider = "gemini",
                                       .result_doc = MODEL_RESULT,
+                                      .check = model_check,
                                       .enter = model_enter,
                                       .child_done = model_child_done};
 
@@ -207,5 +209,6 @@ const struct step_type step_llm = {.name = "llm",
                                    .doc = "Asks any model by PROVIDER/MODEL.",
                                    .keys = llm_keys,
                                    .result_doc = MODEL_RESULT,
+                                   .check = model_check,
                                    .enter = model_enter,
                                    .child_done = model_child_done};

@@ -2,6 +2,10 @@
 /* What the step types that ask a model share; each of them is a table of keys over this. */
 #include "flow/frame.h"
 
+/* `check` of the types: names of models and tools that are written as constants. */
+void model_check(const struct step_def *s, struct problems *ps);
+enum { MODEL_TURNS_MAX = 10000 };
+
 void model_enter(struct frame *f);
 void model_child_done(struct frame *f, struct frame *child);
 /* The fields of any model step's result. */
@@ -20,7 +24,11 @@ void model_child_done(struct frame *f, struct frame *child);
          .alias_of = "allowed_tools"},                                                                                \
         {"allowed_tools", KEY_STRINGS, .fallback = "none",                                                            \
          .doc = "Tools the model may use: Read, Write, Edit, Bash, Glob, Grep. All act inside the workspace."},       \
-        {"max_turns", KEY_INT, .fallback = "50",                                                                      \
+        {"max_turns",                                                                                                 \
+         KEY_INT,                                                                                                     \
+         .fallback = "50",                                                                                            \
+         .least = 1,                                                                                                  \
+         .most = MODEL_TURNS_MAX,                                                                                     \
          .doc = "Most calls of the model in this step, tool rounds included."},                                       \
     {                                                                                                                 \
         "cwd", KEY_TEMPLATE, .fallback = "the workspace",                                                             \

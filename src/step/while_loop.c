@@ -10,7 +10,8 @@
 static const struct step_key keys[] = {
     {"condition", KEY_COND, .required = true,
      .doc = "The loop goes on as long as this is true. (On this type `condition` is the loop's own.)"},
-    {"max_iterations", KEY_INT, .fallback = "100", .doc = "The loop ends, without an error, after so many iterations."},
+    {"max_iterations", KEY_INT, .fallback = "100", .least = 0, .most = INT64_MAX,
+     .doc = "The loop ends, without an error, after so many iterations."},
     {"steps", KEY_STEPS, .required = true, .doc = "What is done in each iteration."},
     {0}};
 

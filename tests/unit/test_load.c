@@ -146,7 +146,7 @@ static const char repair[] =
     "  steps:\n"
     "    - name: scan\n"
     "      type: bash\n"
-    "      run: \"ls {{ inputs.project }} {{ env.HOME }} {{ workflow.name }} {{ run.id }} {{ timestamp }}\"\n"
+    "      run: \"ls {{ quote([inputs.project, env.HOME, workflow.name, run.id, timestamp]) }}\"\n"
     "      timeout: 5s\n"
     "      on_error: {goto: report}\n"
     "    - name: each\n"
@@ -320,20 +320,20 @@ static void test_prompt_parts(void **state)
 static void test_config(void **state)
 {
     (void)state;
-    load_clean(
-        "workflow:\n"
-        "  name: w\n"
-        "  variables: {x: 1}\n"
-        "  steps:\n"
-        "    - {name: a, type: bash, command: \"ls {{ x }}\", output_limit: 64KB, ok_exit: 3, env: {N: \"{{ x }}\"}}\n"
-        "    - {name: b, type: claude, prompt: Hi, tools: [Read], max_turns: \"{{ x }}\", stop: end}\n"
-        "    - name: c\n"
-        "      type: for_loop\n"
-        "      over: a:stdout\n"
-        "      as: line\n"
-        "      parallel: \"{{ x > 3 }}\"\n"
-        "      steps:\n"
-        "        - {name: d, type: test_echo, value: \"{{ line }}\"}\n");
+    load_clean("workflow:\n"
+               "  name: w\n"
+               "  variables: {x: 1}\n"
+               "  steps:\n"
+               "    - {name: a, type: bash, command: \"ls {{ quote(x) }}\", output_limit: 64KB, ok_exit: 3, env: {N: "
+               "\"{{ x }}\"}}\n"
+               "    - {name: b, type: claude, prompt: Hi, tools: [Read], max_turns: \"{{ x }}\", stop: end}\n"
+               "    - name: c\n"
+               "      type: for_loop\n"
+               "      over: a:stdout\n"
+               "      as: line\n"
+               "      parallel: \"{{ x > 3 }}\"\n"
+               "      steps:\n"
+               "        - {name: d, type: test_echo, value: \"{{ line }}\"}\n");
     struct val a = config_of("a"), b = config_of("b"), c = config_of("c");
     assert_true(is_text(VAL_GET(&a, "run"), "ls 7") && !VAL_GET(&a, "command"));
     assert_true(val_eq(VAL_GET(&a, "ok_exit"), &(struct val){.type = VAL_INT, .i = 3}));
@@ -399,7 +399,8 @@ static void test_older(void **state)
     assert_true(c->on_error == ON_ERROR_STEPS && c->handler->n == 1);
     assert_true(d->retry.max_attempts == 5 && d->retry.set);
     static const char *const warnings[] = {"the root key `pipeline`", "`sandbox_mode` of `safety`",
-                                           "`checkpoint_enabled` has no effect", "unknown class of errors `a word`"};
+                                           "`checkpoint_enabled` has no effect", "unknown class of errors `a word`",
+                                           "in a shell command can run anything"};
     assert_int_equal(loaded.ps.n, sizeof warnings / sizeof *warnings);
     for (size_t i = 0; i < loaded.ps.n; i++)
         assert_true(str_find(loaded.ps.v[i].text, str_c(warnings[i])) != SIZE_MAX);
@@ -493,6 +494,58 @@ static void test_warnings(void **state)
             "workflow: {name: w, %ssteps: [{name: c, type: command, run: ls}, {name: m, type: claude, prompt: Hi}, "
             "{name: a, type: test_echo, %s}]}",
             cases[i].head, cases[i].step);
+        load_ok(text);
+        bool good =
+            cases[i].want ? loaded.ps.n == 1 && strstr(buf_str(&loaded.shown).p, cases[i].want) : loaded.ps.n == 0;
+        if (!good)
+            fail_msg("%s: expected %s, reported:\n%s", cases[i].step, cases[i].want, buf_str(&loaded.shown).p);
+    }
+}
+
+/* What holes of a shell text are warned about, and names of models. */
+static void test_constants(void **state)
+{
+    (void)state;
+    static const char raw[] = "can run anything; use {{ quote(...) }}", twice[] = "brings its own quotes";
+    static const struct {
+        const char *step, *want;
+    } cases[] = {
+        {"type: command, run: \"ls {{ inputs.p }}\"", raw},
+        {"type: bash, command: \"{{ inputs.p }}\"", raw},
+        {"type: command, run: \"ls {{ upper(quote(inputs.p)) }}\"", raw},
+        {"type: command, run: \"ls {{ inputs.p + quote(inputs.p) }}\"", raw},
+        {"type: command, run: \"ls {{ inputs.p || 'x' }}\"", raw},
+        {"type: command, run: \"{{#if inputs.p}}ls {{ inputs.p }}{{/if}}\"", raw},
+        {"type: command, run: \"{{#if inputs.p}}ls {{else}}{{ inputs.p }}{{/if}}\"", raw},
+        {"type: command, run: \"ls {{ quote(inputs.p) }} {{ inputs.p }}\"", raw},
+        {"type: command, run: \"ls {{ quote(inputs.p) }} {{ 1 + 2 }} {{ 'x' }} {{ length(inputs.p) * 2 }}\"", NULL},
+        {"type: command, run: \"ls {{ inputs.p == 'a' ? '-a' : quote(inputs.p) }}\"", NULL},
+        {"type: command, run: \"{{#if inputs.p}}ls {{ quote(inputs.p) }}{{/if}}\"", NULL},
+        {"type: command, run: [ls, \"{{ inputs.p }}\"], stdin: \"{{ inputs.p }}\", env: {P: \"{{ inputs.p }}\"}", NULL},
+        {"type: command, run: \"{{ ['ls', inputs.p] }}\"", NULL},
+        {"type: for_loop, over: [1], steps: [{name: i, type: command, run: \"ls {{ loop.index }} {{ loop.total }}\"}]",
+         NULL},
+        {"type: for_loop, over: [1], steps: [{name: i, type: command, run: \"ls {{ loop.item }}\"}]", raw},
+        {"type: command, run: \"ls '{{ quote(inputs.p) }}'\"", twice},
+        {"type: command, run: \"echo \\\"a {{ quote(inputs.p) }}\\\"\"", twice},
+        {"type: command, run: \"echo \\\"$(cat {{ quote(inputs.p) }})\\\" it\\\\'s {{ quote(inputs.p) }}\"", NULL},
+        {"type: command, run: \"echo \\\"$(cat)\\\" \\\"{{ quote(inputs.p) }}\\\"\"", twice},
+        {"type: command, run: \"# don't\\nls 'a' {{ quote(inputs.p) }}\"", NULL},
+        {"type: claude, prompt: x, model: sonet", "unknown model `sonet`; did you mean `sonnet`?"},
+        {"type: claude, prompt: x, model: gpt-5", "expected haiku, sonnet, opus, or a full name"},
+        {"type: claude, prompt: x, claude_options: {model: opsu}", "did you mean `opus`?"},
+        {"type: claude, prompt: x, model: \"opus[1m]\"", NULL},
+        {"type: claude, prompt: x, model: claude-opus-7", NULL},
+        {"type: claude, prompt: x, model: \"{{ inputs.p }}\", allowed_tools: \"{{ inputs.p }}\"", NULL},
+        {"type: llm, prompt: x, model: claude/haiku", NULL},
+        {"type: llm, prompt: x, model: google/gemini-x", NULL},
+        {"type: llm, prompt: x, model: openai/a/b", NULL},
+        {"type: llm, prompt: x, model: anthropic/hiku", "did you mean `haiku`?"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[600];
+        snprintf(text, sizeof text, "workflow: {name: w, inputs: {p: {type: string}}, steps: [{name: a, %s}]}",
+                 cases[i].step);
         load_ok(text);
         bool good =
             cases[i].want ? loaded.ps.n == 1 && strstr(buf_str(&loaded.shown).p, cases[i].want) : loaded.ps.n == 0;
@@ -752,23 +805,15 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_workflow_keys),
-        cmocka_unit_test(test_step_keys),
-        cmocka_unit_test(test_prompt_parts),
-        cmocka_unit_test(test_config),
-        cmocka_unit_test(test_graph),
-        cmocka_unit_test(test_older),
-        cmocka_unit_test(test_retry_forms),
-        cmocka_unit_test(test_common_rows),
-        cmocka_unit_test(test_warnings),
-        cmocka_unit_test(test_print),
-        cmocka_unit_test(test_many_problems),
-        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_advice_is_bounded),
-        cmocka_unit_test(test_odd_bytes),
-        cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_broken),        cmocka_unit_test(test_workflow_keys),
+        cmocka_unit_test(test_step_keys),     cmocka_unit_test(test_prompt_parts),
+        cmocka_unit_test(test_config),        cmocka_unit_test(test_graph),
+        cmocka_unit_test(test_older),         cmocka_unit_test(test_retry_forms),
+        cmocka_unit_test(test_common_rows),   cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_constants),     cmocka_unit_test(test_print),
+        cmocka_unit_test(test_many_problems), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_deep),          cmocka_unit_test(test_advice_is_bounded),
+        cmocka_unit_test(test_odd_bytes),     cmocka_unit_test(test_inputs),
         cmocka_unit_test(test_input_text),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
