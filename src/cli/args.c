@@ -1,7 +1,9 @@
 /* GNU conventions: --name VALUE, --name=VALUE, -x VALUE, `--` ends the options; options may stand anywhere. */
 #include "cli/args.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static const struct option help_option = {"help", 'h', NULL, "Show this help.", false};
@@ -27,8 +29,8 @@ static enum rc unknown(const struct command *c, const char *given, struct str na
             nearest = o->name;
         }
     }
-    return err_set(err, RC_USAGE, "unknown option %s%s%s; see treadle %s --help", given,
-                   nearest ? ", did you mean --" : "", nearest ? nearest : "", c->name);
+    return err_set(err, RC_USAGE, "unknown option %s%s%s%s see treadle %s --help", given,
+                   nearest ? "; did you mean --" : "", nearest ? nearest : "", nearest ? "?" : ";", c->name);
 }
 
 static enum rc take(const struct command *c, const struct option *o, const char *inline_value, char **next,
@@ -42,6 +44,8 @@ static enum rc take(const struct command *c, const struct option *o, const char 
         if (*next && (*next)[0] != '-' && access(*next, R_OK) == 0 && ret->nwords >= c->min_words) {
             value = *next;
             *used = 1;
+        } else if (*next && (*next)[0] != '-' && ret->nwords == c->max_words) { /* it can be nothing else */
+            return err_set(err, RC_USAGE, "--%s: cannot read %s: %s", o->name, *next, strerror(errno));
         }
     } else if (o->value && !value) {
         if (!*next)
@@ -86,6 +90,18 @@ static enum rc option(const struct command *c, char **argv, struct args *ret, bo
     return take(c, o, eq, argv + 1, ret, used, err);
 }
 
+/* `run --mock fixtures.yaml flow.yaml` takes the first word for the workflow; tell how it is meant to be written. */
+static enum rc unexpected(const struct command *c, const char *word, const struct args *a, struct err *err)
+{
+    const struct option *o = NULL;
+    for (int k = 0; k < a->ngiven && !o; k++)
+        o = a->given[k].option->optional && !a->given[k].value ? a->given[k].option : NULL;
+    if (o)
+        return err_set(err, RC_USAGE, "unexpected argument `%s`; to give --%s a file, write --%s=FILE", word, o->name,
+                       o->name);
+    return err_set(err, RC_USAGE, "unexpected argument `%s`; usage: treadle %s %s", word, c->name, c->usage);
+}
+
 enum rc args_parse(const struct command *c, int argc, char **argv, struct args *ret, bool *want_help, struct err *err)
 {
     bool options = true;
@@ -101,13 +117,14 @@ enum rc args_parse(const struct command *c, int argc, char **argv, struct args *
                 return rc;
             i += used;
         } else if (ret->nwords == ARGS_MAX || (c->max_words >= 0 && ret->nwords == c->max_words)) {
-            return err_set(err, RC_USAGE, "unexpected argument `%s`; usage: treadle %s %s", argv[i], c->name, c->usage);
+            return unexpected(c, argv[i], ret, err);
         } else {
             ret->words[ret->nwords++] = argv[i];
         }
     }
     if (!*want_help && ret->nwords < c->min_words)
-        return err_set(err, RC_USAGE, "something is missing; usage: treadle %s %s", c->name, c->usage);
+        return err_set(err, RC_USAGE, "%.*s is missing; usage: treadle %s %s", (int)strcspn(c->usage, " ."), c->usage,
+                       c->name, c->usage);
     return RC_OK;
 }
 

@@ -5,6 +5,7 @@
  * of variables are never shown, only whether they are set. */
 #include "base/clock.h"
 #include "cli/commands.h"
+#include "cli/explain.h"
 #include "cli/human.h"
 #include "cli/remove.h"
 #include "cli/seen_run.h"
@@ -227,7 +228,11 @@ static void check_runs(struct doctor *d)
     for (size_t i = 0; i < n; i++) {
         if (v[i].problem) {
             bad++;
-            say(d, NOTE, "runs", "%s cannot be read: %s", v[i].home.id, v[i].problem);
+            say(d, BROKEN, "runs",
+                "the journal of %s cannot be read: %s; put a copy that treadle backup made in place of %s, or delete "
+                "the run with "
+                "treadle rm %s",
+                v[i].home.id, explain_problem(v[i].problem), v[i].home.journal, v[i].home.id);
         } else if (str_is(str_c(v[i].status), "interrupted")) {
             stale++;
             if (shown++ < STALE_SHOWN)

@@ -69,9 +69,13 @@ static void choose(struct plan *p, const struct rules *r)
 static void tell(const struct plan *p)
 {
     int64_t now = clock_wall_ms();
+    size_t widest = 0;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->goes[i] && strlen(p->runs[i].home.id) > widest)
+            widest = strlen(p->runs[i].home.id);
     for (size_t i = 0; i < p->n; i++)
         if (p->goes[i])
-            printf("%s  %-11s  %7s old  %8s\n", p->runs[i].home.id, p->runs[i].status,
+            printf("%-*s  %-11s  %7s old  %8s\n", (int)widest, p->runs[i].home.id, p->runs[i].status,
                    human_duration(now - p->runs[i].row.updated_ms).z, human_size(p->bytes[i]).z);
 }
 

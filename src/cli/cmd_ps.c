@@ -7,6 +7,7 @@
 #include "data/json.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static const int64_t RECENT_MS = 24 * 3600 * (int64_t)1000;
 
@@ -49,10 +50,21 @@ static void print_json(struct arena *a, const struct seen_run *v, const bool *sh
     buf_done(&b);
 }
 
-static void cell(struct arena *a, struct str s, size_t columns)
+static struct str cell(struct arena *a, struct str s, size_t columns)
 {
     struct str line = human_line(a, s, columns);
-    printf("%.*s%*s  ", STR_ARG(line), (int)(columns - human_columns(line)), "");
+    return arena_printf(a, "%.*s%*s", STR_ARG(line), (int)(columns - human_columns(line)), "");
+}
+
+/* On a terminal nothing wraps: the directory is cut, or left out, and what is still too long ends at the edge. */
+static void print_line(struct arena *a, struct str row, struct str directory)
+{
+    enum { DIRECTORY_MIN = 16 };
+    size_t columns = human_terminal(STDOUT_FILENO), used = human_columns(row) + 2;
+    if (!columns || used + DIRECTORY_MIN <= columns)
+        row = arena_printf(a, "%.*s  %.*s", STR_ARG(row),
+                           STR_ARG(human_line(a, directory, columns ? columns - used : 0)));
+    printf("%.*s\n", STR_ARG(columns ? human_line(a, row, columns) : row));
 }
 
 static void print_table(struct arena *a, const struct seen_run *v, const bool *shown, size_t n)
@@ -65,18 +77,20 @@ static void print_table(struct arena *a, const struct seen_run *v, const bool *s
         id = v[i].row.id.n > id ? v[i].row.id.n : id;
         workflow = w > workflow ? w : workflow;
     }
-    printf("%-*s  %-*s  %-11s  %7s  %5s  %7s  %9s  %s\n", (int)id, "ID", (int)workflow, "WORKFLOW", "STATUS", "AGE",
-           "STEPS", "TOKENS", "COST", "DIRECTORY");
+    print_line(a,
+               arena_printf(a, "%-*s  %-*s  %-11s  %7s  %5s  %7s  %9s", (int)id, "ID", (int)workflow, "WORKFLOW",
+                            "STATUS", "AGE", "STEPS", "TOKENS", "COST"),
+               STR("DIRECTORY"));
     int64_t now = clock_wall_ms();
     for (size_t i = 0; i < n; i++) {
         const struct run_row *r = &v[i].row;
         if (!shown[i])
             continue;
-        cell(a, r->id, id);
-        cell(a, r->workflow, workflow);
-        printf("%-11s  %7s  %5lld  %7s  %9s  %s\n", v[i].status, human_duration(now - r->created_ms).z,
-               (long long)r->steps_done, human_count(r->input_tokens + r->output_tokens).z, human_cost(r->cost_usd).z,
-               human_line(a, str_c(v[i].home.dir), 0).p);
+        struct str row = arena_printf(a, "%.*s  %.*s  %-11s  %7s  %5lld  %7s  %9s", STR_ARG(cell(a, r->id, id)),
+                                      STR_ARG(cell(a, r->workflow, workflow)), v[i].status,
+                                      human_duration(now - r->created_ms).z, (long long)r->steps_done,
+                                      human_count(r->input_tokens + r->output_tokens).z, human_cost(r->cost_usd).z);
+        print_line(a, row, str_c(v[i].home.dir));
     }
 }
 

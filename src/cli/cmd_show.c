@@ -25,7 +25,7 @@ struct show {
     struct err *err;
     enum rc rc;
     bool all, color;
-    size_t name_columns;
+    size_t name_columns, columns; /* columns: of the terminal; 0: it is none */
     int64_t now_ms;
 };
 
@@ -62,6 +62,13 @@ static enum rc load(struct show *s, struct err *err)
 static const char *colored(const struct show *s, const char *code)
 {
     return s->color ? code : "";
+}
+
+/* Columns for a text that begins behind `before` others; `most` where the output is no terminal (0: any number). */
+static size_t room(const struct show *s, size_t before, size_t most)
+{
+    size_t left = s->columns > before + 1 ? s->columns - before : 1;
+    return !s->columns || (most && most < left) ? most : left;
 }
 
 static const char *mark(const struct show *s, const struct digest_node *n, const char **color)
@@ -149,6 +156,9 @@ static void print_node(struct show *s, const struct digest_node *n, unsigned dep
                                    STR_ARG(type), took, STR_ARG(what));
     while (rest.n && rest.p[rest.n - 1] == ' ')
         rest.n--;
+    size_t used = 2 + left + 2 + human_columns(name);
+    if (s->columns)
+        rest = human_line(&s->arena, rest, s->columns > used ? s->columns - used : 1);
     printf("  %*s%s%s%s %.*s%.*s\n", (int)left, "", colored(s, color), sign, *color ? colored(s, "\033[0m") : "",
            STR_ARG(name), STR_ARG(rest));
     bool leaf =
@@ -156,7 +166,8 @@ static void print_node(struct show *s, const struct digest_node *n, unsigned dep
     for (const struct digest_node *c = n->first; c && leaf; c = c->next)
         leaf = c->status != n->status; /* told there */
     if (leaf && n->message.n)
-        printf("  %*s  %.*s\n", (int)left, "", STR_ARG(human_line(&s->arena, n->message, MESSAGE_COLUMNS)));
+        printf("  %*s  %.*s\n", (int)left, "",
+               STR_ARG(human_line(&s->arena, n->message, room(s, left + 4, MESSAGE_COLUMNS))));
 }
 
 /* Whether the node tells something that its parent's line does not. */
@@ -190,11 +201,12 @@ static void print_tree(struct show *s)
     unsigned depth = 0;
     const struct digest_node *root = s->digest->root, *n;
     s->name_columns = NAME_MIN;
+    size_t widest = s->columns && s->columns / 2 < NAME_MAX ? s->columns / 2 : NAME_MAX;
     for (n = root; (n = shown_after(s, n, &depth));) {
         size_t w = human_columns(human_line(&s->arena, n->effect && n->label.n ? n->label : n->name, NAME_MAX)) +
                    (size_t)(depth - 1) * INDENT;
         if (worth(s, n) && w > s->name_columns)
-            s->name_columns = w < NAME_MAX ? w : NAME_MAX;
+            s->name_columns = w < widest ? w : widest;
     }
     depth = 0;
     const struct digest_node *hidden = NULL; /* nothing below it is shown */
@@ -205,8 +217,8 @@ static void print_tree(struct show *s)
         if (below)
             continue;
         hidden = NULL;
-        bool room = s->all || n->parent->told < LONG_LIST;
-        if (worth(s, n) && room)
+        bool fits = s->all || n->parent->told < LONG_LIST;
+        if (worth(s, n) && fits)
             print_node(s, n, depth - 1);
         else
             hidden = n;
@@ -227,7 +239,7 @@ static void print_tree(struct show *s)
 static void line(struct show *s, const char *what, struct str text)
 {
     if (text.n)
-        printf("  %-10s %.*s\n", what, STR_ARG(human_line(&s->arena, text, 0)));
+        printf("  %-10s %.*s\n", what, STR_ARG(human_line(&s->arena, text, room(s, 13, 0))));
 }
 
 static void print_head(struct show *s)
@@ -270,7 +282,9 @@ static void print_text(struct show *s)
 {
     print_head(s);
     print_tree(s);
-    struct str words = explain_run(&s->run, s->digest, &s->arena);
+    struct str words = explain_run(&s->run, s->digest, s->workflow, &s->arena);
+    if (s->columns)
+        words = human_wrap(&s->arena, words, s->columns);
     if (words.n)
         printf("\n%.*s\n", STR_ARG(words));
 }
@@ -391,7 +405,7 @@ static void print_json(struct show *s)
     VAL_MAP_SET(&m, "resumes", val_int((int64_t)d->resumes));
     VAL_MAP_SET(&m, "records", val_int((int64_t)d->records));
     VAL_MAP_SET(&m, "steps", tree_value(s));
-    set_text(&m, STR("explanation"), explain_run(&s->run, d, a));
+    set_text(&m, STR("explanation"), explain_run(&s->run, d, s->workflow, a));
     struct val v = val_map_done(&m);
     struct buf b;
     buf_init(&b, (size_t)1 << 30);
@@ -408,13 +422,15 @@ static int run(const struct command *c, const struct args *args)
     struct home_run h;
     struct err err;
     int code = EXIT_OK;
+    s.columns = human_terminal(STDOUT_FILENO);
     s.color = isatty(STDOUT_FILENO) && !(getenv("NO_COLOR") && *getenv("NO_COLOR"));
     if (home_find(str_c(args->words[0]), &h, &err) != RC_OK) {
         code = fail(exit_of(err.rc), "%s", err.msg);
     } else {
         seen_run_read(&h, &s.arena, &s.run);
         if (load(&s, &err) != RC_OK)
-            code = fail(EXIT_ENVIRONMENT, "the journal of %s cannot be read: %s", h.id, err.msg);
+            code = fail(EXIT_ENVIRONMENT, "the journal of %s cannot be read: %s; treadle doctor tells what to do", h.id,
+                        explain_problem(err.msg));
         else if (args_get(args, "json"))
             print_json(&s);
         else if (!s.digest->begun)

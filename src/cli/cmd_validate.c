@@ -14,7 +14,8 @@ static int run(const struct command *c, const struct args *args)
         struct workflow *w;
         int one = load_workflow(args->words[i], true, &w);
         if (one == EXIT_OK && !args_get(args, "quiet"))
-            printf("%s: workflow `%.*s` is valid (%zu steps)\n", args->words[i], STR_ARG(w->name), w->nall);
+            printf("%s: workflow `%.*s` is valid (%zu step%s)\n", args->words[i], STR_ARG(w->name), w->nall,
+                   w->nall == 1 ? "" : "s");
         if (one == EXIT_OK)
             workflow_unref(w);
         if (one > code)

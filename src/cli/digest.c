@@ -394,7 +394,12 @@ const struct digest_node *digest_find(const struct digest_node *n, enum node_sta
 {
     const struct digest_node *found = NULL;
     for (const struct digest_node *at = n; at; at = digest_next(at, n)) {
-        if (at->status != status)
+        bool settled = at->status != status;
+        for (const struct digest_node *up = at; up != n && !settled;) {
+            up = up->parent;
+            settled = up->status == NODE_OK || up->status == NODE_SKIPPED || up->status == NODE_CONTINUED;
+        }
+        if (settled)
             continue;
         bool below = false;
         for (const struct digest_node *up = at; found && up && !below; up = up->parent)

@@ -70,5 +70,6 @@ const char *digest_status(const struct digest_node *n, const char *run);
 struct str digest_type(const struct digest_node *n, const struct workflow *w);
 /* The node after `n` at or below `top`, parents first, in the order of their beginning; NULL after the last. */
 const struct digest_node *digest_next(const struct digest_node *n, const struct digest_node *top);
-/* The deepest node at or below `n` that is held (or failed) and has no such node below it; NULL. */
+/* The deepest node at or below `n` that is held (or failed) and has no such node below it; NULL. What is below a step
+ * that went on all the same does not count. */
 const struct digest_node *digest_find(const struct digest_node *n, enum node_status status);

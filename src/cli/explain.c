@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "cli/human.h"
 
+#include <string.h>
+
 enum { HELD_SHOWN = 5, TEXT_MAX = 64 << 10 };
 
 static const char *const advice[RC_COUNT] = {
@@ -56,7 +58,7 @@ static void do_this(struct buf *b, const struct seen_run *r, const char *flag, c
     struct buf left;
     buf_init(&left, 256);
     buf_printf(&left, "treadle resume %s%s%s", r->home.id, *flag ? " " : "", flag);
-    buf_printf(b, "  %-*.*s  %s\n", (int)(strlen(r->home.id) + 30), STR_ARG(buf_str(&left)), why);
+    buf_printf(b, "  %-*.*s  %s\n", (int)(strlen(r->home.id) + 31), STR_ARG(buf_str(&left)), why);
     buf_done(&left);
 }
 
@@ -68,31 +70,99 @@ static void message(struct buf *b, struct arena *a, struct str text)
     buf_addc(b, '\n');
 }
 
+/* The error of a run, brought down to what says most. */
+struct reason {
+    enum rc rc;
+    struct str class, code, step, text;
+    const char *what, *advice; /* NULL: as the class has it */
+    const char *flag, *does;   /* of a second way to go on */
+    uint32_t attempts;
+};
+
+static void find_reason(struct reason *e, const struct seen_run *r, const struct digest *d)
+{
+    *e = (struct reason){.class = val_get_str(d->error, STR("class"), STR("internal")),
+                         .code = val_get_str(d->error, STR("code"), STR("")),
+                         .step = val_get_str(d->error, STR("step"), STR("")),
+                         .text = val_get_str(d->error, STR("message"), r->row.error),
+                         .flag = "--workflow FILE",
+                         .does = "goes on under a corrected workflow"};
+    const struct digest_node *top = e->step.n ? map_get(&d->nodes, e->step) : NULL;
+    const struct digest_node *n = top ? digest_find(top, NODE_FAILED) : NULL;
+    if (n && n != top) { /* the loop says "iteration 3: …"; what failed in it is more to the point */
+        e->step = n->path;
+        e->class = n->error_class.n ? n->error_class : e->class;
+        e->code = n->error_code;
+        e->text = n->message.n ? n->message : e->text;
+    }
+    e->attempts = n ? n->attempts : 0;
+    e->rc = rc_from_name(e->class);
+    if (!e->step.n && str_is(e->code, "output")) {
+        e->what = "the workflow's `output` has an error; all steps are done";
+        e->advice = "Mend `output` and resume with --workflow FILE: no step is done again.";
+    } else if (str_is(d->mode, "mock") && str_find(e->text, STR("no fixture matches ")) != SIZE_MAX) {
+        e->what = "the fixtures have no answer for a call";
+        e->advice = "Add a fixture that fits (or change `default: fail`), then resume with --mock FILE.";
+        e->flag = "--mock FILE";
+        e->does = "goes on with mended fixtures";
+    }
+}
+
 static void failed(struct buf *b, const struct seen_run *r, const struct digest *d, struct arena *a)
 {
-    struct str class = val_get_str(d->error, STR("class"), STR("internal")),
-               code = val_get_str(d->error, STR("code"), STR("")), step = val_get_str(d->error, STR("step"), STR("")),
-               text = val_get_str(d->error, STR("message"), r->row.error);
-    const struct digest_node *n = digest_find(d->root, NODE_FAILED);
-    bool deeper = n && n->path.n > step.n && str_starts(n->path, step);
-    if (deeper) { /* the loop says "iteration 3: …"; what failed in it is more to the point */
-        step = n->path;
-        class = n->error_class.n ? n->error_class : class;
-        code = n->error_code;
-        text = n->message.n ? n->message : text;
-    }
-    enum rc rc = rc_from_name(class);
-    buf_printf(b, "Why it failed: %s", rc == RC_COUNT ? "" : rc_text(rc));
-    if (step.n)
-        buf_printf(b, ", at %.*s", STR_ARG(human_line(a, step, 0)));
-    buf_printf(b, " (%.*s%s%.*s)\n", STR_ARG(class), code.n && !str_eq(code, class) ? ", " : "",
-               str_eq(code, class) ? 0 : (int)code.n, code.p ? code.p : "");
-    message(b, a, text);
-    if (n && n->attempts > 1)
-        buf_printf(b, "    (after %u attempts)\n", n->attempts);
-    buf_printf(b, "\nWhat to do: %s\n", advice_for(class));
+    struct reason e;
+    find_reason(&e, r, d);
+    buf_printf(b, "Why it failed: %s", e.what ? e.what : e.rc == RC_COUNT ? "" : rc_text(e.rc));
+    if (e.step.n)
+        buf_printf(b, ", at %.*s", STR_ARG(human_line(a, e.step, 0)));
+    buf_printf(b, " (%.*s%s%.*s)\n", STR_ARG(e.class), e.code.n && !str_eq(e.code, e.class) ? ", " : "",
+               str_eq(e.code, e.class) ? 0 : (int)e.code.n, e.code.p ? e.code.p : "");
+    message(b, a, e.text);
+    if (e.attempts > 1)
+        buf_printf(b, "    (after %u attempts)\n", e.attempts);
+    buf_printf(b, "\nWhat to do: %s\n", e.advice ? e.advice : advice_for(e.class));
     do_this(b, r, "", "tries what failed again; finished steps keep their results");
-    do_this(b, r, "--workflow FILE", "goes on under a corrected workflow");
+    do_this(b, r, e.flag, e.does);
+}
+
+/* Whether resume holds for a person because of this: a command was begun, nobody knows how it ended, and the workflow
+ * does not say that it may simply run again. Where the workflow cannot tell, the default counts. */
+static bool will_hold(const struct digest_node *n, const struct workflow *w)
+{
+    if (n->status != NODE_OPEN || !n->effect ||
+        !(str_starts(n->name, STR("exec:")) || str_starts(n->label, STR("Bash"))))
+        return false;
+    const struct digest_node *step = n->parent;
+    while (step->parent && step->effect)
+        step = step->parent;
+    while (step->parent && str_starts(step->name, STR("turn:")))
+        step = step->parent;
+    for (const struct digest_node *up = step; up->parent; up = up->parent)
+        if (up->status != NODE_OPEN)
+            return false; /* a timeout or an error ended it; that is settled */
+    for (size_t i = 0; w && i < w->nall; i++)
+        if (str_eq(w->all[i]->name, step->name) && w->all[i]->on_interrupt != ON_INTERRUPT_DEFAULT &&
+            w->all[i]->on_interrupt != ON_INTERRUPT_HOLD)
+            return false;
+    return true;
+}
+
+static void go_on(struct buf *b, const struct seen_run *r, const struct digest *d, const struct workflow *w,
+                  struct arena *a, const char *otherwise)
+{
+    size_t held = 0;
+    for (const struct digest_node *n = d->root; (n = digest_next(n, d->root));) {
+        if (!will_hold(n, w) || held++ >= HELD_SHOWN)
+            continue;
+        buf_printf(b, "  %.*s%s%.*s%s was running and may have done part of its work\n",
+                   STR_ARG(human_line(a, n->path, 0)), n->label.n ? " (" : "", STR_ARG(human_line(a, n->label, 80)),
+                   n->label.n ? ")" : "");
+    }
+    if (held) {
+        buf_addz(b, "  Look what it has done. Without --force resume waits there.\n");
+        do_this(b, r, "--force", "runs it again, and goes on");
+    }
+    do_this(b, r, "", held ? "goes on with the rest, then waits" : otherwise);
 }
 
 static void waiting(struct buf *b, const struct seen_run *r, const struct digest *d, struct arena *a)
@@ -125,7 +195,7 @@ static void waiting(struct buf *b, const struct seen_run *r, const struct digest
     do_this(b, r, "--workflow FILE", "goes on under a changed workflow");
 }
 
-struct str explain_run(const struct seen_run *r, const struct digest *d, struct arena *a)
+struct str explain_run(const struct seen_run *r, const struct digest *d, const struct workflow *w, struct arena *a)
 {
     struct buf b;
     buf_init(&b, TEXT_MAX);
@@ -139,10 +209,10 @@ struct str explain_run(const struct seen_run *r, const struct digest *d, struct 
                    d->status.n ? "it was interrupted (Ctrl-C or a signal)."
                                : "its process ended without a word: killed, crashed, or the machine went down.");
         buf_addz(&b, "\nWhat to do: nothing that was reported is lost.\n");
-        do_this(&b, r, "", "goes on where it stopped");
+        go_on(&b, r, d, w, a, "goes on where it stopped");
     } else if (str_is(status, "cancelled")) {
         buf_addz(&b, "It was cancelled.\n\nWhat to do:\n");
-        do_this(&b, r, "", "goes on with it all the same");
+        go_on(&b, r, d, w, a, "goes on with it all the same");
     } else if (str_is(status, "quarantined")) {
         buf_addz(&b, "It made the engine fail three times and is not tried again by itself.\n\nWhat to do:\n");
         do_this(&b, r, "", "tries it once more");
@@ -151,4 +221,9 @@ struct str explain_run(const struct seen_run *r, const struct digest *d, struct 
     text = arena_str(a, text);
     buf_done(&b);
     return text;
+}
+
+const char *explain_problem(const char *problem)
+{
+    return strstr(problem, "PRAGMA") ? "it is damaged, or is no journal" : problem;
 }

@@ -207,8 +207,9 @@ static enum rc pick(const struct listing *l, struct str name, struct home_run *r
         return err_set(err, RC_NOT_FOUND,
                        "%zu runs begin with `%.*s`; give more of the id (treadle ps --all lists them)", hits,
                        STR_ARG(name));
-    return err_set(err, RC_NOT_FOUND, "there is no run `%.*s`%s%s; treadle ps --all lists them", STR_ARG(name),
-                   nearest != SIZE_MAX ? "; did you mean " : "", nearest != SIZE_MAX ? l->v[nearest].id : "");
+    return err_set(err, RC_NOT_FOUND, "there is no run `%.*s`%s%s%s treadle ps --all lists them", STR_ARG(name),
+                   nearest != SIZE_MAX ? "; did you mean " : "", nearest != SIZE_MAX ? l->v[nearest].id : "",
+                   nearest != SIZE_MAX ? "?" : ";");
 }
 
 enum rc home_find(struct str name, struct home_run *ret, struct err *err)

@@ -9,7 +9,10 @@
 #include "base/buf.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 static const int64_t DAY = 24 * (int64_t)HOUR;
@@ -173,6 +176,64 @@ struct str human_lines(struct arena *a, struct str s, unsigned indent)
         clean(&b, line);
         s = str_from(s, line.n + 1);
         if (s.n)
+            buf_addc(&b, '\n');
+    }
+    struct str ret = arena_str(a, buf_str(&b));
+    buf_done(&b);
+    return ret;
+}
+
+size_t human_terminal(int fd)
+{
+    enum { NARROWEST = 20, WIDEST = 10000, USUAL = 80 };
+    if (!isatty(fd))
+        return 0;
+    struct winsize w;
+    const char *given = getenv("COLUMNS");
+    int64_t columns = 0;
+    if (!given || !str_to_i64(str_c(given), &columns) || columns <= 0)
+        columns = ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : USUAL;
+    return (size_t)(columns < NARROWEST ? NARROWEST : columns > WIDEST ? WIDEST : columns);
+}
+
+/* How many bytes of `s` go into `columns`: up to a space where there is one, at least one character. */
+static size_t fitting(struct str s, size_t columns)
+{
+    size_t have = 0, space = 0, n, i = 0;
+    for (; i < s.n; i += n) {
+        have += width(decode(str_from(s, i), &n));
+        if (have > columns && i)
+            return space ? space : i;
+        if (s.p[i] == ' ')
+            space = i;
+    }
+    return s.n;
+}
+
+struct str human_wrap(struct arena *a, struct str s, size_t columns)
+{
+    struct buf b;
+    buf_init(&b, s.n * 64 + 64);
+    while (s.n) {
+        size_t end = str_find(s, STR("\n")), indent = 0;
+        struct str line = end == SIZE_MAX ? s : str_n(s.p, end);
+        s = str_from(s, line.n + 1);
+        while (indent < line.n && line.p[indent] == ' ')
+            indent++;
+        line = str_from(line, indent);
+        if (indent > columns / 2)
+            indent = columns / 2;
+        for (size_t in = indent;; in = indent + 2 < columns ? indent + 2 : indent) {
+            size_t n = fitting(line, columns > in ? columns - in : 1);
+            buf_printf(&b, "%*s%.*s", line.n ? (int)in : 0, "", (int)n, line.p);
+            line = str_from(line, n);
+            while (line.n && line.p[0] == ' ')
+                line = str_from(line, 1);
+            if (!line.n)
+                break;
+            buf_addc(&b, '\n');
+        }
+        if (end != SIZE_MAX)
             buf_addc(&b, '\n');
     }
     struct str ret = arena_str(a, buf_str(&b));

@@ -17,5 +17,9 @@ struct human human_cost(double usd);      /* $0.0123 */
 struct str human_line(struct arena *a, struct str s, size_t columns);
 /* The same, but lines stay lines, each behind `indent` spaces (the first too). */
 struct str human_lines(struct arena *a, struct str s, unsigned indent);
+/* Columns of the terminal that `fd` is ($COLUMNS goes first, 80 when nobody knows); 0: it is none. */
+size_t human_terminal(int fd);
+/* Lines broken at spaces so that none is wider than `columns`, each piece behind its line's indent and two more. */
+struct str human_wrap(struct arena *a, struct str s, size_t columns);
 /* Columns that valid UTF-8 takes on a terminal. */
 size_t human_columns(struct str s);

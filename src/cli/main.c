@@ -46,8 +46,8 @@ static int unknown(const char *word)
             nearest = commands[i]->name;
         }
     }
-    fprintf(stderr, "treadle: error: there is no command `%s`%s%s; treadle --help lists them\n", word,
-            nearest ? "; did you mean " : "", nearest ? nearest : "");
+    fprintf(stderr, "treadle: error: there is no command `%s`%s%s%s treadle --help lists them\n", word,
+            nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : ";");
     return 2;
 }
 

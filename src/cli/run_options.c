@@ -1,6 +1,9 @@
 /* Files named here are made absolute, for a resumed run may be started elsewhere. */
 #include "cli/run_options.h"
 
+#include "data/yaml.h"
+#include "llm/mock_fixture.h"
+
 enum { FIXTURES_MAX = 16 << 20 };
 
 static enum rc absolute(struct session *s, const char *given, const char **ret, struct err *err)
@@ -13,6 +16,25 @@ static enum rc absolute(struct session *s, const char *given, const char **ret, 
     if (rc == RC_OK)
         *ret = path.p;
     return rc;
+}
+
+/* Checked here, where the file's name is known: a journal keeps only the text. */
+static enum rc read_fixtures(struct session *s, const char *file, struct err *err)
+{
+    struct err why;
+    struct val v;
+    struct mock_fixtures f;
+    enum rc rc = read_file(file, FIXTURES_MAX, &s->arena, &s->fixtures, err);
+    if (rc != RC_OK || !s->fixtures.n)
+        return rc;
+    rc = yaml_parse(&s->arena, s->fixtures, file, &YAML_LIMITS_DEFAULT, &v, err);
+    if (rc != RC_OK)
+        return rc;
+    rc = mock_fixtures_read(&f, &v, &why);
+    if (rc != RC_OK)
+        return err_set(err, rc, "%s:%s", file, why.msg);
+    mock_fixtures_done(&f);
+    return RC_OK;
 }
 
 enum rc run_options_read(struct session *s, const struct args *args, struct err *err)
@@ -28,7 +50,7 @@ enum rc run_options_read(struct session *s, const struct args *args, struct err 
         s->mode = SESSION_MOCK;
         s->fixtures = str_n("", 0);
         if (*mock) {
-            enum rc rc = read_file(mock, FIXTURES_MAX, &s->arena, &s->fixtures, err);
+            enum rc rc = read_fixtures(s, mock, err);
             if (rc != RC_OK)
                 return rc;
         }

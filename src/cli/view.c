@@ -22,6 +22,7 @@ struct view {
     struct view_tree tree;
     struct view_live *live; /* NULL: plain lines */
     int64_t started_ms;
+    bool told_held; /* a plain line has said why the run waits */
 };
 
 struct view *view_new(const struct view_options *o)
@@ -91,6 +92,7 @@ static void plain_event(struct view *v, const struct event *e, const struct view
             text = arena_printf(&a, "%.*s%s%.*s", STR_ARG(text), i ? "  " : " ", STR_ARG(parts[i]));
     line(v, human_line(&a, text, 0));
     arena_done(&a);
+    v->told_held |= e->kind == EVENT_HELD;
 }
 
 /* ---- lines above the drawing */
@@ -191,7 +193,9 @@ void view_end(struct view *v, enum run_status status, const struct val *error)
     say_totals(v, status);
     struct str id = v->o.run_id, at = val_get_str(error, STR("step"), STR("")),
                why = val_get_str(error, STR("message"), STR(""));
-    if (error)
+    if (error && status == RUN_WAITING && v->told_held && at.n)
+        view_say(v, true, "waiting at %.*s", STR_ARG(at));
+    else if (error)
         view_say(v, true, "%s%s%.*s: %.*s", status == RUN_WAITING ? "waiting" : "error", at.n ? " at " : "",
                  STR_ARG(at), STR_ARG(why));
     if (status == RUN_FAILED || status == RUN_INTERRUPTED)

@@ -47,17 +47,17 @@ static bool one_of(struct str s, const char *words, struct str *nearest)
 
 static enum rc bad(struct err *err, const struct val *v, const char *what)
 {
-    return err_set(err, RC_INVALID, "(%u:%u): %s, not %s", v->line, v->col, what, val_type_name(v));
+    return err_set(err, RC_INVALID, "%u:%u: %s, not %s", v->line, v->col, what, val_type_name(v));
 }
 
 static enum rc check_word(const struct val *v, const char *what, const char *words, struct err *err)
 {
     struct str nearest;
     if (!val_is(v, VAL_STR))
-        return err_set(err, RC_INVALID, "(%u:%u): %s must be one of: %s", v->line, v->col, what, words);
+        return err_set(err, RC_INVALID, "%u:%u: %s must be one of: %s", v->line, v->col, what, words);
     if (one_of(v->s, words, &nearest))
         return RC_OK;
-    return err_set(err, RC_INVALID, "(%u:%u): %s must be one of: %s; \"%.*s\" is none%s%.*s%s", v->line, v->col, what,
+    return err_set(err, RC_INVALID, "%u:%u: %s must be one of: %s; \"%.*s\" is none%s%.*s%s", v->line, v->col, what,
                    words, STR_ARG(v->s), nearest.n ? " (did you mean \"" : "", STR_ARG(nearest),
                    nearest.n ? "\"?)" : "");
 }
@@ -65,16 +65,16 @@ static enum rc check_word(const struct val *v, const char *what, const char *wor
 static enum rc check_keys(const struct val *v, const char *what, const char *keys, struct err *err)
 {
     if (!val_is(v, VAL_OBJECT))
-        return err_set(err, RC_INVALID, "(%u:%u): %s must be an object with some of: %s", v->line, v->col, what, keys);
+        return err_set(err, RC_INVALID, "%u:%u: %s must be an object with some of: %s", v->line, v->col, what, keys);
     for (size_t i = 0; i < v->obj.n; i++) {
         const struct member *m = &v->obj.m[i];
         struct str nearest;
         if (one_of(m->key, keys, &nearest))
             continue;
         if (nearest.n)
-            return err_set(err, RC_INVALID, "(%u:%u): unknown key \"%.*s\" in %s; did you mean \"%.*s\"?", m->line,
+            return err_set(err, RC_INVALID, "%u:%u: unknown key \"%.*s\" in %s; did you mean \"%.*s\"?", m->line,
                            m->col, STR_ARG(m->key), what, STR_ARG(nearest));
-        return err_set(err, RC_INVALID, "(%u:%u): unknown key \"%.*s\" in %s, which has: %s", m->line, m->col,
+        return err_set(err, RC_INVALID, "%u:%u: unknown key \"%.*s\" in %s, which has: %s", m->line, m->col,
                        STR_ARG(m->key), what, keys);
     }
     return RC_OK;
@@ -86,7 +86,7 @@ static enum rc read_text(const struct val *from, const char *key, struct str *re
     if (!v)
         return RC_OK;
     if (!val_is(v, VAL_STR) || v->s.n == 0)
-        return err_set(err, RC_INVALID, "(%u:%u): \"%s\" must be a text, and not empty", v->line, v->col, key);
+        return err_set(err, RC_INVALID, "%u:%u: \"%s\" must be a text, and not empty", v->line, v->col, key);
     *ret = v->s;
     return RC_OK;
 }
@@ -98,7 +98,7 @@ static enum rc read_count(const struct val *from, const char *key, int64_t min, 
     if (!v)
         return RC_OK;
     if (!val_is(v, VAL_INT) || v->i < min || v->i > max)
-        return err_set(err, RC_INVALID, "(%u:%u): \"%s\" must be an integer from %lld to %lld", v->line, v->col, key,
+        return err_set(err, RC_INVALID, "%u:%u: \"%s\" must be an integer from %lld to %lld", v->line, v->col, key,
                        (long long)min, (long long)max);
     *ret = v->i;
     return RC_OK;
@@ -132,8 +132,8 @@ static enum rc read_duration(const struct val *from, const char *key, int64_t *r
             ms = number / scale * units[i].ms;
     }
     if (!(ms >= 0 && ms <= 86400e3))
-        return err_set(err, RC_INVALID, "(%u:%u): \"%s\" must be seconds, or a duration such as 50ms, up to 24h",
-                       v->line, v->col, key);
+        return err_set(err, RC_INVALID, "%u:%u: \"%s\" must be seconds, or a duration such as 50ms, up to 24h", v->line,
+                       v->col, key);
     *ret_ms = (int64_t)ceil(ms);
     return RC_OK;
 }
@@ -157,7 +157,7 @@ static enum rc read_match(struct mock_fixture *x, const struct val *v, struct er
         return rc;
     struct err why;
     if (regex_compile(x->text, false, &x->regex, &why) != RC_OK)
-        return err_set(err, RC_INVALID, "(%u:%u): \"text\" is no regular expression: %s", VAL_GET(v, "text")->line,
+        return err_set(err, RC_INVALID, "%u:%u: \"text\" is no regular expression: %s", VAL_GET(v, "text")->line,
                        VAL_GET(v, "text")->col, why.msg);
     return RC_OK;
 }
@@ -177,7 +177,7 @@ static enum rc check_calls(const struct val *calls, struct err *err)
         if (rc != RC_OK)
             return rc;
         if (name.n == 0)
-            return err_set(err, RC_INVALID, "(%u:%u): a tool call needs a \"name\"", c->line, c->col);
+            return err_set(err, RC_INVALID, "%u:%u: a tool call needs a \"name\"", c->line, c->col);
         if (input && input->type != VAL_OBJECT)
             return bad(err, input, "the \"input\" of a tool call must be an object");
     }
@@ -192,7 +192,7 @@ static enum rc read_reply(struct mock_fixture *x, const struct val *v, struct er
     if (rc == RC_OK && text && text->type != VAL_STR)
         rc = bad(err, text, "the \"text\" of a reply must be a text (quote it, or use \"json\")");
     if (rc == RC_OK && text && VAL_GET(v, "json"))
-        rc = err_set(err, RC_INVALID, "(%u:%u): a reply has \"text\" or \"json\", not both", v->line, v->col);
+        rc = err_set(err, RC_INVALID, "%u:%u: a reply has \"text\" or \"json\", not both", v->line, v->col);
     if (rc == RC_OK && stop)
         rc = check_word(stop, "\"stop_reason\"", stop_words, err);
     if (rc == RC_OK && calls)
@@ -233,7 +233,7 @@ static enum rc read_error(struct mock_fixture *x, const struct val *v, struct er
             x->network = kinds[i];
     }
     if ((x->status != 0) + (x->network != MOCK_NET_OK) + (x->cut_after >= 0) != 1)
-        return err_set(err, RC_INVALID, "(%u:%u): an error needs one of: status, network, cut_after", v->line, v->col);
+        return err_set(err, RC_INVALID, "%u:%u: an error needs one of: status, network, cut_after", v->line, v->col);
     return RC_OK;
 }
 
@@ -254,7 +254,7 @@ static enum rc read_fixture(struct mock_fixture *x, const struct val *v, struct 
     if (rc == RC_OK)
         rc = read_count(v, "times", 1, INT32_MAX, &x->times, err);
     if (rc == RC_OK && reply && error && x->cut_after < 0)
-        rc = err_set(err, RC_INVALID, "(%u:%u): a fixture with this \"error\" has no use for a \"reply\"", v->line,
+        rc = err_set(err, RC_INVALID, "%u:%u: a fixture with this \"error\" has no use for a \"reply\"", v->line,
                      v->col);
     return rc;
 }
@@ -289,7 +289,8 @@ enum rc mock_fixtures_read(struct mock_fixtures *f, const struct val *file, stru
         if (rc != RC_OK) {
             struct err inner = *err;
             mock_fixtures_done(f);
-            return err_set(err, rc, "fixtures[%zu] %s", i, inner.msg);
+            size_t place = str_find(str_c(inner.msg), STR(": "));
+            return err_set(err, rc, "%.*s: fixtures[%zu]%s", (int)place, inner.msg, i, inner.msg + place);
         }
     }
     return RC_OK;

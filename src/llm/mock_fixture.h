@@ -42,7 +42,7 @@ struct mock_call {
     unsigned turn, attempt;
 };
 
-/* `file`: NULL for bare --mock. RC_INVALID with "fixtures[N] (line:col): what is wrong". */
+/* `file`: NULL for bare --mock. RC_INVALID with "line:col: fixtures[N]: what is wrong". */
 enum rc mock_fixtures_read(struct mock_fixtures *f, const struct val *file, struct err *err) MUST_CHECK;
 void mock_fixtures_done(struct mock_fixtures *f);
 /* The first fixture that matches and is not used up, counted as used; or NULL. *groups: captures of its text, borrowed

@@ -62,7 +62,8 @@ enum rc lock_take(const char *file, struct owner_lock *l, struct err *err)
             nanosleep(&(struct timespec){0, TRY_NS}, NULL);
     }
     free(path);
-    return err_set(err, RC_BUSY, "%s is in use by process %d", file, pid);
+    return err_set(err, RC_BUSY, "%s is in use by process %d, which carries the run on; treadle cancel ends it", file,
+                   pid);
 }
 
 void lock_drop(struct owner_lock *l)

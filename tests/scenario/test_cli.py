@@ -203,7 +203,7 @@ def test_a_held_run_waits_and_says_why(treadle):
     wait_for(count.exists, what="the command")
     process.kill()
     waiting = treadle("resume", "r", "--json", code=3)
-    assert waiting.json["status"] == "waiting"
+    assert waiting.json["status"] == "waiting" and waiting.err.count("may have done part") == 1
     text = treadle("show", "r", code=0).out
     assert "Why it waits" in text and "once" in text and "treadle resume r --force" in text, text
     assert "nothing to remove" in treadle("prune", "--keep", "0", "--yes", code=0).out
@@ -372,7 +372,7 @@ def test_unreadable_journals_do_not_hide_the_others(treadle):
     treadle("show", "bad", code=4)
     treadle("logs", "bad", code=4)
     treadle("cancel", "bad", code=4)
-    assert "bad cannot be read" in treadle("doctor").out
+    assert "bad cannot be read" in treadle("doctor", code=4).out
     treadle("prune", "--keep", "0", "--yes", code=0)
     assert set(runs(treadle)) == {"bad"}
     treadle("rm", "bad", code=0)
@@ -398,10 +398,10 @@ def test_doctor(treadle):
 
 
 @pytest.mark.parametrize("args, expected", [
-    (["rnu", "x.yaml"], "did you mean run"),
-    (["ps", "--jsno"], "did you mean --json"),
+    (["rnu", "x.yaml"], "did you mean run?"),
+    (["ps", "--jsno"], "did you mean --json?"),
     (["ps", "extra"], "usage: treadle ps"),
-    (["show"], "usage: treadle show"),
+    (["show"], "RUN is missing; usage: treadle show"),
     (["show", "nothing"], "there is no run `nothing`"),
     (["logs", "last"], "there is no run `last`"),
     (["logs", "-x", "last"], "unknown option -x"),
@@ -594,3 +594,99 @@ def test_show_finds_trouble_in_long_lists_and_bounds_them(treadle):
     text = treadle("show", "r", code=0).out
     assert "… and 15 more (--all)" in text and text.count("✗ try") == 50 and "✓ try" not in text, text
     assert treadle("show", "r", "--all", code=0).out.count("✓ try") == 5
+
+
+def test_show_blames_the_output_when_it_fails(treadle):
+    file = workflow(treadle, "w", command("a", "exit 3", on_error="continue"),
+                    {"name": "each", "type": "for_loop", "data_source": [1], "break_on_error": False,
+                     "steps": [command("try", "exit 5", on_error="continue")]},
+                    command("b", "true"), output="{{ steps.b.text }}")
+    treadle("run", file, "--run-id", "r", code=1)
+    text = treadle("show", "r", code=0).out
+    why = text[text.index("Why it failed"):]
+    assert re.match(r"Why it failed: the workflow's `output` has an error.*\n +.*`steps.b` has no field", why), text
+    assert "exit code" not in why and "Mend `output`" in why, text
+
+
+def test_a_failed_step_is_blamed_not_one_that_went_on(treadle):
+    file = workflow(treadle, "w", {"name": "each", "type": "for_loop", "data_source": [1, 2], "steps": [
+        command("soft", "echo soft >&2; exit 3", on_error="continue"),
+        command("hard", "echo hard >&2; [ {{ loop.item }} -lt 2 ]")]})
+    treadle("run", file, "--run-id", "r", code=1)
+    text = treadle("show", "r", code=0).out
+    assert "at each/1/hard (command, exit_1)" in text and "exit code 1: hard" in text[text.index("Why"):], text
+
+
+def shown_on_terminal(treadle, *args, columns, env=None):
+    """Standard output of a command whose standard output is a terminal of that width, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([treadle.path, *args], stdout=theirs, cwd=treadle.cwd, stdin=subprocess.DEVNULL,
+                               env=treadle.environment({"NO_COLOR": "1", **(env or {})}))
+    os.close(theirs)
+    data = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        data += piece
+    os.close(ours)
+    assert process.wait(10) == 0
+    return data.decode().splitlines()
+
+
+def test_tables_fit_the_terminal(treadle):
+    file = workflow(treadle, "a-workflow-of-some-length", command("a-step-with-a-name", "echo '" + "words " * 60 +
+                                                                  "' >&2; exit 1"))
+    treadle("run", file, "--run-id", "r", code=1)
+    for columns in (30, 60, 80, 100, 300):
+        for args in (["ps"], ["show", "r"]):
+            lines = shown_on_terminal(treadle, *args, columns=columns)
+            assert max(map(len, lines)) <= columns, (columns, lines)
+    narrow = shown_on_terminal(treadle, "ps", columns=80)
+    assert "COST" in narrow[0] and "DIRECTORY" not in narrow[0], narrow
+    assert str(treadle.home / "runs" / "r") in shown_on_terminal(treadle, "ps", columns=300)[1]
+    assert max(map(len, shown_on_terminal(treadle, "ps", columns=300, env={"COLUMNS": "50"}))) <= 50
+    assert str(treadle.home / "runs" / "r") in treadle("ps", env={"COLUMNS": "50"}, code=0).out
+
+
+def test_fixtures_that_are_wrong_or_missing(treadle):
+    file = workflow(treadle, "talk", claude("a"))
+    assert "write --mock=FILE" in treadle("run", "--mock", "none.yaml", file, code=2).err
+    assert "--mock: cannot read none.yaml: No such file" in treadle("run", file, "--mock", "none.yaml", code=2).err
+    treadle.file("bad.yaml", {"fixture": []})
+    assert "bad.yaml:2:3: unknown key" in treadle("run", file, "--mock", "bad.yaml", code=2).err
+    treadle.file("bad.yaml", {"fixtures": [{"delay": "soon"}]})
+    bad = treadle("run", file, "--mock", "bad.yaml", code=2).err
+    assert re.search(r"bad\.yaml:\d+:\d+: fixtures\[0\]: \"delay\" must be", bad), bad
+    treadle.file("few.yaml", {"default": "fail", "fixtures": [{"match": {"step": "b"}, "reply": {"text": "x"}}]})
+    treadle("run", file, "--mock", "few.yaml", "--run-id", "r", code=1)
+    text = treadle("show", "r", code=0).out
+    assert "the fixtures have no answer" in text and "--mock FILE" in text and "refused" not in text, text
+
+
+def test_doctor_counts_unreadable_journals_as_broken(treadle):
+    bad = treadle.home / "runs" / "bad"
+    bad.mkdir(parents=True)
+    (bad / "journal.db").write_bytes(b"this is no journal" * 1000)
+    text = treadle("doctor", code=4).out
+    assert re.search(r"^BROKEN +runs +the journal of bad cannot be read: .*treadle rm bad", text, re.M) and "PRAGMA" not in text, text
+
+
+@pytest.mark.parametrize("more, holds", [({}, True), ({"on_interrupt": "retry"}, False)])
+def test_show_tells_that_resume_will_wait(treadle, more, holds):
+    process = started_run(treadle, "r", workflow(treadle, "slow", command("wait", "sleep 100", **more)))
+    process.wait_output("call +wait")
+    process.kill()
+    text = treadle("show", "r", code=0).out
+    assert ("treadle resume r --force" in text) == holds and "treadle resume r " in text, text
+    assert ("may have done part of its work" in text) == holds, text
+
+
+def test_a_reader_that_has_read_enough_of_the_schema(treadle):
+    piped = subprocess.run(["/bin/bash", "-c", f"set -o pipefail; {treadle.path} schema | true"],
+                           capture_output=True, text=True)
+    assert piped.returncode == 0 and piped.stderr == "", piped
