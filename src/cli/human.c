@@ -203,7 +203,7 @@ static size_t fitting(struct str s, size_t columns)
     for (; i < s.n; i += n) {
         have += width(decode(str_from(s, i), &n));
         if (have > columns && i)
-            return space ? space : i;
+            return space && s.p[i] != ' ' ? space : i;
         if (s.p[i] == ' ')
             space = i;
     }

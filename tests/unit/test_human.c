@@ -159,9 +159,39 @@ static void steps_under_way(void **state)
     view_tree_done(&t);
 }
 
+static void wrapping(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        size_t columns;
+        const char *out;
+    } rows[] = {
+        {"", 20, ""},
+        {"short\n\nlines", 20, "short\n\nlines"},
+        {"one two three", 8, "one two\n  three"},
+        {"  one two three", 9, "  one two\n    three"},
+        {"abcdefghij", 4, "abcd\n  ef\n  gh\n  ij"},
+        {"日本語", 4, "日本\n  語"},
+        {"              deep", 8, "    deep"},
+        {"wide 日", 1, "w\ni\nd\ne\n日"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena a = {0};
+        struct str s = human_wrap(&a, str_c(rows[i].in), rows[i].columns);
+        if (!str_is(s, rows[i].out))
+            fail_msg("row %zu: got \"%.*s\"", i, STR_ARG(s));
+        arena_done(&a);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(durations), cmocka_unit_test(numbers), cmocka_unit_test(lines),
-                                       cmocka_unit_test(no_byte_gets_through), cmocka_unit_test(steps_under_way)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(durations),
+                                       cmocka_unit_test(numbers),
+                                       cmocka_unit_test(lines),
+                                       cmocka_unit_test(wrapping),
+                                       cmocka_unit_test(no_byte_gets_through),
+                                       cmocka_unit_test(steps_under_way)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
