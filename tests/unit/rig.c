@@ -114,6 +114,11 @@ void rig_start(struct rig *g, const char *yaml)
     *g = (struct rig){.now = 1000000, .options = {.id = STR("rig"), .workflow_sha256 = STR("0")}};
     g->records_end = &g->records;
     g->workflow = load(yaml);
+    struct err err;
+    struct val *inputs = ARENA_NEW(&g->arena, struct val);
+    if (workflow_inputs(g->workflow, &val_empty_object, &g->arena, inputs, &err) != RC_OK)
+        fail_msg("inputs: %s", err.msg);
+    g->options.inputs = inputs;
     make_run(g);
     run_start(g->run);
     rig_work(g);

@@ -1,0 +1,170 @@
+/* What names mean at a place: the nearest list first, iterations before, loops around, and what is not known. */
+#include "unit/rig.h"
+
+#include "unit/rig.c"
+
+static struct rig g;
+
+static int done(void **state)
+{
+    (void)state;
+    rig_done(&g);
+    return 0;
+}
+
+static const char head[] = "workflow:\n  name: w\n  inputs: {file: {type: string, default: f}}\n"
+                           "  variables: {x: 1, deep: {a: [10, 20]}}\n  steps:\n"
+                           "    - {name: a, type: test_echo, value: {text: '{\"k\": 5}', n: 1}}\n"
+                           "    - {name: plain, type: test_echo, value: just text}\n"
+                           "    - {name: off, type: test_echo, value: 1, condition: 'false'}\n";
+
+static void in_root(const char *expr)
+{
+    char yaml[4096];
+    snprintf(yaml, sizeof yaml,
+             "%s    - {name: e, type: test_echo, value: \"{{ %s }}\"}\n    - {name: later, type: test_echo}\n", head,
+             expr);
+    rig_start(&g, yaml);
+}
+
+/* A loop called `out` over [7, 8], its inner loop `in` over "xy", with e inside; `a` is shadowed in the outer body. */
+static void in_loops(const char *expr)
+{
+    char yaml[4096];
+    snprintf(yaml, sizeof yaml,
+             "%s    - name: out\n      type: for_loop\n      iterator: n\n      data_source: [7, 8]\n      steps:\n"
+             "        - {name: a, type: test_echo, value: {inner: \"{{ n }}\"}}\n"
+             "        - {name: v, type: set_variable, scope: local, variables: {x: \"{{ n * 10 }}\"}}\n"
+             "        - name: within\n          type: for_loop\n          iterator: c\n          data_source: [p, q]\n"
+             "          steps:\n            - {name: e, type: test_echo, value: \"{{ %s }}\"}\n",
+             head, expr);
+    rig_start(&g, yaml);
+}
+
+static void check(const char *expr, const char *expected)
+{
+    if (expected) {
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        if (!strstr(rig_results(&g), expected))
+            fail_msg("%s: `%s` is not in %s", expr, expected, rig_results(&g));
+    } else {
+        rig_assert_status(&g, RUN_FAILED);
+        if (!strstr(rig_run_error(&g), "expression"))
+            fail_msg("%s: %s", expr, rig_run_error(&g));
+    }
+    rig_done(&g);
+}
+
+static void test_names_in_root(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *expr, *expected; /* NULL: an error */
+    } t[] = {
+        {"inputs.file", "\"e\":\"f\""},
+        {"steps.a.n", "\"e\":1"},
+        {"steps.a.k", "\"e\":5"}, /* in its text, which is JSON */
+        {"steps.a.result.n", NULL},
+        {"steps.plain", "\"e\":\"just text\""},
+        {"steps.plain.text", "\"e\":\"just text\""},
+        {"steps.plain.result", "\"e\":\"just text\""},
+        {"steps.off.skipped", "\"e\":true"},
+        {"steps.a.error", "\"e\":null"},
+        {"state.x", "\"e\":1"},
+        {"x", "\"e\":1"},
+        {"global_vars.deep.a[1]", "\"e\":20"},
+        {"variables.x + 1", "\"e\":2"},
+        {"state", "\"e\":{\"x\":1,\"deep\":{\"a\":[10,20]}}"},
+        {"workflow.name", "\"e\":\"w\""},
+        {"run.id", "\"e\":\"rig\""},
+        {"timestamp", "\"e\":\"1970-01-01T00:16:40Z\""},
+        {"exists(steps.later.text)", "\"e\":false"},
+        {"steps.a.nothing || 3", "\"e\":3"},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        in_root(t[i].expr);
+        check(t[i].expr, t[i].expected);
+    }
+    in_root("1");
+}
+
+static void test_names_in_loops(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *expr, *expected;
+    } t[] = {
+        {"loop.item", "\"results\":{\"e\":\"q\"}"},
+        {"c", "\"results\":{\"e\":\"q\"}"},
+        {"loop.c", "\"results\":{\"e\":\"q\"}"},
+        {"loop.index", "\"results\":{\"e\":1}"},
+        {"[loop.first, loop.last, loop.total]", "\"results\":{\"e\":[false,true,2]}"},
+        {"loop.parent.item", "\"results\":{\"e\":8}"},
+        {"loop.parent.index", "\"results\":{\"e\":1}"},
+        {"n", "\"results\":{\"e\":8}"},
+        {"steps.a.inner", "\"results\":{\"e\":8}"}, /* the nearer of two */
+        {"steps.plain", "\"results\":{\"e\":\"just text\"}"},
+        {"x", "\"results\":{\"e\":80}"},
+        {"state.x", "\"results\":{\"e\":80}"},
+        {"state.deep.a[0]", "\"results\":{\"e\":10}"},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        in_loops(t[i].expr);
+        check(t[i].expr, t[i].expected);
+    }
+    in_loops("1");
+}
+
+/* The condition of a while loop reads the newest iteration; steps before it in the body read the iteration before. */
+static void test_iteration_before(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n"
+                  "    - name: w\n      type: while_loop\n      condition: \"steps.count < 3\"\n      steps:\n"
+                  "        - {name: old, type: test_echo, value: \"{{ steps.count }}\"}\n"
+                  "        - {name: count, type: test_echo, value: \"{{ loop.index + 1 }}\"}\n");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(
+        strstr(rig_results(&g), "\"iterations\":3,\"condition_met\":true,\"results\":{\"old\":2,\"count\":3}"));
+}
+
+/* The same after a restart at any record: results of iterations that were not repeated are found again. */
+static void test_iteration_before_after_a_crash(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n"
+                  "    - name: w\n      type: while_loop\n      condition: \"steps.count < 3\"\n      steps:\n"
+                  "        - {name: ask, type: claude, prompt: \"n {{ steps.count }}\"}\n"
+                  "        - {name: count, type: test_echo, value: \"{{ loop.index + 1 }}\"}\n");
+    for (int i = 0; i < 3; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "w/%d/ask/turn:1", i);
+        rig_restart(&g, SIZE_MAX, false);
+        rig_ok(&g, path, "{\"text\": \"x\"}");
+    }
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"count\":3"));
+}
+
+static void test_error_in_handler(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n"
+                  "    - name: f\n      type: test_echo\n      error: boom\n      on_error:\n        steps:\n"
+                  "          - {name: e, type: set_variable, variables: {why: \"{{ error.message }}\"}}\n"
+                  "    - {name: after, type: test_echo, value: \"{{ state.why }}\"}\n");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"after\":\"boom\""));
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_names_in_root, done),
+        cmocka_unit_test_teardown(test_names_in_loops, done),
+        cmocka_unit_test_teardown(test_iteration_before, done),
+        cmocka_unit_test_teardown(test_iteration_before_after_a_crash, done),
+        cmocka_unit_test_teardown(test_error_in_handler, done),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
