@@ -1,4 +1,4 @@
-"""The whole program where the engine meets the world: a full disk, a failing journal, forged input, stops of every kind."""
+"""The whole program where the engine meets the world: full disks, a failing journal, forged input, every kind of stop."""
 import json
 import signal
 
@@ -33,7 +33,8 @@ def test_first_commit_finds_the_disk_full(treadle_faults):
 
 def test_json_when_the_journal_fails(treadle_faults):
     file = treadle_faults.file("w.yaml", FAILS)
-    result = treadle_faults("run", file, "--run-id", "r", "--json", env={"TREADLE_FAULT": "store.commit.lost=1"}, code=4)
+    fault = {"TREADLE_FAULT": "store.commit.lost=1"}
+    result = treadle_faults("run", file, "--run-id", "r", "--json", env=fault, code=4)
     assert result.json["status"] == "interrupted" and result.json["run_id"] == "r"
     assert result.json["error"]["class"] == "commit_unknown" and result.json["results"] == {}
 

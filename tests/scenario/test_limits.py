@@ -1,4 +1,4 @@
-"""Bounds of the whole program: long lists, wide loops, floods, and the limits that a workflow sets itself. No clocks."""
+"""Bounds of the whole program: long lists, wide loops, floods, limits that a workflow sets itself. No clocks."""
 import json
 import os
 import subprocess
@@ -51,7 +51,8 @@ def test_a_workflow_may_stand_in_one_line_or_many(treadle, indent):
 def test_a_wide_loop_keeps_every_result_and_its_bound(treadle, fake_provider):
     fake = fake_provider(delay_ms=20)
     steps = [{"name": "all", "type": "for_loop", "data_source": "range(1, 600)", "parallel": True, "max_parallel": 50,
-              "steps": [{"name": "ask", "type": "llm", "model": "openai/m", "prompt": "[[key:{{ item }}]]\n{{ item }}"}]}]
+              "steps": [{"name": "ask", "type": "llm", "model": "openai/m",
+                         "prompt": "[[key:{{ item }}]]\n{{ item }}"}]}]
     result = treadle("run", treadle.file("wide.json", workflow(steps)), "--json", env=fake.env, code=0).json
     loop = result["results"]["all"]
     assert [each["results"]["ask"]["text"] for each in loop["iterations"]] == [str(i) for i in range(1, 601)]
