@@ -1,4 +1,4 @@
-"""The whole program where the engine meets the world: full disks, a failing journal, forged input, every kind of stop."""
+"""The whole program at its edges: full disks, a failing journal, forged input, every kind of stop."""
 import json
 import signal
 
