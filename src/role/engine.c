@@ -429,6 +429,7 @@ void engine_free(struct engine *g)
     if (!g)
         return;
     ev_on_turn_end(g->loop, NULL, NULL);
+    store_on_ready(g->store, NULL, NULL);
     while (g->timers) {
         ev_cancel(g->loop, g->timers->id);
         timer_free(g->timers);

@@ -112,8 +112,10 @@ void store_close(struct store *s)
 void store_on_ready(struct store *s, void (*wake)(void *ctx), void *ctx)
 {
     CHECK_OBJ(s, STORE_MAGIC);
+    pthread_mutex_lock(&s->mutex);
     s->wake = wake;
     s->wake_ctx = ctx;
+    pthread_mutex_unlock(&s->mutex);
 }
 
 static void enqueue(struct store *s, struct store_batch *b)

@@ -57,8 +57,9 @@ void store_batch_blob(struct store_batch *b, struct str data);
 size_t store_batch_size(const struct store_batch *b); /* operations in it */
 /* What exceeds STORE_TEXT_MAX or STORE_DATA_MAX makes the whole batch fail with RC_LIMIT when it is submitted. */
 
-/* `wake` is called from the store thread whenever store_deliver() has something to deliver (owner only; set once,
- * before the first submit). */
+/* `wake` is called from the store thread whenever store_deliver() has something to deliver (owner only; set before the
+ * first submit). It must not call the store. After store_on_ready(s, NULL, NULL) it is not called any more, and no call
+ * is under way. */
 void store_on_ready(struct store *s, void (*wake)(void *ctx), void *ctx);
 /* Takes the batch over. `done` (may be NULL) comes from store_deliver(). When a batch fails, those submitted before its
  * callback came fail too, so that what is stored is always a prefix of what was submitted. */

@@ -146,9 +146,9 @@ static void hand_back(struct store *s, struct store_batch *b)
     }
     if (waited)
         pthread_cond_broadcast(&s->waited);
-    pthread_mutex_unlock(&s->mutex);
-    if (wake && s->wake)
+    if (wake && s->wake) /* with the mutex: who has taken these batches may let go of what is woken */
         s->wake(s->wake_ctx);
+    pthread_mutex_unlock(&s->mutex);
 }
 
 static void checkpoint(struct writer *w)

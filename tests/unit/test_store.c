@@ -264,6 +264,31 @@ static void test_callbacks_may_call_the_store(void **state)
     arena_done(&l.a);
 }
 
+static void wake_the_living(void *ctx)
+{
+    atomic_bool *alive = ctx;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* time for the owner to take the batch and go */
+    CHECK(atomic_load(alive));
+}
+
+/* An owner that looks by itself may have taken a batch, and be gone, before the store thread comes to waking it. */
+static void test_nobody_is_woken_who_has_gone(void **state)
+{
+    struct fixture *f = *state;
+    fixture_open(f);
+    for (int i = 0; i < 100; i++) {
+        atomic_bool alive = true;
+        store_on_ready(f->store, wake_the_living, &alive);
+        store_submit(f->store, numbered((unsigned)i), fixture_done, f);
+        while (f->done <= i)
+            store_deliver(f->store);
+        if (i % 2)
+            store_on_ready(f->store, NULL, NULL);
+        atomic_store(&alive, false);
+    }
+    store_on_ready(f->store, NULL, NULL);
+}
+
 static void test_what_is_too_large_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -656,6 +681,7 @@ int main(int argc, char **argv)
         T(test_run_rows_are_replaced),
         T(test_callbacks_come_in_order),
         T(test_callbacks_may_call_the_store),
+        T(test_nobody_is_woken_who_has_gone),
         T(test_what_is_too_large_is_refused),
         T(test_one_owner),
         T(test_files),
