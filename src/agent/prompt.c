@@ -79,12 +79,57 @@ static struct str as_text(struct frame *f, const struct val *v)
     return s;
 }
 
+static size_t name_length(struct str s)
+{
+    size_t n = 0;
+    while (n < s.n &&
+           (s.p[n] == '_' || ((s.p[n] | 32) >= 'a' && (s.p[n] | 32) <= 'z') || (s.p[n] >= '0' && s.p[n] <= '9')))
+        n++;
+    return n;
+}
+
+/* "[3]", "[-1]" or "[\"a key\"]"; 0 when it is neither. */
+static size_t index_length(struct str s)
+{
+    size_t n = 1;
+    if (n < s.n && s.p[n] == '"') {
+        for (n++; n < s.n && s.p[n] != '"' && s.p[n] != '\\' && s.p[n] != '\n';)
+            n++;
+        n++;
+    } else {
+        n += n < s.n && s.p[n] == '-';
+        while (n < s.n && s.p[n] >= '0' && s.p[n] <= '9')
+            n++;
+    }
+    return n > 1 && n < s.n && s.p[n] == ']' ? n + 1 : 0;
+}
+
+/* Both may come out of templates, so what stands there must be a path and no other expression: a.b[0]["c d"]. */
+static bool is_path(struct str s)
+{
+    size_t n = name_length(s);
+    while (n && s.n > n) {
+        s = str_from(s, n);
+        if (s.p[0] == '[') {
+            n = index_length(s);
+        } else {
+            n = s.p[0] == '.' ? name_length(str_from(s, 1)) : 0;
+            n += n != 0;
+        }
+    }
+    return n != 0;
+}
+
 static bool previous_response(struct frame *f, struct prompt *p, size_t i, const struct val *part)
 {
     struct str step = val_get_str(part, STR("step"), STR("")), extract = val_get_str(part, STR("extract"), STR(""));
     struct str text = extract.n ? arena_printf(&f->arena, "steps[\"%.*s\"].%.*s", STR_ARG(step), STR_ARG(extract))
                                 : arena_printf(&f->arena, "steps[\"%.*s\"]", STR_ARG(step));
     struct val v;
+    if (str_find(step, STR("\"")) != SIZE_MAX || str_find(step, STR("\\")) != SIZE_MAX)
+        return fail_part(f, i, "`step` is no name of a step");
+    if (extract.n && !is_path(extract))
+        return fail_part(f, i, "`extract` is no path; expected names and indices, as in items[0].name");
     if (!frame_expr(f, text, &v))
         return false;
     struct str s = as_text(f, &v);

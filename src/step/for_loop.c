@@ -4,6 +4,7 @@
  * inside the loop (or a crash) never changes the list under it. An iteration is a list frame `N` below the loop, from
  * 0. */
 #include "base/panic.h"
+#include "data/json.h"
 #include "flow/frame.h"
 
 #include <stdio.h>
@@ -51,15 +52,37 @@ static struct val pairs_of(struct arena *a, const struct val *object)
     return val_list_done(&l);
 }
 
-/* Text without holes is an expression; `previous_response:a.b` is the old way to say steps.a.b. */
+/* The author's text is an expression; `previous_response:a.b` is the old way to say steps.a.b. */
+static bool items_of_expression(struct frame *f, struct str text, struct val *ret)
+{
+    struct str old = STR("previous_response:");
+    if (str_starts(text, old))
+        text = arena_printf(&f->arena, "steps.%.*s", STR_ARG(str_from(text, old.n)));
+    return frame_expr(f, text, ret);
+}
+
+/* What a template made is data, such as a model's answer: JSON, never code. */
+static bool items_of_text(struct frame *f, struct str text, struct val *ret)
+{
+    struct err err;
+    if (json_parse(&f->arena, text, &JSON_LIMITS_DEFAULT, ret, &err) == RC_OK)
+        return true;
+    step_failf(f, RC_INVALID, "`data_source` is text that is no JSON (%s); expected a list or an object", err.msg);
+    return false;
+}
+
+static bool is_template(const struct val *step)
+{
+    const struct val *v = VAL_GET(step, "data_source") ? VAL_GET(step, "data_source") : VAL_GET(step, "over");
+    return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) != SIZE_MAX;
+}
+
 static bool compute_items(struct frame *f, const struct val *source, struct val *ret)
 {
     *ret = source ? *source : val_null;
     if (ret->type == VAL_STR) {
-        struct str text = str_trim(ret->s), old = STR("previous_response:");
-        if (str_starts(text, old))
-            text = arena_printf(&f->arena, "steps.%.*s", STR_ARG(str_from(text, old.n)));
-        if (!frame_expr(f, text, ret))
+        struct str text = str_trim(ret->s);
+        if (!(is_template(f->def->source) ? items_of_text : items_of_expression)(f, text, ret))
             return false;
     }
     if (ret->type == VAL_OBJECT)

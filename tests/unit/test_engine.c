@@ -307,6 +307,77 @@ static void test_initial_variables_stay(void **state)
     assert_non_null(strstr(rig_results(&g), "\"e\":1000000"));
 }
 
+/* ---- what a model says is never code */
+
+static void test_items_from_a_reply(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source, *text, *expected; /* expected NULL: the step fails */
+    } t[] = {
+        {"\"{{ steps.ask.text }}\"", "[1, 2]", "\"total_items\":2"},
+        {"\"{{ steps.ask.text }}\"", " {\\\"a\\\": 1} ", "\"item\":{\"key\":\"a\",\"value\":1}"},
+        {"\"{{ steps.ask.text }}\"", "range(1, 4)", NULL},
+        {"\"{{ steps.ask.text }}\"", "[state.secret]", NULL},
+        {"\"{{ steps.ask.text }}\"", "previous_response:ask.text", NULL},
+        {"\"[{{ steps.ask.text }}]\"", "state.secret", NULL},
+        {"\"range(1, 3)\"", "", "\"total_items\":3"},
+        {"[1, \"{{ steps.ask.text }}\"]", "state.secret", "\"item\":\"state.secret\""},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        char yaml[1000], reply[200];
+        snprintf(yaml, sizeof yaml,
+                 "workflow:\n  name: w\n  variables: {secret: hidden}\n  steps:\n"
+                 "    - {name: ask, type: claude, prompt: hello}\n"
+                 "    - {name: each, type: for_loop, data_source: %s, steps: [{name: e, type: test_echo}]}\n",
+                 t[i].source);
+        rig_start(&g, yaml);
+        snprintf(reply, sizeof reply, "{\"text\": \"%s\"}", t[i].text);
+        rig_ok(&g, "ask/turn:1", reply);
+        rig_assert_status(&g, t[i].expected ? RUN_SUCCEEDED : RUN_FAILED);
+        assert_null(strstr(rig_results(&g), "hidden"));
+        assert_null(strstr(rig_run_error(&g), "hidden"));
+        if (t[i].expected && !strstr(rig_results(&g), t[i].expected))
+            fail_msg("%zu: %s", i, rig_results(&g));
+        if (i + 1 < sizeof t / sizeof *t)
+            rig_done(&g);
+    }
+}
+
+static void test_extract_from_a_reply(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *extract;
+        bool good;
+    } t[] = {
+        {"text", true},
+        {"data.list[0]", true},
+        {"data.list[-1].k", true},
+        {"data[\\\"list\\\"]", true},
+        {"text || state.secret", false},
+        {"data+state.secret", false},
+        {"text, state.secret", false},
+        {"data[state.n]", false},
+        {"data[\\\"x\\\"]-state.secret", false},
+        {"", true},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        char reply[200];
+        rig_start(&g, "workflow:\n  name: w\n  variables: {secret: hidden, n: list}\n  steps:\n"
+                      "    - {name: a, type: test_echo, value: {text: t, data: {list: [{k: 1}]}}}\n"
+                      "    - {name: ask, type: claude, prompt: hello}\n"
+                      "    - name: next\n      type: claude\n      prompt:\n"
+                      "        - {type: static, content: s}\n"
+                      "        - {type: previous_response, step: a, extract: \"{{ steps.ask.text }}\"}\n");
+        snprintf(reply, sizeof reply, "{\"text\": \"%s\"}", t[i].extract);
+        rig_ok(&g, "ask/turn:1", reply);
+        assert_int_equal(rig_effect(&g, "next/turn:1") != NULL, t[i].good);
+        if (i + 1 < sizeof t / sizeof *t)
+            rig_done(&g);
+    }
+}
+
 /* ---- journals that no engine wrote */
 
 #define RUN "1 1 . {}\n"
@@ -475,6 +546,8 @@ int main(void)
         cmocka_unit_test_teardown(test_set_variable_with_output_file, done),
         cmocka_unit_test_teardown(test_while_keeps_its_bound, done),
         cmocka_unit_test_teardown(test_initial_variables_stay, done),
+        cmocka_unit_test_teardown(test_items_from_a_reply, done),
+        cmocka_unit_test_teardown(test_extract_from_a_reply, done),
         cmocka_unit_test_teardown(test_forged_journals, done),
         cmocka_unit_test_teardown(test_forged_path_depth, done),
         cmocka_unit_test_teardown(test_absurd_usage, done),
