@@ -4,6 +4,7 @@
  * what is returned lives in the boxes of the frames, or was built in the arena of the evaluation. */
 #include "flow/run_int.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 static struct str key_name(const struct val *key)
@@ -122,6 +123,11 @@ static const struct val *find_variable(const struct frame *from, struct str name
     return NULL;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return str_cmp((*(const struct map_entry *const *)a)->key, (*(const struct map_entry *const *)b)->key);
+}
+
 static struct val all_variables(const struct frame *from, struct arena *a)
 {
     struct val_map m = val_map_new(a);
@@ -131,9 +137,15 @@ static struct val all_variables(const struct frame *from, struct arena *a)
         if (f->ops == &list_ops)
             chain[n++] = f;
     while (n--) {
+        const struct map *vars = &((const struct list_state *)chain[n]->state)->vars;
+        const struct map_entry **sorted = arena_calloc(a, vars->n + 1, sizeof *sorted);
         struct map_entry *e;
-        for (size_t i = 0; (e = map_next(&((const struct list_state *)chain[n]->state)->vars, &i));)
-            val_map_set(&m, e->key, ((const struct var *)e->value)->value->val);
+        size_t count = 0;
+        for (size_t i = 0; (e = map_next(vars, &i));)
+            sorted[count++] = e;
+        qsort(sorted, count, sizeof *sorted, by_name); /* the map's own order is another in each process */
+        for (size_t i = 0; i < count; i++)
+            val_map_set(&m, sorted[i]->key, ((const struct var *)sorted[i]->value)->value->val);
     }
     return val_map_done(&m);
 }

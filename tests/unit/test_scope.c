@@ -74,7 +74,7 @@ static void test_names_in_root(void **state)
         {"x", "\"e\":1"},
         {"global_vars.deep.a[1]", "\"e\":20"},
         {"variables.x + 1", "\"e\":2"},
-        {"state", "\"e\":{\"x\":1,\"deep\":{\"a\":[10,20]}}"},
+        {"state", "\"e\":{\"deep\":{\"a\":[10,20]},\"x\":1}"},
         {"workflow.name", "\"e\":\"w\""},
         {"run.id", "\"e\":\"rig\""},
         {"timestamp", "\"e\":\"1970-01-01T00:16:40Z\""},
