@@ -84,6 +84,8 @@ static struct val of_kind(struct maker *k, const struct step_key *row)
         [KEY_DATA] = "{}",
         [KEY_COND] = "{\"$ref\":\"#/$defs/condition\"}",
         [KEY_STEPS] = "{\"$ref\":\"#/$defs/steps\"}",
+        [KEY_BRANCHES] = "{\"type\":\"object\",\"minProperties\":1,\"additionalProperties\":"
+                         "{\"$ref\":\"#/$defs/steps\"}}",
         [KEY_PROMPT] = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"items\":"
                        "{\"$ref\":\"#/$defs/prompt_part\"}}]}",
         [KEY_BOOL] = "{\"anyOf\":[{\"type\":\"boolean\"},{\"$ref\":\"#/$defs/hole\"}]}",

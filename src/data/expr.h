@@ -63,5 +63,7 @@ enum rc expr_eval(const struct expr *e, struct expr_scope *scope, struct arena *
 enum rc expr_each_path(const struct expr *e,
                        enum rc (*cb)(void *ctx, const struct expr_path *path, bool soft, struct err *err), void *ctx,
                        struct err *err) MUST_CHECK;
+/* True when `e` can only be true or false (or fail): a comparison, `and`, `exists`, … */
+bool expr_is_logic(const struct expr *e);
 /* The nodes of `text` that can be known without running: true and the value if `e` is constant. */
 bool expr_constant(const struct expr *e, struct arena *a, struct val *ret);

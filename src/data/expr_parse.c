@@ -169,7 +169,7 @@ static const struct binary *find_binary(const struct token *t)
 }
 
 /* Can the node only be true or false? */
-static bool is_logic(const struct expr *n)
+bool expr_is_logic(const struct expr *n)
 {
     switch (n->kind) {
     case N_NOT:
@@ -367,7 +367,7 @@ static enum rc parse_binary(struct parser *p, int level, const struct expr **ret
         TRY(parse_right(p, b, n));
         if (n->kind == N_COMPARE)
             TRY(check_compare(p, n));
-        if (n->kind == N_DEFAULT && is_logic(n->a))
+        if (n->kind == N_DEFAULT && expr_is_logic(n->a))
             n->op = OP_LOGIC;
         n->time = n->kind == N_ARITH && (n->op == OP_ADD || n->op == OP_SUB) && (n->a->time || n->b->time);
         TRY(parse_close(p, n));

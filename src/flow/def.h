@@ -35,6 +35,13 @@ struct budget {
     int64_t tokens; /* < 0: none */
 };
 
+/* One of the lists of a KEY_BRANCHES key. */
+struct branch {
+    struct str name; /* its key */
+    uint32_t line, col;
+    const struct list_def *list;
+};
+
 struct step_def {
     struct str name, description;
     const struct step_type *type;
@@ -61,6 +68,8 @@ struct step_def {
     const struct val *data;              /* the type's keys that are taken literally: an object */
     const struct cond *const *conds;     /* by slot of the type's KEY_COND keys; NULL where absent */
     const struct list_def *const *lists; /* by slot of the type's KEY_STEPS keys; NULL where absent */
+    const struct branch *branches; /* of the type's KEY_BRANCHES key, as written; each list has this step as owner */
+    size_t nbranches;
 };
 
 struct list_def {

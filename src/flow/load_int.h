@@ -12,6 +12,7 @@ enum {
     LOAD_TEXT_MAX = 32 << 20,  /* bytes of a workflow */
     LOAD_DEPTH_MAX = 32,       /* lists of steps inside one another */
     LOAD_LIST_MAX = 200000,    /* steps of one list */
+    LOAD_BRANCHES_MAX = 10000, /* lists of one map of lists */
     LOAD_GRAPH_MAX = 5000,     /* steps of a list with depends_on */
     LOAD_STEPS_MAX = 250000,   /* steps in all */
     LOAD_NAMES_MAX = 1000,     /* inputs; names in env or secrets */

@@ -170,7 +170,7 @@ static void step_type_read(struct loader *l, struct step_def *s)
 static bool type_is_leaf(const struct step_type *t)
 {
     for (const struct step_key *k = t->keys; k->name; k++)
-        if (k->kind == KEY_STEPS)
+        if (k->kind == KEY_STEPS || k->kind == KEY_BRANCHES)
             return false;
     return true;
 }

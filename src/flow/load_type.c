@@ -118,6 +118,7 @@ static bool key_fits(struct loader *l, const struct step_def *s, const struct st
         return load_object(l, m);
     case KEY_COND:
     case KEY_STEPS:
+    case KEY_BRANCHES:
         break;
     }
     return true;
@@ -224,6 +225,33 @@ struct reading {
     const struct member *given[KEYS_MAX]; /* by row of the table */
 };
 
+static void read_branches(struct loader *l, struct step_def *s, const struct member *m, unsigned depth)
+{
+    const struct val *v = &m->val;
+    if (v->type != VAL_OBJECT || v->obj.n == 0) {
+        BAD(l, v, "`%s` is %s; expected a map of names and lists of steps", clip(m->key).z,
+            v->type == VAL_OBJECT ? "empty" : load_found(v));
+        return;
+    }
+    if (v->obj.n > LOAD_BRANCHES_MAX) {
+        BAD(l, v, "`%s` has %zu lists of steps; expected at most %d", clip(m->key).z, v->obj.n, LOAD_BRANCHES_MAX);
+        return;
+    }
+    struct branch *b = arena_calloc(l->a, v->obj.n, sizeof *b);
+    for (size_t i = 0; i < v->obj.n; i++) {
+        const struct member *one = &v->obj.m[i];
+        if (one->val.type == VAL_NULL)
+            problem_add(l->ps, false, one->line, one->col, "`%s` has no value; expected a list of steps",
+                        clip(one->key).z);
+        else
+            b[s->nbranches++] = (struct branch){.name = one->key,
+                                                .line = one->line,
+                                                .col = one->col,
+                                                .list = load_list(l, &one->val, s, STR(""), depth + 1)};
+    }
+    s->branches = b;
+}
+
 static void read_key(struct loader *l, struct step_def *s, struct reading *r, const struct member *m, unsigned depth)
 {
     const struct step_key *keys = s->type->keys, *written = key_find(keys, m->key), *row = key_canonical(keys, written);
@@ -236,7 +264,9 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
     *first = m;
     if (m->val.type == VAL_NULL && row->kind != KEY_ANY && row->kind != KEY_DATA) {
         BAD(l, &m->val, "`%s` has no value; expected %s", clip(m->key).z,
-            row->kind == KEY_STEPS ? "a list of steps" : "one, or no such key");
+            row->kind == KEY_STEPS      ? "a list of steps"
+            : row->kind == KEY_BRANCHES ? "a map of names and lists of steps"
+                                        : "one, or no such key");
         return;
     }
     struct str name = str_c(row->name);
@@ -245,6 +275,8 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
         r->conds[slot] = load_cond(l, &m->val);
     } else if (row->kind == KEY_STEPS) {
         r->lists[slot] = load_list(l, &m->val, s, loop_iterator(l, s), depth + 1);
+    } else if (row->kind == KEY_BRANCHES) {
+        read_branches(l, s, m, depth);
     } else if (!key_fits(l, s, written, m)) {
         return;
     } else if (row->kind == KEY_STRING || row->kind == KEY_DATA) {

@@ -17,6 +17,7 @@ enum key_kind {
     KEY_DATA,     /* any value, literally */
     KEY_COND,     /* condition: expression, boolean, or and/or/not map; slot in step_def.conds */
     KEY_STEPS,    /* a list of steps; slot in step_def.lists */
+    KEY_BRANCHES, /* a map of names and lists of steps; step_def.branches; one such key a type */
     KEY_PROMPT,   /* text with holes, or a list of prompt parts */
     KEY_BOOL,     /* these may also be one whole template */
     KEY_INT,

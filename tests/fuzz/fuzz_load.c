@@ -61,6 +61,9 @@ static void check_step(const struct step_def *s, struct arena *a)
         } else if (k->kind == KEY_STEPS && !k->alias_of) {
             CHECK(!k->required || s->lists[list]->owner == s);
             list++;
+        } else if (k->kind == KEY_BRANCHES && !k->alias_of) {
+            for (size_t i = 0; i < s->nbranches; i++)
+                CHECK(s->branches[i].list && s->branches[i].list->owner == s && s->branches[i].name.p);
         }
     }
 }

@@ -80,6 +80,24 @@ static void while_loop(struct generator *g, unsigned in, unsigned depth, unsigne
     steps(g, in + 2, depth + 1, 1 + (unsigned)pick(g, 2), true);
 }
 
+/* Which case is taken is known to the loader in some, not in others; both have more than one list. */
+static void choice(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end)
+{
+    static const char *const chooses[] = {"inputs.yes", "inputs.file", "\"{{ inputs.file }}!\""};
+    static const char *const cases[] = {"true", "\"f*\"", "other"};
+    line(g, in, "type: switch");
+    buf_printf(&g->out, "%*sexpression: %s\n%*scases:\n", (int)in, "", chooses[pick(g, 3)], (int)in, "");
+    for (unsigned i = 0; i < 3; i++) {
+        buf_printf(&g->out, "%*s%s:\n", (int)in + 2, "", cases[i]);
+        steps(g, in + 4, depth + 1, 1 + (unsigned)pick(g, 2), parallel);
+    }
+    if (pick(g, 2)) {
+        line(g, in, "default:");
+        steps(g, in + 2, depth + 1, 1, parallel);
+    }
+    options(g, in, false, parallel, end);
+}
+
 static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
 {
     static const char *const heads[] = {"type: claude", "type: gemini", "type: llm\n"};
@@ -112,7 +130,7 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
     in += 2;
     if (after)
         buf_printf(&g->out, "%*sdepends_on: [s%u]\n", (int)in, "", after);
-    uint64_t kind = pick(g, depth >= 3 ? 6 : 9);
+    uint64_t kind = pick(g, depth >= 3 ? 6 : 10);
     if (kind <= 1) {
         model(g, in, parallel, end);
     } else if (kind == 2) {
@@ -136,6 +154,8 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         options(g, in, true, parallel, end);
     } else if (kind == 5 || kind == 6) {
         model(g, in, parallel, end);
+    } else if (kind == 9) {
+        choice(g, in, depth, parallel, end);
     } else if (kind == 7 || parallel) {
         loop(g, in, depth, parallel, end);
     } else {

@@ -394,7 +394,7 @@ static void count_event(void *ctx, const struct event *e)
     size_t i = 0;
     while (t && step_type_at(i) != t)
         i++;
-    struct coverage *c = &w->cover[t ? i : 31];
+    struct coverage *c = &w->cover[t ? i : COVER_EFFECTS];
     switch (e->kind) {
     case EVENT_STARTED:
         c->ran++;
@@ -465,7 +465,7 @@ static void io_timer(void *ctx, uint64_t timer, int64_t ms)
 static void io_cancel(void *ctx, uint64_t effect)
 {
     struct world *w = ctx;
-    w->cover[30].cancelled++;
+    w->cover[COVER_CANCELS].cancelled++;
     if (outbox_cancel(w->outbox, effect)) {
         w->woken = true;
         return;

@@ -45,6 +45,9 @@ struct pending_event {
     struct box *request;
 };
 
+/* Rows of the table of what was seen: step types by their place in steps.def, then these. */
+enum { COVER_LIVES = 61, COVER_CANCELS, COVER_EFFECTS, COVER_ROWS };
+
 struct coverage {
     uint64_t ran, ok, failed, retried, skipped, held, resumed, cancelled, continued;
 };
@@ -75,7 +78,7 @@ struct world {
     uint64_t steps;
     char violation[512];
     struct arena arena;
-    struct coverage cover[32];
+    struct coverage cover[COVER_ROWS];
     struct run_options options;
 };
 
