@@ -12,7 +12,7 @@ import sys
 
 LIBRARIES = {  # what `treadle` may name as NEEDED
     "libc.so", "libm.so", "libpthread.so", "libdl.so", "librt.so", "ld-linux-x86-64.so", "ld-linux-aarch64.so",
-    "libgcc_s.so", "libuv.so", "libsqlite3.so", "libyaml-0.so", "libpcre2-8.so", "libmd.so",
+    "libgcc_s.so", "libuv.so", "libsqlite3.so", "libyaml-0.so", "libpcre2-8.so", "libmd.so", "libexpat.so",
 }
 FAULT_TEXT = b"TREADLE_FAULT"  # the variable that only treadle-faults reads
 

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 flags=(-std=gnu11 -D_GNU_SOURCE -Isrc -fsyntax-only -x c -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow
     -Wstrict-prototypes -Wundef -Wvla -Werror)
-read -ra system < <(pkg-config --cflags libuv libcurl sqlite3 yaml-0.1 libpcre2-8 libmd) || true
+read -ra system < <(pkg-config --cflags libuv libcurl sqlite3 yaml-0.1 libpcre2-8 libmd expat) || true
 mapfile -t headers < <(find src -name '*.h' | sort)
 [ ${#headers[@]} -gt 0 ] || { echo "check_headers: no header in src" >&2; exit 1; }
 

@@ -58,7 +58,8 @@ THIRD_PARTY = {
     "uv/*": (["src/ev/*", "src/http/*"], "libuv stays behind ev/loop.h and the HTTP adapter"),
     "curl/*": (["src/http/fetch*"], "libcurl is loaded only when a call needs it"),
     "sqlite3.h": (["src/store/*"], "one module knows SQL, so that another database can take its place"),
-    "yaml.h": (["src/data/yaml.c"], "YAML becomes values in one place"),
+    "yaml.h": (["src/data/yaml.c", "src/data/yaml_write.c"], "YAML becomes values, and values YAML, in one place each"),
+    "expat.h": (["src/data/convert_xml.c"], "XML becomes values in one place"),
     "pcre2.h": (["src/data/regex.c"], "patterns run under one set of limits"),
     "sha2.h": (["src/base/sha256.c"], "one wrapper for the hash"),
 }
@@ -67,7 +68,8 @@ SYMBOLS = {
     "uv_": ["src/ev/*", "src/http/*"],
     "curl_": [],  # reached through dlopen only
     "sqlite3_": ["src/store/*"],
-    "yaml_": ["src/data/yaml.c"],
+    "yaml_": ["src/data/yaml.c", "src/data/yaml_write.c"],
+    "XML_": ["src/data/convert_xml.c"],
     "pcre2_": ["src/data/regex.c"],
 }
 
