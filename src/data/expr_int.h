@@ -6,6 +6,7 @@
  * evaluated into. Nodes are immutable once their parser has returned. Errors are `struct err` with RC_EXPRESSION for
  * what the author wrote, RC_NOT_FOUND for names and RC_LIMIT for bounds. */
 #include "data/expr.h"
+#include "data/number.h"
 
 struct regex;
 
@@ -228,7 +229,7 @@ enum rc ev_regex(struct ev *c, const struct expr *n, struct str pattern, const s
 enum rc ev_eq(struct ev *c, const struct expr *n, const struct val *a, const struct val *b, bool *ret) MUST_CHECK;
 /* -1, 0, 1, or EV_UNORDERED when either is null or not a number. Strings with strings, numbers with numbers, booleans
  * with booleans if `sorting`; otherwise RC_EXPRESSION. `what` names the sides in the message. */
-enum { EV_UNORDERED = 2 };
+enum { EV_UNORDERED = NUMBER_UNORDERED };
 enum rc ev_order(struct ev *c, const struct expr *n, const struct val *a, const struct val *b, int *ret) MUST_CHECK;
 enum rc ev_compare(struct ev *c, const struct expr *n, enum op op, const struct val *a, const struct val *b,
                    struct val *ret) MUST_CHECK;

@@ -1,9 +1,9 @@
 /* Operators on values: arithmetic, order, equality, membership, slices.
  *
- * Types never convert silently. Integers stay exact: overflow is an error, and an integer is compared with a double in
- * long double, which holds both. A comparison of null is false (except == and !=); any other pair of types that cannot
- * be ordered is an error that shows what met. The two conversions there are: null + x is x, so counters and lists may
- * start unset; and text next to a point in time (now(), date()) is read as a date. */
+ * Types never convert silently. Integers stay exact: overflow is an error, and numbers are compared as they are. A
+ * comparison of null is false (except == and !=); any other pair of types that cannot be ordered is an error that shows
+ * what met. The two conversions there are: null + x is x, so counters and lists may start unset; and text next to a
+ * point in time (now(), date()) is read as a date. */
 #include "data/expr_int.h"
 
 #include "data/regex.h"
@@ -104,32 +104,6 @@ enum rc ev_eq(struct ev *c, const struct expr *n, const struct val *a, const str
     return RC_OK;
 }
 
-static int order_digits(struct str a, struct str b)
-{
-    bool am = a.n && a.p[0] == '-', bm = b.n && b.p[0] == '-';
-    if (am != bm)
-        return am ? -1 : 1;
-    int cmp = a.n != b.n ? (a.n < b.n ? -1 : 1) : str_cmp(a, b);
-    return am ? -cmp : cmp;
-}
-
-static int order_numbers(const struct val *a, const struct val *b)
-{
-    if (a->type == VAL_INT && b->type == VAL_INT)
-        return a->i < b->i ? -1 : a->i > b->i;
-    if (a->type == VAL_BIGINT && b->type == VAL_BIGINT)
-        return order_digits(a->s, b->s);
-    if (a->type == VAL_BIGINT && b->type == VAL_INT)
-        return a->s.p[0] == '-' ? -1 : 1;
-    if (a->type == VAL_INT && b->type == VAL_BIGINT)
-        return b->s.p[0] == '-' ? 1 : -1;
-    long double x = a->type == VAL_INT ? (long double)a->i : (long double)val_to_double(a, 0);
-    long double y = b->type == VAL_INT ? (long double)b->i : (long double)val_to_double(b, 0);
-    if (isnan(x) || isnan(y))
-        return EV_UNORDERED;
-    return x < y ? -1 : x > y;
-}
-
 static enum rc no_order(struct ev *c, const struct expr *n, const struct val *a, const struct val *b)
 {
     if (n->kind == N_CALL)
@@ -150,7 +124,7 @@ enum rc ev_order(struct ev *c, const struct expr *n, const struct val *a, const 
     if (a->type == VAL_NULL || b->type == VAL_NULL) {
         *ret = EV_UNORDERED;
     } else if (val_is_number(a) && val_is_number(b)) {
-        *ret = order_numbers(a, b);
+        *ret = number_cmp(a, b);
     } else if (a->type == VAL_STR && b->type == VAL_STR) {
         TRY(expr_spend(c, n, (a->s.n < b->s.n ? a->s.n : b->s.n) / 256));
         int cmp = str_cmp(a->s, b->s);
@@ -257,7 +231,7 @@ enum rc ev_compare(struct ev *c, const struct expr *n, enum op op, const struct 
 {
     struct val ta, tb;
     bool truth;
-    int cmp;
+    int cmp = 0;
     switch (op) {
     case OP_EQ:
     case OP_NE:

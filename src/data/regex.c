@@ -166,6 +166,13 @@ static void take_groups(pcre2_match_data *data, int code, struct str subject, st
 
 enum rc regex_search(const struct regex *r, struct str subject, size_t from, struct regex_match *ret, struct err *err)
 {
+    uint64_t units = budget;
+    return regex_search_within(r, subject, from, &units, ret, err);
+}
+
+enum rc regex_search_within(const struct regex *r, struct str subject, size_t from, uint64_t *units,
+                            struct regex_match *ret, struct err *err)
+{
     CHECK_OBJ(r, REGEX_MAGIC);
     *ret = (struct regex_match){0};
     if (!subject.p)
@@ -178,7 +185,8 @@ enum rc regex_search(const struct regex *r, struct str subject, size_t from, str
     pcre2_match_data *data = pcre2_match_data_create_from_pattern(r->code, NULL);
     if (!context || !data)
         PANIC("out of memory (regular expression)");
-    struct meter meter = {.left = budget, .last = from, .r = r};
+    uint64_t room = smaller(*units, budget);
+    struct meter meter = {.left = room, .last = from, .r = r};
     pcre2_set_match_limit(context, MATCH_LIMIT);
     pcre2_set_heap_limit(context, HEAP_LIMIT_KIB);
     pcre2_set_callout(context, charge, &meter);
@@ -190,5 +198,6 @@ enum rc regex_search(const struct regex *r, struct str subject, size_t from, str
         rc = fail_pcre2(code, err);
     pcre2_match_data_free(data);
     pcre2_match_context_free(context);
+    *units -= room - meter.left;
     return rc;
 }

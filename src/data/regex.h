@@ -21,3 +21,7 @@ struct regex_match {
  * matches is linear: with another `from` the subject must be one that was checked, and unchanged. */
 enum rc regex_search(const struct regex *r, struct str subject, size_t from, struct regex_match *ret,
                      struct err *err) MUST_CHECK;
+/* The same for many searches that share one allowance: at most *units are spent, and what was spent is taken off. A
+ * unit is about the time that one character takes; a single search never spends more than regex_search() would. */
+enum rc regex_search_within(const struct regex *r, struct str subject, size_t from, uint64_t *units,
+                            struct regex_match *ret, struct err *err) MUST_CHECK;

@@ -109,7 +109,7 @@ bool schema_kw_enum(struct check *c, const struct at *at, const struct val *arg)
 /* The comparison must have come out as `low` or `high` (-1, 0, 1). */
 static bool bound(struct check *c, const struct at *at, const struct val *arg, int low, int high, const char *words)
 {
-    int order = schema_number_cmp(at->v, arg);
+    int order = number_cmp(at->v, arg);
     if (!schema_charge(c, arg->type == VAL_BIGINT ? 1 + arg->s.n / 256 : 1))
         return false;
     if (order >= low && order <= high)
@@ -157,7 +157,7 @@ static bool count(struct check *c, const struct at *at, const struct val *arg, s
                   const char *many)
 {
     struct val is = val_int((int64_t)n);
-    if (schema_number_cmp(&is, arg) != sign)
+    if (number_cmp(&is, arg) != sign)
         return true;
     if (!schema_wants(at))
         return false;

@@ -331,10 +331,10 @@ bool schema_kw_contains(struct check *c, const struct at *at, const struct val *
     struct val count = val_int((int64_t)fit), one = val_int(1);
     if (c->rc)
         return false;
-    if (schema_number_cmp(&count, min ? min : &one) < 0)
+    if (number_cmp(&count, min ? min : &one) < 0)
         return SCHEMA_FAIL(c, at, "has %zu that fit the schema under `contains`; expected at least %.0f", fit,
                            val_to_double(min, 1));
-    if (max && schema_number_cmp(&count, max) > 0)
+    if (max && number_cmp(&count, max) > 0)
         return SCHEMA_FAIL(c, at, "has %zu that fit the schema under `contains`; expected at most %.0f", fit,
                            val_to_double(max, 0));
     return true;

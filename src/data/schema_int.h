@@ -6,8 +6,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "data/number.h"
 #include "data/regex.h"
-#include "data/val.h"
 
 enum {
     SCHEMA_NESTING_MAX = 128,  /* levels of schemas within schemas */
@@ -147,9 +147,6 @@ bool schema_wants(const struct at *at);
 bool schema_fail(struct check *c, const struct at *at, enum misfit misfit, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* -1, 0, 1; 2 when one of them is no finite number. Exact for every pair of kinds of numbers. */
-int schema_number_cmp(const struct val *a, const struct val *b);
-bool schema_number_whole(const struct val *v);
 /* Is v a whole multiple of `of` (> 0)? Decimal: 0.3 is a multiple of 0.1. */
 bool schema_number_multiple(struct check *c, const struct val *v, const struct val *of);
 

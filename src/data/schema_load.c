@@ -170,7 +170,7 @@ static bool is_pattern_member(struct loader *l, const struct step *st)
 
 static bool is_count(const struct val *v)
 {
-    return schema_number_whole(v) && schema_number_cmp(v, &(struct val){.type = VAL_INT}) >= 0;
+    return number_whole(v) && number_cmp(v, &(struct val){.type = VAL_INT}) >= 0;
 }
 
 static void label_add(struct loader *l, struct label **list, struct str name, const struct val *resource,
@@ -231,13 +231,13 @@ static bool walk_keyword(struct loader *l, const struct step *st, enum shape sha
     case SHAPE_NAMES_MAP:
         return schemas_in(l, st, VAL_OBJECT, "an object of lists of property names", is_names);
     case SHAPE_NUMBER:
-        return (val_is_number(v) && schema_number_cmp(v, v) == 0) || bad(l, st, "a number");
+        return (val_is_number(v) && number_cmp(v, v) == 0) || bad(l, st, "a number");
     case SHAPE_PATTERN:
         return is_string(l, st) && is_regex(l, st, v->s);
     case SHAPE_PATTERN_MAP:
         return schemas_in(l, st, VAL_OBJECT, "an object of schemas by pattern", is_pattern_member);
     case SHAPE_POSITIVE:
-        return schema_number_cmp(v, &(struct val){.type = VAL_INT}) == 1 || bad(l, st, "a number greater than 0");
+        return number_cmp(v, &(struct val){.type = VAL_INT}) == 1 || bad(l, st, "a number greater than 0");
     case SHAPE_REF:
         return add_reference(l, st, schema);
     case SHAPE_REFUSED:

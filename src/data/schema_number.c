@@ -1,8 +1,8 @@
-/* Numbers compared and divided exactly, whatever kinds meet: int64, integers of any size, doubles.
+/* multipleOf: numbers divided exactly, whatever kinds meet.
  *
- * Comparisons take a double for what it is in binary. Divisions take it for what was written (its shortest decimal):
- * 0.3 is a multiple of 0.1 although no double is a tenth. Both then are digits times a power of ten, and whether one
- * divides the other is long division, digit by digit; its price in fuel grows with both lengths. */
+ * Comparisons (data/number.h) take a double for what it is in binary. Divisions take it for what was written (its
+ * shortest decimal): 0.3 is a multiple of 0.1 although no double is a tenth. Both then are digits times a power of ten,
+ * and whether one divides the other is long division, digit by digit; its price in fuel grows with both lengths. */
 #include "data/decimal.h"
 #include "data/schema_int.h"
 
@@ -10,65 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { DOUBLE_DIGITS = 400, INT_DIGITS = 24, WORD_DIGITS = 19 };
-
-/* Canonical digits with an optional minus. */
-static int digits_cmp(struct str a, struct str b)
-{
-    bool minus_a = a.n && a.p[0] == '-', minus_b = b.n && b.p[0] == '-';
-    if (minus_a != minus_b)
-        return minus_a ? -1 : 1;
-    int order = a.n != b.n ? (a.n < b.n ? -1 : 1) : str_cmp(a, b);
-    order = (order > 0) - (order < 0);
-    return minus_a ? -order : order;
-}
-
-static int int_cmp_double(int64_t i, double d)
-{
-    if (d >= 0x1p63)
-        return -1;
-    if (d < -0x1p63)
-        return 1;
-    double whole = trunc(d);
-    int64_t w = (int64_t)whole;
-    return i != w ? (i < w ? -1 : 1) : d > whole ? -1 : d < whole ? 1 : 0;
-}
-
-static int bigint_cmp_double(struct str s, double d)
-{
-    char z[DOUBLE_DIGITS];
-    bool minus = s.n && s.p[0] == '-';
-    if (fabs(d) < 0x1p63) /* the integer is beyond that, or it would be an int64 */
-        return minus ? -1 : 1;
-    int n = snprintf(z, sizeof z, "%.0f", d); /* all doubles that large are whole */
-    return digits_cmp(s, str_n(z, (size_t)n));
-}
-
-int schema_number_cmp(const struct val *a, const struct val *b)
-{
-    if (!val_is_number(a) || !val_is_number(b) || (a->type == VAL_DOUBLE && !isfinite(a->d)) ||
-        (b->type == VAL_DOUBLE && !isfinite(b->d)))
-        return 2;
-    if (a->type == VAL_DOUBLE && b->type == VAL_DOUBLE)
-        return (a->d > b->d) - (a->d < b->d);
-    if (a->type == VAL_DOUBLE)
-        return -schema_number_cmp(b, a);
-    if (b->type == VAL_DOUBLE)
-        return a->type == VAL_INT ? int_cmp_double(a->i, b->d) : bigint_cmp_double(a->s, b->d);
-    if (a->type == VAL_INT && b->type == VAL_INT)
-        return (a->i > b->i) - (a->i < b->i);
-    if (a->type == VAL_BIGINT && b->type == VAL_BIGINT)
-        return digits_cmp(a->s, b->s);
-    if (a->type == VAL_BIGINT)
-        return a->s.n && a->s.p[0] == '-' ? -1 : 1;
-    return -schema_number_cmp(b, a);
-}
-
-bool schema_number_whole(const struct val *v)
-{
-    return v->type == VAL_INT || v->type == VAL_BIGINT ||
-           (v->type == VAL_DOUBLE && isfinite(v->d) && v->d == trunc(v->d));
-}
+enum { INT_DIGITS = 24, WORD_DIGITS = 19 };
 
 /* ---- divisibility ---- */
 
@@ -151,7 +93,7 @@ static bool long_divides(struct arena *scratch, struct str a, uint64_t zeros, st
 bool schema_number_multiple(struct check *c, const struct val *v, const struct val *of)
 {
     char room_a[INT_DIGITS], room_b[INT_DIGITS];
-    if (schema_number_cmp(v, v) != 0)
+    if (number_cmp(v, v) != 0)
         return false;
     if (v->type == VAL_INT && of->type == VAL_INT)
         return v->i % of->i == 0;
