@@ -1,7 +1,8 @@
 /* One effect: something outside the engine, tried until it succeeds or its retries are used up.
  *
  *   enter ─┬─ the journal has the result ────────────────────────────────▶ end
- *          ├─ it has an intent without result: look at on_interrupt
+ *          ├─ it has an intent without result: adopt ──▶ who carries it out knows: its result, as if nothing had been
+ *          │      unknown: look at on_interrupt
  *          │      retry ──▶ start        hold ──▶ HELD        fail ──▶ end
  *          │      two-phase (Write, Edit): settle ──▶ done: end │ again: start │ changed: HELD
  *          └─ nothing ──▶ start
@@ -11,7 +12,8 @@
  *
  * The intent is appended before the effect is asked for, and io.h promises that it is durable before the effect starts.
  * The result is appended before anything is derived from it. A cancelled effect leaves its intent without a result:
- * after a crash it cannot be told from an interrupted one, and is treated as one. */
+ * after a crash it cannot be told from an interrupted one, and is treated as one. When not the engine but whoever
+ * carries the effect out has died, the effect ends as `interrupted`, and the same is done as after a crash. */
 #include "flow/run_int.h"
 
 #include "base/fault.h"
@@ -27,6 +29,7 @@ struct effect_state {
     struct val request;  /* of the phase under way */
     struct val prepared; /* plan from prepare, recorded in the intent */
     enum phase phase;
+    bool adopting;
     char key[33];
 };
 
@@ -60,6 +63,7 @@ static void ask(struct frame *f)
                                               .kind = s->plan.kind,
                                               .path = f->path,
                                               .attempt = f->attempt,
+                                              .adopt = s->adopting,
                                               .key = str_c(s->key),
                                               .request = &s->request});
 }
@@ -236,10 +240,33 @@ static void failed(struct frame *f, const struct val *error)
     frame_sleep(f, wait);
 }
 
+static void interrupted(struct frame *f, bool forced);
+
+/* The answers that only an adopted effect, or one whose executor died, can get. True: it was one of them. */
+static bool not_an_outcome(struct frame *f, struct str class)
+{
+    struct effect_state *s = state_of(f);
+    bool adopting = s->adopting;
+    s->adopting = false;
+    if (adopting && str_is(class, "cancelled")) { /* stopped before the crash, and known to be dead */
+        f->attempt++;
+        start(f);
+    } else if ((adopting && str_is(class, EFFECT_UNKNOWN)) ||
+               (str_is(class, "interrupted") && s->phase == PHASE_APPLY)) {
+        interrupted(f, f->past && f->past->intent_attempt == f->attempt && f->past->intent_seq < f->run->force_seq);
+    } else if (str_is(class, "interrupted")) {
+        ask(f); /* looking changes nothing */
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void effect_done(struct frame *f, bool ok, const struct val *result)
 {
     struct effect_state *s = state_of(f);
-    bool cancelled = !ok && str_is(val_get_str(result, STR("class"), STR("")), "cancelled");
+    struct str class = ok ? STR("") : val_get_str(result, STR("class"), STR(""));
+    bool cancelled = str_is(class, "cancelled");
     if (f->status == FRAME_DRAINING || (cancelled && f->run->aborting)) {
         if (f->run->aborting) {
             frame_park(f);
@@ -250,7 +277,7 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
             run_count_usage(f->run, result);
             if (record_result(f, ok, result, -1, &err) != RC_OK)
                 frame_event(f, EVENT_NOTE, err.msg, NULL);
-        } else if (s->phase == PHASE_APPLY && cancelled && !s->plan.two_phase) {
+        } else if (s->phase == PHASE_APPLY && cancelled && !s->plan.two_phase && !s->adopting) {
             /* stopped by us, and known to be dead: no crash, so nobody need be asked before it is done again */
             if (record_result(f, false, result, -1, &err) != RC_OK)
                 frame_event(f, EVENT_NOTE, err.msg, NULL);
@@ -258,6 +285,9 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
         frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
         return;
     }
+    if (!ok && not_an_outcome(f, class))
+        return;
+    s->adopting = false;
     if (!ok) {
         failed(f, result);
     } else if (s->phase == PHASE_PREPARE) {
@@ -274,6 +304,37 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
     } else {
         run_count_usage(f->run, result);
         end_ok(f, result);
+    }
+}
+
+/* It may have happened, in whole or in part, and nobody knows. */
+static void interrupted(struct frame *f, bool forced)
+{
+    struct effect_state *s = state_of(f);
+    struct run *r = f->run;
+    if (s->plan.two_phase && !forced && s->prepared.type != VAL_NULL) {
+        s->phase = PHASE_SETTLE;
+        s->request = with_phase(f, "settle", &s->prepared);
+        ask(f);
+        return;
+    }
+    switch (forced ? ON_INTERRUPT_RETRY : s->plan.on_interrupt) {
+    case ON_INTERRUPT_FAIL: {
+        struct val_map m = val_map_new(&r->scratch);
+        VAL_MAP_SET(&m, "class", VAL_LIT("interrupted"));
+        VAL_MAP_SET(&m, "message", VAL_LIT("Treadle stopped while this ran; on_interrupt is `fail`"));
+        struct val e = val_map_done(&m);
+        record_error(f, &e, -1);
+        end_error(f, &e);
+        break;
+    }
+    case ON_INTERRUPT_HOLD:
+        frame_hold(f, "it was running when Treadle stopped and may have done part of its work; look, then "
+                      "resume with --force to run it again (on_interrupt: retry in the workflow does so by itself)");
+        break;
+    default:
+        f->attempt++;
+        start(f);
     }
 }
 
@@ -305,32 +366,16 @@ static void resume(struct frame *f, const struct past *p)
         return;
     }
     /* an intent without a result */
-    bool forced = p->intent_seq < r->force_seq;
-    if (s->plan.two_phase && !forced && VAL_GET(&p->intent->val, "plan")) {
-        s->prepared = val_copy(&f->arena, VAL_GET(&p->intent->val, "plan"));
-        s->phase = PHASE_SETTLE;
-        s->request = with_phase(f, "settle", &s->prepared);
-        ask(f);
+    if (r->stopping) {
+        frame_park(f);
         return;
     }
-    switch (forced ? ON_INTERRUPT_RETRY : s->plan.on_interrupt) {
-    case ON_INTERRUPT_FAIL: {
-        struct val_map m = val_map_new(&r->scratch);
-        VAL_MAP_SET(&m, "class", VAL_LIT("interrupted"));
-        VAL_MAP_SET(&m, "message", VAL_LIT("Treadle stopped while this ran; on_interrupt is `fail`"));
-        struct val e = val_map_done(&m);
-        record_error(f, &e, -1);
-        end_error(f, &e);
-        break;
-    }
-    case ON_INTERRUPT_HOLD:
-        frame_hold(f, "it was running when Treadle stopped and may have done part of its work; look, then "
-                      "resume with --force to run it again (on_interrupt: retry in the workflow does so by itself)");
-        break;
-    default:
-        f->attempt++;
-        start(f);
-    }
+    if (VAL_GET(&p->intent->val, "plan"))
+        s->prepared = val_copy(&f->arena, VAL_GET(&p->intent->val, "plan"));
+    s->phase = PHASE_APPLY;
+    s->request = s->plan.two_phase ? with_phase(f, "apply", &s->prepared) : *s->plan.request;
+    s->adopting = true;
+    ask(f);
 }
 
 static void enter(struct frame *f)

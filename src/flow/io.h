@@ -20,9 +20,14 @@ struct effect {
     enum effect_kind kind;
     struct str path; /* of the frame */
     uint32_t attempt;
+    /* An earlier life began this very attempt and left no result: start nothing, but tell what became of it, once it is
+     * known. Where nobody knows, the effect ends as an error of class EFFECT_UNKNOWN. */
+    bool adopt;
     struct str key;            /* idempotency key: the same for every attempt at this frame */
     const struct val *request; /* borrowed until the effect is reported done */
 };
+
+#define EFFECT_UNKNOWN "unknown" /* never recorded */
 
 /* What people watch. Shown only after the records before it are durable. */
 enum event_kind {
@@ -49,7 +54,8 @@ struct flow_io {
     int64_t (*now_ms)(void *ctx); /* wall clock */
     uint64_t (*random)(void *ctx);
     void (*append)(void *ctx, const struct record *r); /* copies */
-    /* Ends in exactly one run_effect_done(), also after cancel. */
+    /* Ends in exactly one run_effect_done(), also after cancel. Class `interrupted`: whoever carried it out has died,
+     * and it may have happened, in whole or in part. */
     void (*effect)(void *ctx, const struct effect *e);
     void (*cancel)(void *ctx, uint64_t effect);
     /* One shot; ends in run_timer(run, timer). There is no cancel: stale timers are ignored by the run. */

@@ -166,6 +166,15 @@ static void effect_done(void *ctx, uint64_t id, bool ok, const struct val *resul
     io_wake(g);
 }
 
+static void effect_error(struct engine *g, uint64_t id, const char *class)
+{
+    struct val_map m = val_map_new(&g->arena);
+    VAL_MAP_SET(&m, "class", val_str(str_c(class)));
+    VAL_MAP_SET(&m, "message", val_str(str_c(class)));
+    struct val v = val_map_done(&m);
+    effect_done(g, id, false, &v);
+}
+
 static void start_effect(void *ctx, const struct effect *e)
 {
     static const enum exec_kind kinds[] = {[EFFECT_COMMAND] = EXEC_COMMAND,
@@ -173,7 +182,9 @@ static void start_effect(void *ctx, const struct effect *e)
                                            [EFFECT_READ] = EXEC_READ,
                                            [EFFECT_OUTPUT] = EXEC_OUTPUT};
     struct engine *g = ctx;
-    if (e->kind == EFFECT_MODEL)
+    if (e->adopt) /* who carried it out was this process's past life */
+        effect_error(g, e->id, EFFECT_UNKNOWN);
+    else if (e->kind == EFFECT_MODEL)
         egress_start(g->egress, e, effect_done, g);
     else
         executor_start(g->executor, e->id, kinds[e->kind], e->request, effect_done, g);
@@ -188,12 +199,7 @@ static void show_event(void *ctx, const struct event *e)
 
 static void effect_cancelled(void *ctx, uint64_t effect)
 {
-    struct engine *g = ctx;
-    struct val_map m = val_map_new(&g->arena);
-    VAL_MAP_SET(&m, "class", VAL_LIT("cancelled"));
-    VAL_MAP_SET(&m, "message", VAL_LIT("cancelled"));
-    struct val v = val_map_done(&m);
-    effect_done(g, effect, false, &v);
+    effect_error(ctx, effect, "cancelled");
 }
 
 static const struct outbox_ops outbox_ops = {start_effect, show_event, effect_cancelled};

@@ -116,12 +116,14 @@ static struct workflow *load(uint64_t seed)
 }
 
 static struct coverage total[COVER_ROWS];
-static uint64_t batches_kept, batches_lost;
+static uint64_t batches_kept, batches_lost, effects_adopted, effects_interrupted;
 
 static void add_coverage(const struct world *w)
 {
     batches_kept += w->kept;
     batches_lost += w->lost;
+    effects_adopted += w->adopted;
+    effects_interrupted += w->interrupted;
     for (size_t i = 0; i < COVER_ROWS; i++) {
         const uint64_t *from = &w->cover[i].ran;
         uint64_t *to = &total[i].ran;
@@ -352,8 +354,10 @@ static void table(void)
     }
     printf("commits whose outcome was unknown at a crash: %llu turned out durable, %llu did not\n",
            (unsigned long long)batches_kept, (unsigned long long)batches_lost);
-    printf("effects cancelled %llu, lives resumed %llu\n", (unsigned long long)total[COVER_CANCELS].cancelled,
-           (unsigned long long)total[COVER_LIVES].resumed);
+    printf("effects cancelled %llu, adopted by a later life %llu, interrupted by a death of their own %llu; lives "
+           "resumed %llu\n",
+           (unsigned long long)total[COVER_CANCELS].cancelled, (unsigned long long)effects_adopted,
+           (unsigned long long)effects_interrupted, (unsigned long long)total[COVER_LIVES].resumed);
 }
 
 static bool never_fails(const struct step_type *t)

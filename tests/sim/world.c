@@ -202,9 +202,39 @@ static bool hangs(enum effect_kind kind, struct str path)
     return kind == EFFECT_MODEL && str_hash(path, 13) % 10 == 0;
 }
 
+static struct pending_event *orphan_of(struct world *w, const struct effect *e)
+{
+    for (size_t i = 0; i < w->nevents; i++)
+        if (w->events[i].orphan && w->events[i].attempt == e->attempt && str_is(e->path, w->events[i].path))
+            return &w->events[i];
+    return NULL;
+}
+
+/* It goes on, or has ended meanwhile and was kept; or nobody knows. */
+static void adopt_effect(struct world *w, const struct effect *e)
+{
+    if (!intent_durable(w, e->path, e->attempt))
+        violate(w, "%.*s attempt %u was asked about without an intent", STR_ARG(e->path), e->attempt);
+    struct pending_event *p = orphan_of(w, e);
+    if (p) {
+        w->adopted++;
+        p->orphan = false;
+        p->at = (p->at > w->now ? p->at : w->now) + (int64_t)choose(w, 3);
+    } else {
+        p = add_event(w, WORLD_EFFECT, (int64_t)choose(w, 3));
+        p->unknown = true;
+        snprintf(p->path, sizeof p->path, "%.*s", STR_ARG(e->path));
+    }
+    p->id = e->id;
+}
+
 static void start_effect(void *ctx, const struct effect *e)
 {
     struct world *w = ctx;
+    if (e->adopt) {
+        adopt_effect(w, e);
+        return;
+    }
     struct str phase = val_get_str(e->request, STR("phase"), STR("apply"));
     struct deed *d = deed_of(w, e->path);
     if (str_is(phase, "apply")) {
@@ -313,11 +343,16 @@ static struct val model_result(const struct world *w, struct arena *a, const cha
     return val_map_done(&m);
 }
 
+static bool is_apply(const struct pending_event *p)
+{
+    return str_is(val_get_str(&p->request->val, STR("phase"), STR("apply")), "apply");
+}
+
 static struct val effect_result(struct world *w, const struct pending_event *p, struct arena *a, bool *ok)
 {
     struct deed *d = deed_of(w, str_c(p->path));
     const struct val *request = &p->request->val;
-    bool apply = str_is(val_get_str(request, STR("phase"), STR("apply")), "apply");
+    bool apply = is_apply(p);
     *ok = true;
     if (p->cancelled) {
         *ok = false;
@@ -360,20 +395,42 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
     return val_null;
 }
 
+static void tell_unknown(struct world *w, size_t i, bool report)
+{
+    struct arena a = {0};
+    struct val v = text_of(&a, "class", w->events[i].cancelled ? "cancelled" : EFFECT_UNKNOWN);
+    uint64_t id = w->events[i].id;
+    w->events[i] = w->events[--w->nevents];
+    if (report)
+        run_effect_done(w->run, id, false, &v);
+    arena_done(&a);
+}
+
 /* The effect ends; when `report` is false (a crash) nobody hears of it. */
 static void effect_ends(struct world *w, size_t i, bool report)
 {
+    if (w->events[i].unknown) {
+        tell_unknown(w, i, report);
+        return;
+    }
     struct pending_event p = w->events[i];
     struct arena a = {0};
     struct deed *d = deed_of(w, str_c(p.path));
-    bool ok = false, apply = str_is(val_get_str(&p.request->val, STR("phase"), STR("apply")), "apply");
-    bool happens = report || choose(w, 2) == 0; /* a crash may come before or after the deed */
+    bool ok = false, apply = is_apply(&p);
+    /* Sometimes not the engine dies, but whoever carries the effect out. */
+    bool dies = report && apply && w->crashes && !p.cancelled && choose(w, 50) == 0;
+    bool happens = (report && !dies) || choose(w, 2) == 0; /* death may come before or after the deed */
     struct val v = happens ? effect_result(w, &p, &a, &ok) : val_null;
     w->events[i] = w->events[--w->nevents];
-    if (apply && report)
+    if (apply && report && !dies)
         d->finished++;
     else if (apply)
         d->lost++;
+    if (dies) {
+        w->interrupted++;
+        ok = false;
+        v = text_of(&a, "class", "interrupted");
+    }
     if (report && apply && ok && !d->due) {
         d->due = w->batch + 1;
         d->next_due = w->due;
@@ -518,7 +575,11 @@ void world_start(struct world *w, bool force)
 {
     if (w->run)
         drop_run(w);
-    w->nevents = 0; /* timers of the life before; effects have ended, or were lost with the crash */
+    size_t n = 0; /* timers of the life before go; effects have ended, were lost with the crash, or go on */
+    for (size_t i = 0; i < w->nevents; i++)
+        if (w->events[i].orphan)
+            w->events[n++] = w->events[i];
+    w->nevents = n;
     w->outbox = outbox_new(&outbox_ops, w);
     w->batch = w->durable = 0; /* the outbox counts from the start of a life */
     w->options.force = force;
@@ -548,11 +609,15 @@ void world_crash(struct world *w)
     while (n < w->ndisk && (w->disk[n].batch == 0 || w->disk[n].batch <= last))
         n++;
     w->ndisk = n;
-    while (w->nevents) {
-        if (w->events[w->nevents - 1].kind == WORLD_EFFECT)
-            effect_ends(w, w->nevents - 1, false);
+    bool power = choose(w, 3) == 0; /* then everybody dies */
+    for (size_t i = w->nevents; i-- > 0;) {
+        struct pending_event *e = &w->events[i];
+        if (e->kind != WORLD_EFFECT)
+            w->events[i] = w->events[--w->nevents];
+        else if (!power && !e->unknown && is_apply(e) && (e->orphan || choose(w, 2)))
+            e->orphan = true;
         else
-            w->nevents--;
+            effect_ends(w, i, false);
     }
     drop_run(w);
     for (; w->due; w->due = w->due->next_due)
@@ -563,10 +628,12 @@ void world_crash(struct world *w)
 /* Retries want their time even when nothing else happens. */
 static size_t next_event(struct world *w)
 {
-    size_t best = 0;
-    for (size_t i = 1; i < w->nevents; i++) {
-        const struct pending_event *e = &w->events[i], *b = &w->events[best];
-        if (e->at < b->at || (e->at == b->at && e->order < b->order))
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < w->nevents; i++) {
+        const struct pending_event *e = &w->events[i], *b = best == SIZE_MAX ? e : &w->events[best];
+        if (e->orphan)
+            continue;
+        if (best == SIZE_MAX || e->at < b->at || (e->at == b->at && e->order < b->order))
             best = i;
     }
     return best;
@@ -574,7 +641,7 @@ static size_t next_event(struct world *w)
 
 int64_t world_idle_ms(struct world *w)
 {
-    return w->woken || !w->nevents ? 0 : w->events[next_event(w)].at - w->now;
+    return w->woken || next_event(w) == SIZE_MAX ? 0 : w->events[next_event(w)].at - w->now;
 }
 
 static void seal(struct world *w)
@@ -619,7 +686,7 @@ bool world_step(struct world *w)
         w->woken = false;
         if (run_work(w->run, 1 + (unsigned)choose(w, 8)))
             w->woken = true;
-    } else if (w->nevents) {
+    } else if (next_event(w) != SIZE_MAX) {
         fire(w);
     } else if (run_status(w->run) == RUN_RUNNING) {
         violate(w, "the run is stuck: nothing will ever happen");

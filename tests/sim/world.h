@@ -41,7 +41,8 @@ struct pending_event {
     char path[200];
     enum effect_kind effect;
     uint32_t attempt;
-    bool cancelled;
+    bool cancelled, unknown; /* unknown: the answer to an adoption that found nothing */
+    bool orphan;             /* its engine died, and nobody has adopted it yet */
     struct box *request;
 };
 
@@ -73,7 +74,7 @@ struct world {
     struct map attempts; /* path -> struct attempts */
     struct deed *due;    /* those whose result the engine was told and has not made durable yet */
     struct map files;    /* path -> struct file */
-    unsigned failure_percent, crashes;
+    unsigned failure_percent, crashes, adopted, interrupted;
     uint64_t kept, lost; /* batches under way at a crash: those that turned out durable, and those that did not */
     uint64_t steps;
     char violation[512];
@@ -90,7 +91,8 @@ void world_start(struct world *w, bool force);
 bool world_step(struct world *w);
 /* How long nothing will happen, in virtual milliseconds. */
 int64_t world_idle_ms(struct world *w);
-/* Power is lost: whatever is not durable may or may not be; the run is gone. */
+/* The engine dies: whatever is not durable may or may not be; the run is gone. Those who carry out effects die with it,
+ * or, one by one, go on and can be asked for what became of them. */
 void world_crash(struct world *w);
 /* SHA-256 of the journal. */
 struct sha256 world_journal(const struct world *w);

@@ -69,7 +69,7 @@ static void io_effect(void *ctx, const struct effect *e)
     n->e.key = arena_str(&g->arena, e->key);
     n->next = g->effects;
     g->effects = n;
-    g->asked++;
+    g->asked += !e->adopt;
 }
 
 static void io_cancel(void *ctx, uint64_t id)
@@ -207,11 +207,26 @@ void rig_restart_with(struct rig *g, const char *yaml, const char *voided)
     rig_work(g);
 }
 
+static void end_effect(struct rig *g, struct rig_effect *e, bool ok, const char *json);
+
+static struct rig_effect *unknown_effect(const struct rig *g)
+{
+    for (struct rig_effect *e = g->effects; e && !g->keeps; e = e->next)
+        if (e->e.adopt)
+            return e;
+    return NULL;
+}
+
 void rig_work(struct rig *g)
 {
-    while (run_work(g->run, 100))
+    for (struct rig_effect *e;; end_effect(g, e, false, "{\"class\": \"" EFFECT_UNKNOWN "\"}")) {
+        while (run_work(g->run, 100))
+            run_check(g->run);
         run_check(g->run);
-    run_check(g->run);
+        e = unknown_effect(g);
+        if (!e)
+            return;
+    }
 }
 
 struct rig_effect *rig_effect(struct rig *g, const char *path)

@@ -31,6 +31,7 @@ struct rig {
     int64_t now;
     uint64_t seq;
     unsigned asked, events[8]; /* effects asked for in all; events by kind */
+    bool keeps; /* whoever carries out effects outlives the engine: adopted ones are the test's to answer */
 };
 
 /* Loads a workflow (which must be valid) and starts a run of it. */

@@ -186,6 +186,57 @@ static void test_partial_result_survives(void **state)
     assert_non_null(strstr(rig_results(&g), "\"stdout\":\"half\""));
 }
 
+/* Whoever carries out effects may outlive the engine: then the next life gets the result, and nothing is done again. */
+static void test_effect_is_adopted(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - {name: c, type: command, run: x}\n    - {name: m, type: claude, prompt: a}\n"));
+    g.keeps = true;
+    rig_restart(&g, ALL, false);
+    assert_true(rig_effect(&g, "c/exec:1")->e.adopt);
+    rig_ok(&g, "c/exec:1", "{\"exit_code\": 0}");
+    rig_restart(&g, ALL, true); /* even a resume that would do it again asks first */
+    assert_true(rig_effect(&g, "m/turn:1")->e.adopt);
+    rig_ok(&g, "m/turn:1", REPLY);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_int_equal(g.asked, 2);
+    assert_int_equal(rig_count(&g, RECORD_INTENT, "c/exec:1"), 1);
+}
+
+/* Nobody knows: a command holds, a model's call is made again. */
+static void test_effect_that_nobody_knows(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - {name: m, type: claude, prompt: a}\n    - {name: c, type: command, run: x}\n"));
+    g.keeps = true;
+    rig_restart(&g, ALL, false);
+    rig_error(&g, "m/turn:1", "{\"class\": \"" EFFECT_UNKNOWN "\"}");
+    assert_int_equal(rig_count(&g, RECORD_INTENT, "m/turn:1"), 2);
+    assert_false(rig_effect(&g, "m/turn:1")->e.adopt);
+    rig_ok(&g, "m/turn:1", REPLY);
+    rig_restart(&g, ALL, false);
+    rig_error(&g, "c/exec:1", "{\"class\": \"" EFFECT_UNKNOWN "\"}");
+    rig_assert_status(&g, RUN_WAITING);
+    rig_restart(&g, ALL, true);
+    rig_error(&g, "c/exec:1", "{\"class\": \"" EFFECT_UNKNOWN "\"}");
+    rig_ok(&g, "c/exec:1", "{\"exit_code\": 0}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+/* The engine lives, but whoever carried the effect out has died: the same is done as after a crash. */
+static void test_effect_is_interrupted(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - {name: m, type: claude, prompt: a}\n"
+                           "    - {name: c, type: command, run: x, on_interrupt: fail}\n"));
+    rig_error(&g, "m/turn:1", "{\"class\": \"interrupted\"}");
+    assert_int_equal(rig_count(&g, RECORD_INTENT, "m/turn:1"), 2);
+    rig_ok(&g, "m/turn:1", REPLY);
+    rig_error(&g, "c/exec:1", "{\"class\": \"interrupted\"}");
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "\"class\":\"interrupted\""));
+}
+
 /* A second failure, after the run was resumed, is handled anew. */
 static void test_handler_of_a_second_failure(void **state)
 {
@@ -551,6 +602,9 @@ int main(void)
         cmocka_unit_test_teardown(test_forged_journals, done),
         cmocka_unit_test_teardown(test_forged_path_depth, done),
         cmocka_unit_test_teardown(test_absurd_usage, done),
+        cmocka_unit_test_teardown(test_effect_is_adopted, done),
+        cmocka_unit_test_teardown(test_effect_that_nobody_knows, done),
+        cmocka_unit_test_teardown(test_effect_is_interrupted, done),
         cmocka_unit_test_teardown(test_many_voids, done),
         cmocka_unit_test_teardown(test_limit_ends_the_run, done),
         cmocka_unit_test_teardown(test_condition_is_not_retried_away, done),
