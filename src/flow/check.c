@@ -341,6 +341,12 @@ static void check_step_def(struct loader *l, const struct step_def *s)
     struct err err;
     if (s->output_to_file)
         (void)!tmpl_each_path(s->output_to_file, check_path, &r, &err);
+    if (s->type && s->type->leaves && !scope_can_leave(&r))
+        problem_add(
+            l->ps, false, s->line, s->col,
+            "`%s` stands in no loop; expected it inside the steps of a for_loop or while_loop, or a `condition` "
+            "on the steps to leave out",
+            s->type->name);
     if (!s->type || !s->conds)
         return;
     size_t slot = 0;

@@ -52,6 +52,15 @@ static enum sight scope_elsewhere(const struct reader *r, struct str name, const
     return *ret ? SIGHT_ELSEWHERE : SIGHT_UNKNOWN;
 }
 
+/* The step of that name in the body of a while_loop of the list, when `from` (NULL: the end) comes after the loop. */
+static const struct step_def *seen_last(const struct list_def *list, const struct step_def *from, struct str name)
+{
+    const struct step_def *s = list_find_last(list, SIZE_MAX, name);
+    while (s && from && sight_from(from, s) != SIGHT_SEEN)
+        s = s->index ? list_find_last(list, s->index - 1, name) : NULL;
+    return s ? list_find(s->lists[0], name) : NULL;
+}
+
 enum sight scope_step(const struct reader *r, struct str name, const struct step_def **ret)
 {
     *ret = NULL;
@@ -59,6 +68,8 @@ enum sight scope_step(const struct reader *r, struct str name, const struct step
         return SIGHT_BEFORE_ALL;
     if (r->where == WHERE_OUTPUT) {
         *ret = list_find(r->l->w->root, name);
+        if (!*ret)
+            *ret = seen_last(r->l->w->root, NULL, name);
         return *ret ? SIGHT_SEEN : scope_elsewhere(r, name, ret);
     }
     if (sees_body(r))
@@ -71,6 +82,10 @@ enum sight scope_step(const struct reader *r, struct str name, const struct step
         if (*ret) /* the nearest list that has the name decides */
             return sight_from(from, *ret);
     }
+    for (const struct step_def *from = r->at; from && !*ret; from = from->list->owner)
+        *ret = seen_last(from->list, from, name);
+    if (*ret)
+        return SIGHT_SEEN;
     return scope_elsewhere(r, name, ret);
 }
 
@@ -101,6 +116,17 @@ bool scope_loop(const struct reader *r, size_t level, struct str *ret)
             *ret = from->list->iterator;
             return true;
         }
+    return false;
+}
+
+bool scope_can_leave(const struct reader *r)
+{
+    for (const struct step_def *from = r->at; from; from = from->list->owner) {
+        if (is_loop_body(from->list))
+            return true;
+        if (from != r->at && from->type && from->type->boundary)
+            return false;
+    }
     return false;
 }
 

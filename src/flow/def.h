@@ -77,6 +77,7 @@ struct list_def {
     const size_t *by_name; /* indices ordered by name, for list_find */
     size_t n;
     bool graph;            /* some step has depends_on */
+    bool keeps_last;       /* some step's body can be read after it (step_type.keeps_last) */
     const uint64_t *reach; /* graph: a row of (n + 63) / 64 words a step, a bit for all it depends on, indirectly too */
     const struct step_def *owner; /* the step whose body this is; NULL for the workflow's own list */
     struct str iterator;          /* the loop's named iterator inside this body, or empty */
@@ -127,6 +128,9 @@ void workflow_unref(struct workflow *w);
 
 /* The step called `name` in the list, or NULL. */
 const struct step_def *list_find(const struct list_def *l, struct str name);
+/* The i-th step of the list, or the nearest before it, whose body can be read after it and has a step called `name`;
+ * NULL when there is none. */
+const struct step_def *list_find_last(const struct list_def *l, size_t i, struct str name);
 
 /* Collected problems of one load: all of them, in the order of their place. */
 struct problem {

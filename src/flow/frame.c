@@ -26,9 +26,9 @@ enum { TAG_OUTPUT = SIZE_MAX - 1, TAG_HANDLER = SIZE_MAX - 2 };
 /* Before the attempt's own state, which types keep in frame->type_state. */
 struct step_state {
     struct val config;
-    bool has_config, waiting, finishing;
-    struct box *ok;      /* result waiting for the output file */
-    struct box *failure; /* error object, once the step has failed for good */
+    bool has_config, waiting, finishing, ending; /* ending: well, when its children have stopped */
+    struct box *ok;                              /* result waiting for the output file, or for children to stop */
+    struct box *failure;                         /* error object, once the step has failed for good */
     struct val partial;
 };
 
@@ -46,13 +46,28 @@ struct expr_scope frame_scope(struct frame *f, bool null_safe)
         .resolve = scope_resolve, .ctx = f, .null_safe = null_safe, .now_ms = run_now(f->run), .fuel = 1000000};
 }
 
-static void fail_with(struct frame *f, const struct err *err)
+/* Messages about templates begin with line:column; the reader wants to know of which file. */
+static struct str message_of(const struct frame *f, const struct err *err)
 {
-    /* Messages about templates begin with line:column; the reader wants to know of which file. */
     struct str message = str_c(err->msg);
     if (message.n && message.p[0] >= '1' && message.p[0] <= '9')
         message = arena_printf(&f->run->scratch, "%.*s:%s", STR_ARG(f->run->workflow->file), err->msg);
-    step_fail(f, &(struct failure){.rc = err->rc == RC_NOT_FOUND ? RC_EXPRESSION : err->rc, .message = message});
+    return message;
+}
+
+static enum rc rc_of(const struct err *err)
+{
+    return err->rc == RC_NOT_FOUND ? RC_EXPRESSION : err->rc;
+}
+
+static void fail_with(struct frame *f, const struct err *err)
+{
+    step_fail(f, &(struct failure){.rc = rc_of(err), .message = message_of(f, err)});
+}
+
+struct box *frame_error(const struct frame *f, const struct err *err)
+{
+    return error_box(rc_of(err), STR(""), message_of(f, err), f->attempt, f->path);
 }
 
 const struct val *frame_pinned(const struct frame *f)
@@ -230,6 +245,10 @@ static bool end_ok(struct frame *f, struct box *result, const char *flag, struct
     VAL_MAP_SET(&m, "ok", result->val);
     if (flag)
         val_map_set(&m, str_c(flag), val_true);
+    if (f->def->type->leaves && !flag)
+        f->leave = f->def->type->leaves;
+    if (f->leave)
+        VAL_MAP_SET(&m, "leave", val_str(str_c(leave_name(f->leave))));
     struct val data = val_map_done(&m);
     if (run_append_value(f->run, RECORD_DONE, f->path, end_number(f), &data, err) != RC_OK) {
         box_unref(result);
@@ -394,6 +413,7 @@ static void attempt_failed(struct frame *f)
         frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
         return;
     }
+    f->leave = LEAVE_NO;
     f->failures++;
     int64_t wait = -1;
     if (!why->final && f->def->retry.set)
@@ -478,6 +498,18 @@ static void write_output(struct frame *f, struct str path)
                                        .label = arena_printf(a, "write %.*s", STR_ARG(path)).p});
 }
 
+void step_ok_stop(struct frame *f, const struct val *result)
+{
+    if (!f->first) {
+        step_ok(f, result);
+        return;
+    }
+    CHECK(f->ops == &step_ops && !f->failing_set);
+    state_of(f)->ok = box_new(result);
+    state_of(f)->ending = true;
+    frame_drain(f);
+}
+
 void step_ok(struct frame *f, const struct val *result)
 {
     struct step_state *s = state_of(f);
@@ -532,6 +564,7 @@ static void start_attempt(struct frame *f)
     struct step_state *s = state_of(f);
     s->has_config = false;
     f->failing_set = false;
+    f->leave = LEAVE_NO;
     drop_type_state(f);
     set_base(f);
     if (f->def->timeout_ms && !f->def->type->own_timeout)
@@ -604,6 +637,7 @@ static void step_enter(struct frame *f)
         const struct val *ok = VAL_GET(&p->done->val, "ok");
         bool went_on = VAL_GET(&p->done->val, "goto") != NULL;
         f->skipped = VAL_GET(&p->done->val, "skipped") != NULL;
+        f->leave = leave_of(&p->done->val);
         f->failing_set = went_on;
         f->failing.rc = RC_STEP;
         f->run->totals.steps_done++;
@@ -648,6 +682,7 @@ static void step_child_done(struct frame *f, struct frame *c)
     if (c->tag == TAG_HANDLER && s->finishing) {
         struct box *e = s->failure;
         s->failure = NULL;
+        f->leave = c->leave;
         if (c->ok) {
             end_continued(f, e);
         } else {
@@ -656,6 +691,8 @@ static void step_child_done(struct frame *f, struct frame *c)
         }
         return;
     }
+    if (c->ops == &list_ops && !f->def->type->loop && !f->def->type->boundary)
+        f->leave = c->leave > f->leave ? c->leave : f->leave;
     f->def->type->child_done(f, c);
 }
 
@@ -676,6 +713,19 @@ static void step_drained(struct frame *f)
         frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
         return;
     }
+    struct step_state *s = state_of(f);
+    if (s->ending && !f->failing_set) {
+        struct box *b = s->ok;
+        s->ok = NULL;
+        s->ending = false;
+        f->status = FRAME_RUNNING;
+        step_ok(f, &b->val);
+        box_unref(b);
+        return;
+    }
+    box_unref(s->ok);
+    s->ok = NULL;
+    s->ending = false;
     attempt_failed(f);
 }
 
@@ -736,6 +786,18 @@ bool frame_past_done(const struct frame *f, const char *segment)
 {
     const struct past *p = past_below(f, segment);
     return p && p->done && p->done_ok;
+}
+
+bool frame_past_broken(const struct frame *f)
+{
+    const struct past *p = past_find(f->run, f->base);
+    return p && p->broken;
+}
+
+bool frame_past_ended(const struct frame *f, const char *segment)
+{
+    const struct past *p = past_below(f, segment);
+    return p && p->done;
 }
 
 bool frame_budget(struct frame *f)

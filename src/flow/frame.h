@@ -60,6 +60,7 @@ struct frame {
     size_t tag;             /* the parent's: which child this is */
     uint64_t effect, timer; /* pending ones, 0 = none */
     bool ok, skipped, unlinked;
+    enum leave leave;       /* ended well, and the nearest loop's iteration ends with it */
     struct box *result;     /* ENDED: the result, or the error object */
     struct failure failing; /* DRAINING: what it ends with (text in the arena) */
     bool failing_set;
@@ -100,6 +101,8 @@ bool frame_duration(struct frame *f, const struct val *config, const char *key, 
 
 /* The attempt has succeeded; `result` is copied. Called once per attempt, with no children left. */
 void step_ok(struct frame *f, const struct val *result);
+/* The same while children still run: they are stopped first, unrecorded. */
+void step_ok_stop(struct frame *f, const struct val *result);
 /* The attempt has failed; children that still run are stopped first. Text is copied. */
 void step_fail(struct frame *f, const struct failure *why);
 /* printf form of step_fail. */
@@ -110,6 +113,9 @@ struct loop_scope {
     struct str iterator;  /* or empty */
     struct box *item;     /* one reference is taken */
     int64_t index, total; /* total < 0: unknown (while) */
+    /* Asked in the iteration: before its first step whether it is skipped, after its last whether it was the last one
+     * (it then ends as by break). NULL: no. What they say is recorded with the iteration's end. */
+    const struct cond *skip, *stop;
 };
 struct frame *frame_list(struct frame *parent, const char *segment, size_t tag, const struct list_def *def,
                          const struct loop_scope *loop, struct box **previous_results);
@@ -133,12 +139,19 @@ static inline const struct val *child_result(const struct frame *c)
 {
     return &c->result->val;
 }
+/* How an ended list left, for a loop (an iteration) and for a type that runs several lists at once: after a break or
+ * continue in one of them it stops the others and ends well. All others need not ask: a step passes on what its list
+ * said. */
+static inline enum leave child_leave(const struct frame *c)
+{
+    return c->leave;
+}
 /* The error object of a failed child as a failure to pass on: `below`, and `final` if the child had retries. */
 struct failure child_failure(const struct frame *c);
-/* An ended list's results as {name: result}, built in `a`; takes the boxes by definition order into `ret_boxes` (one
- * reference each, NULL where a step has no result) when that is not NULL. */
+/* An ended list's results as {name: result}, built in `a`. */
 struct val list_results(const struct frame *list, struct arena *a);
-struct box **list_take_results(struct frame *list);
+/* Puts an ended list's results over those of the iteration before, where it has any; the array is made when NULL. */
+struct box **list_take_results(struct frame *list, struct box **over);
 void list_drop_results(const struct list_def *def, struct box **results);
 
 /* Sets variables: `scope` is "global" or "local"; journaled. False: the step has failed. */
@@ -146,6 +159,9 @@ bool frame_set_variables(struct frame *f, bool local, const struct val *values);
 /* True when the journal shows that a child with this segment was begun, or that it ended well. */
 bool frame_past_begun(const struct frame *f, const char *segment);
 bool frame_past_done(const struct frame *f, const char *segment);
+/* True when it shows that a child ended with a break, and that the child with this segment ended, well or not. */
+bool frame_past_broken(const struct frame *f);
+bool frame_past_ended(const struct frame *f, const char *segment);
 
 /* Room left in the run's or the step's budget; on false the frame was held with the reason. */
 bool frame_budget(struct frame *f);

@@ -3,6 +3,10 @@
  * In order unless some step has `depends_on`; then every step starts as soon as all it depends on have ended. The first
  * step that fails (and whose on_error lets it) stops the list, after what still runs has been stopped too.
  *
+ * A step that ends with a break or a continue (itself, or because a list inside it did) ends the list well, after what
+ * still runs beside it has been stopped. The list passes it on; the nearest loop takes it. It is part of the record of
+ * every end on the way, so a resumed run leaves at the same place without asking anything again.
+ *
  * A list that is a loop's iteration records its own end, so that a finished iteration is one entry for recovery. The
  * workflow's own list does not: the run's end says it. */
 #include "flow/run_int.h"
@@ -112,19 +116,50 @@ static bool records_end(const struct frame *f)
     return f->path.n != 0;
 }
 
+const char *leave_name(enum leave l)
+{
+    return l == LEAVE_BREAK ? "break" : l == LEAVE_CONTINUE ? "continue" : NULL;
+}
+
+enum leave leave_of(const struct val *done)
+{
+    struct str s = val_get_str(done, STR("leave"), STR(""));
+    return str_is(s, "break") ? LEAVE_BREAK : str_is(s, "continue") ? LEAVE_CONTINUE : LEAVE_NO;
+}
+
 static enum rc record_end(struct frame *f, const char *key, struct val v, struct err *err)
 {
     struct run *r = f->run;
     struct val_map m = val_map_new(&r->scratch);
     val_map_set(&m, str_c(key), v);
+    if (f->leave)
+        VAL_MAP_SET(&m, "leave", val_str(str_c(leave_name(f->leave))));
+    if (f->skipped)
+        VAL_MAP_SET(&m, "skipped", val_true);
     struct val data = val_map_done(&m);
     return run_append_value(r, RECORD_DONE, f->path, (f->past ? f->past->dones : 0) + 1, &data, err);
 }
 
+/* A condition of the loop about this iteration. */
+static bool ask(struct frame *f, const struct cond *c, bool *ret, struct box **failure)
+{
+    struct err err;
+    struct expr_scope scope = frame_scope(f, true);
+    if (cond_eval(c, &scope, &f->run->scratch, ret, &err) == RC_OK)
+        return true;
+    *failure = frame_error(f, &err);
+    return false;
+}
+
 static void finish(struct frame *f, bool ok, struct box *error)
 {
+    const struct cond *stop = list_of(f)->loop.stop;
     struct box *failure = ok ? NULL : box_ref(error);
     struct err err;
+    bool last = false;
+    if (ok && stop && f->leave != LEAVE_BREAK && ask(f, stop, &last, &failure) && last)
+        f->leave = LEAVE_BREAK;
+    ok = !failure;
     if (ok && records_end(f) && record_end(f, "ok", list_results(f, &f->run->scratch), &err) != RC_OK)
         failure = error_box(err.rc, STR(""), str_c(err.msg), f->attempt, f->path);
     if (failure && records_end(f) && record_end(f, "error", failure->val, &err) != RC_OK)
@@ -142,6 +177,8 @@ static void enter(struct frame *f)
     const struct past *p = f->past;
     if (p && p->done) { /* ended in an earlier life */
         if (p->done_ok) {
+            f->leave = leave_of(&p->done->val);
+            f->skipped = VAL_GET(&p->done->val, "skipped") != NULL;
             const struct val *results = VAL_GET(&p->done->val, "ok");
             for (size_t i = 0; i < l->def->n; i++) {
                 const struct val *v = val_get(results, l->def->steps[i]->name);
@@ -156,11 +193,25 @@ static void enter(struct frame *f)
     }
     for (const struct past_write *w = p ? p->writes : NULL; w; w = w->next)
         set_all(l, VAL_GET(&w->values->val, "set"));
-    advance(f);
+    struct box *failure = NULL;
+    bool begun = p && p->begun; /* then it was asked, and not to be skipped */
+    if (l->loop.skip && !begun && !ask(f, l->loop.skip, &f->skipped, &failure)) {
+        finish(f, false, failure);
+        box_unref(failure);
+    } else if (f->skipped) {
+        l->loop.stop = NULL; /* nothing was done that could have been the last */
+        finish(f, true, NULL);
+    } else {
+        advance(f);
+    }
 }
 
 static void drained(struct frame *f)
 {
+    if (f->leave && f->failing.rc == RC_OK) {
+        finish(f, true, NULL);
+        return;
+    }
     struct box *e = error_box(f->failing.rc, f->failing.code, f->failing.message, f->attempt, f->path);
     if (list_of(f)->error_var && f->failing.rc != RC_CANCELLED) {
         box_unref(e);
@@ -200,7 +251,13 @@ static void child_done(struct frame *f, struct frame *c)
         return;
     }
     l->results[c->tag] = box_ref(c->result);
-    advance(f);
+    f->leave = c->leave;
+    if (!f->leave)
+        advance(f);
+    else if (f->first)
+        frame_drain(f);
+    else
+        finish(f, true, NULL);
 }
 
 static void done(struct frame *f)
@@ -266,14 +323,17 @@ struct val list_results(const struct frame *list, struct arena *a)
     return val_map_done(&m);
 }
 
-struct box **list_take_results(struct frame *list)
+struct box **list_take_results(struct frame *list, struct box **over)
 {
     struct list_state *l = list_of(list);
-    struct box **taken = calloc(l->def->n + 1, sizeof *taken);
+    struct box **taken = over ? over : calloc(l->def->n + 1, sizeof *taken);
     if (!taken)
         PANIC("out of memory");
     for (size_t i = 0; l->results && i < l->def->n; i++)
-        taken[i] = l->results[i] ? box_ref(l->results[i]) : NULL;
+        if (l->results[i]) {
+            box_unref(taken[i]);
+            taken[i] = box_ref(l->results[i]);
+        }
     return taken;
 }
 

@@ -179,6 +179,8 @@ enum sight scope_step(const struct reader *r, struct str name, const struct step
 void scope_nearest_step(const struct reader *r, struct nearest *n);
 /* The iterator of the loop `level` loops out (0: the nearest); false when there are not so many. */
 bool scope_loop(const struct reader *r, size_t level, struct str *ret);
+/* Is there a loop that a break there would end? */
+bool scope_can_leave(const struct reader *r);
 /* Is the name a variable, or the iterator of a loop around? */
 bool scope_variable(const struct reader *r, struct str name);
 void scope_nearest_variable(const struct reader *r, struct nearest *n);

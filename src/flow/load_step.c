@@ -311,6 +311,7 @@ const struct list_def *load_list(struct loader *l, const struct val *v, const st
     for (size_t i = 0; i < list->n; i++) {
         all_push(l, steps[i]);
         step_keys(l, steps[i], &common[i], depth);
+        list->keeps_last |= steps[i]->type && steps[i]->type->keeps_last;
     }
     load_graph(l, list, common);
     return list;

@@ -249,6 +249,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
     case RECORD_DONE:
         replace(&p->done, data);
         p->done_ok = VAL_GET(&data->val, "ok") != NULL;
+        if (p->parent && leave_of(&data->val) == LEAVE_BREAK)
+            p->parent->broken = true;
         p->dones = rec->attempt > p->dones ? rec->attempt : p->dones;
         if (p->done_ok) {
             drop_children(r, p);

@@ -18,6 +18,7 @@ struct past {
     int64_t result_ms;
     struct box *open, *intent, *result, *done;
     bool done_ok, begun, held;
+    bool broken;                             /* a child of this attempt ended with a break */
     bool fresh;                              /* failed by itself before the last resume: needs a new attempt */
     struct past_write *writes, **writes_end; /* variables living in this list, in order */
 };
@@ -86,6 +87,10 @@ void frame_timer_set(struct frame *f, int64_t ms); /* status unchanged */
 void frame_timer_clear(struct frame *f);
 struct str path_join(struct arena *a, struct str base, const char *segment);
 int64_t run_now(const struct run *r);
+const char *leave_name(enum leave l);        /* "break", "continue"; NULL for LEAVE_NO */
+enum leave leave_of(const struct val *done); /* what a RECORD_DONE says of it */
+/* The error object for what an expression in this frame said. */
+struct box *frame_error(const struct frame *f, const struct err *err);
 /* Long texts are cut, so that an error can always be recorded. */
 struct box *error_box(enum rc rc, struct str code, struct str message, int64_t attempts, struct str step);
 bool run_is_quiet(const struct run *r);

@@ -51,8 +51,30 @@ static const struct val *indirect_field(struct arena *a, const struct val *resul
             return data;
         return VAL_GET(result, "text") ? VAL_GET(result, "text") : result;
     }
+    if (str_is(key, "results") && val_is(VAL_GET(result, "iterations"), VAL_ARRAY)) /* of a for_loop */
+        return VAL_GET(result, "iterations");
     if (str_is(key, "error"))
         return &val_null;
+    return NULL;
+}
+
+/* After a while_loop its steps are known by their names, as they were in the last iteration. */
+static const struct val *find_last(const struct frame *from, struct str name, bool *ret_known)
+{
+    for (const struct frame *f = from; f; f = f->parent) {
+        const struct list_state *l = f->ops == &list_ops ? f->state : NULL;
+        const struct step_def *d = l ? list_find_last(l->def, SIZE_MAX, name) : NULL;
+        while (d) {
+            *ret_known = true;
+            const struct val *results =
+                l->results && l->results[d->index] ? VAL_GET(&l->results[d->index]->val, "results") : NULL;
+            if (val_get(results, name))
+                return val_get(results, name);
+            d = d->index ? list_find_last(l->def, d->index - 1, name) : NULL;
+        }
+        if (*ret_known)
+            return NULL;
+    }
     return NULL;
 }
 
@@ -76,7 +98,7 @@ static const struct val *find_result(const struct frame *from, struct str name, 
             return &results[d->index]->val;
         return older && older[d->index] ? &older[d->index]->val : NULL;
     }
-    return NULL;
+    return find_last(from, name, ret_known);
 }
 
 static enum rc resolve_step(const struct frame *f, const struct val *key, size_t n, struct arena *a,

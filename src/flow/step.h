@@ -10,6 +10,10 @@
 
 struct frame;
 
+/* How a step or a list ended for the loop around it: in its turn, or by `continue` or `break`, which end the nearest
+ * loop's iteration. Passed up by every list and step in between (frame.h). */
+enum leave { LEAVE_NO, LEAVE_CONTINUE, LEAVE_BREAK };
+
 enum key_kind {
     KEY_STRING,   /* text, taken literally */
     KEY_TEMPLATE, /* text with holes */
@@ -48,7 +52,10 @@ struct step_type {
     const char *provider;        /* model types: the default provider ("claude"), else NULL */
     const char *result_doc; /* names of the result's fields, "a|b|c": for checks of steps.X.field in messages only */
     bool own_timeout;       /* hands the step's timeout to its effect, which keeps what there was until then */
-    bool loop;              /* its KEY_STEPS body sees loop.* */
+    bool loop;              /* its KEY_STEPS body sees loop.*; break and continue inside end there */
+    bool boundary;          /* what it contains is a workflow of its own: no break or continue passes it */
+    bool keeps_last;        /* a loop whose body's steps can be read after it, as they were in the last iteration */
+    enum leave leaves;      /* its good end is a break or a continue */
 
     /* Extra checks after the keys were read; problems go to `ps`. May be NULL. */
     void (*check)(const struct step_def *s, struct problems *ps);

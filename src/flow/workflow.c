@@ -43,6 +43,16 @@ const struct step_def *list_find(const struct list_def *l, struct str name)
     return NULL;
 }
 
+const struct step_def *list_find_last(const struct list_def *l, size_t i, struct str name)
+{
+    for (i = i < l->n ? i + 1 : l->n; l->keeps_last && i-- > 0;) {
+        const struct step_def *s = l->steps[i];
+        if (s->type && s->type->keeps_last && s->lists && list_find(s->lists[0], name))
+            return s;
+    }
+    return NULL;
+}
+
 static const char *input_type_name(enum val_type t)
 {
     return t == VAL_NULL ? "any value" : val_type_name(&(struct val){.type = (uint8_t)t});

@@ -2,7 +2,9 @@
  *
  * What is looped over is computed once, when the loop is entered, and pinned with it, so that a change of variables
  * inside the loop (or a crash) never changes the list under it. An iteration is a list frame `N` below the loop, from
- * 0. */
+ * 0.
+ *
+ * A break stops what runs beside it; what had ended by then is the result. */
 #include "base/panic.h"
 #include "data/json.h"
 #include "flow/frame.h"
@@ -25,6 +27,13 @@ static const struct step_key keys[] = {
      .doc = "How many at a time, at the most (with parallel)."},
     {"max_concurrent", KEY_INT, .doc = "Another spelling of `max_parallel`.", .alias_of = "max_parallel"},
     {"max_iterations", KEY_INT, .least = 0, .most = INT64_MAX, .doc = "Only the first so many items."},
+    {"break_condition", KEY_COND,
+     .doc = "Asked after each iteration, about it (its steps and loop.*): whether it was the last one."},
+    {"continue_condition", KEY_COND,
+     .doc = "Asked before each iteration, about it (loop.* and what is around): whether it is skipped."},
+    {"ordered_results", KEY_BOOL, .fallback = "true",
+     .doc = "Results are always in the order of the items; no effect."},
+    {"memory_limit", KEY_SIZE, .doc = "Accepted; no effect."},
     {"break_on_error", KEY_BOOL, .fallback = "true",
      .doc =
          "Whether a failed iteration ends the loop (what runs beside it is stopped) and fails the step. With false the "
@@ -33,9 +42,10 @@ static const struct step_key keys[] = {
 
 struct loop {
     const struct val *items; /* an array, in the pinned object */
-    size_t next, ended, ok, running;
+    size_t next, ok, failed, running;
     int64_t max_parallel;
     bool break_on_error;
+    bool broken; /* a resumed run knows that a break was met: what had ended counts, nothing else is started */
     struct box **iterations; /* by index: {index, item, success, results | error} */
     struct box *last_error;
 };
@@ -52,13 +62,34 @@ static struct val pairs_of(struct arena *a, const struct val *object)
     return val_list_done(&l);
 }
 
+/* A step's name alone means what it said, not its result's fields: a model's list, or the JSON in its text. */
+static void items_of_result(struct frame *f, struct val *ret)
+{
+    const struct val *data = VAL_GET(ret, "data"), *text = VAL_GET(ret, "text");
+    struct val v;
+    struct err err;
+    if (!val_is(VAL_GET(ret, "success"), VAL_BOOL))
+        return;
+    if (val_is(data, VAL_ARRAY) || val_is(data, VAL_OBJECT))
+        *ret = *data;
+    else if (val_is(text, VAL_STR) && json_parse(&f->arena, text->s, &JSON_LIMITS_DEFAULT, &v, &err) == RC_OK &&
+             (v.type == VAL_ARRAY || v.type == VAL_OBJECT))
+        *ret = v;
+}
+
 /* The author's text is an expression; `previous_response:a.b` is the old way to say steps.a.b. */
 static bool items_of_expression(struct frame *f, struct str text, struct val *ret)
 {
     struct str old = STR("previous_response:");
     if (str_starts(text, old))
         text = arena_printf(&f->arena, "steps.%.*s", STR_ARG(str_from(text, old.n)));
-    return frame_expr(f, text, ret);
+    if (!frame_expr(f, text, ret))
+        return false;
+    if (str_starts(text, STR("steps.")))
+        text = str_from(text, 6);
+    if (ret->type == VAL_OBJECT && str_find(text, STR(".")) == SIZE_MAX && str_find(text, STR("[")) == SIZE_MAX)
+        items_of_result(f, ret);
+    return true;
 }
 
 /* What a template made is data, such as a model's answer: JSON, never code. */
@@ -123,26 +154,27 @@ static const struct val *compute_plan(struct frame *f)
 static void finish(struct frame *f, struct loop *l)
 {
     size_t n = l->items->arr.n;
-    if (n && !l->ok && !l->break_on_error) {
+    if (l->failed && !l->ok && !l->break_on_error) {
         struct str message = val_get_str(&l->last_error->val, STR("message"), STR(""));
         step_fail(f,
                   &(struct failure){.rc = RC_STEP,
                                     .message = arena_printf(&f->arena, "all %zu iterations failed; the last one: %.*s",
-                                                            n, STR_ARG(message)),
+                                                            l->failed, STR_ARG(message)),
                                     .below = true});
         return;
     }
     struct box *b = box_empty();
     struct val_list list = val_list_new(&b->arena);
     for (size_t i = 0; i < n; i++)
-        val_list_push(&list, l->iterations[i]->val); /* borrowed: step_ok copies while they live */
+        if (l->iterations[i])                            /* after a break some are missing */
+            val_list_push(&list, l->iterations[i]->val); /* borrowed: step_ok copies while they live */
     struct val_map m = val_map_new(&b->arena);
-    VAL_MAP_SET(&m, "success", val_bool(l->ok == n));
+    VAL_MAP_SET(&m, "success", val_bool(!l->failed));
     VAL_MAP_SET(&m, "total_items", val_int((int64_t)n));
     VAL_MAP_SET(&m, "completed_items", val_int((int64_t)l->ok));
     VAL_MAP_SET(&m, "iterations", val_list_done(&list));
     b->val = val_map_done(&m);
-    step_ok(f, &b->val);
+    step_ok_stop(f, &b->val);
     box_unref(b);
 }
 
@@ -150,21 +182,24 @@ static void start_more(struct frame *f)
 {
     struct loop *l = f->type_state;
     size_t n = l->items->arr.n;
-    if (l->ended == n) {
-        finish(f, l);
-        return;
-    }
-    while (l->next < n && (int64_t)l->running < l->max_parallel) {
+    for (; l->next < n && (int64_t)l->running < l->max_parallel; l->next++) {
         char segment[24];
         snprintf(segment, sizeof segment, "%zu", l->next);
+        if (l->broken && !frame_past_ended(f, segment))
+            continue;
         struct box *item = box_new(&l->items->arr.v[l->next]);
-        struct loop_scope scope = {
-            .iterator = f->def->lists[0]->iterator, .item = item, .index = (int64_t)l->next, .total = (int64_t)n};
+        struct loop_scope scope = {.iterator = f->def->lists[0]->iterator,
+                                   .item = item,
+                                   .index = (int64_t)l->next,
+                                   .total = (int64_t)n,
+                                   .stop = f->def->conds[0],
+                                   .skip = f->def->conds[1]};
         frame_list(f, segment, l->next, f->def->lists[0], &scope, NULL);
         box_unref(item);
-        l->next++;
         l->running++;
     }
+    if (!l->running)
+        finish(f, l);
 }
 
 static void free_loop(void *state)
@@ -209,6 +244,7 @@ static void enter(struct frame *f)
     l->iterations = calloc(l->items->arr.n + 1, sizeof(struct box *));
     if (!l->iterations)
         PANIC("out of memory");
+    l->broken = frame_past_broken(f);
     f->type_state = l;
     tell_total(f, l->items->arr.n);
     start_more(f);
@@ -221,6 +257,8 @@ static struct box *iteration_box(const struct loop *l, const struct frame *c)
     VAL_MAP_SET(&m, "index", val_int((int64_t)c->tag));
     VAL_MAP_SET(&m, "item", val_copy(&b->arena, &l->items->arr.v[c->tag]));
     VAL_MAP_SET(&m, "success", val_bool(child_ok(c)));
+    if (c->skipped)
+        VAL_MAP_SET(&m, "skipped", val_true);
     struct val inner = child_ok(c) ? list_results(c, &b->arena) : *child_result(c);
     val_map_set(&m, child_ok(c) ? STR("results") : STR("error"), val_copy(&b->arena, &inner));
     b->val = val_map_done(&m);
@@ -231,11 +269,15 @@ static void child_done(struct frame *f, struct frame *c)
 {
     struct loop *l = f->type_state;
     l->running--;
-    l->ended++;
     l->iterations[c->tag] = iteration_box(l, c);
     if (child_ok(c)) {
         l->ok++;
+        if (child_leave(c) == LEAVE_BREAK && !l->broken) {
+            finish(f, l);
+            return;
+        }
     } else {
+        l->failed++;
         box_unref(l->last_error);
         l->last_error = box_new(child_result(c));
         if (l->break_on_error) {

@@ -12,6 +12,10 @@ static const struct step_key keys[] = {
      .doc = "The loop goes on as long as this is true. (On this type `condition` is the loop's own.)"},
     {"max_iterations", KEY_INT, .fallback = "100", .least = 0, .most = INT64_MAX,
      .doc = "The loop ends, without an error, after so many iterations."},
+    {"break_condition", KEY_COND,
+     .doc = "Asked after each iteration, about it (its steps and loop.*): whether it was the last one."},
+    {"continue_condition", KEY_COND,
+     .doc = "Asked before each iteration, about it (loop.* and what is around): whether it is skipped."},
     {"steps", KEY_STEPS, .required = true, .doc = "What is done in each iteration."},
     {0}};
 
@@ -69,7 +73,8 @@ static void next(struct frame *f)
             return;
         }
     }
-    struct loop_scope scope = {.index = (int64_t)l->index, .total = -1};
+    struct loop_scope scope = {
+        .index = (int64_t)l->index, .total = -1, .stop = f->def->conds[1], .skip = f->def->conds[2]};
     frame_list(f, segment, l->index, f->def->lists[0], &scope, f->inner_results);
 }
 
@@ -98,10 +103,12 @@ static void child_done(struct frame *f, struct frame *c)
         step_fail(f, &why);
         return;
     }
-    list_drop_results(f->inner, f->inner_results);
-    f->inner_results = list_take_results(c);
+    f->inner_results = list_take_results(c, f->inner_results);
     l->index++;
-    next(f);
+    if (child_leave(c) == LEAVE_BREAK)
+        finish(f, false);
+    else
+        next(f);
 }
 
 const struct step_type step_while_loop = {.name = "while_loop",
@@ -109,5 +116,6 @@ const struct step_type step_while_loop = {.name = "while_loop",
                                           .keys = keys,
                                           .result_doc = "success|iterations|condition_met|results|error",
                                           .loop = true,
+                                          .keeps_last = true,
                                           .enter = enter,
                                           .child_done = child_done};

@@ -78,3 +78,63 @@ def test_failures(treadle):
     assert steps["handled"]["success"] is False and "between" not in steps
     assert not (treadle.cwd / "ws/between").exists() and (treadle.cwd / "ws/tries").read_text() == "x\n" * 3
     assert steps["again"]["success"] is True, json.dumps(steps["again"])
+
+
+SOURCES = """
+workflow:
+  name: sources
+  inputs: {pairs: {type: object, default: {a: 1, b: 2}}}
+  variables: {queue: [7, 8], nested: {files: [p, q]}}
+  steps:
+    - {name: scan, type: test_echo, value: {success: true, text: '["x", "y"]'}}
+    - {name: plain, type: test_echo, value: [1, 2, 3, 4, 5]}
+    - name: category
+      type: for_loop
+      as: category
+      over: [{name: one, items: [1, 2]}]
+      steps:
+        - name: inner
+          type: for_loop
+          data_source: loop.category.items
+          steps: &echo [{name: e, type: test_echo, value: "{{ item }}"}]
+    - {name: by_name, type: for_loop, data_source: scan, steps: *echo}
+    - {name: by_step, type: for_loop, data_source: steps.scan, steps: *echo}
+    - {name: by_response, type: for_loop, data_source: "previous_response:scan", steps: *echo}
+    - {name: by_state, type: for_loop, data_source: state.queue, steps: *echo}
+    - {name: by_path, type: for_loop, data_source: state.nested.files, steps: *echo}
+    - {name: by_chunk, type: for_loop, data_source: "{{ chunk(steps.plain, 2) }}", steps: *echo}
+    - name: by_object
+      type: for_loop
+      data_source: inputs.pairs
+      steps: [{name: e, type: test_echo, value: "{{ item.key }}={{ item.value }}"}]
+    - name: by_results
+      type: for_loop
+      data_source: steps.by_state.results
+      steps: [{name: e, type: test_echo, value: "{{ item.results.e }}"}]
+    - name: first
+      type: for_loop
+      data_source: plain
+      max_iterations: 2
+      ordered_results: true
+      memory_limit: 500MB
+      steps: *echo
+    - name: ends
+      type: for_loop
+      data_source: [a, b, c]
+      steps: [{name: e, type: test_echo, value: "{{ loop.is_first }} {{ loop.is_last }} {{ loop.length }}"}]
+"""
+
+
+def test_sources_of_loops(treadle):
+    treadle.file("sources.yaml", SOURCES)
+    results = treadle("run", "sources.yaml", "--json", code=0).json["results"]
+    got = {name: [i["results"]["e"] for i in result["iterations"]]
+           for name, result in results.items() if name.startswith("by_")}
+    assert got == {"by_name": ["x", "y"], "by_step": ["x", "y"], "by_response": ["x", "y"], "by_state": [7, 8],
+                   "by_path": ["p", "q"], "by_chunk": [[1, 2], [3, 4], [5]], "by_object": ["a=1", "b=2"],
+                   "by_results": [7, 8]}
+    assert [i["results"]["e"] for i in results["ends"]["iterations"]] == \
+        ["true false 3", "false false 3", "false true 3"]
+    assert len(results["first"]["iterations"]) == 2
+    inner = results["category"]["iterations"][0]["results"]["inner"]
+    assert [i["item"] for i in inner["iterations"]] == [1, 2]

@@ -49,11 +49,30 @@ static void options(struct generator *g, unsigned in, bool leaf, bool parallel, 
         line(g, in, "timeout: 60s");
 }
 
+/* Ways out of a loop. What a break stops in a parallel loop is a matter of time, so there are only continues. */
+static void way_out(struct generator *g, unsigned in, bool parallel)
+{
+    static const char *const when[] = {"loop.index == 1", "loop.index > 1", "not inputs.yes"};
+    if (pick(g, 3))
+        return;
+    buf_printf(&g->out, "%*s- {name: out%u, type: %s, condition: \"%s\"}\n", (int)in, "", ++g->names,
+               parallel || pick(g, 2) ? "continue" : "break", when[pick(g, 3)]);
+}
+
+static void loop_conditions(struct generator *g, unsigned in, bool parallel)
+{
+    if (!parallel && pick(g, 4) == 0)
+        line(g, in, "break_condition: \"loop.index == 2\"");
+    if (pick(g, 4) == 0)
+        line(g, in, "continue_condition: \"loop.index == 1\"");
+}
+
 static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel);
 
-static void body(struct generator *g, unsigned in, unsigned depth, bool parallel)
+static void body(struct generator *g, unsigned in, unsigned depth, bool parallel, bool side_by_side)
 {
     line(g, in, "steps:");
+    way_out(g, in + 2, side_by_side);
     steps(g, in + 2, depth + 1, 1 + (unsigned)pick(g, 3), parallel);
 }
 
@@ -66,8 +85,9 @@ static void loop(struct generator *g, unsigned in, unsigned depth, bool parallel
         buf_printf(&g->out, "%*sparallel: true\n%*smax_parallel: %d\n", (int)in, "", (int)in, "", 1 + (int)pick(g, 4));
     if (pick(g, 3) == 0)
         line(g, in, "break_on_error: false");
+    loop_conditions(g, in, par);
     options(g, in, false, parallel || par, end);
-    body(g, in, depth, parallel || par);
+    body(g, in, depth, parallel || par, par);
 }
 
 static void while_loop(struct generator *g, unsigned in, unsigned depth, unsigned id)
@@ -77,6 +97,7 @@ static void while_loop(struct generator *g, unsigned in, unsigned depth, unsigne
                1 + (int)pick(g, 3), (int)in, "", (int)in, "");
     buf_printf(&g->out, "%*s- {name: count_%u, type: set_variable, variables: {loops_%u: \"{{ loops_%u + 1 }}\"}}\n",
                (int)in + 2, "", id, id, id);
+    way_out(g, in + 2, false);
     steps(g, in + 2, depth + 1, 1 + (unsigned)pick(g, 2), true);
 }
 

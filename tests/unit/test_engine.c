@@ -577,6 +577,104 @@ static void test_condition_is_not_retried_away(void **state)
     rig_assert_status(&g, RUN_FAILED);
 }
 
+/* ---- break and continue */
+
+/* What runs beside a break is stopped, nothing new starts, and what had ended is the result: in every life. */
+static void test_break_of_a_parallel_loop(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - name: l\n      type: for_loop\n      data_source: 'range(0, 9)'\n"
+                           "      parallel: true\n      max_parallel: 3\n      steps:\n"
+                           "        - {name: ask, type: claude, prompt: hello}\n"
+                           "        - {name: out, type: break, condition: 'item == 3'}\n"
+                           "        - {name: after, type: test_echo, value: 1}\n"));
+    assert_int_equal(g.asked, 3);
+    rig_ok(&g, "l/1/ask/turn:1", REPLY);
+    rig_ok(&g, "l/3/ask/turn:1", REPLY);
+    assert_int_equal(g.asked, 4);
+    assert_int_equal(run_status(g.run), RUN_RUNNING); /* 0 and 2 are being stopped */
+    size_t stopping = g.nrecords;
+    rig_stop(&g);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_int_equal(g.asked, 4);
+    char want[2000];
+    snprintf(want, sizeof want, "%s", rig_results(&g));
+    assert_non_null(strstr(want, "\"completed_items\":2"));
+    assert_null(strstr(want, "\"index\":0"));
+    assert_non_null(strstr(want, "\"index\":3"));
+    rig_restart(&g, stopping, false);
+    assert_int_equal(g.asked, 4);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_string_equal(rig_results(&g), want);
+    assert_int_equal(rig_count(&g, RECORD_INTENT, "l/0/ask/turn:1"), 1);
+}
+
+/* A break ends the loop around the step whose handler it stands in; a continue, the iteration, past every list. */
+static void test_leaving_at_every_record(void **state)
+{
+    (void)state;
+    const char *yaml =
+        WORKFLOW("    - name: w\n      type: while_loop\n      condition: 'true'\n      steps:\n"
+                 "        - name: l\n          type: for_loop\n          data_source: [1, 2, 3]\n"
+                 "          continue_condition: 'item == 1'\n          break_condition: 'steps.e == 30'\n"
+                 "          steps:\n"
+                 "            - {name: c, type: switch, expression: item, cases: {2: [{name: d, type: continue}]}}\n"
+                 "            - {name: e, type: test_echo, value: '{{ item * 10 }}'}\n"
+                 "        - name: bad\n          type: test_echo\n          fail: true\n"
+                 "          condition: 'loop.index == 1'\n"
+                 "          on_error: {steps: [{name: b, type: break}]}\n"
+                 "    - {name: after, type: test_echo, value: '{{ steps.l.total_items }}'}\n");
+    rig_start(&g, yaml);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    size_t all = g.nrecords;
+    char want[4000];
+    snprintf(want, sizeof want, "%s", rig_results(&g));
+    assert_non_null(strstr(want, "\"iterations\":2,\"condition_met\":false"));
+    assert_non_null(strstr(want, "\"skipped\":true,\"results\":{}"));
+    assert_non_null(strstr(want, "\"c\":{\"case\":\"2\",\"results\":{\"d\":{\"success\":true}}}}},{\"index\":2"));
+    assert_non_null(strstr(want, "\"e\":30"));
+    assert_non_null(strstr(want, "\"after\":3"));
+    for (size_t keep = 1; keep < all; keep++) {
+        rig_done(&g);
+        rig_start(&g, yaml);
+        rig_restart(&g, keep, false);
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        assert_string_equal(rig_results(&g), want);
+    }
+}
+
+/* A graph is left as soon as a step of it says so. */
+static void test_break_in_a_graph(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - name: l\n      type: for_loop\n      data_source: [1, 2]\n      steps:\n"
+                           "        - {name: a, type: command, run: a, on_interrupt: retry}\n"
+                           "        - {name: b, type: command, run: b}\n"
+                           "        - {name: out, type: break, depends_on: [b]}\n"
+                           "        - {name: c, type: test_echo, value: 1, depends_on: [a]}\n"));
+    assert_int_equal(g.asked, 2);
+    rig_ok(&g, "l/0/b/exec:1", "{\"exit_code\": 0}");
+    rig_stop(&g);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_int_equal(g.asked, 2);
+    assert_null(strstr(rig_results(&g), "\"a\""));
+}
+
+/* Cancelled while it waits for what a break stops, a run is cancelled. */
+static void test_cancel_while_breaking(void **state)
+{
+    (void)state;
+    rig_start(&g, WORKFLOW("    - name: l\n      type: for_loop\n      data_source: [1, 2]\n      parallel: true\n"
+                           "      steps:\n        - {name: a, type: command, run: a}\n"
+                           "        - {name: out, type: break}\n"));
+    rig_ok(&g, "l/1/a/exec:1", "{\"exit_code\": 0}");
+    assert_int_equal(run_status(g.run), RUN_RUNNING);
+    run_cancel(g.run);
+    rig_work(&g);
+    rig_stop(&g);
+    rig_assert_status(&g, RUN_CANCELLED);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -608,6 +706,10 @@ int main(void)
         cmocka_unit_test_teardown(test_many_voids, done),
         cmocka_unit_test_teardown(test_limit_ends_the_run, done),
         cmocka_unit_test_teardown(test_condition_is_not_retried_away, done),
+        cmocka_unit_test_teardown(test_break_of_a_parallel_loop, done),
+        cmocka_unit_test_teardown(test_leaving_at_every_record, done),
+        cmocka_unit_test_teardown(test_break_in_a_graph, done),
+        cmocka_unit_test_teardown(test_cancel_while_breaking, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
