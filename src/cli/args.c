@@ -44,7 +44,7 @@ static enum rc take(const struct command *c, const struct option *o, const char 
         if (*next && (*next)[0] != '-' && access(*next, R_OK) == 0 && ret->nwords >= c->min_words) {
             value = *next;
             *used = 1;
-        } else if (*next && (*next)[0] != '-' && ret->nwords == c->max_words) { /* it can be nothing else */
+        } else if (*next && (*next)[0] != '-' && ret->nwords >= c->max_words) { /* it can be nothing else */
             return err_set(err, RC_USAGE, "--%s: cannot read %s: %s", o->name, *next, strerror(errno));
         }
     } else if (o->value && !value) {
@@ -116,7 +116,8 @@ enum rc args_parse(const struct command *c, int argc, char **argv, struct args *
             if (rc != RC_OK)
                 return rc;
             i += used;
-        } else if (ret->nwords == ARGS_MAX || (c->max_words >= 0 && ret->nwords == c->max_words)) {
+        } else if (ret->nwords == ARGS_MAX ||
+                   (c->max_words >= 0 && ret->nwords >= c->max_words && !(c->assignments && strchr(argv[i], '=')))) {
             return unexpected(c, argv[i], ret, err);
         } else {
             ret->words[ret->nwords++] = argv[i];

@@ -23,6 +23,7 @@ struct command {
     const char *details; /* paragraphs and examples for --help; may be NULL */
     const struct option *options;
     int min_words, max_words; /* positional; max < 0: any number */
+    bool assignments;         /* words with a `=` may stand behind the last one: NAME=VALUE */
     int (*run)(const struct command *c, const struct args *args);
     int (*help)(const struct command *c, const struct args *args); /* --help with words given; may be NULL */
 };

@@ -9,6 +9,7 @@
 #include "data/json.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { INPUT_DEPTH_MAX = 100 }; /* the journal's records wrap them, and must stay readable */
 
@@ -40,6 +41,10 @@ static enum rc gather_inputs(const struct workflow *w, const struct args *args, 
         rc = inputs_file(v, a, &m, err);
     for (int i = 0; rc == RC_OK && (v = args_nth(args, "input", i)); i++)
         rc = input_read(w, "input", v, a, &m, err);
+    for (int i = 1; rc == RC_OK && i < args->nwords; i++)
+        rc = input_word(w, args->words[i], a, &m, err);
+    if (rc == RC_OK)
+        input_environment(w, a, &m);
     struct val given = val_map_done(&m);
     if (rc == RC_OK)
         rc = workflow_inputs(w, &given, a, ret, err);
@@ -51,12 +56,19 @@ static enum rc gather_inputs(const struct workflow *w, const struct args *args, 
 /* ---- directories
  * --------------------------------------------------------------------------------------------------------- */
 
+/* The command line, then the environment, then the workflow. */
+static struct str directory(const char *given, const char *variable, struct str written, const char *fallback)
+{
+    const char *env = getenv(variable);
+    return given ? str_c(given) : env && *env ? str_c(env) : written.n ? written : str_c(fallback);
+}
+
 static enum rc directories(struct session *s, const struct args *args, const char *file, struct err *err)
 {
     const char *workspace = args_get(args, "workspace"), *output = args_get(args, "output-dir");
     const struct workflow *w = s->workflow;
-    struct str ws = workspace ? str_c(workspace) : w->workspace_dir.n ? w->workspace_dir : STR("./workspace");
-    struct str out = output ? str_c(output) : w->output_dir.n ? w->output_dir : STR("./outputs");
+    struct str ws = directory(workspace, "PIPELINE_WORKSPACE_DIR", w->workspace_dir, "./workspace");
+    struct str out = directory(output, "PIPELINE_OUTPUT_DIR", w->output_dir, "./outputs");
     struct str f;
     enum rc rc = absolute_path(ws, &s->arena, &s->workspace, err);
     if (rc == RC_OK)
@@ -120,8 +132,10 @@ static int help(const struct command *c, const struct args *args)
         struct val sample = {.type = (uint8_t)in->type};
         struct arena a = {0};
         struct str fallback = in->fallback ? json_text(&a, in->fallback) : str_n("", 0);
-        printf("  %-20.*s %s%s%s%.*s%s%.*s\n", STR_ARG(in->name), in->type == VAL_NULL ? "any" : val_type_name(&sample),
-               in->required ? ", required" : "", in->fallback ? ", default " : "", STR_ARG(fallback),
+        struct str choices = in->choices ? json_text(&a, in->choices) : str_n("", 0);
+        printf("  %-20.*s %s%s%s%.*s%s%.*s%s%.*s\n", STR_ARG(in->name),
+               in->type == VAL_NULL ? "any" : val_type_name(&sample), in->required ? ", required" : "",
+               in->fallback ? ", default " : "", STR_ARG(fallback), choices.n ? ", one of " : "", STR_ARG(choices),
                in->description.n ? ": " : "", STR_ARG(in->description));
         arena_done(&a);
     }
@@ -141,7 +155,7 @@ static const struct option options[] = {
 
 const struct command command_run = {
     .name = "run",
-    .usage = "FILE [options]",
+    .usage = "FILE [NAME=VALUE]... [options]",
     .summary = "run a workflow",
     .details =
         "Runs FILE and records every step durably: kill it anywhere, `treadle resume` goes on where it stopped and\n"
@@ -151,13 +165,14 @@ const struct command command_run = {
         "Exit code: 0 succeeded, 1 failed, 2 wrong usage or invalid workflow, 3 waiting for a person or money,\n"
         "4 journal, key or environment unusable, 130 interrupted.\n\n"
         "Examples:\n"
-        "  treadle run repair.yaml --input project=src\n"
+        "  treadle run repair.yaml project=src\n"
         "  treadle run repair.yaml --mock            no key, no cost: answers are made up\n"
         "  treadle run repair.yaml --record r.jsonl  keep the answers; --replay r.jsonl needs no network\n"
         "  treadle run --help repair.yaml            the inputs that this workflow takes",
     .options = options,
     .min_words = 1,
     .max_words = 1,
+    .assignments = true,
     .run = run,
     .help = help,
 };

@@ -24,7 +24,8 @@ static struct place place_of(const struct reader *r, uint32_t line, uint32_t col
 /* ---- steps and their fields ---- */
 
 /* Fields that every result may have, and accepted spellings. */
-static const char common_fields[] = "|success|skipped|reason|error|error_message|result|results|text|data|cost|inputs|";
+static const char common_fields[] = "|success|skipped|reason|error|error_message|result|results|text|data|cost|inputs|"
+                                    "degraded_mode|content|response|";
 
 static bool in_list(const char *bars, struct str name)
 {
@@ -143,12 +144,20 @@ static void check_input(const struct reader *r, struct str name, struct place p)
                load_hint(r->l, &near, "expected a name declared in `inputs`"));
 }
 
-static void check_variable(const struct reader *r, struct str name, struct place p)
+/* A misspelt name is an error; one that is like none may be set by a caller, which shares its `global_vars` with a
+ * workflow that it calls, and in a condition it may be asked whether it was set at all. */
+static void check_variable(const struct reader *r, struct str head, struct str name, struct place p)
 {
     if (scope_variable(r, name))
         return;
     struct nearest near = {.want = name};
     scope_nearest_variable(r, &near);
+    bool inherited = !str_is(head, "state") && !near.name.n;
+    if (inherited || (r->cond && !near.name.n)) {
+        REPORT(r, true, p, "the variable `%s` is set nowhere in this workflow; expected it in `variables`%s",
+               clip(name).z, inherited ? ", or in those of a workflow that calls this one" : "");
+        return;
+    }
     REPORT(r, false, p, "unknown variable `%s`; %s", clip(name).z,
            load_hint(r->l, &near, "expected a name from `variables`, or one that a set_variable step sets"));
 }
@@ -214,28 +223,55 @@ static void check_loop(const struct reader *r, const struct expr_path *path, str
                clip(name).z);
 }
 
-static const char *const roots[] = {"inputs",   "steps", "state",     "loop", "global_vars", "variables",
-                                    "workflow", "run",   "timestamp", "env",  "error",       "previous_response"};
+static const char *const roots[] = {"inputs",    "steps", "state", "loop",  "global_vars",
+                                    "variables", "env",   "error", "file:", "previous_response"};
 
 static bool is_root(struct str name)
 {
     for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
         if (str_is(name, roots[i]))
             return true;
-    return false;
+    return root_known(name);
 }
 
-static void check_run(const struct reader *r, struct str head, struct str name, struct place p)
+/* ---- environment variables by their bare names ---- */
+
+static bool upper_case(struct str s)
 {
-    static const char *const fields[] = {"name", "id", "description", "workspace"};
-    struct nearest near = {.want = name};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        if (str_is(name, fields[i]))
-            return;
-        nearest_try(&near, str_c(fields[i]));
+    bool letter = false;
+    for (size_t i = 0; i < s.n; i++) {
+        letter |= s.p[i] >= 'A' && s.p[i] <= 'Z';
+        if (!(s.p[i] >= 'A' && s.p[i] <= 'Z') && !(s.p[i] >= '0' && s.p[i] <= '9') && s.p[i] != '_')
+            return false;
     }
-    REPORT(r, false, p, "unknown name `%s.%s`; %s", clip(head).z, clip(name).z,
-           load_hint(r->l, &near, "expected name, id, description or workspace"));
+    return letter && s.n > 1;
+}
+
+/* `TEST_MODE`, as older workflows read the environment. */
+static bool check_bare_env(const struct reader *r, struct str name, struct place p)
+{
+    struct loader *l = r->l;
+    if (!upper_case(name))
+        return false;
+    if (workflow_env_listed(l->w, name))
+        return true;
+    for (size_t i = 0; i < l->nfound_env; i++)
+        if (str_eq(l->found_env[i], name))
+            return true;
+    if (env_looks_secret(name)) {
+        REPORT(r, false, p,
+               "`%s` looks like a credential, which templates do not read by chance; expected it in the workflow's "
+               "list `env`, if it is none",
+               clip(name).z);
+        return true;
+    }
+    if (l->nfound_env >= LOAD_NAMES_MAX)
+        return false;
+    load_found_env(l, name);
+    REPORT(r, true, p,
+           "`%s` is read from the environment, an older form; expected it in the list `env`, and read as env.%s",
+           clip(name).z, clip(name).z);
+    return true;
 }
 
 /* A name that is no root: a variable, an iterator, or, in older workflows, a step. */
@@ -252,20 +288,33 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
         unseen_step(r, name, sight, s, false, p);
         return;
     }
+    for (size_t i = 0; r->at && i < r->at->nvariables; i++)
+        if (str_eq(r->at->variables[i].name, name))
+            return;
     for (size_t i = 0; i < r->l->w->ninputs; i++)
         if (str_eq(r->l->w->inputs[i].name, name)) {
-            if (r->l->bare_inputs)
-                return;
-            REPORT(r, false, p, "unknown name `%s`; did you mean `inputs.%s`?", clip(name).z, clip(name).z);
+            if (!r->l->bare_inputs && !map_put(&r->l->noticed, name, r->l))
+                REPORT(r, true, p, "the input `%s` is read by its bare name, an older form; expected inputs.%s",
+                       clip(name).z, clip(name).z);
             return;
         }
-    struct nearest near = {.want = name};
+    if (check_bare_env(r, name, p))
+        return;
+    struct nearest near = {.want = name}, input = {.want = name};
+    for (size_t i = 0; i < r->l->w->ninputs; i++)
+        nearest_try(&input, r->l->w->inputs[i].name);
     scope_nearest_variable(r, &near);
     for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
         nearest_try(&near, str_c(roots[i]));
+    root_nearest(&near);
+    if (input.name.n && (!near.name.n || input.distance < near.distance)) {
+        REPORT(r, false, p, "unknown name `%s`; did you mean `inputs.%s`?", clip(name).z, clip(input.name).z);
+        return;
+    }
     bool variable = near.name.n != 0;
     scope_nearest_step(r, &near);
     if (!near.name.n && !r->cond && r->l->bare_inputs && path->n == 1) { /* {{ file }}, given as --input file=… */
+        load_wanted(r->l, name);
         REPORT(r, true, p,
                "`%s` is looked for among the inputs of the run; expected it declared, and read as inputs.%s",
                clip(name).z, clip(name).z);
@@ -274,6 +323,18 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
     REPORT(r, false, p, "unknown name `%s`; %s", clip(name).z,
            load_hint(r->l, &near,
                      variable ? "" : "expected a variable, or inputs.…, steps.…, loop.…; put text in quotes"));
+}
+
+/* What the author gave such a name himself wins: a step called `context`, an input called `date`. */
+static bool check_root_applies(const struct reader *r, struct str head)
+{
+    const struct step_def *s;
+    if (str_is(head, "workflow") || str_is(head, "run") || str_is(head, "timestamp"))
+        return true;
+    for (size_t i = 0; i < r->l->w->ninputs; i++)
+        if (str_eq(r->l->w->inputs[i].name, head))
+            return false;
+    return scope_step(r, head, &s) != SIGHT_SEEN;
 }
 
 static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, struct err *err)
@@ -300,17 +361,20 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
     } else if (str_is(head, "error")) {
         if (!soft && !scope_handler(r) && !scope_variable(r, head))
             REPORT(r, false, p, "`error` is known only in the steps of an `on_error`; expected steps.NAME.error");
-    } else if (is_root(head) && (soft || !name.n)) {
+    } else if (is_root(head) && (soft || (!name.n && !root_known(head)))) {
         return RC_OK;
-    } else if (str_is(head, "workflow") || str_is(head, "run")) {
-        check_run(r, head, name, p);
+    } else if (str_is(head, "workflow") && str_is(name, "variables")) {
+        if (seg_name(path, 2).n)
+            check_variable(r, STR("variables"), seg_name(path, 2), p);
+    } else if (root_known(head) && !scope_variable(r, head) && check_root_applies(r, head)) {
+        (void)check_root(r, path, p.line, p.col);
     } else if (str_is(head, "inputs")) {
         check_input(r, name, p);
     } else if (str_is(head, "env")) {
         check_env(r, name, p);
     } else if (str_is(head, "state") || str_is(head, "global_vars") || str_is(head, "variables")) {
-        check_variable(r, name, p);
-    } else if (!str_is(head, "timestamp") && !str_is(head, "previous_response")) {
+        check_variable(r, head, name, p);
+    } else if (!str_is(head, "previous_response")) {
         check_bare(r, path, soft, p);
     }
     return RC_OK;
@@ -338,6 +402,8 @@ static void check_step_def(struct loader *l, const struct step_def *s)
     struct reader r = {l, s, WHERE_STEP, s->line, s->col, false};
     check_cond(r, s->condition);
     check_tree(r, s->config);
+    for (size_t i = 0; i < s->nvariables; i++)
+        check_tree(r, s->variables[i].value);
     struct err err;
     if (s->output_to_file)
         (void)!tmpl_each_path(s->output_to_file, check_path, &r, &err);

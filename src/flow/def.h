@@ -42,6 +42,12 @@ struct branch {
     const struct list_def *list;
 };
 
+/* One of a step's `variables`: evaluated wherever it is read. */
+struct step_variable {
+    struct str name;
+    const struct tmpl_tree *value;
+};
+
 struct step_def {
     struct str name, description;
     const struct step_type *type;
@@ -63,6 +69,9 @@ struct step_def {
     const struct tmpl *output_to_file; /* NULL: no */
     const struct val *output_schema;   /* NULL: none */
     struct budget budget;
+    const struct step_variable *variables; /* of the step: read as step.variables.x */
+    size_t nvariables;
+    struct str timer; /* metadata.timer_start, or empty */
 
     const struct tmpl_tree *config;      /* the type's keys that may hold templates: evaluates to an object */
     const struct val *data;              /* the type's keys that are taken literally: an object */
@@ -101,6 +110,9 @@ struct file_ref {
     uint32_t line, col;
 };
 
+/* What a model call does when the run's budget is spent. */
+enum over_budget { OVER_BUDGET_PAUSE, OVER_BUDGET_CONTINUE, OVER_BUDGET_ABORT };
+
 struct workflow {
     uint32_t refs;
     struct arena arena;
@@ -112,9 +124,13 @@ struct workflow {
     const struct tmpl_tree *output;       /* NULL: all results */
     struct str workspace_dir, output_dir; /* empty: defaults */
     const struct val *defaults;           /* the `defaults` object, or an empty one */
+    const struct val *source;             /* all keys of the workflow as written */
     struct budget budget;
+    enum over_budget over_budget;
     const struct str *env, *secrets; /* names */
     size_t nenv, nsecrets;
+    const struct str *wanted; /* undeclared inputs that templates read by their bare names */
+    size_t nwanted;
     struct run_limits limits;
     const struct list_def *root;
     const struct step_def *const *all; /* every step, for lookups */
@@ -126,6 +142,10 @@ struct workflow {
 struct workflow *workflow_ref(struct workflow *w);
 void workflow_unref(struct workflow *w);
 
+/* Does the name of an environment variable (in capitals) say that it holds a credential? */
+bool env_looks_secret(struct str name);
+/* Is the environment variable one that templates may read? */
+bool workflow_env_listed(const struct workflow *w, struct str name);
 /* The step called `name` in the list, or NULL. */
 const struct step_def *list_find(const struct list_def *l, struct str name);
 /* The i-th step of the list, or the nearest before it, whose body can be read after it and has a step called `name`;

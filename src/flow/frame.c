@@ -42,8 +42,11 @@ static struct step_state *state_of(struct frame *f)
 
 struct expr_scope frame_scope(struct frame *f, bool null_safe)
 {
-    return (struct expr_scope){
-        .resolve = scope_resolve, .ctx = f, .null_safe = null_safe, .now_ms = run_now(f->run), .fuel = 1000000};
+    return (struct expr_scope){.resolve = null_safe ? scope_resolve_asking : scope_resolve,
+                               .ctx = f,
+                               .null_safe = null_safe,
+                               .now_ms = run_now(f->run),
+                               .fuel = 1000000};
 }
 
 /* Messages about templates begin with line:column; the reader wants to know of which file. */
@@ -628,6 +631,19 @@ static bool within_limits(struct frame *f)
     return false;
 }
 
+/* metadata.timer_start: a variable of the run, set when the step is first entered. A step that a crash interrupts
+ * before its first own record enters again, and its timer starts again with it. */
+static bool start_timer(struct frame *f)
+{
+    struct str timer = f->def->timer;
+    if (!timer.n)
+        return true;
+    struct val_map m = val_map_new(&f->run->scratch);
+    val_map_set(&m, scope_timer_name(&f->run->scratch, timer), val_int(run_now(f->run)));
+    struct val v = val_map_done(&m);
+    return frame_set_variables(f, false, &v);
+}
+
 static void step_enter(struct frame *f)
 {
     f->state = ARENA_NEW(&f->arena, struct step_state);
@@ -657,10 +673,10 @@ static void step_enter(struct frame *f)
         f->failing.final = true; /* another attempt would begin without asking */
         return;
     }
-    if (go)
-        start_attempt(f);
-    else
+    if (!go)
         skip(f);
+    else if (start_timer(f))
+        start_attempt(f);
 }
 
 static void step_child_done(struct frame *f, struct frame *c)
@@ -800,6 +816,28 @@ bool frame_past_ended(const struct frame *f, const char *segment)
     return p && p->done;
 }
 
+static bool over_budget(struct frame *f, const char *why)
+{
+    struct run *r = f->run;
+    switch (r->workflow->over_budget) {
+    case OVER_BUDGET_CONTINUE:
+        if (!r->told_budget)
+            frame_event(f, EVENT_NOTE, why, NULL);
+        r->told_budget = true;
+        return true;
+    case OVER_BUDGET_ABORT:
+        if (!r->error)
+            r->error = error_box(RC_BUDGET, STR(""), str_c(why), f->attempt, f->path);
+        frame_cancel(r->root);
+        return false;
+    case OVER_BUDGET_PAUSE:
+        break;
+    }
+    frame_hold(f, why);
+    f->failing.rc = RC_BUDGET;
+    return false;
+}
+
 bool frame_budget(struct frame *f)
 {
     const struct run *r = f->run;
@@ -816,7 +854,5 @@ bool frame_budget(struct frame *f)
                  (long long)b->tokens);
     else
         return true;
-    frame_hold(f, why);
-    f->failing.rc = RC_BUDGET;
-    return false;
+    return over_budget(f, why);
 }

@@ -26,6 +26,48 @@ void load_later(struct loader *l, const struct later *x)
     l->later[l->nlater++] = *x;
 }
 
+static void push_name(struct loader *l, struct str **v, size_t *n, size_t *cap, struct str name)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (str_eq((*v)[i], name))
+            return;
+    if (*n >= LOAD_NAMES_MAX)
+        return;
+    if (*n == *cap) {
+        *cap = *cap ? 2 * *cap : 8;
+        struct str *more = arena_calloc(l->a, *cap, sizeof *more);
+        if (*n)
+            memcpy(more, *v, *n * sizeof *more);
+        *v = more;
+    }
+    (*v)[(*n)++] = name;
+}
+
+void load_found_env(struct loader *l, struct str name)
+{
+    push_name(l, &l->found_env, &l->nfound_env, &l->found_env_cap, name);
+}
+
+void load_wanted(struct loader *l, struct str name)
+{
+    push_name(l, &l->wanted, &l->nwanted, &l->wanted_cap, name);
+}
+
+/* Templates read them although they are not listed: from now on they are. */
+static void add_found_env(struct loader *l)
+{
+    struct workflow *w = l->w;
+    if (!l->nfound_env)
+        return;
+    struct str *all = arena_calloc(l->a, w->nenv + l->nfound_env, sizeof *all);
+    if (w->nenv)
+        memcpy(all, w->env, w->nenv * sizeof *all);
+    for (size_t i = 0; i < l->nfound_env; i++)
+        all[w->nenv + i] = l->found_env[i];
+    w->env = all;
+    w->nenv += l->nfound_env;
+}
+
 void load_assigned(struct loader *l, struct str name)
 {
     if (name.n == 0 || map_get(&l->assigned, name))
@@ -75,20 +117,19 @@ static void directory(struct loader *l, const struct member *m, struct str *ret)
         *ret = s;
 }
 
-static void variables(struct loader *l, const struct member *m)
+/* Older workflows may have both `variables` and `global_vars`; they are one. */
+static void read_variables(struct loader *l, const struct member *m)
 {
-    if (l->w->variables) {
-        problem_add(l->ps, false, m->line, m->col,
-                    "`variables` and `global_vars` mean the same; expected one of them, `variables`");
+    if (m->val.type == VAL_NULL || !load_object(l, m))
         return;
+    for (size_t i = 0; i < m->val.obj.n; i++) {
+        const struct member *v = &m->val.obj.m[i];
+        load_assigned(l, v->key);
+        if (!val_map_add(&l->variables, v->key, v->val, v->line, v->col))
+            problem_add(l->ps, false, v->line, v->col,
+                        "`%s` stands in both `variables` and `global_vars`, which mean the same; expected it once",
+                        clip(v->key).z);
     }
-    if (m->val.type == VAL_NULL)
-        return;
-    if (!load_object(l, m))
-        return;
-    for (size_t i = 0; i < m->val.obj.n; i++)
-        load_assigned(l, m->val.obj.m[i].key);
-    l->w->variables = load_tree(l, &m->val);
 }
 
 /* `secrets` must not be readable by templates: what a template reads goes into prompts and the journal. */
@@ -101,82 +142,6 @@ static void secret_env(struct loader *l, const struct val *root)
                     "`%s` is in both `secrets` and `env`; expected one: templates may read what is in `env`, never a "
                     "secret",
                     clip(l->w->env[k]).z);
-}
-
-/* ---- older blocks: {key: value} whose values are limits under other names ---- */
-
-enum old_target { OLD_FRAMES, OLD_MEMORY_MB, OLD_WALL_S, OLD_DEPTH, OLD_PARALLEL, OLD_TOKENS, OLD_USD };
-static const struct {
-    const char *block, *key;
-    enum old_target target;
-} old_limits[] = {
-    {"resource_limits", "max_total_steps", OLD_FRAMES},
-    {"resource_limits", "max_memory_mb", OLD_MEMORY_MB},
-    {"resource_limits", "max_execution_time_s", OLD_WALL_S},
-    {"resource_limits", "max_nesting_depth", OLD_DEPTH},
-    {"resource_limits", "max_parallel_steps", OLD_PARALLEL},
-    {"resource_limits", "max_tokens_total", OLD_TOKENS},
-    {"resource_limits", "max_cost_usd", OLD_USD},
-    {"safety", "max_nesting_depth", OLD_DEPTH},
-    {"safety", "max_recursion_time", OLD_WALL_S},
-    {"safety", "max_cost_usd", OLD_USD},
-    {"safety_config", "max_depth", OLD_DEPTH},
-    {"safety_config", "timeout_seconds", OLD_WALL_S},
-    {"safety_config", "memory_limit_mb", OLD_MEMORY_MB},
-    {"cost_limits", "max_cost_per_run", OLD_USD},
-    {"token_management", "total_token_budget", OLD_TOKENS},
-};
-
-static void old_limit(struct loader *l, const struct member *m, enum old_target target)
-{
-    struct run_limits *r = &l->w->limits;
-    struct budget *b = &l->w->budget;
-    switch (target) {
-    case OLD_FRAMES:
-        (void)load_int(l, m, 1, INT64_MAX, &r->frames);
-        break;
-    case OLD_MEMORY_MB:
-        if (load_int(l, m, 1, 1 << 30, &r->memory))
-            r->memory <<= 20;
-        break;
-    case OLD_WALL_S:
-        (void)load_duration(l, m, &r->wall_ms);
-        break;
-    case OLD_DEPTH:
-        (void)load_int(l, m, 1, 1000, &r->max_depth);
-        break;
-    case OLD_PARALLEL:
-        (void)load_int(l, m, 1, 100000, &r->max_parallel);
-        break;
-    case OLD_TOKENS:
-        (void)load_int(l, m, 0, INT64_MAX, &b->tokens);
-        break;
-    case OLD_USD:
-        (void)load_number(l, m, &b->usd);
-        break;
-    }
-}
-
-static void old_block(struct loader *l, const struct member *m)
-{
-    if (!load_object(l, m))
-        return;
-    const struct member *unused = NULL;
-    for (size_t i = 0; i < m->val.obj.n; i++) {
-        const struct member *k = &m->val.obj.m[i];
-        bool known = false;
-        for (size_t t = 0; t < sizeof old_limits / sizeof *old_limits; t++)
-            if (str_is(m->key, old_limits[t].block) && str_is(k->key, old_limits[t].key)) {
-                old_limit(l, k, old_limits[t].target);
-                known = true;
-            }
-        if (!known && !unused)
-            unused = k;
-    }
-    if (unused)
-        problem_add(l->ps, true, unused->line, unused->col,
-                    "`%s` of `%s` has no effect; bounds are written in `limits` and `budget`", clip(unused->key).z,
-                    clip(m->key).z);
 }
 
 /* ---- defaults ---- */
@@ -209,36 +174,23 @@ static void default_key(struct loader *l, const struct member *m)
         load_unknown_key(l, m, "`defaults`", default_keys, NULL);
 }
 
-static void defaults(struct loader *l, const struct member *m)
+/* What `defaults` says itself wins over what older blocks say about providers. */
+static void defaults(struct loader *l, const struct val *root)
 {
-    if (!load_object(l, m))
-        return;
-    for (size_t i = 0; i < m->val.obj.n; i++)
+    const struct member *m = val_member(root, STR("defaults"));
+    struct val_map all = val_map_new(l->a);
+    load_old_defaults(l, root, &all);
+    bool given = m && m->val.type != VAL_NULL && load_object(l, m);
+    for (size_t i = 0; given && i < m->val.obj.n; i++)
         default_key(l, &m->val.obj.m[i]);
-    l->w->defaults = &m->val;
+    if (given)
+        val_map_merge(&all, &m->val);
+    struct val *whole = ARENA_NEW(l->a, struct val);
+    *whole = val_map_done(&all);
+    l->w->defaults = whole;
 }
 
 /* ---- the workflow ---- */
-
-static void old_key(struct loader *l, const struct member *m)
-{
-    bool on = false;
-    if (str_is(m->key, "max_execution_time"))
-        (void)load_duration(l, m, &l->w->limits.wall_ms);
-    else if (str_is(m->key, "continue_on_error"))
-        (void)load_bool(l, m, &l->continue_on_error);
-    else if (str_is(m->key, "retry_attempts")) {
-        if (l->retry.set)
-            load_retries(l, m, &l->retry);
-    } else if (str_is(m->key, "retry_on_failure")) {
-        if (load_bool(l, m, &on) && on && !l->retry.set) {
-            l->retry.set = true;
-            l->retry.max_attempts = 3;
-        }
-    } else {
-        old_block(l, m);
-    }
-}
 
 static void workflow_key(struct loader *l, const struct member *m)
 {
@@ -264,7 +216,7 @@ static void workflow_key(struct loader *l, const struct member *m)
     else if (str_is(m->key, "inputs") || str_is(m->key, "input"))
         load_inputs(l, m);
     else if (str_is(m->key, "variables") || str_is(m->key, "global_vars"))
-        variables(l, m);
+        read_variables(l, m);
     else if (str_is(m->key, "output"))
         w->output = load_tree(l, &m->val);
     else if (str_is(m->key, "workspace_dir"))
@@ -280,8 +232,12 @@ static void workflow_key(struct loader *l, const struct member *m)
         (void)load_names(l, m, &w->env, &w->nenv);
     else if (str_is(m->key, "limits"))
         load_limits(l, m, &w->limits);
+    else if (str_is(m->key, "config") || str_is(m->key, "providers") || str_is(m->key, "models"))
+        (void)load_object(l, m);
+    else if (str_is(m->key, "input_schema"))
+        load_input_schema(l, m);
     else if (row->kind != KEY_DATA && !str_is(m->key, "defaults") && !str_is(m->key, "steps"))
-        old_key(l, m);
+        load_old_key(l, m);
 }
 
 /* Finds what holds the workflow's keys, in the modern form or an older one. `steps` may stand beside. */
@@ -341,9 +297,8 @@ static void load_document(struct loader *l, const struct val *doc)
     const struct val *root = find_root(l, doc, &steps);
     if (!root)
         return;
-    const struct member *d = val_member(root, STR("defaults"));
-    if (d && d->val.type != VAL_NULL)
-        defaults(l, d);
+    l->w->source = root;
+    defaults(l, root);
     static const char *const early[] = {"retry_on_failure", "retry_attempts"}; /* the one makes sense of the other */
     for (size_t i = 0; i < sizeof early / sizeof *early; i++)
         if (val_member(root, str_c(early[i])))
@@ -396,7 +351,10 @@ static void load_text_file(struct loader *l)
         return;
     }
     places_init(&l->places, l->a, w->text);
+    l->variables = val_map_new(l->a);
     load_document(l, doc);
+    struct val all = val_map_done(&l->variables);
+    w->variables = load_tree(l, &all);
     if (!w->root)
         return;
     w->all = (const struct step_def *const *)l->all;
@@ -404,12 +362,10 @@ static void load_text_file(struct loader *l)
     w->files = l->files;
     w->nfiles = l->nfiles;
     l->bare_inputs |= w->ninputs == 0;
-    if (!w->variables) {
-        err = (struct err){0};
-        enum rc rc = tmpl_tree_parse(l->a, &val_empty_object, &w->variables, &err);
-        CHECK(rc == RC_OK);
-    }
     check_names(l);
+    add_found_env(l);
+    w->wanted = l->wanted;
+    w->nwanted = l->nwanted;
 }
 
 struct workflow *workflow_load(struct str text, struct str file, struct problems *ps)
@@ -421,13 +377,16 @@ struct workflow *workflow_load(struct str text, struct str file, struct problems
     w->file = arena_str(&w->arena, file);
     w->text = arena_str(&w->arena, text);
     w->defaults = &val_empty_object;
+    w->source = &val_empty_object;
     w->budget = (struct budget){.usd = -1, .tokens = -1};
-    struct loader l = {.w = w, .a = &w->arena, .ps = ps, .retry = load_retry_default(), .advice = LOAD_ADVICE_MAX};
+    struct loader l = {
+        .w = w, .a = &w->arena, .ps = ps, .retry = load_retry_default(), .step_usd = -1, .advice = LOAD_ADVICE_MAX};
     size_t before = ps->errors;
     load_text_file(&l);
     map_done(&l.by_name);
     map_done(&l.noticed);
     map_done(&l.assigned);
+    map_done(&l.timers);
     problems_sort(ps);
     if (ps->errors == before && w->root)
         return w;

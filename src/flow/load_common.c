@@ -104,6 +104,29 @@ static void output_schema(struct loader *l, struct step_def *s, const struct mem
         s->output_schema = &m->val;
 }
 
+static void step_variables(struct loader *l, struct step_def *s, const struct member *m)
+{
+    if (!load_object(l, m))
+        return;
+    struct step_variable *v = arena_calloc(l->a, m->val.obj.n + 1, sizeof *v);
+    for (size_t i = 0; i < m->val.obj.n; i++) {
+        v[s->nvariables] = (struct step_variable){m->val.obj.m[i].key, load_tree(l, &m->val.obj.m[i].val)};
+        s->nvariables += v[s->nvariables].value != NULL;
+    }
+    s->variables = v;
+}
+
+static void step_metadata(struct loader *l, struct step_def *s, const struct member *m)
+{
+    const struct val *timer = VAL_GET(&m->val, "timer_start");
+    if (val_is(timer, VAL_STR) && str_find(timer->s, STR("{{")) == SIZE_MAX)
+        s->timer = timer->s;
+    else if (timer)
+        BAD(l, timer, "`timer_start` is %s; expected the name of a timer", load_found(timer));
+    if (s->timer.n)
+        map_put(&l->timers, s->timer, s);
+}
+
 /* Timeouts, retries and on_error have several spellings: true when this is the first of them in the step. */
 static bool once(struct loader *l, bool *set, const struct member *m, const char *meaning)
 {
@@ -176,6 +199,10 @@ void load_common_key(struct loader *l, struct step_def *s, struct common *c, con
         output_schema(l, s, m);
     else if (str_is(key, "budget"))
         load_budget(l, m, &s->budget);
+    else if (str_is(key, "variables"))
+        step_variables(l, s, m);
+    else if (str_is(key, "metadata"))
+        step_metadata(l, s, m);
     else if (str_is(key, "timeout")) {
         if (once(l, &c->timeout_set, m, "timeout"))
             timeout_spelling(l, s, m);

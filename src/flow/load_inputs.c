@@ -120,3 +120,58 @@ void load_inputs(struct loader *l, const struct member *m)
     l->w->inputs = d;
     l->w->ninputs = m->val.obj.n;
 }
+
+/* ---- as a JSON Schema ---- */
+
+static bool in_array(const struct val *list, struct str name)
+{
+    for (size_t i = 0; val_at(list, i); i++)
+        if (val_is(val_at(list, i), VAL_STR) && str_eq(val_at(list, i)->s, name))
+            return true;
+    return false;
+}
+
+static void input_of_schema(struct loader *l, const struct member *m, bool required, struct input_def *d)
+{
+    static const char *const keys[] = {"type", "default", "description", "enum"};
+    struct val_map one = val_map_new(l->a);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const struct member *k = val_member(&m->val, str_c(keys[i]));
+        if (k && !(i == 0 && k->val.type != VAL_STR)) /* a list of types: any of them */
+            val_map_add(&one, k->key, k->val, k->line, k->col);
+    }
+    if (required && !VAL_GET(&m->val, "default"))
+        VAL_MAP_SET(&one, "required", val_true);
+    struct member as = *m;
+    as.val = val_map_done(&one);
+    as.val.line = m->val.line;
+    as.val.col = m->val.col;
+    input_read(l, &as, d);
+}
+
+void load_input_schema(struct loader *l, const struct member *m)
+{
+    const struct val *properties = VAL_GET(&m->val, "properties"), *required = VAL_GET(&m->val, "required");
+    if (!load_object(l, m))
+        return;
+    if (!val_is(properties, VAL_OBJECT)) {
+        BAD(l, &m->val,
+            "`input_schema` has no `properties`; expected a JSON Schema such as {type: object, properties: "
+            "{topic: {type: string}}}");
+        return;
+    }
+    if (l->w->inputs) {
+        problem_add(l->ps, false, m->line, m->col,
+                    "`inputs` and `input_schema` mean the same; expected one of them, `inputs`");
+        return;
+    }
+    if (properties->obj.n > LOAD_NAMES_MAX) {
+        BAD(l, properties, "%zu inputs; expected at most %d", properties->obj.n, LOAD_NAMES_MAX);
+        return;
+    }
+    struct input_def *d = arena_calloc(l->a, properties->obj.n + 1, sizeof *d);
+    for (size_t i = 0; i < properties->obj.n; i++)
+        input_of_schema(l, &properties->obj.m[i], in_array(required, properties->obj.m[i].key), &d[i]);
+    l->w->inputs = d;
+    l->w->ninputs = properties->obj.n;
+}

@@ -71,11 +71,18 @@ struct loader {
     struct map assigned; /* names that some set_variable step, or `variables`, sets: to the text itself */
     struct str **names;  /* the same, in the order met */
     size_t nnames, names_cap;
+    struct val_map variables; /* `variables` and `global_vars` */
+    struct map timers;        /* names that some metadata.timer_start gives */
+    struct str *found_env;    /* environment variables that templates read without their being listed */
+    size_t nfound_env, found_env_cap;
+    struct str *wanted;
+    size_t nwanted, wanted_cap;
     bool bare_inputs; /* inputs may be read without `inputs.`, as in older workflows: none is declared */
     bool too_many;    /* LOAD_STEPS_MAX was reported */
     /* from `defaults` and the old workflow-level keys */
     struct retry_policy retry;
     int64_t timeout_ms;
+    double step_usd; /* a model step's budget; < 0: none */
     bool continue_on_error;
 };
 
@@ -135,6 +142,14 @@ const struct cond *load_cond(struct loader *l, const struct val *v);
 /* load.c */
 void load_later(struct loader *l, const struct later *x);
 void load_assigned(struct loader *l, struct str name);
+/* An environment variable that a template reads by its bare name. */
+void load_found_env(struct loader *l, struct str name);
+/* An input that no declaration names. */
+void load_wanted(struct loader *l, struct str name);
+/* load_old.c: the workflow's keys of older files. */
+void load_old_key(struct loader *l, const struct member *m);
+/* What blocks such as `providers` say about models, as keys of `defaults`. */
+void load_old_defaults(struct loader *l, const struct val *root, struct val_map *ret);
 /* load_step.c: a list of steps. Never NULL; what is no step is left out. */
 const struct list_def *load_list(struct loader *l, const struct val *v, const struct step_def *owner,
                                  struct str iterator, unsigned depth);
@@ -155,6 +170,7 @@ void load_graph(struct loader *l, struct list_def *list, const struct common *co
 bool list_depends(const struct list_def *list, size_t a, size_t b);
 /* load_inputs.c */
 void load_inputs(struct loader *l, const struct member *m);
+void load_input_schema(struct loader *l, const struct member *m);
 /* check.c: every name that is read anywhere. */
 void check_names(struct loader *l);
 
@@ -186,6 +202,12 @@ bool scope_variable(const struct reader *r, struct str name);
 void scope_nearest_variable(const struct reader *r, struct nearest *n);
 /* Does it stand in the steps of some on_error? */
 bool scope_handler(const struct reader *r);
+
+/* check_root.c: names that the engine gives. */
+bool root_known(struct str name);
+void root_nearest(struct nearest *n);
+/* Reports what is wrong with a path that begins with such a name; false: it does not. */
+bool check_root(const struct reader *r, const struct expr_path *path, uint32_t line, uint32_t col);
 
 /* workflow.c */
 bool input_type_fits(enum val_type declared, const struct val *v);

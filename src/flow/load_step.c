@@ -185,6 +185,8 @@ static void step_defaults(struct loader *l, struct step_def *s, const struct com
         s->timeout_ms = l->timeout_ms;
     if (!c->retry_set && l->retry.set)
         s->retry = l->retry;
+    if (s->budget.usd < 0 && s->type->provider)
+        s->budget.usd = l->step_usd;
 }
 
 static void step_keys(struct loader *l, struct step_def *s, struct common *c, unsigned depth)

@@ -507,10 +507,24 @@ void run_free(struct run *r)
     arena_done(&a);
 }
 
+/* A resumed run reads the environment that it began with; only what a new version lists besides is read now. */
+static void restore_env(struct run *r)
+{
+    struct val_map m = val_map_new(&r->scratch);
+    val_map_merge(&m, &r->env->val);
+    if (val_is(VAL_GET(&r->past_run->val, "env"), VAL_OBJECT))
+        val_map_merge(&m, VAL_GET(&r->past_run->val, "env"));
+    struct val v = val_map_done(&m);
+    struct box *b = box_new(&v);
+    box_unref(r->env);
+    r->env = b;
+}
+
 static enum rc append_start(struct run *r, struct err *err)
 {
     struct val_map m = val_map_new(&r->scratch);
     if (r->past_run) {
+        restore_env(r);
         VAL_MAP_SET(&m, "force", val_bool(r->force));
         struct val data = val_map_done(&m);
         run_append(r, RECORD_RESUME, STR(""), 1, &data);
@@ -525,6 +539,8 @@ static enum rc append_start(struct run *r, struct err *err)
     VAL_MAP_SET(&m, "workflow_sha256", val_str(r->workflow_sha256));
     VAL_MAP_SET(&m, "file", val_str(r->workflow->file));
     VAL_MAP_SET(&m, "inputs", r->inputs->val);
+    if (r->env->val.obj.n)
+        VAL_MAP_SET(&m, "env", r->env->val);
     VAL_MAP_SET(&m, "workspace", val_str(r->workspace));
     VAL_MAP_SET(&m, "output_dir", val_str(r->output_dir));
     VAL_MAP_SET(&m, "workflow_dir", val_str(r->workflow_dir));

@@ -53,6 +53,8 @@ struct run {
     uint64_t next_id;
     size_t sleeping, held, parked; /* frames in these states; in flight = effects.n */
     struct run_totals totals;
+    bool told_budget; /* that it is spent */
+    unsigned nested;  /* variables of steps that are being evaluated */
     int64_t started_ms, journal_bytes;
     uint64_t wall_timer;
     struct box *output, *error;
@@ -128,6 +130,22 @@ bool effect_had_retries(const struct frame *f);
 /* scope.c */
 enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
                       size_t *ret_used, struct err *err);
+/* The same for conditions: unset variables are null. */
+enum rc scope_resolve_asking(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
+                             size_t *ret_used, struct err *err);
+/* The variable's value seen from there, or NULL. */
+const struct val *scope_variable_of(const struct frame *from, struct str name);
+
+/* scope_names.c */
+#define SCOPE_TIMER "timer:"   /* begins the names of variables that are timers */
+enum { SCOPE_NESTED_MAX = 8 }; /* variables of a step that read variables of the step */
+/* workflow.x, step.x, environment.x and the like; NULL: none of them. *used: parts of the key that it stands for. */
+const struct val *scope_named(struct frame *f, const struct val *key, size_t n, struct arena *a, size_t *used);
+/* Does the name take a field that it gives a meaning? */
+bool scope_is_named(struct str head);
+/* A variable of the step at hand, evaluated; NULL: it has no such variable, or it cannot be evaluated. */
+const struct val *scope_step_variable(struct frame *f, struct str name, struct arena *a);
+struct str scope_timer_name(struct arena *a, struct str timer);
 
 /* recover.c */
 struct past *past_find(const struct run *r, struct str path);

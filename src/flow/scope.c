@@ -5,7 +5,6 @@
 #include "flow/run_int.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 static struct str key_name(const struct val *key)
 {
@@ -37,6 +36,21 @@ static const struct val *parsed_text(struct arena *a, const struct val *result)
     return keep(a, v);
 }
 
+/* Fields under the names that older workflows know them by. */
+static const struct val *older_field(const struct val *result, struct str key)
+{
+    static const char *const names[][2] = {
+        {"cost", "cost_usd"},         {"degraded_mode", "degraded"}, {"results", "iterations"}, {"results", "branches"},
+        {"results", "batch_results"}, {"content", "text"},           {"response", "text"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(key, names[i][0]) && val_get(result, str_c(names[i][1])))
+            return val_get(result, str_c(names[i][1]));
+    if (!str_is(key, "error_message"))
+        return NULL;
+    const struct val *message = VAL_GET(VAL_GET(result, "error"), "message");
+    return message ? message : &val_null;
+}
+
 /* steps.NAME.KEY where the result has no such field of its own. */
 static const struct val *indirect_field(struct arena *a, const struct val *result, struct str key)
 {
@@ -55,7 +69,26 @@ static const struct val *indirect_field(struct arena *a, const struct val *resul
         return VAL_GET(result, "iterations");
     if (str_is(key, "error"))
         return &val_null;
-    return NULL;
+    return older_field(result, key);
+}
+
+/* A field of a result: key[at], or what stands for it. `steps.S.result.x` is steps.S.x where the result has no field
+ * `result`. NULL: the value itself is to be searched. */
+static const struct val *result_field(struct arena *a, const struct val *v, const struct val *key, size_t n, size_t at,
+                                      size_t *ret_used)
+{
+    if (n <= at || key[at].type != VAL_STR || v->type != VAL_OBJECT || val_get(v, key[at].s))
+        return NULL;
+    if (str_is(key[at].s, "result") && n > at + 1 && key[at + 1].type == VAL_STR) {
+        struct str inner = key[at + 1].s;
+        const struct val *own = val_get(v, inner);
+        own = own ? own : indirect_field(a, v, inner);
+        *ret_used = at + 2;
+        if (own)
+            return own;
+    }
+    *ret_used = at + 1;
+    return indirect_field(a, v, key[at].s);
 }
 
 /* After a while_loop its steps are known by their names, as they were in the last iteration. */
@@ -120,12 +153,11 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
     if (n >= 3 && key[2].type == VAL_STR && v->type != VAL_OBJECT && v->type != VAL_NULL &&
         (str_is(key[2].s, "result") || str_is(key[2].s, "text") || str_is(key[2].s, "value")))
         *ret_used = 3; /* a plain value answers to these itself */
-    if (n >= 3 && key[2].type == VAL_STR && v->type == VAL_OBJECT && !val_get(v, key[2].s)) {
-        const struct val *other = indirect_field(a, v, key[2].s);
-        if (other) {
-            *ret = other;
-            *ret_used = 3;
-        }
+    size_t used;
+    const struct val *other = result_field(a, v, key, n, 2, &used);
+    if (other) {
+        *ret = other;
+        *ret_used = used;
     }
     return RC_OK;
 }
@@ -133,7 +165,7 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
 /* ---- variables
  * ------------------------------------------------------------------------------------------------------------- */
 
-static const struct val *find_variable(const struct frame *from, struct str name)
+const struct val *scope_variable_of(const struct frame *from, struct str name)
 {
     for (const struct frame *f = from; f; f = f->parent) {
         if (f->ops != &list_ops)
@@ -167,7 +199,8 @@ static struct val all_variables(const struct frame *from, struct arena *a)
             sorted[count++] = e;
         qsort(sorted, count, sizeof *sorted, by_name); /* the map's own order is another in each process */
         for (size_t i = 0; i < count; i++)
-            val_map_set(&m, sorted[i]->key, ((const struct var *)sorted[i]->value)->value->val);
+            if (!str_starts(sorted[i]->key, STR(SCOPE_TIMER)))
+                val_map_set(&m, sorted[i]->key, ((const struct var *)sorted[i]->value)->value->val);
     }
     return val_map_done(&m);
 }
@@ -180,7 +213,7 @@ static enum rc resolve_variable(const struct frame *f, const struct val *key, si
         *ret_used = 1;
         return RC_OK;
     }
-    *ret = find_variable(f, key_name(&key[1]));
+    *ret = scope_variable_of(f, key_name(&key[1]));
     *ret_used = 2;
     if (*ret)
         return RC_OK;
@@ -271,58 +304,60 @@ static const struct val *previous_response(const struct frame *from)
     return NULL;
 }
 
-static struct str iso_time(struct arena *a, int64_t ms)
-{
-    time_t t = (time_t)(ms / 1000);
-    struct tm tm;
-    char text[32];
-    size_t n = gmtime_r(&t, &tm) ? strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) : 0;
-    return arena_str(a, str_n(text, n));
-}
-
 /* A name alone: the iterator of a loop, a variable, a step (older workflows write `analysis.score`), an input. */
-static const struct val *find_bare(const struct frame *f, struct str name)
+static const struct val *find_bare(struct frame *f, struct str name, struct arena *a)
 {
     const struct val *v = find_iterator(f, name);
     bool known = false;
     if (!v)
-        v = find_variable(f, name);
+        v = scope_variable_of(f, name);
     if (!v)
         v = find_result(f, name, &known);
     if (!v && known)
         v = &val_null; /* a step without a value yet */
-    return v ? v : val_get(&f->run->inputs->val, name);
+    v = v ? v : scope_step_variable(f, name, a);
+    v = v ? v : val_get(&f->run->inputs->val, name);
+    return v ? v : val_get(&f->run->env->val, name);
 }
 
-static enum rc resolve_root(struct frame *f, struct str head, struct arena *a, const struct val **ret, struct err *err)
+/* `previous_response.x` is what steps.NAME.x is for the step that ended last. */
+static const struct val *resolve_previous(const struct frame *f, const struct val *key, size_t n, struct arena *a,
+                                          size_t *ret_used)
+{
+    const struct val *v = previous_response(f);
+    const struct val *field = v ? result_field(a, v, key, n, 1, ret_used) : NULL;
+    if (!field)
+        *ret_used = 1;
+    return field ? field : v;
+}
+
+/* What the author has given a name of his own wins over the names that the engine gives. */
+static enum rc resolve_root(struct frame *f, const struct val *key, size_t n, struct arena *a, const struct val **ret,
+                            size_t *ret_used, struct err *err)
 {
     struct run *r = f->run;
-    if (str_is(head, "inputs")) {
+    struct str head = key_name(&key[0]);
+    if (str_is(head, "inputs"))
         *ret = &r->inputs->val;
-    } else if (str_is(head, "env")) {
+    else if (str_is(head, "env"))
         *ret = &r->env->val;
-    } else if (str_is(head, "timestamp")) {
-        *ret = keep(a, val_str(iso_time(a, r->started_ms)));
-    } else if (str_is(head, "run") || str_is(head, "workflow")) {
-        struct val_map m = val_map_new(a);
-        VAL_MAP_SET(&m, "id", val_str(r->id));
-        VAL_MAP_SET(&m, "name", val_str(r->workflow->name));
-        VAL_MAP_SET(&m, "description", val_str(r->workflow->description));
-        VAL_MAP_SET(&m, "workspace", val_str(r->workspace));
-        *ret = keep(a, val_map_done(&m));
-    } else if (str_is(head, "error") && find_error(f)) {
+    else if (str_is(head, "workflow") || str_is(head, "run") || str_is(head, "timestamp"))
+        *ret = scope_named(f, key, n, a, ret_used);
+    else if (str_is(head, "error") && find_error(f))
         *ret = find_error(f);
-    } else if (str_is(head, "previous_response") && previous_response(f)) {
-        *ret = previous_response(f);
-    } else {
-        *ret = find_bare(f, head);
-    }
+    else
+        *ret = find_bare(f, head, a);
+    if (!*ret && str_is(head, "previous_response"))
+        *ret = resolve_previous(f, key, n, a, ret_used);
+    if (!*ret)
+        *ret = scope_named(f, key, n, a, ret_used);
     if (*ret)
         return RC_OK;
+    struct str field = n > 1 && scope_is_named(head) ? key_name(&key[1]) : STR("");
     return err_set(err, RC_NOT_FOUND,
-                   "`%.*s` is not known here; expected inputs, steps, state, loop, workflow, run, env, or "
+                   "`%.*s%s%.*s` is not known here; expected inputs, steps, state, loop, workflow, run, env, or "
                    "a variable",
-                   STR_ARG(head));
+                   STR_ARG(head), field.n ? "." : "", STR_ARG(field));
 }
 
 enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *a, const struct val **ret,
@@ -332,7 +367,8 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *
     struct str head = key_name(&key[0]);
     *ret = NULL;
     *ret_used = 1;
-    if (str_is(head, "steps") || (str_is(head, "previous_response:") && n > 1 && !find_variable(f, key_name(&key[1]))))
+    if (str_is(head, "steps") ||
+        (str_is(head, "previous_response:") && n > 1 && !scope_variable_of(f, key_name(&key[1]))))
         return resolve_step(f, key, n, a, ret, ret_used, err);
     if (str_is(head, "previous_response:"))
         return resolve_variable(f, key, n, a, ret, ret_used, err);
@@ -340,5 +376,25 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *
         return resolve_variable(f, key, n, a, ret, ret_used, err);
     if (str_is(head, "loop"))
         return resolve_loop(f, key, n, a, ret, ret_used, err);
-    return resolve_root(f, head, a, ret, err);
+    if (str_is(head, "workflow") && n > 1 && str_is(key_name(&key[1]), "variables")) {
+        enum rc rc = resolve_variable(f, key + 1, n - 1, a, ret, ret_used, err);
+        ++*ret_used;
+        return rc;
+    }
+    return resolve_root(f, key, n, a, ret, ret_used, err);
+}
+
+/* In conditions, what may be there and is not is null: a variable that nobody has set, an environment variable. */
+enum rc scope_resolve_asking(void *ctx, const struct val *key, size_t n, struct arena *a, const struct val **ret,
+                             size_t *ret_used, struct err *err)
+{
+    enum rc rc = scope_resolve(ctx, key, n, a, ret, ret_used, err);
+    struct str head = key_name(&key[0]);
+    bool field = str_is(head, "state") || str_is(head, "global_vars") || str_is(head, "variables") ||
+                 str_is(head, "env") || str_is(head, "timer") || str_is(head, "previous_response");
+    if (rc != RC_NOT_FOUND || !(field || workflow_env_listed(((struct frame *)ctx)->run->workflow, head)))
+        return rc;
+    *ret = &val_null;
+    *ret_used = n;
+    return RC_OK;
 }

@@ -26,6 +26,23 @@ void workflow_unref(struct workflow *w)
     free(w);
 }
 
+bool env_looks_secret(struct str name)
+{
+    static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "AUTH"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (str_find(name, str_c(words[i])) != SIZE_MAX)
+            return true;
+    return false;
+}
+
+bool workflow_env_listed(const struct workflow *w, struct str name)
+{
+    for (size_t i = 0; i < w->nenv; i++)
+        if (str_eq(w->env[i], name))
+            return true;
+    return false;
+}
+
 const struct step_def *list_find(const struct list_def *l, struct str name)
 {
     size_t from = 0, to = l ? l->n : 0;
@@ -115,6 +132,28 @@ static enum rc input_check(const struct input_def *d, const struct val *v, struc
     return err_set(err, RC_USAGE, "input `%s` is %s; expected one of %s", clip(d->name).z, clip(shown).z, clip(all).z);
 }
 
+/* Problems of all inputs, one after another. */
+struct complaints {
+    struct arena *a;
+    struct str text;
+    size_t n, shown;
+};
+
+static void complain(struct complaints *c, const struct err *err)
+{
+    if (c->text.n < 400) {
+        c->text = arena_printf(c->a, "%.*s%s%s", STR_ARG(c->text), c->n ? "\n  " : "", err->msg);
+        c->shown++;
+    }
+    c->n++;
+}
+
+static enum rc input_missing(const struct input_def *d, struct err *err)
+{
+    return err_set(err, RC_USAGE, "input `%s` is required; give it with --input %s=…%s%s", clip(d->name).z,
+                   clip(d->name).z, d->description.n ? ": " : "", clip(d->description).z);
+}
+
 enum rc workflow_inputs(const struct workflow *w, const struct val *given, struct arena *a, struct val *ret,
                         struct err *err)
 {
@@ -123,29 +162,28 @@ enum rc workflow_inputs(const struct workflow *w, const struct val *given, struc
     if (!val_is(given, VAL_OBJECT))
         given = &val_empty_object;
     struct val_map m = val_map_new(a);
+    struct complaints bad = {.a = a};
     for (size_t i = 0; i < given->obj.n; i++) {
         const struct member *g = &given->obj.m[i];
         const struct input_def *d = input_find(w, g->key);
-        if (!d && w->ninputs)
-            return input_unknown(w, g->key, a, err);
-        if (d) {
-            enum rc rc = input_check(d, &g->val, a, err);
-            if (rc != RC_OK)
-                return rc;
-        }
+        if ((!d && w->ninputs && input_unknown(w, g->key, a, err) != RC_OK) ||
+            (d && input_check(d, &g->val, a, err) != RC_OK))
+            complain(&bad, err);
         val_map_set(&m, arena_str(a, g->key), val_copy(a, &g->val));
     }
     for (size_t i = 0; i < w->ninputs; i++) {
         const struct input_def *d = &w->inputs[i];
         if (val_get(given, d->name))
             continue;
-        if (d->required && !d->fallback)
-            return err_set(err, RC_USAGE, "input `%s` is required; give it with --input %s=…%s%s", clip(d->name).z,
-                           clip(d->name).z, d->description.n ? ": " : "", clip(d->description).z);
+        if (d->required && !d->fallback && input_missing(d, err) != RC_OK)
+            complain(&bad, err);
         val_map_set(&m, arena_str(a, d->name), d->fallback ? val_copy(a, d->fallback) : val_null);
     }
     *ret = val_map_done(&m);
-    return RC_OK;
+    if (!bad.n)
+        return RC_OK;
+    return bad.shown == bad.n ? err_set(err, RC_USAGE, "%.*s", STR_ARG(bad.text))
+                              : err_set(err, RC_USAGE, "%.*s\n  and %zu more", STR_ARG(bad.text), bad.n - bad.shown);
 }
 
 enum rc workflow_input_text(const struct workflow *w, struct str name, struct str text, struct arena *a,

@@ -12,7 +12,9 @@ static int done(void **state)
     return 0;
 }
 
-static const char head[] = "workflow:\n  name: w\n  inputs: {file: {type: string, default: f}}\n"
+static const char head[] = "workflow:\n  name: w\n  version: '2.1'\n  metadata: {owner: me}\n  config: {retries: 7}\n"
+                           "  environment: {mode: test, debug_level: basic, allow_mock_providers: true,\n"
+                           "    test: {debug_level: detailed}}\n  inputs: {file: {type: string, default: f}}\n"
                            "  variables: {x: 1, deep: {a: [10, 20]}}\n  steps:\n"
                            "    - {name: a, type: test_echo, value: {text: '{\"k\": 5}', n: 1}}\n"
                            "    - {name: plain, type: test_echo, value: just text}\n"
@@ -22,8 +24,9 @@ static void in_root(const char *expr)
 {
     char yaml[4096];
     snprintf(yaml, sizeof yaml,
-             "%s    - {name: e, type: test_echo, value: \"{{ %s }}\"}\n    - {name: later, type: test_echo}\n", head,
-             expr);
+             "%s    - {name: e, type: test_echo, variables: {twice: '{{ x * 2 }}'}, value: \"{{ %s }}\"}\n"
+             "    - {name: later, type: test_echo}\n",
+             head, expr);
     rig_start(&g, yaml);
 }
 
@@ -63,8 +66,35 @@ static void test_names_in_root(void **state)
     } t[] = {
         {"inputs.file", "\"e\":\"f\""},
         {"steps.a.n", "\"e\":1"},
-        {"steps.a.k", "\"e\":5"}, /* in its text, which is JSON */
-        {"steps.a.result.n", NULL},
+        {"steps.a.k", "\"e\":5"},        /* in its text, which is JSON */
+        {"steps.a.result.n", "\"e\":1"}, /* an older way to say steps.a.n */
+        {"steps.a.result.k", "\"e\":5"},
+        {"steps.a.result", "\"e\":\"{\\\"k\\\": 5}\""},
+        {"steps.a.error_message", "\"e\":null"},
+        {"steps.a.nothing", NULL},
+        {"previous_response.k", NULL}, /* the step before is `plain` */
+        {"previous_response", "\"e\":\"just text\""},
+        {"workflow.variables.deep.a[0]", "\"e\":10"},
+        {"workflow.version", "\"e\":\"2.1\""},
+        {"workflow.metadata.owner", "\"e\":\"me\""},
+        {"workflow.nothing || 4", "\"e\":4"},
+        {"config.retries", "\"e\":7"},
+        {"config.version", "\"e\":\"2.1\""},
+        {"environment.mode", "\"e\":\"test\""},
+        {"environment.debug_level", "\"e\":\"detailed\""}, /* of the mode's block */
+        {"environment.allow_mock_providers", "\"e\":true"},
+        {"step.name + '/' + step.type", "\"e\":\"e/test_echo\""},
+        {"step.variables.twice", "\"e\":2"},
+        {"twice + 1", "\"e\":3"},
+        {"current_step", "\"e\":\"e\""},
+        {"execution_id", "\"e\":\"rig\""},
+        {"date", "\"e\":\"1970-01-01\""},
+        {"context.depth", "\"e\":0"},
+        {"context.execution_chain", "\"e\":[\"w\"]"},
+        {"system.total_steps", "\"e\":5"},
+        {"system.completed_steps", "\"e\":3"},
+        {"system.elapsed_seconds", "\"e\":0"},
+        {"file", "\"e\":\"f\""}, /* an input by its bare name */
         {"steps.plain", "\"e\":\"just text\""},
         {"steps.plain.text", "\"e\":\"just text\""},
         {"steps.plain.result", "\"e\":\"just text\""},

@@ -1,0 +1,145 @@
+"""Names that the engine gives, older ways to give inputs, and that none of it changes when a run is resumed."""
+import re
+
+NAMES = """
+workflow:
+  name: named
+  version: "2.0"
+  metadata: {owner: me}
+  config: {retries: 7}
+  environment: {mode: test, debug_level: basic, test: {debug_level: detailed}}
+  providers: {claude: {model: haiku}, gemini: {model: gemini-2.5-pro, temperature: 0.1}}
+  variables: {a: 1}
+  global_vars: {b: 2}
+  steps:
+    - {name: first, type: test_echo, value: {x: 5, cost_usd: 2}, metadata: {timer_start: whole}}
+    - name: second
+      type: test_echo
+      variables: {twice: "{{ previous_response.x * 2 }}", word: plain}
+      value:
+        workflow: "{{ workflow.version }} {{ workflow.metadata.owner }} {{ workflow.variables.b }}"
+        config: "{{ config.retries }} {{ config.claude_model }}"
+        environment: "{{ environment.mode }} {{ environment.debug_level }}"
+        step: "{{ step.name }} {{ step.variables.twice }} {{ twice + 1 }} {{ word }} {{ current_step }}"
+        run: "{{ execution_id }} {{ workspace.path }} {{ date }}"
+        context: "{{ context.depth }} {{ context.execution_chain }}"
+        system: "{{ system.completed_steps }} of {{ system.total_steps }}"
+        timer: "{{ timer.whole.elapsed_ms >= 0 }}"
+        older: "{{ steps.first.result.x }} {{ steps.first.cost }} {{ steps.first.error_message || 'none' }}"
+    - {name: unset, type: test_echo, value: 1, condition: "state.never_set_anywhere == null"}
+"""
+
+
+def test_names_of_the_engine(treadle):
+    treadle.file("names.yaml", NAMES)
+    result = treadle("run", "names.yaml", "--json", "--run-id", "r1", code=0)
+    got = result.json["results"]
+    said = got["second"]
+    assert said["workflow"] == "2.0 me 2" and said["config"] == "7 haiku" and said["environment"] == "test detailed"
+    assert said["step"] == "second 10 11 plain second"
+    assert re.fullmatch(rf"r1 {re.escape(str(treadle.cwd))}/workspace \d{{4}}-\d\d-\d\d", said["run"])
+    assert said["context"] == '0 ["named"]' and said["system"] == "1 of 3" and said["timer"] is True
+    assert said["older"] == "5 2 none" and got["unset"] == 1
+
+
+def test_the_models_of_providers_are_defaults(treadle):
+    treadle.file("m.yaml", NAMES + "    - {name: ask, type: claude, prompt: Hi}\n"
+                                   "    - {name: g, type: gemini, prompt: Hi}\n")
+    got = treadle("run", "m.yaml", "--json", "--mock", code=0).json["results"]
+    assert "haiku" in got["ask"]["model"] and got["g"]["model"] == "gemini-2.5-pro"
+
+
+PINNED = """
+workflow:
+  name: pinned
+  env: [LISTED]
+  steps:
+    - {name: before, type: test_echo, value: "{{ env.LISTED }} {{ BARE_MODE }}", metadata: {timer_start: t}}
+    - {name: gate, type: command, run: test -e open}
+    - name: after
+      type: test_echo
+      value: ["{{ env.LISTED }} {{ BARE_MODE }}", "{{ timestamp }}", "{{ timer.t.started }}"]
+"""
+
+
+def test_what_a_run_reads_does_not_change_when_it_is_resumed(treadle):
+    treadle.file("pinned.yaml", PINNED)
+    first = treadle("run", "pinned.yaml", "--run-id", "p", env={"LISTED": "one", "BARE_MODE": "two"}, code=1)
+    assert "`BARE_MODE` is read from the environment, an older form" in first.err
+    (treadle.cwd / "workspace/open").touch()
+    got = treadle("resume", "p", "--json", env={"LISTED": "changed", "BARE_MODE": "changed"}, code=0).json["results"]
+    assert got["before"] == "one two" and got["after"][0] == "one two"
+    assert got["after"][2] >= got["after"][1]
+
+
+def test_a_credential_is_not_read_by_chance(treadle):
+    treadle.file("w.yaml", 'workflow: {name: w, steps: [{name: a, type: test_echo, value: "{{ MY_API_KEY }}"}]}')
+    assert "looks like a credential" in treadle("validate", "w.yaml", code=2).err
+
+
+BARE = """
+workflow:
+  name: bare
+  steps: [{name: a, type: test_echo, value: "{{ code_file }} {{ focus_area }}"}]
+"""
+
+
+def test_words_and_environment_become_inputs(treadle):
+    treadle.file("bare.yaml", BARE)
+    got = treadle("run", "bare.yaml", "CODE_FILE=x.py", "--json", env={"FOCUS_AREA": "speed"}, code=0).json
+    assert got["results"]["a"] == "x.py speed"
+    treadle.file("declared.yaml", 'workflow: {name: d, inputs: {n: integer, Up: string}, '
+                 'steps: [{name: a, type: test_echo, value: "{{ inputs.n + 1 }} {{ inputs.Up }}"}]}')
+    got = treadle("run", "declared.yaml", "N=4", "Up=y", "--json", code=0).json
+    assert got["results"]["a"] == "5 y"
+    assert "unexpected argument `word`" in treadle("run", "declared.yaml", "word", code=2).err
+
+
+def test_all_wrong_inputs_are_told_at_once(treadle):
+    treadle.file("w.yaml", """
+workflow:
+  name: w
+  input_schema:
+    type: object
+    required: [topic, depth]
+    properties:
+      topic: {type: string, description: What about}
+      depth: {type: integer}
+      mood: {type: string, enum: [calm, glad], default: calm}
+  steps: [{name: a, type: test_echo, value: "{{ inputs.mood }}"}]
+""")
+    told = treadle("run", "w.yaml", "mood=sad", code=2).err
+    assert "input `mood` is \"sad\"" in told and "input `topic` is required" in told and "`depth` is required" in told
+    shown = treadle("run", "--help", "w.yaml", code=0).out
+    assert "topic" in shown and "What about" in shown and 'default "calm"' in shown and "one of" in shown
+    assert shown == treadle("run", "w.yaml", "--help", code=0).out
+
+
+def test_directories_of_the_environment(treadle):
+    treadle.file("w.yaml", "workflow: {name: w, workspace_dir: ./here, steps: "
+                 "[{name: a, type: command, run: pwd}, {name: b, type: test_echo, value: x, output_to_file: o.txt}]}")
+    env = {"PIPELINE_WORKSPACE_DIR": "there", "PIPELINE_OUTPUT_DIR": "out"}
+    got = treadle("run", "w.yaml", "--json", env=env, code=0).json["results"]
+    assert got["a"]["stdout"].strip().endswith("/there") and (treadle.cwd / "out/o.txt").read_text() == "x"
+    got = treadle("run", "w.yaml", "--json", "--workspace", "third", env=env, code=0).json["results"]
+    assert got["a"]["stdout"].strip().endswith("/third")
+
+
+OVER = """
+workflow:
+  name: over
+  cost_limits: {max_cost_per_run: 0.0000001, action_on_exceed: %s}
+  steps:
+    - {name: a, type: claude, prompt: Hi}
+    - {name: b, type: claude, prompt: Ho, on_error: continue}
+    - {name: c, type: test_echo, value: end}
+"""
+
+
+def test_what_happens_over_the_budget(treadle):
+    for action, code in (("pause", 3), ("continue", 0), ("abort", 1)):
+        treadle.file(f"{action}.yaml", OVER % action)
+        result = treadle("run", f"{action}.yaml", "--mock", "--json", code=code)
+        assert ("c" in result.json["results"]) == (action == "continue")
+        if action == "abort":
+            assert result.json["error"]["class"] == "budget"
