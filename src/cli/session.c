@@ -11,6 +11,7 @@
 #include "data/json.h"
 #include "data/yaml.h"
 #include "flow/step.h"
+#include "role/egress.h"
 #include "role/engine.h"
 
 #include <errno.h>
@@ -109,8 +110,10 @@ enum rc absolute_path(struct str path, struct arena *a, struct str *ret, struct 
 struct live {
     struct session *s;
     struct ev_loop *loop;
+    struct driver *driver;
     struct egress *egress;
     struct executor *executor;
+    struct port *model, *local;
     struct engine *engine;
     struct view *view;
     struct control *control;
@@ -138,6 +141,11 @@ static enum rc make_egress(struct session *s, struct ev_loop *loop, struct egres
 static void on_event(void *ctx, const struct event *e)
 {
     view_event(((struct live *)ctx)->view, e);
+}
+
+static void on_end(void *ctx)
+{
+    ev_stop(((struct live *)ctx)->loop);
 }
 
 static void on_pause(void *ctx, const char *why)
@@ -199,10 +207,9 @@ static const struct val *env_object(struct session *s)
 static struct engine *make_engine(struct live *l)
 {
     struct session *s = l->s;
-    return engine_new(&(struct engine_options){.loop = l->loop,
-                                               .store = s->store,
-                                               .egress = l->egress,
-                                               .executor = l->executor,
+    return engine_new(&(struct engine_options){.driver = l->driver,
+                                               .model = l->model,
+                                               .local = l->local,
                                                .workflow = s->workflow,
                                                .run = {.id = str_c(s->home.id),
                                                        .inputs = &s->inputs,
@@ -219,6 +226,7 @@ static struct engine *make_engine(struct live *l)
                                                        .created_ms = s->created_ms},
                                                .on_event = on_event,
                                                .on_pause = on_pause,
+                                               .on_end = on_end,
                                                .ctx = l});
 }
 
@@ -518,6 +526,9 @@ static int set_up(struct live *l)
                                                 .workflow_dir = arena_cstr(&s->arena, s->workflow_dir)},
                      &l->executor, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    l->model = port_to_egress(l->egress);
+    l->local = port_to_executor(l->executor);
+    l->driver = driver_new(l->loop, s->store);
     l->engine = make_engine(l);
     if (s->resume && recover(l, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "the journal of %s cannot be used: %s", s->home.id, err.msg);
@@ -550,6 +561,9 @@ int session_run(struct session *s)
     egress_free(l.egress);
     executor_free(l.executor);
     engine_free(l.engine);
+    driver_free(l.driver);
+    free(l.model);
+    free(l.local);
     ev_loop_free(l.loop);
     if (s->store)
         store_close(s->store);
@@ -560,7 +574,7 @@ int session_run(struct session *s)
 /* The run goes through its journal once more; what it appends stays in memory, for the loop never turns. */
 int session_tell(struct session *s)
 {
-    struct live l = {.s = s, .loop = ev_loop_new()};
+    struct live l = {.s = s};
     struct err err;
     int code;
     l.engine = make_engine(&l);
@@ -576,6 +590,5 @@ int session_tell(struct session *s)
                    : fail(EXIT_ENVIRONMENT, "the journal of %s says that it succeeded, but lacks results", s->home.id);
     }
     engine_free(l.engine);
-    ev_loop_free(l.loop);
     return code;
 }

@@ -1,9 +1,9 @@
-/* The loop of one run.
+/* One run and its surroundings.
  *
- * At the end of every turn of the event loop: the run does a bounded slice of work, what it appended is sealed into a
- * batch and handed to the store thread, and whatever waits for nothing is released. So one commit carries all that
- * happened in a turn, and while it is being made durable the next turn goes on. When more than a few batches are under
- * way the run is held back, so memory stays bounded by the disk's pace.
+ * At the end of every turn of the event loop (role/driver.h): the run does a bounded slice of work, what it appended is
+ * sealed into a batch and handed to the store thread, and whatever waits for nothing is released. So one commit carries
+ * all that happened in a turn, and while it is being made durable the next turn goes on. When more than a few batches
+ * are under way the run is held back, so memory stays bounded by the disk's pace.
  *
  * A full disk pauses: batches come back and are submitted again, in order, every other second; nothing is released
  * meanwhile. A commit whose outcome is unknown ends the process's part in the run: the caller exits, and resume reads
@@ -24,6 +24,7 @@
 #include "flow/outbox.h"
 
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 enum { SLICE = 512, BATCHES_UNDER_WAY = 4, RETRY_DISK_MS = 2000, ROW_EVERY_MS = 250 };
@@ -34,6 +35,8 @@ struct submitted {
     uint64_t number;
     unsigned kinds;            /* bit 1 << k: the batch has a record of kind k */
     struct store_batch *batch; /* only while waiting to be submitted again */
+    size_t nreported;
+    uint64_t reported[]; /* effects whose results are durable with it */
 };
 
 struct engine_timer {
@@ -44,18 +47,19 @@ struct engine_timer {
 };
 
 struct engine {
+    struct driven driven;
+    struct driver *driver;
     struct ev_loop *loop;
     struct store *store;
-    struct egress *egress;
-    struct executor *executor;
+    struct port *model, *local;
     struct run *run;
     struct outbox *outbox;
-    struct ev_waker *store_waker;
     struct rng rng;
     struct arena arena;
     struct run_row row;
     void (*on_event)(void *ctx, const struct event *e);
     void (*on_pause)(void *ctx, const char *why);
+    void (*on_end)(void *ctx);
     void *ctx;
     struct engine_timer *timers;
     struct store_batch *first;           /* what the first batch begins with */
@@ -63,8 +67,10 @@ struct engine {
     unsigned kinds;                      /* of the records in it */
     struct submitted *back, **back_tail; /* came back from a full disk */
     size_t under_way;
-    ev_id kick, disk_timer, row_timer;
-    bool more, paused, interrupted, failed;
+    uint64_t *reported; /* effects whose results the run was told since the last batch */
+    size_t nreported, reported_cap;
+    ev_id disk_timer, row_timer;
+    bool more, paused, interrupted, failed, ended;
     struct err err;
     int64_t last_row_ms, last_now_ms;
     enum run_status last_status;
@@ -99,17 +105,17 @@ static void io_emit(void *ctx, const struct event *e)
     outbox_event(((struct engine *)ctx)->outbox, e);
 }
 
-static void kicked(void *ctx)
+static void touch(struct engine *g)
 {
-    ((struct engine *)ctx)->kick = 0;
+    if (g->driver)
+        driver_touch(g->driver, &g->driven);
 }
 
 static void io_wake(void *ctx)
 {
     struct engine *g = ctx;
     g->more = true;
-    if (!g->kick) /* makes sure that the loop turns once more */
-        g->kick = ev_timer(g->loop, 0, kicked, g);
+    touch(g);
 }
 
 static void io_cancel(void *ctx, uint64_t effect)
@@ -119,8 +125,8 @@ static void io_cancel(void *ctx, uint64_t effect)
         io_wake(g);
         return;
     }
-    egress_cancel(g->egress, effect); /* one of them knows it; the other ignores it */
-    executor_cancel(g->executor, effect);
+    g->model->cancel(g->model, effect); /* one of them knows it; the other ignores it */
+    g->local->cancel(g->local, effect);
 }
 
 static void timer_free(struct engine_timer *t)
@@ -138,11 +144,14 @@ static void timer_fired(void *ctx)
     uint64_t timer = t->timer;
     timer_free(t);
     run_timer(g->run, timer);
+    touch(g);
 }
 
 static void io_timer(void *ctx, uint64_t timer, int64_t delay_ms)
 {
     struct engine *g = ctx;
+    if (!g->loop)
+        return; /* only for looking: time does not pass */
     struct engine_timer *t = calloc(1, sizeof *t);
     if (!t)
         PANIC("out of memory");
@@ -158,36 +167,32 @@ static const struct flow_io io = {io_now, io_random, io_append, io_effect, io_ca
 /* ---- what the outbox releases
  * ------------------------------------------------------------------------------------------ */
 
+/* The run records what came of it in this very turn; with that batch the result needs no longer be held for us. */
+static void note_reported(struct engine *g, uint64_t id)
+{
+    if (g->nreported == g->reported_cap) {
+        g->reported_cap = g->reported_cap ? 2 * g->reported_cap : 16;
+        g->reported = realloc(g->reported, g->reported_cap * sizeof *g->reported);
+        CHECK(g->reported);
+    }
+    g->reported[g->nreported++] = id;
+}
+
 static void effect_done(void *ctx, uint64_t id, bool ok, const struct val *result)
 {
     struct engine *g = ctx;
-    if (run_status(g->run) == RUN_RUNNING)
+    if (run_status(g->run) == RUN_RUNNING) {
+        note_reported(g, id);
         run_effect_done(g->run, id, ok, result);
+    }
     io_wake(g);
-}
-
-static void effect_error(struct engine *g, uint64_t id, const char *class)
-{
-    struct val_map m = val_map_new(&g->arena);
-    VAL_MAP_SET(&m, "class", val_str(str_c(class)));
-    VAL_MAP_SET(&m, "message", val_str(str_c(class)));
-    struct val v = val_map_done(&m);
-    effect_done(g, id, false, &v);
 }
 
 static void start_effect(void *ctx, const struct effect *e)
 {
-    static const enum exec_kind kinds[] = {[EFFECT_COMMAND] = EXEC_COMMAND,
-                                           [EFFECT_TOOL] = EXEC_TOOL,
-                                           [EFFECT_READ] = EXEC_READ,
-                                           [EFFECT_OUTPUT] = EXEC_OUTPUT};
     struct engine *g = ctx;
-    if (e->adopt) /* who carried it out was this process's past life */
-        effect_error(g, e->id, EFFECT_UNKNOWN);
-    else if (e->kind == EFFECT_MODEL)
-        egress_start(g->egress, e, effect_done, g);
-    else
-        executor_start(g->executor, e->id, kinds[e->kind], e->request, effect_done, g);
+    struct port *p = e->kind == EFFECT_MODEL ? g->model : g->local;
+    p->start(p, e, effect_done, g);
 }
 
 static void show_event(void *ctx, const struct event *e)
@@ -199,7 +204,12 @@ static void show_event(void *ctx, const struct event *e)
 
 static void effect_cancelled(void *ctx, uint64_t effect)
 {
-    effect_error(ctx, effect, "cancelled");
+    struct engine *g = ctx;
+    struct val_map m = val_map_new(&g->arena);
+    VAL_MAP_SET(&m, "class", VAL_LIT("cancelled"));
+    VAL_MAP_SET(&m, "message", VAL_LIT("cancelled"));
+    struct val v = val_map_done(&m);
+    effect_done(g, effect, false, &v);
 }
 
 static const struct outbox_ops outbox_ops = {start_effect, show_event, effect_cancelled};
@@ -231,7 +241,7 @@ static void fail(struct engine *g, const struct err *err)
         return;
     g->failed = true;
     g->err = *err;
-    ev_stop(g->loop);
+    touch(g);
 }
 
 static void submit(struct engine *g, struct submitted *s, struct store_batch *batch);
@@ -273,13 +283,19 @@ static void committed(void *ctx, enum rc rc, const struct err *err)
         return;
     }
     uint64_t number = s->number;
-    unsigned kinds = s->kinds;
-    free(s);
     if (rc != RC_OK) {
+        free(s);
         fail(g, err);
         return;
     }
-    kill_here(kill_after, kinds);
+    kill_here(kill_after, s->kinds);
+    for (size_t i = 0; i < s->nreported; i++) {
+        if (g->model->kept)
+            g->model->kept(g->model, s->reported[i]);
+        if (g->local->kept)
+            g->local->kept(g->local, s->reported[i]);
+    }
+    free(s);
     if (g->paused && g->back && !g->disk_timer)
         try_disk_again(g); /* what was sealed meanwhile */
     if (g->paused && !g->back) {
@@ -363,10 +379,13 @@ static void seal(struct engine *g)
     }
     g->first = NULL;
     add_row(g);
-    struct submitted *s = calloc(1, sizeof *s);
+    struct submitted *s = calloc(1, sizeof *s + g->nreported * sizeof *g->reported);
     if (!s)
         PANIC("out of memory");
-    *s = (struct submitted){.engine = g, .number = number, .kinds = g->kinds};
+    *s = (struct submitted){.engine = g, .number = number, .kinds = g->kinds, .nreported = g->nreported};
+    if (g->nreported)
+        memcpy(s->reported, g->reported, g->nreported * sizeof *g->reported);
+    g->nreported = 0;
     struct store_batch *batch = g->batch;
     g->batch = NULL;
     if (g->paused) { /* behind those that came back */
@@ -378,30 +397,23 @@ static void seal(struct engine *g)
     }
 }
 
-static void turn_end(void *ctx)
+static void turn(struct driven *d)
 {
-    struct engine *g = ctx;
-    if (g->failed)
-        return;
-    if (g->more && !g->paused && g->under_way < BATCHES_UNDER_WAY) {
-        g->more = false;
-        if (run_work(g->run, SLICE))
-            io_wake(g);
+    struct engine *g = (struct engine *)((char *)d - offsetof(struct engine, driven));
+    if (!g->failed) {
+        if (g->more && !g->paused && g->under_way < BATCHES_UNDER_WAY) {
+            g->more = false;
+            if (run_work(g->run, SLICE))
+                io_wake(g);
+        }
+        seal(g);
+        if (g->arena.chunk)
+            arena_done(&g->arena);
     }
-    seal(g);
-    if (g->arena.chunk)
-        arena_done(&g->arena);
-    if (run_status(g->run) != RUN_RUNNING && outbox_empty(g->outbox))
-        ev_stop(g->loop);
-}
-
-static void store_ready(void *ctx)
-{
-    ev_wake(((struct engine *)ctx)->store_waker);
-}
-static void deliver(void *ctx)
-{
-    store_deliver(((struct engine *)ctx)->store);
+    if (!g->ended && (g->failed || (run_status(g->run) != RUN_RUNNING && outbox_empty(g->outbox)))) {
+        g->ended = true;
+        g->on_end(g->ctx); /* may free the engine */
+    }
 }
 
 /* ---- life
@@ -412,21 +424,23 @@ struct engine *engine_new(const struct engine_options *o)
     struct engine *g = calloc(1, sizeof *g);
     if (!g)
         PANIC("out of memory");
-    g->loop = o->loop;
-    g->store = o->store;
-    g->egress = o->egress;
-    g->executor = o->executor;
+    g->driver = o->driver;
+    g->driven.turn = turn;
+    g->loop = o->driver ? driver_loop(o->driver) : NULL;
+    g->store = o->driver ? driver_store(o->driver) : NULL;
+    g->model = o->model;
+    g->local = o->local;
     g->row = o->row;
     g->on_event = o->on_event;
     g->on_pause = o->on_pause;
+    g->on_end = o->on_end;
     g->ctx = o->ctx;
     g->back_tail = &g->back;
     rng_seed(&g->rng, rng_entropy());
     g->outbox = outbox_new(&outbox_ops, g);
     g->run = run_new(o->workflow, &o->run, &io, g);
-    g->store_waker = ev_waker_new(o->loop, deliver, g);
-    store_on_ready(o->store, store_ready, g);
-    ev_on_turn_end(o->loop, turn_end, g);
+    if (g->driver)
+        driver_join(g->driver, &g->driven);
     return g;
 }
 
@@ -434,14 +448,13 @@ void engine_free(struct engine *g)
 {
     if (!g)
         return;
-    ev_on_turn_end(g->loop, NULL, NULL);
-    store_on_ready(g->store, NULL, NULL);
+    CHECK(!g->under_way || g->failed);
+    if (g->driver)
+        driver_leave(g->driver, &g->driven);
     while (g->timers) {
         ev_cancel(g->loop, g->timers->id);
         timer_free(g->timers);
     }
-    if (g->kick)
-        ev_cancel(g->loop, g->kick);
     if (g->disk_timer)
         ev_cancel(g->loop, g->disk_timer);
     if (g->row_timer)
@@ -454,8 +467,8 @@ void engine_free(struct engine *g)
     }
     if (g->first)
         store_batch_free(g->first);
-    ev_waker_free(g->store_waker);
     run_free(g->run);
+    free(g->reported);
     outbox_free(g->outbox);
     arena_done(&g->arena);
     free(g);
