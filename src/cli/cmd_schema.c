@@ -57,7 +57,7 @@ static const char *special(const struct step_key *row)
 {
     static const char *const names[][2] = {{"inputs", "inputs"},      {"defaults", "defaults"}, {"retry", "retry"},
                                            {"retry_config", "retry"}, {"limits", "limits"},     {"budget", "budget"},
-                                           {"on_error", "on_error"}};
+                                           {"on_error", "on_error"},  {"restart", "restart"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(row->name, names[i][0]) == 0)
             return names[i][1];
@@ -229,6 +229,7 @@ static void define_blocks(struct maker *k)
     struct val retry = object(k, retry_keys, NULL, NULL);
     define(k, "retry", of_any(k, "[{\"type\":\"integer\",\"minimum\":1},{\"type\":\"boolean\"}]", retry));
     define(k, "limits", object(k, limit_keys, NULL, NULL));
+    define(k, "restart", of_any(k, "[{\"$ref\":\"#/$defs/hole\"}]", object(k, restart_keys, NULL, NULL)));
     define(k, "budget", object(k, budget_keys, NULL, NULL));
     define(k, "defaults", object(k, default_keys, NULL, default_unused_keys));
     define(k, "prompt_part", object(k, prompt_part_keys, NULL, part_unused_keys));

@@ -38,11 +38,25 @@ static bool in_list(const char *bars, struct str name)
     return false;
 }
 
+/* Steps inside are fields too, where the result has them by name: of a while_loop, a switch; branches of a parallel. */
+static bool is_inside(const struct step_def *s, struct str name)
+{
+    size_t slot = 0;
+    for (const struct step_key *k = s->type->keys; s->lists && k->name; k++)
+        if (k->kind == KEY_STEPS && !k->alias_of && list_find(s->lists[slot++], name))
+            return true;
+    for (size_t i = 0; i < s->nbranches; i++)
+        if (str_eq(s->branches[i].name, name) || list_find(s->branches[i].list, name))
+            return true;
+    return false;
+}
+
 static void check_field(const struct reader *r, const struct step_def *s, struct str field, struct place p)
 {
     const struct step_type *t = s->type;
     if (!t || !t->result_doc || t->provider || s->output_schema || in_list(t->result_doc, STR("text")) ||
-        in_list(t->result_doc, field) || in_list(common_fields, field) || in_list(t->result_doc, STR("*")))
+        in_list(t->result_doc, field) || in_list(common_fields, field) || in_list(t->result_doc, STR("*")) ||
+        is_inside(s, field))
         return;
     struct nearest near = {.want = field};
     struct str list = STR("");

@@ -792,6 +792,35 @@ bool frame_set_variables(struct frame *f, bool local, const struct val *values)
     return true;
 }
 
+bool frame_record(struct frame *f, const char *segment, const struct val *object)
+{
+    struct err err;
+    struct val_map m = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&m, "ok", *object);
+    struct val data = val_map_done(&m);
+    struct str path = path_join(&f->run->scratch, f->base, segment);
+    if (run_append_value(f->run, RECORD_RESULT, path, 1, &data, &err) == RC_OK)
+        return true;
+    fail_with(f, &err);
+    return false;
+}
+
+const struct val *frame_recorded(const struct frame *f, const char *segment)
+{
+    const struct past *p = past_below(f, segment);
+    return p && p->result ? VAL_GET(&p->result->val, "ok") : NULL;
+}
+
+void frame_stop(struct frame *child)
+{
+    frame_cancel(child);
+}
+
+int64_t frame_now(const struct frame *f)
+{
+    return run_now(f->run);
+}
+
 bool frame_past_begun(const struct frame *f, const char *segment)
 {
     const struct past *p = past_below(f, segment);

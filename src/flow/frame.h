@@ -80,6 +80,10 @@ const struct val *frame_config(struct frame *f, bool pin);
  * NULL; and pinning one (once an attempt, before its first child; false: the step has failed). */
 const struct val *frame_pinned(const struct frame *f);
 bool frame_pin(struct frame *f, const struct val *object);
+/* Records a decision that was taken after the first child had begun, under a segment of its own, once; false: the step
+ * has failed. And what this or an earlier life recorded there before it ended, or NULL. */
+bool frame_record(struct frame *f, const char *segment, const struct val *object);
+const struct val *frame_recorded(const struct frame *f, const char *segment);
 /* Evaluates text as an expression in this frame's scope, into the frame's arena; false: the step has failed. */
 bool frame_expr(struct frame *f, struct str text, struct val *ret);
 /* Evaluates a condition in the frame's scope; on error the step has failed and false is returned. */
@@ -129,6 +133,10 @@ struct effect_plan {
     const char *label;                /* for events: "turn 2", "Edit src/x.c"; in the parent's arena or longer */
 };
 struct frame *frame_effect(struct frame *parent, const char *segment, size_t tag, const struct effect_plan *plan);
+
+/* Stops a child; child_done() follows, once nothing of it is left. */
+void frame_stop(struct frame *child);
+int64_t frame_now(const struct frame *f);
 
 /* Reading an ended child (inside child_done). */
 static inline bool child_ok(const struct frame *c)

@@ -107,6 +107,12 @@ const struct step_key budget_keys[] = {
     {0},
 };
 
+const struct step_key restart_keys[] = {
+    {"intensity", KEY_INT, .fallback = "1", .least = 0, .most = 1000, .doc = "Restarts within `period`, at the most."},
+    {"period", KEY_DURATION, .fallback = "5s", .doc = "The time in which they are counted."},
+    {0},
+};
+
 const struct step_key prompt_part_keys[] = {
     {"type", KEY_ENUM, .required = true, .choices = "static|file|previous_response",
      .doc = "Where its text comes from."},

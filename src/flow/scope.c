@@ -60,6 +60,11 @@ static const struct val *indirect_field(struct arena *a, const struct val *resul
     const struct val *json = data ? NULL : parsed_text(a, result);
     if (val_get(json, key))
         return val_get(json, key);
+    const struct val *inner = VAL_GET(result, "results"), *branch = val_get(VAL_GET(result, "branches"), key);
+    if (val_get(inner, key)) /* a step of the case that was taken, of a loop's last iteration */
+        return val_get(inner, key);
+    if (VAL_GET(branch, "results"))
+        return VAL_GET(branch, "results");
     if (str_is(key, "result")) {
         if (data)
             return data;

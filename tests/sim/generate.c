@@ -119,6 +119,28 @@ static void choice(struct generator *g, unsigned in, unsigned depth, bool parall
     options(g, in, false, parallel, end);
 }
 
+/* Restarts in turns, where their order cannot depend on time; within a period that no trial outlasts. Side by side only
+ * the strategy that lets the others be. */
+static void branches(struct generator *g, unsigned in, unsigned depth, unsigned end)
+{
+    static const char *const strategies[] = {"one_for_one", "one_for_all", "rest_for_one"};
+    uint64_t kind = pick(g, 4);
+    line(g, in, "type: parallel");
+    if (pick(g, 2))
+        line(g, in, "fail: collect");
+    if (kind < 3)
+        buf_printf(&g->out, "%*sstrategy: %s\n%*srestart: {intensity: %d, period: 300d}\n", (int)in, "",
+                   strategies[kind], (int)in, "", (int)pick(g, 4));
+    if (kind == 1 || kind == 2 || pick(g, 3) == 0)
+        line(g, in, "max_parallel: 1");
+    options(g, in, false, true, end);
+    line(g, in, "branches:");
+    for (uint64_t i = 0, n = 1 + pick(g, 3); i < n; i++) {
+        buf_printf(&g->out, "%*sb%d:\n", (int)in + 2, "", (int)i);
+        steps(g, in + 4, depth + 1, 1 + (unsigned)pick(g, 2), true);
+    }
+}
+
 static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
 {
     static const char *const heads[] = {"type: claude", "type: gemini", "type: llm\n"};
@@ -151,7 +173,7 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
     in += 2;
     if (after)
         buf_printf(&g->out, "%*sdepends_on: [s%u]\n", (int)in, "", after);
-    uint64_t kind = pick(g, depth >= 3 ? 6 : 10);
+    uint64_t kind = pick(g, depth >= 3 ? 6 : 11);
     if (kind <= 1) {
         model(g, in, parallel, end);
     } else if (kind == 2) {
@@ -175,6 +197,8 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         options(g, in, true, parallel, end);
     } else if (kind == 5 || kind == 6) {
         model(g, in, parallel, end);
+    } else if (kind == 10) {
+        branches(g, in, depth, end);
     } else if (kind == 9) {
         choice(g, in, depth, parallel, end);
     } else if (kind == 7 || parallel) {

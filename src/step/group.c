@@ -1,0 +1,290 @@
+/* A group is a small supervisor whose children are lists of steps.
+ *
+ *   member:  NONE ─start─▶ RUNNING ─┬─ ok ─────────────▶ OK
+ *              ▲                    ├─ failed, no policy ▶ FAILED
+ *              │                    └─ failed ─▶ LOST ─ policy says no ─▶ the step fails
+ *              └── restart recorded, all that it includes has stopped ◀─┘
+ *
+ * A restart first stops the running members that it includes and waits until nothing of them is left; then it is
+ * recorded and they start anew, in order. Another failure meanwhile waits for its turn, as messages do in OTP, unless
+ * the restart includes that member anyway. A crash before the record leaves the failure as the last thing known, so the
+ * next life decides again; a crash after it finds the new generation's paths.
+ *
+ * All members that a restart includes get the next number, started or not: then the number follows from the records of
+ * restarts alone. */
+#include "step/group.h"
+
+#include "base/panic.h"
+#include "flow/units.h"
+
+#include <stdio.h>
+
+enum member_state { MEMBER_NONE, MEMBER_RUNNING, MEMBER_STOPPING, MEMBER_OK, MEMBER_FAILED, MEMBER_LOST };
+
+struct seat {
+    uint32_t generation;
+    uint8_t state;
+    struct frame *frame; /* RUNNING, STOPPING */
+};
+
+struct group {
+    struct frame *f;
+    const struct group_ops *ops;
+    struct group_plan plan;
+    struct restart_log log;
+    struct seat *m;
+    size_t next;           /* no member before it is NONE */
+    size_t running, ended; /* running: STOPPING included; ended: OK and FAILED */
+    size_t stopping, lost; /* members in these states */
+    size_t restarts;       /* recorded in all */
+    size_t cause;          /* the member whose restart is being prepared */
+    int64_t cause_ms;      /* when it failed */
+    bool preparing, given_up;
+    struct str why; /* of the newest failure */
+};
+
+static const char *restart_segment(const struct group *g, size_t number)
+{
+    return arena_printf(&g->f->arena, "restart:%zu", number).p;
+}
+
+static void next_generation(struct group *g, size_t cause)
+{
+    for (size_t i = 0; i < g->plan.n; i++)
+        if (restart_includes(g->plan.policy.strategy, cause, i)) {
+            g->m[i].generation++;
+            if (i < g->next)
+                g->next = i;
+        }
+}
+
+struct group *group_new(struct frame *f, const struct group_plan *plan, const struct group_ops *ops)
+{
+    struct group *g = ARENA_NEW(&f->arena, struct group);
+    *g = (struct group){.f = f, .ops = ops, .plan = *plan};
+    g->m = arena_calloc(&f->arena, plan->n + 1, sizeof *g->m);
+    g->log.at = arena_calloc(&f->arena, (size_t)plan->policy.intensity + 1, sizeof *g->log.at);
+    for (size_t i = 0; i < plan->n; i++)
+        g->m[i].generation = 1;
+    const struct val *past;
+    while (plan->restarts && (past = frame_recorded(f, restart_segment(g, g->restarts + 1)))) {
+        int64_t cause = val_get_int(past, STR("member"), -1);
+        if (cause < 0 || cause >= (int64_t)plan->n ||
+            !restart_allowed(&plan->policy, &g->log, val_get_int(past, STR("at_ms"), 0))) {
+            step_failf(f, RC_CORRUPT, "the journal holds a restart that this step cannot have made");
+            return NULL;
+        }
+        g->restarts++;
+        next_generation(g, (size_t)cause);
+    }
+    return g;
+}
+
+static void start_member(struct group *g, size_t i)
+{
+    struct seat *m = &g->m[i];
+    const char *segment = g->ops->segment(g->f, i);
+    m->state = MEMBER_RUNNING;
+    g->running++;
+    if (m->generation > 1)
+        segment = arena_printf(&g->f->arena, "%s~%u", segment, m->generation).p;
+    m->frame = g->ops->start(g->f, i, segment);
+}
+
+void group_start(struct group *g)
+{
+    if (g->preparing || g->given_up)
+        return;
+    for (; g->next < g->plan.n && (int64_t)g->running < g->plan.max_parallel; g->next++)
+        if (g->m[g->next].state == MEMBER_NONE)
+            start_member(g, g->next);
+}
+
+bool group_done(const struct group *g)
+{
+    return g->ended == g->plan.n;
+}
+
+/* ---- restarting ---- */
+
+static void take_out(struct group *g, size_t i)
+{
+    struct seat *m = &g->m[i];
+    if (m->state == MEMBER_OK || m->state == MEMBER_FAILED)
+        g->ended--;
+    g->lost -= m->state == MEMBER_LOST;
+    if (m->state != MEMBER_NONE)
+        g->ops->forget(g->f, i);
+    m->state = MEMBER_NONE;
+}
+
+static bool give_up(struct group *g)
+{
+    g->given_up = true;
+    step_fail(g->f, &(struct failure){.rc = RC_STEP,
+                                      .code = STR("restart_intensity"),
+                                      .message = arena_printf(&g->f->arena,
+                                                              "started again %zu times within %g s; then it failed "
+                                                              "again: %.*s",
+                                                              g->log.n - 1, (double)g->plan.policy.period_ms / 1000,
+                                                              STR_ARG(g->why)),
+                                      .below = true});
+    return false;
+}
+
+/* False: the step has failed. */
+static bool restart(struct group *g)
+{
+    struct frame *f = g->f;
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "member", val_int((int64_t)g->cause));
+    VAL_MAP_SET(&m, "at_ms", val_int(g->cause_ms));
+    VAL_MAP_SET(&m, "because", val_str(g->why));
+    struct val v = val_map_done(&m);
+    if (!frame_record(f, restart_segment(g, ++g->restarts), &v)) {
+        g->given_up = true;
+        return false;
+    }
+    g->preparing = false;
+    for (size_t i = 0; i < g->plan.n; i++)
+        if (restart_includes(g->plan.policy.strategy, g->cause, i))
+            take_out(g, i);
+    next_generation(g, g->cause);
+    frame_event(f, EVENT_RETRY,
+                arena_printf(&f->arena, "%s: %.*s; started again", g->ops->segment(f, g->cause), STR_ARG(g->why)).p,
+                NULL);
+    return true;
+}
+
+/* Decides about the failure of `cause`; stops what the restart includes. False: the step has failed. */
+static bool prepare(struct group *g, size_t cause)
+{
+    g->cause = cause;
+    g->cause_ms = frame_now(g->f);
+    if (!restart_allowed(&g->plan.policy, &g->log, g->cause_ms))
+        return give_up(g);
+    g->preparing = true;
+    for (size_t i = 0; i < g->plan.n; i++)
+        if (g->m[i].state == MEMBER_RUNNING && restart_includes(g->plan.policy.strategy, cause, i)) {
+            g->m[i].state = MEMBER_STOPPING;
+            g->stopping++;
+            frame_stop(g->m[i].frame);
+        }
+    return g->stopping > 0 || restart(g);
+}
+
+/* Restarts one after another, as far as nothing has to stop first. False: the step has failed. */
+static bool go_on(struct group *g)
+{
+    if (g->preparing && !g->stopping && !restart(g))
+        return false;
+    for (size_t i = 0; g->lost && !g->preparing && i < g->plan.n; i++)
+        if (g->m[i].state == MEMBER_LOST && !prepare(g, i))
+            return false;
+    return true;
+}
+
+enum group_event group_child_done(struct group *g, struct frame *c)
+{
+    struct seat *m = &g->m[c->tag];
+    bool stopped = m->state == MEMBER_STOPPING;
+    g->running--;
+    m->frame = NULL;
+    if (stopped) {
+        g->stopping--;
+        m->state = MEMBER_LOST;
+        g->lost++;
+        return go_on(g) ? GROUP_AGAIN : GROUP_GAVE_UP;
+    }
+    if (child_ok(c)) {
+        m->state = MEMBER_OK;
+        g->ended++;
+        return GROUP_OK;
+    }
+    if (!g->plan.restarts) {
+        m->state = MEMBER_FAILED;
+        g->ended++;
+        return GROUP_FAILED;
+    }
+    m->state = MEMBER_LOST;
+    g->lost++;
+    struct failure why = child_failure(c);
+    g->why =
+        arena_str(&g->f->arena,
+                  why.message.n > 500 ? str_n(why.message.p, str_utf8_valid(str_n(why.message.p, 500))) : why.message);
+    return go_on(g) ? GROUP_AGAIN : GROUP_GAVE_UP;
+}
+
+/* ---- what the author says ---- */
+
+static const char *const strategies[] = {"one_for_one", "one_for_all", "rest_for_one"};
+
+static enum restart_strategy strategy_of(struct str name)
+{
+    for (int i = RESTART_ONE_FOR_ALL; i <= RESTART_REST_FOR_ONE; i++)
+        if (str_is(name, strategies[i]))
+            return (enum restart_strategy)i;
+    return RESTART_ONE_FOR_ONE;
+}
+
+bool group_policy(struct frame *f, const struct val *c, struct group_plan *plan)
+{
+    const struct val *r = VAL_GET(c, "restart"), *s = VAL_GET(c, "strategy");
+    struct str strategy;
+    plan->restarts = val_is(r, VAL_OBJECT) || val_is(s, VAL_STR);
+    plan->policy = (struct restart_policy){.intensity = 1, .period_ms = 5000};
+    if (!frame_text(f, c, "strategy", str_c(strategies[0]), &strategy) ||
+        !frame_int(f, r, "intensity", 1, 0, RESTART_INTENSITY_MAX, &plan->policy.intensity) ||
+        !frame_duration(f, r, "period", 5000, &plan->policy.period_ms))
+        return false;
+    plan->policy.strategy = strategy_of(strategy);
+    return true;
+}
+
+struct val group_plan_val(struct arena *a, const struct group_plan *plan)
+{
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "max_parallel", val_int(plan->max_parallel));
+    if (plan->restarts) {
+        VAL_MAP_SET(&m, "strategy", val_str(str_c(strategies[plan->policy.strategy])));
+        VAL_MAP_SET(&m, "intensity", val_int(plan->policy.intensity));
+        VAL_MAP_SET(&m, "period_ms", val_int(plan->policy.period_ms));
+    }
+    return val_map_done(&m);
+}
+
+void group_plan_read(const struct val *v, struct group_plan *plan)
+{
+    int64_t max = val_get_int(v, STR("max_parallel"), 1), intensity = val_get_int(v, STR("intensity"), 0);
+    plan->max_parallel = max < 1 ? 1 : max;
+    plan->restarts = VAL_GET(v, "strategy") != NULL;
+    plan->policy = (struct restart_policy){
+        .strategy = strategy_of(val_get_str(v, STR("strategy"), STR(""))),
+        .intensity = intensity < 0 || intensity > RESTART_INTENSITY_MAX ? 0 : intensity,
+        .period_ms = val_get_int(v, STR("period_ms"), 0),
+    };
+}
+
+/* ---- checks before a run ---- */
+
+void group_check(const struct step_def *d, struct problems *ps)
+{
+    const struct val *r = VAL_GET(d->source, "restart");
+    for (size_t i = 0; val_is(r, VAL_OBJECT) && i < r->obj.n; i++) {
+        const struct member *m = &r->obj.m[i];
+        struct err err;
+        int64_t ms;
+        bool hole = m->val.type == VAL_STR && str_find(m->val.s, STR("{{")) != SIZE_MAX;
+        if (str_is(m->key, "intensity")) {
+            if (!hole && (m->val.type != VAL_INT || m->val.i < 0 || m->val.i > RESTART_INTENSITY_MAX))
+                problem_add(ps, false, m->val.line, m->val.col, "`intensity` must be an integer; expected 0 to %d",
+                            RESTART_INTENSITY_MAX);
+        } else if (str_is(m->key, "period")) {
+            if (!hole && units_duration(&m->val, &ms, &err) != RC_OK)
+                problem_add(ps, false, m->val.line, m->val.col, "`period`: %s", err.msg);
+        } else {
+            problem_add(ps, false, m->line, m->col, "unknown key `%.*s` of `restart`; expected intensity and period",
+                        (int)str_utf8_valid(str_n(m->key.p, m->key.n < 60 ? m->key.n : 60)), m->key.p);
+        }
+    }
+}
