@@ -83,13 +83,16 @@ static int run(const struct command *c, const struct args *args)
     struct home_run h;
     struct err err;
     int code;
+    struct val_map m = val_map_new(&a);
+    VAL_MAP_SET(&m, "do", VAL_LIT("cancel"));
+    struct val cancel = val_map_done(&m);
     if (home_find(str_c(args->words[0]), &h, &err) != RC_OK) {
         code = fail(exit_of(err.rc), "%s", err.msg);
     } else {
         seen_run_read(&h, &a, &r);
         if (!seen_run_open(&r))
             code = already(&r);
-        else if (r.owner && control_ask(h.dir, "cancel", &err) == RC_OK)
+        else if (r.owner && control_ask(h.dir, &cancel, &err) == RC_OK)
             code = await_end(&r, &a);
         else if (r.owner && store_owner(h.journal))
             code = fail(EXIT_ENVIRONMENT,

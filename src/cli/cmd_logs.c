@@ -8,6 +8,7 @@
 #include "cli/human.h"
 #include "cli/session.h"
 #include "data/json.h"
+#include "flow/wait.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -116,7 +117,15 @@ static const char *describe(struct arena *a, const struct record *r, const struc
     case RECORD_OPEN:
         *summary = json_text(a, VAL_GET(v, "config") ? VAL_GET(v, "config") : v);
         return "enter";
+    case RECORD_SIGNAL:
+        *summary = arena_printf(a, "%.*s %.*s", STR_ARG(val_get_str(v, STR("signal"), STR("?"))),
+                                STR_ARG(json_text(a, VAL_GET(v, "data") ? VAL_GET(v, "data") : &val_null)));
+        return "signal";
     case RECORD_INTENT:
+        if (VAL_GET(v, "wait")) {
+            *summary = wait_text(VAL_GET(v, "wait"), a);
+            return "wait";
+        }
         *summary = val_get_str(v, STR("label"), STR(""));
         if (r->attempt > 1)
             *summary = arena_printf(a, "%.*s (attempt %u)", STR_ARG(*summary), r->attempt);
@@ -155,9 +164,10 @@ static void print_line(struct arena *a, const struct record *r, const struct val
            STR_ARG(summary));
 }
 
-static const char *const kinds[] = {[RECORD_RUN] = "run",       [RECORD_OPEN] = "open", [RECORD_INTENT] = "intent",
-                                    [RECORD_RESULT] = "result", [RECORD_DONE] = "done", [RECORD_WRITE] = "write",
-                                    [RECORD_RESUME] = "resume", [RECORD_NOTE] = "note", [RECORD_END] = "end"};
+static const char *const kinds[] = {
+    [RECORD_RUN] = "run",   [RECORD_OPEN] = "open",    [RECORD_INTENT] = "intent", [RECORD_RESULT] = "result",
+    [RECORD_DONE] = "done", [RECORD_WRITE] = "write",  [RECORD_RESUME] = "resume", [RECORD_NOTE] = "note",
+    [RECORD_END] = "end",   [RECORD_SIGNAL] = "signal"};
 
 static void print_json(struct arena *a, const struct record *r, const struct val *v)
 {

@@ -88,6 +88,7 @@ static const char *mark(const struct show *s, const struct digest_node *n, const
     case NODE_FAILED:
         *color = "\033[31m";
         return "✗";
+    case NODE_WAITING:
     case NODE_HELD:
         *color = "\033[33m";
         return "?";

@@ -3,7 +3,10 @@
 #include "cli/args.h"
 
 #define COMMANDS(X) \
-    X(run) X(resume) X(validate) X(ps) X(show) X(logs) X(cancel) X(fork) X(rm) X(prune) X(backup) X(doctor) X(schema)
+    X(run)          \
+    X(resume)       \
+    X(validate)     \
+    X(ps) X(show) X(logs) X(cancel) X(approve) X(reject) X(signal) X(fork) X(rm) X(prune) X(backup) X(doctor) X(schema)
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

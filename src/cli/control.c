@@ -2,6 +2,8 @@
  * /proc/self/fd/N/control.sock, where N is the directory. */
 #include "cli/control.h"
 
+#include "base/buf.h"
+#include "base/clock.h"
 #include "data/json.h"
 #include "ev/loop.h"
 
@@ -14,13 +16,21 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { REQUEST_MAX = 1024, ANSWER_TIMEOUT_S = 10 };
+enum { ANSWER_TIMEOUT_S = 30, RECEIVE_MS = 200, REQUESTS_MAX = 64 };
+
+struct control_request {
+    struct control *control;
+    struct control_request *prev, *next;
+    int fd;
+};
 
 struct control {
     struct ev_loop *loop;
     int dir, listener;
     ev_id watch;
-    const char *(*cb)(void *ctx, struct str what);
+    struct control_request *first;
+    size_t n;
+    void (*cb)(void *ctx, struct control_request *q, const struct val *request);
     void *ctx;
 };
 
@@ -32,41 +42,87 @@ static int open_dir(const char *run_dir, struct sockaddr_un *sa)
     return dir;
 }
 
-static void answer(struct control *c, int fd, struct str line)
+static void request_free(struct control_request *q)
 {
-    struct arena a = {0};
-    struct val v;
-    struct err err;
-    const char *problem = "expected {\"do\": \"cancel\"}";
-    if (json_parse(&a, line, &JSON_LIMITS_DEFAULT, &v, &err) == RC_OK && val_is(VAL_GET(&v, "do"), VAL_STR))
-        problem = c->cb(c->ctx, VAL_GET(&v, "do")->s);
-    char text[256];
-    int n = problem ? snprintf(text, sizeof text, "{\"error\":\"%s\"}\n", problem)
-                    : snprintf(text, sizeof text, "{\"ok\":true}\n");
-    (void)!write(fd, text, (size_t)n); /* an asker that is gone does not matter */
-    arena_done(&a);
+    *(q->prev ? &q->prev->next : &q->control->first) = q->next;
+    if (q->next)
+        q->next->prev = q->prev;
+    q->control->n--;
+    close(q->fd);
+    free(q);
 }
 
-/* The asker is our own user and sends one short line at once: a bounded wait on the loop is shorter than a state
- * machine. */
+void control_reply(struct control_request *q, const struct err *err)
+{
+    struct arena a = {0};
+    struct val_map m = val_map_new(&a);
+    if (err) {
+        VAL_MAP_SET(&m, "error", val_str(str_n(err->msg, str_utf8_valid(str_c(err->msg)))));
+        VAL_MAP_SET(&m, "class", val_str(str_c(rc_name(err->rc))));
+    } else {
+        VAL_MAP_SET(&m, "ok", val_true);
+    }
+    struct val v = val_map_done(&m);
+    struct str text = json_text(&a, &v);
+    text = arena_printf(&a, "%.*s\n", STR_ARG(text));
+    (void)!send(q->fd, text.p, text.n, MSG_NOSIGNAL); /* an asker that is gone does not matter */
+    arena_done(&a);
+    request_free(q);
+}
+
+/* Reads to the end of the line, or of the time. */
+static bool receive(int fd, struct buf *b)
+{
+    int64_t until = clock_mono_ms() + RECEIVE_MS;
+    while (clock_mono_ms() <= until && !b->overflow) {
+        char part[16 << 10];
+        ssize_t n = recv(fd, part, sizeof part, 0);
+        if (n <= 0)
+            return false;
+        buf_add(b, str_n(part, (size_t)n));
+        if (part[n - 1] == '\n')
+            return !b->overflow;
+    }
+    return false;
+}
+
+/* The asker is our own user and sends its line at once: a bounded wait on the loop is shorter than a state machine. */
 static void incoming(void *ctx)
 {
     struct control *c = ctx;
     int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
-    if (fd < 0)
+    struct control_request *q = fd < 0 || c->n >= REQUESTS_MAX ? NULL : calloc(1, sizeof *q);
+    if (!q) {
+        if (fd >= 0)
+            close(fd);
         return;
-    struct timeval tv = {.tv_usec = 200000};
+    }
+    struct timeval tv = {.tv_usec = RECEIVE_MS * 1000};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
-    char line[REQUEST_MAX];
-    ssize_t n = recv(fd, line, sizeof line, 0);
-    if (n > 0)
-        answer(c, fd, str_n(line, (size_t)n));
-    close(fd);
+    *q = (struct control_request){.control = c, .next = c->first, .fd = fd};
+    if (q->next)
+        q->next->prev = q;
+    c->first = q;
+    c->n++;
+    struct buf b;
+    struct arena a = {0};
+    struct val v;
+    struct err err;
+    buf_init(&b, CONTROL_REQUEST_MAX);
+    if (!receive(fd, &b))
+        request_free(q);
+    else if (json_parse(&a, str_trim(buf_str(&b)), &JSON_LIMITS_DEFAULT, &v, &err) != RC_OK)
+        control_reply(q, &err);
+    else
+        c->cb(c->ctx, q, &v);
+    buf_done(&b);
+    arena_done(&a);
 }
 
-struct control *control_new(struct ev_loop *l, const char *run_dir, const char *(*cb)(void *ctx, struct str what),
-                            void *ctx, struct err *err)
+struct control *control_new(struct ev_loop *l, const char *run_dir,
+                            void (*cb)(void *ctx, struct control_request *q, const struct val *request), void *ctx,
+                            struct err *err)
 {
     struct sockaddr_un sa;
     int dir = open_dir(run_dir, &sa), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -93,6 +149,8 @@ void control_free(struct control *c)
 {
     if (!c)
         return;
+    while (c->first)
+        request_free(c->first);
     ev_cancel(c->loop, c->watch);
     unlinkat(c->dir, "control.sock", 0);
     close(c->listener);
@@ -100,35 +158,52 @@ void control_free(struct control *c)
     free(c);
 }
 
-static enum rc exchange(int fd, const char *what, struct err *err)
+static enum rc send_all(int fd, struct str s)
 {
-    char text[REQUEST_MAX];
+    while (s.n) {
+        ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return RC_IO;
+        s = str_from(s, (size_t)n);
+    }
+    return RC_OK;
+}
+
+static enum rc exchange(int fd, const struct val *request, struct arena *a, struct err *err)
+{
+    char text[4096];
     struct timeval tv = {.tv_sec = ANSWER_TIMEOUT_S};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
-    int n = snprintf(text, sizeof text, "{\"do\": \"%s\"}\n", what);
-    if (send(fd, text, (size_t)n, MSG_NOSIGNAL) != n)
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
+    struct str line = json_text(a, request);
+    line = arena_printf(a, "%.*s\n", STR_ARG(line));
+    if (send_all(fd, line) != RC_OK)
         return err_set(err, RC_IO, "the run's process cannot be asked: %s", strerror(errno));
     ssize_t got = recv(fd, text, sizeof text, 0);
     if (got <= 0)
-        return err_set(err, RC_IO, "the run's process does not answer");
-    struct arena a = {0};
+        return err_set(err, RC_IO, "the run's process does not answer, and may have done it all the same");
     struct val v;
-    enum rc rc = json_parse(&a, str_n(text, (size_t)got), &JSON_LIMITS_DEFAULT, &v, err);
-    if (rc == RC_OK && VAL_GET(&v, "error"))
-        rc = err_set(err, RC_INVALID, "%.*s", STR_ARG(val_get_str(&v, STR("error"), STR("refused"))));
-    arena_done(&a);
-    return rc;
+    enum rc rc = json_parse(a, str_trim(str_n(text, (size_t)got)), &JSON_LIMITS_DEFAULT, &v, err);
+    if (rc != RC_OK || !VAL_GET(&v, "error"))
+        return rc;
+    rc = rc_from_name(val_get_str(&v, STR("class"), STR("")));
+    return err_set(err, rc == RC_OK || rc == RC_COUNT || rc == RC_IO ? RC_INVALID : rc, "%.*s",
+                   STR_ARG(val_get_str(&v, STR("error"), STR("refused"))));
 }
 
-enum rc control_ask(const char *run_dir, const char *what, struct err *err)
+enum rc control_ask(const char *run_dir, const struct val *request, struct err *err)
 {
     struct sockaddr_un sa;
+    struct arena a = {0};
     int dir = open_dir(run_dir, &sa), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     enum rc rc;
     if (dir < 0 || fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0)
-        rc = err_set(err, RC_NOT_FOUND, "nobody listens in %s: %s", run_dir, strerror(errno));
+        rc = err_set(err, RC_IO, "nobody listens in %s: %s", run_dir, strerror(errno));
     else
-        rc = exchange(fd, what, err);
+        rc = exchange(fd, request, &a, err);
+    arena_done(&a);
     if (fd >= 0)
         close(fd);
     if (dir >= 0)

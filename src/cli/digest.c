@@ -7,6 +7,7 @@
 
 #include "base/panic.h"
 #include "data/json.h"
+#include "flow/wait.h"
 
 #include <stdlib.h>
 
@@ -265,6 +266,18 @@ static void add_end(struct digest *d, const struct val *v)
     d->output = keep(d, VAL_GET(v, "output"));
 }
 
+static void add_wait(struct digest *d, struct digest_node *n, const struct record *r, const struct val *wait)
+{
+    n->wait = keep(d, wait);
+    n->answer = NULL;
+    n->record_path = arena_str(&d->arena, r->path);
+    n->record_attempt = r->attempt;
+    n->label = wait_text(n->wait, &d->arena);
+    n->status = NODE_WAITING;
+    n->started_ms = r->time_ms;
+    n->ended_ms = 0;
+}
+
 static void add_to_node(struct digest *d, const struct record *r, const struct val *v)
 {
     struct digest_node *n = node_of(d, r->path);
@@ -274,6 +287,10 @@ static void add_to_node(struct digest *d, const struct record *r, const struct v
     switch (r->kind) {
     case RECORD_INTENT:
         n->effect = true;
+        if (VAL_GET(v, "wait")) {
+            add_wait(d, n, r, VAL_GET(v, "wait"));
+            break;
+        }
         n->label = keep_text(d, v, STR("label"));
         n->status = NODE_OPEN;
         n->ended_ms = 0;
@@ -283,6 +300,8 @@ static void add_to_node(struct digest *d, const struct record *r, const struct v
         n->ended_ms = 0;
         break;
     case RECORD_RESULT:
+        if (n->wait)
+            n->answer = keep(d, VAL_GET(v, "ok"));
         add_result(d, n, r, v);
         break;
     case RECORD_DONE:
@@ -353,7 +372,8 @@ void digest_count(struct digest *d)
             n->total++;
             n->ok += c->status == NODE_OK || c->status == NODE_SKIPPED || c->status == NODE_CONTINUED;
             n->failed += c->status == NODE_FAILED;
-            n->running += c->status == NODE_OPEN || c->status == NODE_RETRYING || c->status == NODE_HELD;
+            n->running += c->status == NODE_OPEN || c->status == NODE_RETRYING || c->status == NODE_HELD ||
+                          c->status == NODE_WAITING;
         }
     }
     for (const struct digest_node *at = digest_next(d->root, d->root); at; at = digest_next(at, d->root)) {
@@ -365,16 +385,31 @@ void digest_count(struct digest *d)
 
 const char *digest_status(const struct digest_node *n, const char *run)
 {
-    static const char *const names[] = {
-        [NODE_OPEN] = "running",  [NODE_RETRYING] = "retrying", [NODE_HELD] = "held",
-        [NODE_OK] = "done",       [NODE_SKIPPED] = "skipped",   [NODE_CONTINUED] = "failed, went on",
-        [NODE_FAILED] = "failed", [NODE_VOID] = "pending"};
+    static const char *const names[] = {[NODE_OPEN] = "running",
+                                        [NODE_RETRYING] = "retrying",
+                                        [NODE_HELD] = "held",
+                                        [NODE_WAITING] = "waiting",
+                                        [NODE_OK] = "done",
+                                        [NODE_SKIPPED] = "skipped",
+                                        [NODE_CONTINUED] = "failed, went on",
+                                        [NODE_FAILED] = "failed",
+                                        [NODE_VOID] = "pending"};
     bool over = !str_is(str_c(run), "running") && !str_is(str_c(run), "starting");
-    if (over && (n->status == NODE_OPEN || n->status == NODE_RETRYING))
+    if (over && n->status == NODE_WAITING && !str_is(str_c(run), "cancelled") && !str_is(str_c(run), "failed"))
+        return "waiting";
+    if (over && (n->status == NODE_OPEN || n->status == NODE_WAITING || n->status == NODE_RETRYING))
         return str_is(str_c(run), "waiting")     ? "waiting"
                : str_is(str_c(run), "cancelled") ? "cancelled"
                                                  : "interrupted";
     return names[n->status];
+}
+
+bool digest_waits(const struct digest_node *n)
+{
+    bool waits = n->wait && n->status == NODE_WAITING;
+    for (const struct digest_node *up = n->parent; waits && up && up->parent; up = up->parent)
+        waits = up->status == NODE_OPEN;
+    return waits;
 }
 
 struct str digest_type(const struct digest_node *n, const struct workflow *w)

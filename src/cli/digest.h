@@ -12,6 +12,7 @@ enum node_status {
     NODE_OPEN,     /* begun and not ended */
     NODE_RETRYING, /* an attempt failed, another is due */
     NODE_HELD,     /* waits for a person */
+    NODE_WAITING,  /* for an answer, a signal, a time */
     NODE_OK,
     NODE_SKIPPED,
     NODE_CONTINUED, /* failed, and the workflow says that it goes on */
@@ -38,6 +39,10 @@ struct digest_node {
     bool trouble;                      /* it, or something below it, is not simply done */
     size_t told;                       /* lines that were given to its children; for whoever prints */
     const struct val *result;          /* of the workflow's own steps; NULL: none */
+    const struct val *wait;            /* what it waits, or waited, for (flow/wait.h); NULL: it is no wait */
+    const struct val *answer;          /* what came of it; NULL: nothing yet */
+    struct str record_path;            /* of a wait: its path as records have it */
+    uint32_t record_attempt;
 };
 
 struct digest {
@@ -68,6 +73,8 @@ void digest_count(struct digest *d);
 const char *digest_status(const struct digest_node *n, const char *run);
 /* The type of the step with this name in the workflow, where that is certain; else empty. `w` may be NULL. */
 struct str digest_type(const struct digest_node *n, const struct workflow *w);
+/* Does it wait, and is everything above it open, so that an answer counts? */
+bool digest_waits(const struct digest_node *n);
 /* The node after `n` at or below `top`, parents first, in the order of their beginning; NULL after the last. */
 const struct digest_node *digest_next(const struct digest_node *n, const struct digest_node *top);
 /* The deepest node at or below `n` that is held (or failed) and has no such node below it; NULL. What is below a step

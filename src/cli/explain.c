@@ -3,6 +3,7 @@
 #include "cli/explain.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "cli/human.h"
 
@@ -36,6 +37,7 @@ static const char *const advice[RC_COUNT] = {
     [RC_IO] = "A file could not be read or written: mend that, then resume.",
     [RC_EXISTS] = "Something is there already: remove it, then resume.",
     [RC_DISK_FULL] = "Make room on the disk, then resume.",
+    [RC_WAITING] = "Answer it, then resume.",
     [RC_INTERRUPTED] = "It ran when Treadle stopped: look what it has done, then resume with --force to do it again.",
     [RC_CANCELLED] = "It was cancelled; resume goes on with it all the same.",
     [RC_REPLAY] = "The run differs from its recording: record it again, or resume with --live.",
@@ -165,11 +167,46 @@ static void go_on(struct buf *b, const struct seen_run *r, const struct digest *
     do_this(b, r, "", held ? "goes on with the rest, then waits" : otherwise);
 }
 
+/* "deploy" of "deploy/wait:1". */
+static struct str step_of_wait(const struct digest_node *n, struct arena *a)
+{
+    return human_line(a, n->parent->path, 0);
+}
+
+/* Everything that somebody could answer, with the command that does; how many there are. */
+static size_t answerable(struct buf *b, const struct seen_run *r, const struct digest *d, struct arena *a, int64_t now)
+{
+    size_t n = 0;
+    for (const struct digest_node *at = d->root; (at = digest_next(at, d->root));) {
+        bool approval = at->wait && str_is(val_get_str(at->wait, STR("for"), STR("")), "approval");
+        int64_t until = val_get_int(at->wait, STR("until_ms"), 0);
+        if (!at->wait || !digest_waits(at) || str_is(val_get_str(at->wait, STR("for"), STR("")), "time"))
+            continue;
+        if (n++ >= HELD_SHOWN)
+            continue;
+        struct str step = step_of_wait(at, a);
+        buf_printf(b, "  %.*s, for %s: %.*s\n", STR_ARG(step), human_duration(now - at->started_ms).z,
+                   STR_ARG(human_line(a, at->label, 120)));
+        if (until)
+            buf_printf(b, "    until %s%s\n", human_time(until).z, until < now ? ", which is over" : "");
+        if (approval)
+            buf_printf(b, "    treadle approve %s %.*s   (or: treadle reject %s %.*s)\n", r->home.id, STR_ARG(step),
+                       r->home.id, STR_ARG(step));
+        else
+            buf_printf(b, "    treadle signal %s %.*s [JSON]\n", r->home.id,
+                       STR_ARG(human_line(a, val_get_str(at->wait, STR("signal"), STR("")), 0)));
+    }
+    if (n > HELD_SHOWN)
+        buf_printf(b, "  and %zu more (treadle show --all)\n", n - HELD_SHOWN);
+    return n;
+}
+
 static void waiting(struct buf *b, const struct seen_run *r, const struct digest *d, struct arena *a)
 {
     size_t shown = 0, more = 0;
     bool interrupted = false;
     buf_addz(b, "Why it waits:\n");
+    size_t asked = answerable(b, r, d, a, clock_wall_ms());
     for (const struct digest_node *n = d->root; (n = digest_next(n, d->root));) {
         if (n->status != NODE_HELD)
             continue;
@@ -184,8 +221,17 @@ static void waiting(struct buf *b, const struct seen_run *r, const struct digest
     }
     if (more)
         buf_printf(b, "  and %zu more (treadle show --all)\n", more);
-    if (!shown)
-        message(b, a, val_get_str(d->error, STR("message"), r->row.error));
+    if (!shown && !asked) {
+        message(b, a, r->row.error.n ? r->row.error : val_get_str(d->error, STR("message"), STR("")));
+        buf_addz(b, "\nWhat to do:\n");
+        do_this(b, r, "", "goes on");
+        return;
+    }
+    if (!shown) {
+        buf_addz(b, "\nWhat to do: answer, then\n");
+        do_this(b, r, "", "goes on");
+        return;
+    }
     struct str class = val_get_str(d->error, STR("class"), STR(""));
     buf_printf(b, "\nWhat to do: %s\n", advice_for(class));
     if (interrupted)
@@ -213,6 +259,14 @@ struct str explain_run(const struct seen_run *r, const struct digest *d, const s
     } else if (str_is(status, "cancelled")) {
         buf_addz(&b, "It was cancelled.\n\nWhat to do:\n");
         go_on(&b, r, d, w, a, "goes on with it all the same");
+    } else if (str_is(status, "running")) {
+        struct buf waits;
+        buf_init(&waits, TEXT_MAX);
+        if (answerable(&waits, r, d, a, clock_wall_ms())) {
+            buf_addz(&b, "It waits here, while other steps go on:\n");
+            buf_add(&b, buf_str(&waits));
+        }
+        buf_done(&waits);
     } else if (str_is(status, "quarantined")) {
         buf_addz(&b, "It made the engine fail three times and is not tried again by itself.\n\nWhat to do:\n");
         do_this(&b, r, "", "tries it once more");

@@ -42,6 +42,7 @@ enum rc run_options_read(struct session *s, const struct args *args, struct err 
     const char *mock = args_get(args, "mock"), *replay = args_get(args, "replay"), *record = args_get(args, "record");
     s->json = args_get(args, "json") != NULL;
     s->quiet = args_get(args, "quiet") != NULL;
+    s->stay = args_get(args, "wait") ? STAY_FOR_ANSWERS : STAY_NO;
     if (mock && replay)
         return err_set(err, RC_USAGE, "--mock and --replay exclude each other; give one of them");
     if (record && replay)

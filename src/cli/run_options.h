@@ -8,9 +8,10 @@
         {"record", 0, "FILE", "Append every exchange with a model to FILE.", false},                       \
         {"replay", 0, "FILE", "Answer from a recording instead of the network.", false},                   \
         {"json", 0, NULL, "Print the result as one JSON object.", false},                                  \
+        {"wait", 0, NULL, "Stay while the run waits for an answer or a signal, rather than end.", false},  \
     {                                                                                                      \
         "quiet", 'q', NULL, "No progress.", false                                                          \
     }
 
-/* Fills mode, fixtures, replay_file, record_file, json and quiet. RC_USAGE, RC_NOT_FOUND. */
+/* Fills mode, fixtures, replay_file, record_file, json, quiet and stay. RC_USAGE, RC_NOT_FOUND. */
 enum rc run_options_read(struct session *s, const struct args *args, struct err *err) MUST_CHECK;

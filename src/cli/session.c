@@ -157,14 +157,37 @@ static void on_pause(void *ctx, const char *why)
         view_say(l->view, true, "going on: the journal has room again");
 }
 
-static const char *on_control(void *ctx, struct str what)
+static void done(void *ctx)
+{
+    control_reply(ctx, NULL);
+}
+
+/* What an answer brought counts when it is durable; so that is when it is confirmed. */
+static void on_control(void *ctx, struct control_request *q, const struct val *v)
 {
     struct live *l = ctx;
-    if (!str_is(what, "cancel"))
-        return "unknown request";
-    view_say(l->view, false, "cancelled by treadle cancel");
-    engine_cancel(l->engine);
-    return NULL;
+    struct run *run = engine_run(l->engine);
+    struct str what = val_get_str(v, STR("do"), STR(""));
+    struct err err;
+    enum rc rc = RC_OK;
+    bool known;
+    if (str_is(what, "cancel")) {
+        view_say(l->view, false, "cancelled by treadle cancel");
+        engine_cancel(l->engine);
+    } else if (str_is(what, "answer")) {
+        rc = run_answer(run, val_get_str(v, STR("path"), STR("")), VAL_GET(v, "answer"), &err);
+    } else if (str_is(what, "signal")) {
+        rc = run_signal(run, val_get_str(v, STR("name"), STR("")), VAL_GET(v, "data") ? VAL_GET(v, "data") : &val_null,
+                        val_get_str(v, STR("id"), STR("")), val_get_str(v, STR("by"), STR("")), &known, &err);
+    } else {
+        rc = err_set(&err, RC_INVALID, "unknown request");
+    }
+    if (rc != RC_OK)
+        control_reply(q, &err);
+    else if (str_is(what, "cancel"))
+        control_reply(q, NULL);
+    else
+        engine_when_durable(l->engine, done, q);
 }
 
 static void grace_over(void *ctx)
@@ -218,7 +241,8 @@ static struct engine *make_engine(struct live *l)
                                                        .workspace = s->workspace,
                                                        .output_dir = s->output_dir,
                                                        .workflow_dir = s->workflow_dir,
-                                                       .force = s->force},
+                                                       .force = s->force,
+                                                       .stay = s->stay},
                                                .row = {.id = str_c(s->home.id),
                                                        .workflow = s->workflow->name,
                                                        .workspace = s->workspace,

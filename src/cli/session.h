@@ -5,7 +5,7 @@
  * and the engine, shows progress, obeys signals and the control socket, and says how it ended by the exit code. */
 #include "cli/home.h"
 #include "data/val.h"
-#include "flow/def.h"
+#include "flow/run.h"
 
 enum exit_code {
     EXIT_OK = 0,
@@ -31,6 +31,7 @@ struct session {
     struct str fixtures; /* SESSION_MOCK: text of the fixtures file, or empty */
     const char *replay_file, *record_file;
     bool json, quiet;
+    enum run_stay stay;
     struct store *store;     /* STORE_OWN, when the journal exists; NULL: the session makes it */
     const struct str *voids; /* resume with another workflow: paths that no longer count */
     size_t nvoids;

@@ -10,6 +10,7 @@
 #include "base/panic.h"
 #include "cli/human.h"
 #include "cli/view_live.h"
+#include "flow/wait.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -72,9 +73,9 @@ static struct str note_text(struct arena *a, const struct event *e)
 
 static void plain_event(struct view *v, const struct event *e, const struct view_fact *f)
 {
-    static const char *const words[] = {
-        [EVENT_STARTED] = "start", [EVENT_FINISHED] = "done", [EVENT_FAILED] = "FAILED", [EVENT_SKIPPED] = "skip",
-        [EVENT_RETRY] = "retry",   [EVENT_CALL] = "call",     [EVENT_HELD] = "HELD",     [EVENT_NOTE] = "note"};
+    static const char *const words[] = {[EVENT_STARTED] = "start", [EVENT_FINISHED] = "done", [EVENT_FAILED] = "FAILED",
+                                        [EVENT_SKIPPED] = "skip",  [EVENT_RETRY] = "retry",   [EVENT_CALL] = "call",
+                                        [EVENT_HELD] = "HELD",     [EVENT_NOTE] = "note",     [EVENT_WAIT] = "wait"};
     bool quiet = e->kind == EVENT_STARTED || (e->kind == EVENT_NOTE && !e->detail.n) ||
                  (!f->top && (e->kind == EVENT_SKIPPED || (e->kind == EVENT_FINISHED && f->step && !f->step->calls)));
     if (quiet)
@@ -144,6 +145,10 @@ static void live_event(struct view *v, const struct event *e, const struct view_
         if (f->top)
             live_line(v, COLOR_DIM, "-", e->path, arena_printf(&a, " skipped  %.*s", STR_ARG(e->detail)));
         break;
+    case EVENT_WAIT:
+        if (f->top || may_tell(f->step, true))
+            live_line(v, COLOR_WARN, "?", e->path, e->detail);
+        break;
     case EVENT_HELD:
         live_line(v, COLOR_WARN, "?", e->path, e->detail);
         break;
@@ -186,6 +191,37 @@ static void say_totals(struct view *v, enum run_status status)
              human_duration(clock_mono_ms() - v->started_ms).z, used);
 }
 
+struct waits_told {
+    struct view *v;
+    size_t n;
+};
+
+static void say_wait(void *ctx, const struct run_wait *w)
+{
+    enum { TOLD = 5 };
+    struct waits_told *t = ctx;
+    struct arena a = {0};
+    struct str id = t->v->o.run_id, step = human_line(&a, w->step, 0), what = wait_text(w->wait, &a);
+    if (t->n++ < TOLD && str_is(val_get_str(w->wait, STR("for"), STR("")), "approval"))
+        view_say(t->v, true, "waiting at %.*s for an answer: %.*s; treadle approve %.*s %.*s", STR_ARG(step),
+                 STR_ARG(human_line(&a, what, 200)), STR_ARG(id), STR_ARG(step));
+    else if (t->n <= TOLD)
+        view_say(t->v, true, "waiting at %.*s for %.*s; treadle signal %.*s %.*s [JSON]", STR_ARG(step),
+                 STR_ARG(human_line(&a, what, 200)), STR_ARG(id),
+                 STR_ARG(human_line(&a, val_get_str(w->wait, STR("signal"), STR("")), 0)));
+    arena_done(&a);
+}
+
+/* What is waited for, and the command that answers; how much there is. */
+static size_t say_waits(struct view *v)
+{
+    struct waits_told t = {.v = v};
+    run_each_wait(v->o.run, say_wait, &t);
+    if (t.n > 5)
+        view_say(v, true, "and %zu more", t.n - 5);
+    return t.n;
+}
+
 void view_end(struct view *v, enum run_status status, const struct val *error)
 {
     view_live_free(v->live);
@@ -193,7 +229,12 @@ void view_end(struct view *v, enum run_status status, const struct val *error)
     say_totals(v, status);
     struct str id = v->o.run_id, at = val_get_str(error, STR("step"), STR("")),
                why = val_get_str(error, STR("message"), STR(""));
-    if (error && status == RUN_WAITING && v->told_held && at.n)
+    size_t asked = 0;
+    if (status == RUN_WAITING)
+        asked = say_waits(v);
+    if (asked && !run_totals(v->o.run).held)
+        view_say(v, true, "then: treadle resume %.*s", STR_ARG(id));
+    else if (error && status == RUN_WAITING && v->told_held && at.n)
         view_say(v, true, "waiting at %.*s", STR_ARG(at));
     else if (error)
         view_say(v, true, "%s%s%.*s: %.*s", status == RUN_WAITING ? "waiting" : "error", at.n ? " at " : "",

@@ -172,6 +172,7 @@ static struct view_fact take(struct view_tree *t, struct str path, const struct 
             exact->parent->failed++;
         end(t, exact);
         break;
+    case EVENT_WAIT:
     case EVENT_CALL:
         f.step = find(t, path);
         if (f.step) {

@@ -11,7 +11,8 @@ enum record_kind {                 /* stored as numbers: append only */
                    RECORD_WRITE,   /* variables changed */
                    RECORD_RESUME,  /* the run was resumed; which ended frames are open again */
                    RECORD_NOTE,    /* for people: a warning, a hold */
-                   RECORD_END      /* path "": how the run ended */
+                   RECORD_END,     /* path "": how the run ended */
+                   RECORD_SIGNAL   /* path "", attempt N: signal number N arrived (flow/wait.h) */
 };
 struct record {
     uint64_t seq; /* given by the store, increasing; 0 when appending */

@@ -1,16 +1,16 @@
 #pragma once
 /* Frames: what is being executed inside a run, as step types and the agent loop see it.
  *
- * A frame is a small state machine in a tree. Three kinds exist: lists (list.c), steps (frame.c, with a step type
- * inside) and effects (effect.c). Each has a stable path, an arena of its own, and ends exactly once. A frame never
- * calls its parent: what happens is queued and run from run_work().
+ * A frame is a small state machine in a tree. Four kinds exist: lists (list.c), steps (frame.c, with a step type
+ * inside), effects (effect.c) and waits for something from outside (wait.c). Each has a stable path, an arena of its
+ * own, and ends exactly once. A frame never calls its parent: what happens is queued and run from run_work().
  *
  *              enter                      all children ended
  *    NEW ───────────────▶ RUNNING ──────────────────────────▶ ENDED
  *                          │  ▲ │ failure / timeout / cancel     ▲
  *               retry in n │  │ └──────▶ DRAINING ───────────────┤ last child ended
  *                          ▼  │                                  │
- *                        WAITING          HELD, PARKED ──────────┘ (cancel)
+ *                        WAITING   AWAITING, HELD, PARKED ───────┘ (answer, cancel)
  */
 #include "flow/run.h"
 #include "flow/step.h"
@@ -29,10 +29,19 @@ struct failure {
 };
 #define FAILURE(rc_, message_) (&(struct failure){.rc = (rc_), .message = (message_)})
 
-enum frame_status { FRAME_NEW, FRAME_RUNNING, FRAME_WAITING, FRAME_HELD, FRAME_PARKED, FRAME_DRAINING, FRAME_ENDED };
+enum frame_status {
+    FRAME_NEW,
+    FRAME_RUNNING,
+    FRAME_WAITING,
+    FRAME_AWAITING,
+    FRAME_HELD,
+    FRAME_PARKED,
+    FRAME_DRAINING,
+    FRAME_ENDED
+};
 
 struct frame_ops {
-    const char *kind; /* "list", "step", "effect" */
+    const char *kind; /* "list", "step", "effect", "wait" */
     void (*enter)(struct frame *f);
     void (*child_done)(struct frame *f, struct frame *child);
     void (*effect_done)(struct frame *f, bool ok, const struct val *result);
@@ -136,7 +145,12 @@ struct frame *frame_effect(struct frame *parent, const char *segment, size_t tag
 
 /* Stops a child; child_done() follows, once nothing of it is left. */
 void frame_stop(struct frame *child);
-int64_t frame_now(const struct frame *f);
+/* A child that waits for something from outside, or for a time; it holds nothing meanwhile. `wait` is described in
+ * flow/wait.h, without until_ms except for a time, and is copied; when the journal knows the child, what it says
+ * counts instead. Ends with the answer as its result, or fails (RC_TIMEOUT). */
+struct frame *frame_wait(struct frame *parent, const char *segment, size_t tag, const struct val *wait);
+/* What the journal says that this child waits for; NULL: it was not begun. */
+const struct val *frame_past_wait(const struct frame *f, const char *segment);
 
 /* Reading an ended child (inside child_done). */
 static inline bool child_ok(const struct frame *c)
@@ -175,5 +189,7 @@ bool frame_past_ended(const struct frame *f, const char *segment);
 bool frame_budget(struct frame *f);
 /* A number of tokens in a reply's `usage`: 0 where it is absent or absurd, so that sums cannot overflow. */
 int64_t usage_tokens(const struct val *usage, struct str key);
+/* The wall clock; whatever is made of it must be recorded. */
+int64_t frame_now(const struct frame *f);
 /* Tells people something. */
 void frame_event(struct frame *f, enum event_kind kind, const char *detail, struct box *data);

@@ -38,7 +38,8 @@ enum event_kind {
     EVENT_RETRY,
     EVENT_CALL,
     EVENT_HELD,
-    EVENT_NOTE
+    EVENT_NOTE,
+    EVENT_WAIT /* for something from outside; data: what for (flow/wait.h) */
 };
 struct event {
     enum event_kind kind;

@@ -15,11 +15,11 @@
 
 #include "base/fault.h"
 #include "base/panic.h"
+#include "flow/units.h"
 
 #include <stdlib.h>
 
 enum { PATH_DEPTH_MAX = 300, ATTEMPT_MAX = 1 << 30 };
-static const int64_t WAIT_MAX_MS = 315360000000; /* ten years, the longest duration of the language */
 
 struct past *past_find(const struct run *r, struct str path)
 {
@@ -125,7 +125,7 @@ void past_free_all(struct run *r)
 /* A clock that was set back makes it at most the whole wait again; a wait that nobody could have meant is none. */
 int64_t past_wait_left(const struct past *p, int64_t wait, int64_t now)
 {
-    if (wait <= 0 || wait > WAIT_MAX_MS || p->result_ms <= now - wait)
+    if (wait <= 0 || wait > UNITS_DURATION_MAX_MS || p->result_ms <= now - wait)
         return 0;
     return p->result_ms >= now ? wait : p->result_ms + wait - now;
 }
@@ -234,6 +234,7 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         replace(&p->intent, data);
         p->intent_attempt = rec->attempt;
         p->intent_seq = rec->seq;
+        p->intent_ms = rec->time_ms;
         break;
     case RECORD_RESULT:
         if (fault_hit("recover.forget")) /* a seeded bug for the simulation to catch */
@@ -327,12 +328,16 @@ enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
         return rc;
     }
     const struct void_path *v = rec->kind == RECORD_RUN || rec->kind == RECORD_RESUME ? NULL : void_of(r, rec);
+    if (rec->kind == RECORD_RESULT)
+        waits_fold_result(r, &data->val); /* what was taken is taken, even if its step starts anew */
     if (v) {
         if (rec->kind == RECORD_RESULT)
             run_count_usage(r, VAL_GET(&data->val, "ok")); /* it was paid for all the same */
         fold_void(r, rec, v);
     } else if (rec->kind == RECORD_RUN) {
         replace(&r->past_run, data);
+    } else if (rec->kind == RECORD_SIGNAL) {
+        waits_fold_signal(r, rec, data);
     } else if (rec->kind == RECORD_RESUME) {
         fold_resume(r, rec, &data->val);
     } else if (rec->kind == RECORD_WRITE) {

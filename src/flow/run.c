@@ -5,6 +5,9 @@
  * workflow is, and the owner decides how much is done before it commits. The four outside events (effect done, timer,
  * cancel, suspend) only change a frame and put it on the queue.
  *
+ * A run in which only answers from outside can move anything (flow/wait.c) ends as waiting too, unless somebody is
+ * there to give them (stay) or the time of a wait is about to be over.
+ *
  * INVARIANTS (run_check): a frame with a pending effect or timer is in the matching map; an ended frame has no
  * children, no effect and no timer; the counts of sleeping, held and parked frames are those of the tree.
  *
@@ -157,7 +160,11 @@ static void frame_free(struct frame *f)
 
 static size_t *count_of(struct run *r, enum frame_status s)
 {
-    return s == FRAME_WAITING ? &r->sleeping : s == FRAME_HELD ? &r->held : s == FRAME_PARKED ? &r->parked : NULL;
+    return s == FRAME_WAITING    ? &r->sleeping
+           : s == FRAME_AWAITING ? &r->awaiting
+           : s == FRAME_HELD     ? &r->held
+           : s == FRAME_PARKED   ? &r->parked
+                                 : NULL;
 }
 
 static void set_status(struct frame *f, enum frame_status s)
@@ -213,6 +220,11 @@ void frame_sleep(struct frame *f, int64_t ms)
     frame_timer_set(f, ms);
 }
 
+void frame_await(struct frame *f)
+{
+    set_status(f, FRAME_AWAITING);
+}
+
 void run_over_limit(struct run *r, const char *code, struct str message)
 {
     if (!r->error)
@@ -235,7 +247,7 @@ void run_timer(struct run *r, uint64_t timer)
         return;
     }
     struct frame *f = map_get(&r->timers, id_key(&timer));
-    if (!f)
+    if (!f || r->status != RUN_RUNNING)
         return; /* cleared since */
     frame_timer_clear(f);
     if (f->status == FRAME_WAITING)
@@ -375,7 +387,7 @@ static void stop_as(struct run *r, enum run_status status);
 bool run_work(struct run *r, unsigned max)
 {
     CHECK_OBJ(r, RUN_MAGIC);
-    while (r->status == RUN_RUNNING && r->qhead && max--) {
+    while (r->status == RUN_RUNNING && (r->qhead || waits_match(r)) && max--) {
         struct frame *f = r->qhead;
         r->qhead = f->qnext;
         if (!r->qhead)
@@ -387,7 +399,9 @@ bool run_work(struct run *r, unsigned max)
     if (r->status == RUN_RUNNING && r->started && run_is_quiet(r)) {
         if (r->stopping)
             stop_as(r, RUN_INTERRUPTED);
-        else if (r->held)
+        else if (waits_keep(r))
+            return false;
+        else if (r->held || r->awaiting)
             stop_as(r, RUN_WAITING);
         else
             PANIC("run %.*s stands still", STR_ARG(r->id));
@@ -462,6 +476,7 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
     r->inputs = box_new(o->inputs ? o->inputs : &val_empty_object);
     r->env = box_new(o->env ? o->env : &val_empty_object);
     r->force = o->force;
+    r->waits.stay = o->stay;
     r->qtail = &r->qhead;
     buf_init(&r->json, RECORD_MAX);
     r->arena = a;
@@ -493,6 +508,7 @@ void run_free(struct run *r)
     map_done(&r->timers);
     free_tree(r->root);
     past_free_all(r);
+    waits_free(r);
     box_unref(r->inputs);
     box_unref(r->env);
     box_unref(r->variables);
@@ -615,9 +631,9 @@ static void stop_as(struct run *r, enum run_status status)
 {
     r->status = status;
     if (status == RUN_WAITING) {
-        const struct frame *h = find_held(r->root);
+        const struct frame *h = r->held ? find_held(r->root) : NULL;
         box_unref(r->error);
-        r->error = error_box(h->failing.rc, STR("held"), h->failing.message, h->attempt, h->path);
+        r->error = h ? error_box(h->failing.rc, STR("held"), h->failing.message, h->attempt, h->path) : waits_error(r);
     }
     append_end(r);
 }
@@ -649,6 +665,7 @@ struct run_totals run_totals(const struct run *r)
     struct run_totals t = r->totals;
     t.in_flight = r->effects.n;
     t.held = r->held;
+    t.awaiting = r->awaiting;
     return t;
 }
 
@@ -667,13 +684,14 @@ const struct val *run_error(const struct run *r)
 }
 
 struct tally {
-    size_t sleeping, held, parked, effects, timers;
+    size_t sleeping, awaiting, held, parked, effects, timers;
 };
 
 static void check_frame(const struct run *r, const struct frame *f, struct tally *t)
 {
     CHECK(f->magic == FRAME_MAGIC && f->run == r);
     t->sleeping += f->status == FRAME_WAITING;
+    t->awaiting += f->status == FRAME_AWAITING;
     t->held += f->status == FRAME_HELD;
     t->parked += f->status == FRAME_PARKED;
     if (f->effect) {
@@ -700,6 +718,7 @@ void run_check(const struct run *r)
     if (r->root)
         check_frame(r, r->root, &t);
     CHECK(t.sleeping == r->sleeping && t.held == r->held && t.parked == r->parked);
+    CHECK(t.awaiting == r->awaiting);
     CHECK(t.effects == r->effects.n && t.timers == r->timers.n);
     if (r->status != RUN_RUNNING)
         CHECK(!r->effects.n && !r->sleeping);

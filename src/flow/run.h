@@ -12,7 +12,7 @@ struct run;
 
 enum run_status {
     RUN_RUNNING,
-    RUN_WAITING, /* nothing can go on without a person or money */
+    RUN_WAITING, /* nothing can go on without a person, a signal or money */
     RUN_SUCCEEDED,
     RUN_FAILED,
     RUN_CANCELLED,
@@ -26,6 +26,8 @@ struct run_options {
     const struct val *env;    /* object of the variables listed in workflow.env; copied */
     struct str workflow_sha256, workspace, output_dir, workflow_dir; /* recorded; copied */
     bool force;                                                      /* when resuming: do again what is held */
+    /* What makes the run stay, rather than end as RUN_WAITING, while nothing but answers can move it. */
+    enum run_stay { STAY_NO, STAY_FOR_APPROVALS, STAY_FOR_ANSWERS } stay;
 };
 
 /* Takes a reference of `w`. `io` and `io_ctx` must outlive the run. */
@@ -49,6 +51,26 @@ bool run_work(struct run *r, unsigned max);
 void run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *result);
 void run_timer(struct run *r, uint64_t timer);
 
+/* Somebody answers the approval at `path` (of the wait itself): {choice, by?, comment?, data?}. RC_NOT_FOUND: nothing
+ * waits there; RC_INVALID: no such choice; RC_TIMEOUT; RC_BUSY: the run is stopping. The answer counts when what it
+ * appended is durable. */
+enum rc run_answer(struct run *r, struct str path, const struct val *answer, struct err *err) MUST_CHECK;
+/* A signal arrives: the first frame that began to wait for its name (and whose schema it fits) takes it, else it is
+ * kept for one that will. With an `id` it counts once, however often it is sent (*ret_known: it was there).
+ * RC_NOT_FOUND: no step can ever wait for it; RC_SCHEMA: those who wait refuse it, with paths; RC_LIMIT: too many are
+ * kept; RC_BUSY. */
+enum rc run_signal(struct run *r, struct str name, const struct val *data, struct str id, struct str by,
+                   bool *ret_known, struct err *err) MUST_CHECK;
+/* What it waits for from outside, in the order in which the waits began: approvals and signals. */
+struct run_wait {
+    struct str path, step;  /* of the wait itself, and of its step; borrowed */
+    const struct val *wait; /* flow/wait.h; borrowed */
+    int64_t since_ms;
+};
+void run_each_wait(const struct run *r, void (*cb)(void *ctx, const struct run_wait *w), void *ctx);
+/* Changes what run_new() was told. */
+void run_stay(struct run *r, enum run_stay stay);
+
 /* Ends the run as cancelled once everything in flight has stopped. */
 void run_cancel(struct run *r);
 /* Starts nothing new; when what is in flight has ended, the status becomes RUN_INTERRUPTED. */
@@ -62,7 +84,7 @@ struct run_totals {
     int64_t input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, calls, steps_done, frames;
     double cost_usd;
     bool cost_unknown; /* some model had no known price */
-    size_t in_flight, held;
+    size_t in_flight, held, awaiting;
 };
 struct run_totals run_totals(const struct run *r);
 /* {step: result} of the workflow's own list, as far as it got; built in `a`. */

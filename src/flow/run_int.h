@@ -15,7 +15,7 @@ struct past {
     uint32_t failures;     /* failed results since the start or the last resume */
     uint32_t intent_attempt, result_attempt, open_attempt;
     uint64_t intent_seq, result_seq;
-    int64_t result_ms;
+    int64_t intent_ms, result_ms;
     struct box *open, *intent, *result, *done;
     bool done_ok, begun, held;
     bool broken;                             /* a child of this attempt ended with a break */
@@ -36,6 +36,19 @@ enum queued { QUEUED_NO, QUEUED_ENTER, QUEUED_CHILD, QUEUED_DRAINED };
 
 enum { RUN_MAGIC = 0x72756e31, FRAME_MAGIC = 0x66726d31 };
 
+/* wait.c: what waits for answers, and signals that nobody has taken. */
+struct waits {
+    struct wait_state *first, *last; /* approvals and signals, in the order in which they began to wait */
+    struct map by_path;              /* approvals: path -> frame */
+    struct map channels;             /* name of a signal -> struct channel */
+    struct channel *dirty;           /* where something may have to be matched */
+    struct map ids;                  /* id of a signal -> anything */
+    size_t nsignals, bytes, approvals;
+    uint32_t numbers; /* the highest number of a signal */
+    uint64_t order;
+    enum run_stay stay;
+};
+
 struct run {
     uint32_t magic;
     struct workflow *workflow;
@@ -51,7 +64,8 @@ struct run {
     struct frame *qhead, **qtail;
     struct map effects, timers; /* pending id -> frame; keys lie in the frames */
     uint64_t next_id;
-    size_t sleeping, held, parked; /* frames in these states; in flight = effects.n */
+    size_t sleeping, awaiting, held, parked; /* frames in these states; in flight = effects.n */
+    struct waits waits;
     struct run_totals totals;
     bool told_budget; /* that it is spent */
     unsigned nested;  /* variables of steps that are being evaluated */
@@ -67,7 +81,7 @@ struct run {
     struct box *past_run; /* data of RECORD_RUN */
 };
 
-extern const struct frame_ops list_ops, step_ops, effect_ops;
+extern const struct frame_ops list_ops, step_ops, effect_ops, wait_ops;
 
 /* run.c */
 /* For data of a known size and shape. */
@@ -87,6 +101,7 @@ void frame_park(struct frame *f);
 void frame_sleep(struct frame *f, int64_t ms);     /* timer() of the ops is called; status WAITING */
 void frame_timer_set(struct frame *f, int64_t ms); /* status unchanged */
 void frame_timer_clear(struct frame *f);
+void frame_await(struct frame *f); /* status AWAITING */
 struct str path_join(struct arena *a, struct str base, const char *segment);
 int64_t run_now(const struct run *r);
 const char *leave_name(enum leave l);        /* "break", "continue"; NULL for LEAVE_NO */
@@ -126,6 +141,17 @@ static inline struct list_state *list_of(struct frame *f)
 /* Adds what a reply says that it cost to the run's totals; anything without `usage` costs nothing. */
 void run_count_usage(struct run *r, const struct val *result);
 bool effect_had_retries(const struct frame *f);
+
+/* wait.c */
+/* Gives signals to those who wait for them; true when some frame went on. */
+bool waits_match(struct run *r);
+/* Whether the run should not end although only answers can move it. */
+bool waits_keep(const struct run *r);
+struct box *waits_error(const struct run *r);
+/* What the journal has of signals: one that arrived, and that a result has taken one. */
+void waits_fold_signal(struct run *r, const struct record *rec, struct box *data);
+void waits_fold_result(struct run *r, const struct val *data);
+void waits_free(struct run *r);
 
 /* scope.c */
 enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,

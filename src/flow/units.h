@@ -3,6 +3,8 @@
 #include "base/err.h"
 #include "data/val.h"
 
+static const int64_t UNITS_DURATION_MAX_MS = 315360000000; /* ten years, the longest duration of the language */
+
 /* A number is seconds (fractions allowed); text is `250ms 5s 10m 2h 1d`. Result in milliseconds, 0 … 10 years.
  * RC_INVALID. */
 enum rc units_duration(const struct val *v, int64_t *ret_ms, struct err *err) MUST_CHECK;

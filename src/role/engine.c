@@ -46,6 +46,14 @@ struct engine_timer {
     ev_id id;
 };
 
+/* Somebody who wants to know when what was appended before is durable. */
+struct durable {
+    struct durable *next;
+    uint64_t batch; /* 0: not sealed yet */
+    void (*done)(void *ctx);
+    void *ctx;
+};
+
 struct engine {
     struct driven driven;
     struct driver *driver;
@@ -66,12 +74,14 @@ struct engine {
     struct store_batch *batch;           /* being filled by seal */
     unsigned kinds;                      /* of the records in it */
     struct submitted *back, **back_tail; /* came back from a full disk */
+    struct durable *durable, **durable_tail;
     size_t under_way;
     uint64_t *reported; /* effects whose results the run was told since the last batch */
     size_t nreported, reported_cap;
     ev_id disk_timer, row_timer;
     bool more, paused, interrupted, failed, ended;
     struct err err;
+    uint64_t sealed, committed; /* numbers of batches */
     int64_t last_row_ms, last_now_ms;
     enum run_status last_status;
 };
@@ -219,7 +229,7 @@ static const struct outbox_ops outbox_ops = {start_effect, show_event, effect_ca
 
 static void kill_here(const char *const points[], unsigned kinds)
 {
-    for (unsigned k = RECORD_RUN; k <= RECORD_END; k++)
+    for (unsigned k = RECORD_RUN; k <= RECORD_SIGNAL; k++)
         if ((kinds & 1u << k) && fault_hit(points[k]))
             raise(SIGKILL);
 }
@@ -230,7 +240,7 @@ static void kill_here(const char *const points[], unsigned kinds)
         [RECORD_INTENT] = "engine.kill." side ".intent", [RECORD_RESULT] = "engine.kill." side ".result", \
         [RECORD_DONE] = "engine.kill." side ".done", [RECORD_WRITE] = "engine.kill." side ".write",       \
         [RECORD_RESUME] = "engine.kill." side ".resume", [RECORD_NOTE] = "engine.kill." side ".note",     \
-        [RECORD_END] = "engine.kill." side ".end",                                                        \
+        [RECORD_END] = "engine.kill." side ".end", [RECORD_SIGNAL] = "engine.kill." side ".signal",       \
     }
 static const char *const kill_before[] = KILL_POINTS("before");
 static const char *const kill_after[] = KILL_POINTS("after");
@@ -245,6 +255,38 @@ static void fail(struct engine *g, const struct err *err)
 }
 
 static void submit(struct engine *g, struct submitted *s, struct store_batch *batch);
+
+static void tell_durable(struct engine *g, uint64_t batch)
+{
+    while (g->durable && g->durable->batch && g->durable->batch <= batch) {
+        struct durable *d = g->durable;
+        g->durable = d->next;
+        if (!g->durable)
+            g->durable_tail = &g->durable;
+        d->done(d->ctx);
+        free(d);
+    }
+}
+
+void engine_when_durable(struct engine *g, void (*done)(void *ctx), void *ctx)
+{
+    struct durable *d = calloc(1, sizeof *d);
+    if (!d)
+        PANIC("out of memory");
+    *d = (struct durable){.done = done, .ctx = ctx};
+    *g->durable_tail = d;
+    g->durable_tail = &d->next;
+    io_wake(g);
+}
+
+/* Whoever asked since the last seal waits for this batch, or (nothing was appended) for the newest one. */
+static void mark_durable(struct engine *g)
+{
+    for (struct durable *d = g->durable; d; d = d->next)
+        if (!d->batch)
+            d->batch = g->sealed;
+    tell_durable(g, g->committed);
+}
 
 static void try_disk_again(void *ctx)
 {
@@ -296,6 +338,8 @@ static void committed(void *ctx, enum rc rc, const struct err *err)
             g->local->kept(g->local, s->reported[i]);
     }
     free(s);
+    g->committed = number;
+    tell_durable(g, number);
     if (g->paused && g->back && !g->disk_timer)
         try_disk_again(g); /* what was sealed meanwhile */
     if (g->paused && !g->back) {
@@ -374,9 +418,12 @@ static void seal(struct engine *g)
         if (!g->first)
             store_batch_free(g->batch);
         g->batch = NULL;
+        mark_durable(g);
         outbox_release(g->outbox);
         return;
     }
+    g->sealed = number;
+    mark_durable(g);
     g->first = NULL;
     add_row(g);
     struct submitted *s = calloc(1, sizeof *s + g->nreported * sizeof *g->reported);
@@ -436,6 +483,7 @@ struct engine *engine_new(const struct engine_options *o)
     g->on_end = o->on_end;
     g->ctx = o->ctx;
     g->back_tail = &g->back;
+    g->durable_tail = &g->durable;
     rng_seed(&g->rng, rng_entropy());
     g->outbox = outbox_new(&outbox_ops, g);
     g->run = run_new(o->workflow, &o->run, &io, g);
@@ -464,6 +512,11 @@ void engine_free(struct engine *g)
         g->back = s->next;
         store_batch_free(s->batch);
         free(s);
+    }
+    while (g->durable) {
+        struct durable *d = g->durable;
+        g->durable = d->next;
+        free(d);
     }
     if (g->first)
         store_batch_free(g->first);

@@ -36,6 +36,9 @@ void engine_begin_with(struct engine *g, struct store_batch *b);
 void engine_start(struct engine *g);
 /* What made the journal unusable, or NULL. Nothing since the last durable batch counts; resume reads what is there. */
 const struct err *engine_error(const struct engine *g);
+/* Calls `done` from the loop when everything that the run has appended so far is durable; never when the journal fails
+ * before. */
+void engine_when_durable(struct engine *g, void (*done)(void *ctx), void *ctx);
 /* First call: suspend (run.h). Second call: stop at once. */
 void engine_interrupt(struct engine *g);
 void engine_cancel(struct engine *g);

@@ -67,7 +67,7 @@ static enum rc read_record(sqlite3_stmt *st, struct record *r, struct err *err)
                          .time_ms = sqlite3_column_int64(st, 3),
                          .path = column(st, 4),
                          .data = column(st, 5)};
-    if (r->kind < RECORD_RUN || r->kind > RECORD_END)
+    if (r->kind < RECORD_RUN || r->kind > RECORD_SIGNAL)
         return err_set(err, RC_CORRUPT, "record %llu is of an unknown kind", (unsigned long long)r->seq);
     if (sqlite3_column_type(st, 6) == SQLITE_NULL)
         return RC_OK;

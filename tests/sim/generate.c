@@ -166,6 +166,32 @@ static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
     options(g, in, true, parallel, end);
 }
 
+/* What the world answers is a function of the place; where there is a deadline it never answers, so that no outcome
+ * depends on who was faster. */
+static void waits(struct generator *g, unsigned in, bool parallel, unsigned end, unsigned id)
+{
+    uint64_t kind = pick(g, 5);
+    bool never = pick(g, 4) == 0;
+    if (kind <= 1) {
+        line(g, in, "type: approval");
+        line(g, in, never ? "message: never" : "message: \"may {{ inputs.file }}?\"");
+    } else if (kind <= 3) {
+        line(g, in, "type: wait_signal");
+        bool picky = pick(g, 2) == 0;
+        buf_printf(&g->out, "%*ssignal: %s_%u\n", (int)in, "", never ? "never" : picky ? "go_if" : "go", id);
+        if (picky)
+            line(g, in, "schema: {type: object, required: [n]}");
+    } else {
+        line(g, in, "type: sleep");
+        line(g, in, never ? "for: 10h" : pick(g, 2) ? "for: 30s" : "until: \"1970-01-01T00:20:00Z\"");
+    }
+    if (never)
+        line(g, in, pick(g, 2) ? "timeout: 45s" : "timeout: 10m");
+    if (never && kind <= 1 && pick(g, 2))
+        line(g, in, "on_timeout: reject");
+    options(g, in, false, parallel, end);
+}
+
 static void step(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned after)
 {
     unsigned id = ++g->names;
@@ -173,6 +199,10 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
     in += 2;
     if (after)
         buf_printf(&g->out, "%*sdepends_on: [s%u]\n", (int)in, "", after);
+    if (pick(g, 6) == 0) {
+        waits(g, in, parallel, end, id);
+        return;
+    }
     uint64_t kind = pick(g, depth >= 3 ? 6 : 11);
     if (kind <= 1) {
         model(g, in, parallel, end);

@@ -32,7 +32,15 @@ struct attempts {
     bool ended, handled;
 };
 
-enum world_event { WORLD_COMMIT, WORLD_EFFECT, WORLD_TIMER, WORLD_WORK };
+/* Somebody who will answer a wait, however often he must try: until it is durable. */
+struct wish {
+    char path[200]; /* of the wait; of a signal that comes before anybody waits: anything */
+    char name[100]; /* of the signal; empty: an approval */
+    bool done;
+    struct wish *next;
+};
+
+enum world_event { WORLD_COMMIT, WORLD_EFFECT, WORLD_TIMER, WORLD_ANSWER };
 
 struct pending_event {
     enum world_event kind;
@@ -74,6 +82,10 @@ struct world {
     struct map attempts; /* path -> struct attempts */
     struct deed *due;    /* those whose result the engine was told and has not made durable yet */
     struct map files;    /* path -> struct file */
+    struct map wishes;   /* path -> struct wish */
+    struct wish *first_wish;
+    struct map taken;    /* number of a signal that a durable result has taken */
+    uint64_t answers[4]; /* given to a living run, to a dead one, again, refused */
     unsigned failure_percent, crashes, adopted, interrupted;
     uint64_t kept, lost; /* batches under way at a crash: those that turned out durable, and those that did not */
     uint64_t steps;

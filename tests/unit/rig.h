@@ -30,7 +30,7 @@ struct rig {
     struct rig_timer *timers;
     int64_t now;
     uint64_t seq;
-    unsigned asked, events[8]; /* effects asked for in all; events by kind */
+    unsigned asked, events[16]; /* effects asked for in all; events by kind */
     bool keeps; /* whoever carries out effects outlives the engine: adopted ones are the test's to answer */
 };
 
