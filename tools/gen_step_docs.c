@@ -17,6 +17,14 @@
 enum { PAGE_MAX = 4 << 20, TYPES_MAX = 100 };
 
 static bool documented[TYPES_MAX];
+static const char *home[TYPES_MAX]; /* the page that describes the type */
+static const char *writing;         /* the page at hand */
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
 
 /* ---- tables ---- */
 
@@ -144,7 +152,8 @@ static void add_types(struct buf *b)
     buf_addz(b, "| type | does | result |\n|---|---|---|\n");
     const struct step_type *t;
     for (size_t i = 0; (t = step_type_at(i)); i++) {
-        buf_printf(b, "| [`%s`](#%s)", t->name, t->name);
+        bool elsewhere = i < TYPES_MAX && home[i] && strcmp(home[i], writing) != 0;
+        buf_printf(b, "| [`%s`](%s#%s)", t->name, elsewhere ? base_name(home[i]) : "", t->name);
         if (t->aliases) {
             buf_addz(b, ", also ");
             add_choices(b, t->aliases);
@@ -253,6 +262,7 @@ static bool page(const char *path, bool check)
     struct buf old, fresh;
     buf_init(&old, PAGE_MAX);
     buf_init(&fresh, PAGE_MAX);
+    writing = path;
     bool ok = read_page(path, &old) && rewrite(path, buf_str(&old), &fresh);
     bool same = ok && str_eq(buf_str(&old), buf_str(&fresh));
     if (ok && check && !same)
@@ -266,6 +276,22 @@ static bool page(const char *path, bool check)
     return ok;
 }
 
+/* Links to a type lead to the page with its table. */
+static void find_homes(const char *path)
+{
+    struct buf text;
+    buf_init(&text, PAGE_MAX);
+    const struct step_type *t;
+    bool read = read_page(path, &text);
+    for (size_t i = 0; read && (t = step_type_at(i)) && i < TYPES_MAX; i++) {
+        char mark[128];
+        snprintf(mark, sizeof mark, "<!-- table: keys %s -->", t->name);
+        if (str_find(buf_str(&text), str_c(mark)) != SIZE_MAX)
+            home[i] = path;
+    }
+    buf_done(&text);
+}
+
 int main(int argc, char **argv)
 {
     bool check = argc > 1 && strcmp(argv[1], "--check") == 0, ok = true;
@@ -274,6 +300,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: gen_step_docs [--check] FILE...\n");
         return 2;
     }
+    for (int i = first; i < argc; i++)
+        find_homes(argv[i]);
     for (int i = first; i < argc; i++)
         ok &= page(argv[i], check);
     const struct step_type *t;

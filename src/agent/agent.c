@@ -19,14 +19,18 @@
 #include "flow/units.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 enum { MAX_REPAIRS = 2, MAX_TOOL_CALLS = 128, LABEL_MAX = 60 };
 
 struct agent {
     const struct agent_options *o;
-    struct val_list messages;
-    struct val tools; /* definitions, or null */
+    struct val_list messages; /* the history first */
+    size_t nhistory;
+    struct str model;       /* asked now: the step's, or its fallback */
+    struct val_list errors; /* of calls that failed, whether or not they succeeded in the end */
+    struct val tools;       /* definitions, or null */
     int64_t turn, repairs;
     const struct val *reply; /* of the turn under way, in the frame's arena */
     size_t tool, ntools;     /* next tool call of it */
@@ -35,6 +39,7 @@ struct agent {
     int64_t input, output, cache_read, cache_write;
     double cost;
     bool cost_unknown;
+    struct val_list calls; /* of functions, {name, arguments} */
 };
 
 static struct val text_block(struct arena *a, struct str text)
@@ -60,7 +65,7 @@ static void say_text(struct frame *f, struct agent *g, struct str text)
     say(f, g, val_list_done(&blocks));
 }
 
-static struct val tool_definitions(struct arena *a, const struct val *names)
+static struct val tool_definitions(struct arena *a, const struct val *names, const struct val *functions)
 {
     struct val_list l = val_list_new(a);
     for (size_t i = 0; val_at(names, i); i++) {
@@ -70,6 +75,8 @@ static struct val tool_definitions(struct arena *a, const struct val *names)
         if (text.n && json_parse(a, text, &JSON_LIMITS_DEFAULT, &v, &err) == RC_OK)
             val_list_push(&l, v);
     }
+    for (size_t i = 0; val_at(functions, i); i++)
+        val_list_push(&l, *val_at(functions, i));
     return l.n ? val_list_done(&l) : val_null;
 }
 
@@ -77,9 +84,53 @@ struct agent *agent_new(struct frame *f, const struct agent_options *o)
 {
     struct agent *g = ARENA_NEW(&f->arena, struct agent);
     g->o = o;
+    g->model = o->model;
     g->messages = val_list_new(&f->arena);
-    g->tools = tool_definitions(&f->arena, o->tools);
+    g->errors = val_list_new(&f->arena);
+    for (size_t i = 0; val_at(o->history, i); i++, g->nhistory++)
+        val_list_push(&g->messages, *val_at(o->history, i));
+    g->tools = tool_definitions(&f->arena, o->tools, o->functions);
     return g;
+}
+
+struct val agent_errors(const struct agent *g)
+{
+    return (struct val){.type = VAL_ARRAY, .arr = {g->errors.v, g->errors.n}};
+}
+
+struct val agent_messages(const struct agent *g)
+{
+    return (struct val){.type = VAL_ARRAY, .arr = {g->messages.v + g->nhistory, g->messages.n - g->nhistory}};
+}
+
+/* ---- ends ---- */
+
+static void give_up(struct frame *f, struct agent *g, const struct failure *why)
+{
+    if (g->o->failed)
+        g->o->failed(f, why);
+    else
+        step_fail(f, why);
+}
+
+__attribute__((format(printf, 4, 5))) static void give_upf(struct frame *f, struct agent *g, enum rc rc,
+                                                           const char *fmt, ...)
+{
+    char msg[600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(msg, sizeof msg, fmt, ap);
+    va_end(ap);
+    msg[str_utf8_valid(str_c(msg))] = 0;
+    give_up(f, g, FAILURE(rc, str_c(msg)));
+}
+
+static void succeed(struct frame *f, struct agent *g, const struct val *result)
+{
+    if (g->o->answered)
+        g->o->answered(f, result);
+    else
+        step_ok(f, result);
 }
 
 /* ---- turns
@@ -113,7 +164,7 @@ static struct val *build_request(struct frame *f, const struct agent *g)
     struct val_map m = val_map_new(a);
     val_map_merge(&m, g->o->params);
     VAL_MAP_SET(&m, "provider", val_str(g->o->provider));
-    VAL_MAP_SET(&m, "model", val_str(g->o->model));
+    VAL_MAP_SET(&m, "model", val_str(g->model));
     if (g->o->system.n)
         VAL_MAP_SET(&m, "system", val_str(g->o->system));
     /* The list goes on growing while requests keep their part of it: members already pushed never move for readers,
@@ -121,8 +172,8 @@ static struct val *build_request(struct frame *f, const struct agent *g)
     VAL_MAP_SET(&m, "messages", ((struct val){.type = VAL_ARRAY, .arr = {g->messages.v, g->messages.n}}));
     if (g->tools.type != VAL_NULL)
         VAL_MAP_SET(&m, "tools", g->tools);
-    if (f->def->output_schema)
-        VAL_MAP_SET(&m, "schema", *f->def->output_schema);
+    if (g->o->schema)
+        VAL_MAP_SET(&m, "schema", *g->o->schema);
     VAL_MAP_SET(&m, "step", val_str(plain_path(a, f->path)));
     VAL_MAP_SET(&m, "turn", val_int(g->turn));
     struct val *request = ARENA_NEW(a, struct val);
@@ -130,33 +181,63 @@ static struct val *build_request(struct frame *f, const struct agent *g)
     return request;
 }
 
+/* Where another model is there to step in, an overload is its turn, not time to wait. */
+static const struct retry_policy *call_policy(struct frame *f, const struct agent *g)
+{
+    const struct retry_policy *p = g->o->retry ? g->o->retry : &retry_default_model;
+    if (!g->o->fallback_model.n || str_eq(g->model, g->o->fallback_model))
+        return p;
+    struct retry_policy *own = ARENA_NEW(&f->arena, struct retry_policy);
+    *own = *p;
+    for (int rc = 0; rc < RC_COUNT; rc++) /* "the default set" has no bits to take one from */
+        if (rc != RC_OVERLOADED && retry_would(p, (enum rc)rc))
+            own->on |= 1ull << rc;
+    own->on &= ~(1ull << RC_OVERLOADED);
+    if (!own->on)
+        own->max_attempts = 1;
+    return own;
+}
+
+static void call_model(struct frame *f, struct agent *g)
+{
+    bool other = g->o->fallback_model.n && str_eq(g->model, g->o->fallback_model);
+    char segment[64];
+    snprintf(segment, sizeof segment, "%sturn:%lld%s", g->o->prefix ? g->o->prefix : "", (long long)g->turn,
+             other ? ":fallback" : "");
+    frame_effect(
+        f, segment, 0,
+        &(struct effect_plan){
+            .kind = EFFECT_MODEL,
+            .request = build_request(f, g),
+            .retry = call_policy(f, g),
+            .on_interrupt = after_crash(f, ON_INTERRUPT_RETRY),
+            .timeout_ms = g->o->call_timeout_ms,
+            .label = arena_printf(&f->arena, "turn %lld%s", (long long)g->turn, other ? " (fallback model)" : "").p});
+}
+
 static void next_turn(struct frame *f, struct agent *g)
 {
     if (g->turn >= g->o->max_turns) {
-        step_fail(f, &(struct failure){.rc = RC_LIMIT,
-                                       .code = STR("max_turns"),
-                                       .message = arena_printf(&f->arena, "no answer after %lld turns; raise max_turns",
-                                                               (long long)g->o->max_turns),
-                                       .final = true});
+        give_up(f, g,
+                &(struct failure){.rc = RC_LIMIT,
+                                  .code = STR("max_turns"),
+                                  .message = arena_printf(&f->arena, "no answer after %lld turns; raise max_turns",
+                                                          (long long)g->o->max_turns),
+                                  .final = true});
         return;
     }
-    char segment[32];
-    snprintf(segment, sizeof segment, "turn:%lld", (long long)(g->turn + 1));
+    char segment[64];
+    snprintf(segment, sizeof segment, "%sturn:%lld", g->o->prefix ? g->o->prefix : "", (long long)(g->turn + 1));
     if (!frame_past_begun(f, segment) && !frame_budget(f))
         return;
     const struct budget *b = &f->def->budget;
     if (g->turn && ((b->usd >= 0 && g->cost >= b->usd) || (b->tokens >= 0 && g->input + g->output >= b->tokens))) {
-        step_failf(f, RC_BUDGET, "the step's budget is spent after %lld turns ($%.4f, %lld tokens)", (long long)g->turn,
-                   g->cost, (long long)(g->input + g->output));
+        give_upf(f, g, RC_BUDGET, "the step's budget is spent after %lld turns ($%.4f, %lld tokens)",
+                 (long long)g->turn, g->cost, (long long)(g->input + g->output));
         return;
     }
     g->turn++;
-    frame_effect(f, segment, 0,
-                 &(struct effect_plan){.kind = EFFECT_MODEL,
-                                       .request = build_request(f, g),
-                                       .retry = f->def->retry.set ? &f->def->retry : &retry_default_model,
-                                       .on_interrupt = after_crash(f, ON_INTERRUPT_RETRY),
-                                       .label = arena_printf(&f->arena, "turn %lld", (long long)g->turn).p});
+    call_model(f, g);
 }
 
 void agent_start(struct frame *f, struct agent *g, struct str prompt)
@@ -215,7 +296,8 @@ static void start_tool(struct frame *f, struct agent *g, const struct val *call)
     *request = val_map_done(&m);
     bool writes = str_is(name, "Write") || str_is(name, "Edit"), bash = str_is(name, "Bash");
     char segment[64];
-    snprintf(segment, sizeof segment, "turn:%lld/tool:%zu", (long long)g->turn, g->tool + 1);
+    snprintf(segment, sizeof segment, "%sturn:%lld/tool:%zu", g->o->prefix ? g->o->prefix : "", (long long)g->turn,
+             g->tool + 1);
     frame_effect(f, segment, 1,
                  &(struct effect_plan){.kind = EFFECT_TOOL,
                                        .request = request,
@@ -246,7 +328,7 @@ static void tool_done(struct frame *f, struct agent *g, struct frame *child)
 {
     if (!child_ok(child)) {
         struct failure why = child_failure(child);
-        step_fail(f, &why);
+        give_up(f, g, &why);
         return;
     }
     const struct val *r = child_result(child);
@@ -293,16 +375,16 @@ static struct str without_fence(struct str text)
 }
 
 /* True when the answer fits the schema (data in *ret), or there is none (*ret null). */
-static bool fits_schema(struct frame *f, struct str text, struct val *ret, struct err *err)
+static bool fits_schema(struct frame *f, const struct agent *g, struct str text, struct val *ret, struct err *err)
 {
     *ret = val_null;
-    if (!f->def->output_schema)
+    if (!g->o->schema)
         return true;
     if (json_parse(&f->arena, without_fence(text), &JSON_LIMITS_DEFAULT, ret, err) != RC_OK) {
         err_wrap(err, "the answer is no JSON");
         return false;
     }
-    return schema_check(f->def->output_schema, ret, &f->arena, err) == RC_OK;
+    return schema_check(g->o->schema, ret, &f->arena, err) == RC_OK;
 }
 
 /* What a paused model said before belongs to its answer. */
@@ -312,42 +394,127 @@ static struct str whole_text(struct frame *f, const struct agent *g)
     return g->so_far.n ? arena_printf(&f->arena, "%.*s%.*s", STR_ARG(g->so_far), STR_ARG(text)) : text;
 }
 
-static void answer(struct frame *f, struct agent *g)
+/* `violations`: what does not fit of an answer that is kept all the same, or NULL. */
+static void end_with(struct frame *f, struct agent *g, struct str text, const struct val *data, const char *violations)
 {
     struct arena *a = &f->arena;
-    struct str text = whole_text(f, g);
-    struct val data;
-    struct err err;
-    if (!fits_schema(f, text, &data, &err)) {
-        if (err.rc != RC_INVALID && err.rc != RC_SCHEMA) {
-            step_fail(f, FAILURE(err.rc, str_c(err.msg)));
-        } else if (g->repairs++ < MAX_REPAIRS) {
-            g->so_far = str_n("", 0);
-            say_text(f, g,
-                     arena_printf(a,
-                                  "That does not fit the wanted JSON Schema:\n%s\n\nAnswer again with the corrected "
-                                  "JSON only.",
-                                  err.msg));
-            next_turn(f, g);
-        } else {
-            step_failf(f, RC_SCHEMA, "the answer does not match output_schema after %d corrections: %s", MAX_REPAIRS,
-                       err.msg);
-        }
-        return;
-    }
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "success", val_true);
     VAL_MAP_SET(&m, "text", val_str(text));
-    if (f->def->output_schema)
-        VAL_MAP_SET(&m, "data", data);
-    VAL_MAP_SET(&m, "model", val_str(val_get_str(g->reply, STR("model"), g->o->model)));
+    if (data)
+        VAL_MAP_SET(&m, "data", *data);
+    if (g->calls.n)
+        VAL_MAP_SET(&m, "function_calls", val_list_done(&g->calls));
+    VAL_MAP_SET(&m, "model", val_str(val_get_str(g->reply, STR("model"), g->model)));
     VAL_MAP_SET(&m, "provider", val_str(val_get_str(g->reply, STR("provider"), g->o->provider)));
     VAL_MAP_SET(&m, "stop_reason", val_str(val_get_str(g->reply, STR("stop_reason"), STR("other"))));
     VAL_MAP_SET(&m, "turns", val_int(g->turn));
     VAL_MAP_SET(&m, "usage", usage_value(a, g));
     VAL_MAP_SET(&m, "cost_usd", g->cost_unknown ? val_null : val_double(round(g->cost * 1e9) / 1e9));
+    if (violations) {
+        struct val_list lines = val_list_new(a);
+        for (struct str rest = str_c(violations); rest.n;) {
+            size_t n = str_find(rest, STR("\n"));
+            val_list_push(&lines, val_str(arena_str(a, str_n(rest.p, n < rest.n ? n : rest.n))));
+            rest = n < rest.n ? str_from(rest, n + 1) : STR("");
+        }
+        VAL_MAP_SET(&m, "violations", val_list_done(&lines));
+    }
     struct val result = val_map_done(&m);
-    step_ok(f, &result);
+    succeed(f, g, &result);
+}
+
+static void ask_again(struct frame *f, struct agent *g, const char *what, const char *errors)
+{
+    g->so_far = str_n("", 0);
+    say_text(f, g,
+             arena_printf(&f->arena,
+                          "That does not fit the wanted JSON Schema:\n%s\n\nAnswer again with the corrected %s.",
+                          errors, what));
+    next_turn(f, g);
+}
+
+static void answer(struct frame *f, struct agent *g)
+{
+    struct str text = whole_text(f, g);
+    struct val data;
+    struct err err;
+    if (fits_schema(f, g, text, &data, &err)) {
+        end_with(f, g, text, g->o->schema ? &data : NULL, NULL);
+    } else if (err.rc != RC_INVALID && err.rc != RC_SCHEMA) {
+        give_up(f, g, FAILURE(err.rc, str_c(err.msg)));
+    } else if (g->repairs < MAX_REPAIRS && !(g->o->loose && g->turn >= g->o->max_turns)) {
+        g->repairs++;
+        ask_again(f, g, "JSON only", err.msg);
+    } else if (g->o->loose) {
+        end_with(f, g, text, data.type == VAL_NULL ? NULL : &data, err.msg);
+    } else {
+        give_upf(f, g, RC_SCHEMA, "the answer does not match output_schema after %d corrections: %s", MAX_REPAIRS,
+                 err.msg);
+    }
+}
+
+/* ---- functions
+ * A function has no body here: that the model calls it, and with what, is the answer.
+ * ------------------------------------------------------------------------------------------------------- */
+
+static const struct val *function_of(const struct agent *g, struct str name)
+{
+    for (size_t i = 0; val_at(g->o->functions, i); i++)
+        if (str_eq(val_get_str(val_at(g->o->functions, i), STR("name"), STR("")), name))
+            return val_at(g->o->functions, i);
+    return NULL;
+}
+
+static bool only_functions(const struct agent *g)
+{
+    const struct val *calls = VAL_GET(g->reply, "tool_calls");
+    for (size_t i = 0; i < g->ntools; i++)
+        if (!function_of(g, val_get_str(val_at(calls, i), STR("name"), STR(""))))
+            return false;
+    return g->ntools > 0;
+}
+
+/* Arguments that do not fit go back to the model like any answer that does not fit. False: it was asked again. */
+static bool functions_fit(struct frame *f, struct agent *g)
+{
+    const struct val *calls = VAL_GET(g->reply, "tool_calls");
+    bool good = true;
+    g->results = val_list_new(&f->arena);
+    for (g->tool = 0; g->tool < g->ntools;) {
+        const struct val *call = val_at(calls, g->tool), *input = VAL_GET(call, "input");
+        const struct val *fn = function_of(g, val_get_str(call, STR("name"), STR("")));
+        struct err err;
+        bool fits =
+            schema_check(VAL_GET(fn, "input_schema"), input ? input : &val_empty_object, &f->arena, &err) == RC_OK;
+        good &= fits;
+        tool_result(f, g, fits ? STR("noted") : arena_printf(&f->arena, "The arguments do not fit:\n%s", err.msg),
+                    !fits);
+    }
+    if (good || g->repairs >= MAX_REPAIRS || g->turn >= g->o->max_turns)
+        return true;
+    g->repairs++;
+    say(f, g, val_list_done(&g->results));
+    next_turn(f, g);
+    return false;
+}
+
+static void functions_called(struct frame *f, struct agent *g)
+{
+    struct arena *a = &f->arena;
+    const struct val *calls = VAL_GET(g->reply, "tool_calls"), *first = NULL;
+    if (!functions_fit(f, g))
+        return;
+    g->calls = val_list_new(a);
+    for (size_t i = 0; i < g->ntools; i++) {
+        const struct val *input = VAL_GET(val_at(calls, i), "input");
+        struct val_map m = val_map_new(a);
+        VAL_MAP_SET(&m, "name", val_str(val_get_str(val_at(calls, i), STR("name"), STR(""))));
+        VAL_MAP_SET(&m, "arguments", input ? *input : val_empty_object);
+        val_list_push(&g->calls, val_map_done(&m));
+        first = first ? first : input;
+    }
+    end_with(f, g, whole_text(f, g), first, NULL);
 }
 
 static void keep_reply(struct frame *f, struct agent *g, const struct val *reply)
@@ -365,11 +532,26 @@ static void keep_reply(struct frame *f, struct agent *g, const struct val *reply
     val_list_push(&g->messages, val_map_done(&m));
 }
 
+/* The call failed: another model may do. */
+static void turn_failed(struct frame *f, struct agent *g, struct frame *child)
+{
+    struct failure why = child_failure(child);
+    bool overloaded = why.rc == RC_OVERLOADED || why.rc == RC_RATE_LIMIT;
+    if (overloaded && g->o->fallback_model.n && !str_eq(g->model, g->o->fallback_model)) {
+        g->model = g->o->fallback_model;
+        call_model(f, g);
+        return;
+    }
+    give_up(f, g, &why);
+}
+
 static void turn_done(struct frame *f, struct agent *g, struct frame *child)
 {
+    struct val errors = effect_errors(child);
+    for (size_t i = 0; i < errors.arr.n; i++)
+        val_list_push(&g->errors, val_copy(&f->arena, &errors.arr.v[i]));
     if (!child_ok(child)) {
-        struct failure why = child_failure(child);
-        step_fail(f, &why);
+        turn_failed(f, g, child);
         return;
     }
     keep_reply(f, g, child_result(child));
@@ -379,12 +561,15 @@ static void turn_done(struct frame *f, struct agent *g, struct frame *child)
     g->tool = 0;
     g->ntools = val_is(calls, VAL_ARRAY) ? calls->arr.n : 0;
     if (str_is(stop, "refusal")) {
-        step_fail(f, &(struct failure){.rc = RC_REFUSED,
-                                       .message = STR("the model refused to answer (stop_reason: refusal)"),
-                                       .final = true});
+        give_up(f, g,
+                &(struct failure){.rc = RC_REFUSED,
+                                  .message = STR("the model refused to answer (stop_reason: refusal)"),
+                                  .final = true});
     } else if (g->ntools > MAX_TOOL_CALLS) {
-        step_failf(f, RC_LIMIT, "the model asked for %zu tool calls at once; at most %d are carried out", g->ntools,
-                   MAX_TOOL_CALLS);
+        give_upf(f, g, RC_LIMIT, "the model asked for %zu tool calls at once; at most %d are carried out", g->ntools,
+                 MAX_TOOL_CALLS);
+    } else if (only_functions(g)) {
+        functions_called(f, g);
     } else if (g->ntools) {
         g->results = val_list_new(&f->arena);
         g->so_far = str_n("", 0);

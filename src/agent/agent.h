@@ -1,23 +1,36 @@
 #pragma once
-/* The agent loop: a model is asked, its tool calls are carried out, their results go back, until it answers.
+/* The conversation of one model step: turns, tool calls, corrections of answers, the result.
  *
- * Every turn and every tool call is an effect frame of its own below the step (`turn:N`, `turn:N/tool:K`), so a crash
- * costs at most the call that was in flight. Model steps share this; they differ in the options that they put in. */
+ * An agent lives in its step's frame and ends by calling `answered` or `failed` once, from inside agent_start() or
+ * agent_child(), with no children of its own left; where those are NULL it ends the step. */
 #include "flow/frame.h"
 
-struct agent_options {
-    struct str provider, model; /* canonical or mock name of the provider */
-    struct str system;          /* or empty */
-    const struct val *params;   /* object merged into each request: temperature, max_tokens, … */
-    const struct val *tools;    /* array of allowed tool names, or NULL */
-    struct str cwd;             /* of the tools; or empty */
-    int64_t max_turns;
-};
 struct agent;
 
-/* In the frame's arena. `o` is borrowed for as long as the agent lives (keep it in the frame's arena). */
+struct agent_options {
+    struct str provider, model, system, cwd;
+    struct str fallback_model;        /* asked instead from the first overload of `model` on; or empty */
+    const struct val *params;         /* object: temperature, max_tokens, … as in a canonical request */
+    const struct val *tools;          /* array of names that are allowed, or NULL */
+    const struct val *functions;      /* definitions {name, description, input_schema} of functions that end the
+                                       * conversation: their calls are the answer; or NULL */
+    const struct val *history;        /* messages that were said before, or NULL */
+    const struct val *schema;         /* of the answer, or NULL */
+    bool loose;                       /* an answer that does not fit after the corrections is kept, with `violations` */
+    const struct retry_policy *retry; /* of each call; NULL: the default for model calls */
+    int64_t max_turns, call_timeout_ms;                          /* the latter: 0: none */
+    const char *prefix;                                          /* of its segments ("fallback/"), or NULL */
+    void (*answered)(struct frame *f, const struct val *result); /* result: as language.md says, in the frame's arena */
+    void (*failed)(struct frame *f, const struct failure *why);
+};
+
+/* `o` must live as long as the frame's attempt. */
 struct agent *agent_new(struct frame *f, const struct agent_options *o);
-/* The first turn, with this prompt. */
+/* Says `prompt` and asks for the first turn. */
 void agent_start(struct frame *f, struct agent *g, struct str prompt);
-/* A child with a tag below PROMPT_TAG has ended. Ends in step_ok or step_fail sooner or later. */
+/* A child with a tag below PROMPT_TAG (agent/prompt.h) has ended. */
 void agent_child(struct frame *f, struct agent *g, struct frame *child);
+/* What went wrong in the calls so far: [{attempt, error, class}], the oldest first. Borrowed from the agent. */
+struct val agent_errors(const struct agent *g);
+/* What was said: the messages of this conversation without the history, the last answer included. Borrowed. */
+struct val agent_messages(const struct agent *g);

@@ -213,15 +213,21 @@ static void on_signal(void *ctx, int signo)
     engine_interrupt(l->engine);
 }
 
+static void add_env(struct session *s, struct val_map *m, struct str name)
+{
+    const char *v = getenv(arena_cstr(&s->arena, name));
+    if (v && *v && str_utf8_valid(str_c(v)) == strlen(v))
+        val_map_set(m, name, val_str(arena_str(&s->arena, str_c(v))));
+}
+
 static const struct val *env_object(struct session *s)
 {
     const struct workflow *w = s->workflow;
     struct val_map m = val_map_new(&s->arena);
-    for (size_t i = 0; i < w->nenv; i++) {
-        const char *v = getenv(arena_cstr(&s->arena, w->env[i]));
-        if (v && str_utf8_valid(str_c(v)) == strlen(v))
-            val_map_set(&m, w->env[i], val_str(arena_str(&s->arena, str_c(v))));
-    }
+    for (size_t i = 0; i < w->nenv; i++)
+        add_env(s, &m, w->env[i]);
+    add_env(s, &m, STR("CLAUDE_MODEL")); /* what model steps use where the workflow says nothing */
+    add_env(s, &m, STR("GEMINI_MODEL"));
     struct val *o = ARENA_NEW(&s->arena, struct val);
     *o = val_map_done(&m);
     return o;

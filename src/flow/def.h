@@ -27,6 +27,12 @@ struct retry_policy {
     uint64_t on; /* bit per enum rc; 0 = the default set */
 };
 
+/* Adds the classes of errors that `name` stands for in `retry.on`, or in an older spelling of it, to *on. False:
+ * unknown. */
+bool retry_class(struct str name, uint64_t *on);
+/* Would a first failure of that class be tried again? */
+bool retry_would(const struct retry_policy *p, enum rc rc);
+
 enum on_error { ON_ERROR_FAIL, ON_ERROR_CONTINUE, ON_ERROR_GOTO, ON_ERROR_STEPS };
 enum on_interrupt { ON_INTERRUPT_DEFAULT, ON_INTERRUPT_RETRY, ON_INTERRUPT_HOLD, ON_INTERRUPT_FAIL };
 
@@ -53,7 +59,8 @@ struct step_def {
     const struct step_type *type;
     struct str type_name;        /* as written (an alias keeps its own) */
     const struct list_def *list; /* the list it stands in */
-    size_t index;                /* in that list */
+    const struct workflow *workflow;
+    size_t index; /* in that list */
     uint32_t line, col;
     const struct val *source; /* the step as written: compared when a run is resumed with another file */
 

@@ -22,6 +22,7 @@
 
 #include <stdio.h>
 
+enum { ERROR_KEPT = 1000 }; /* bytes of each message in effect_errors() */
 enum phase { PHASE_APPLY, PHASE_PREPARE, PHASE_SETTLE };
 
 struct effect_state {
@@ -30,6 +31,9 @@ struct effect_state {
     struct val prepared; /* plan from prepare, recorded in the intent */
     enum phase phase;
     bool adopting;
+    bool late;              /* stopped because it took longer than plan.timeout_ms */
+    int64_t asked_ms;       /* when the attempt under way began */
+    struct val_list errors; /* of failed attempts, as effect_errors() gives them */
     char key[33];
 };
 
@@ -58,6 +62,9 @@ static void ask(struct frame *f)
     struct run *r = f->run;
     struct effect_state *s = state_of(f);
     f->effect = ++r->next_id;
+    s->late = false;
+    if (s->plan.timeout_ms && s->phase == PHASE_APPLY)
+        frame_timer_set(f, s->plan.timeout_ms);
     map_put(&r->effects, id_key(&f->effect), f);
     r->io->effect(r->io_ctx, &(struct effect){.id = f->effect,
                                               .kind = s->plan.kind,
@@ -91,6 +98,7 @@ static void record_intent(struct frame *f)
     if (s->prepared.type != VAL_NULL)
         VAL_MAP_SET(&m, "plan", s->prepared);
     struct val data = val_map_done(&m);
+    s->asked_ms = run_now(r);
     run_append(r, RECORD_INTENT, f->path, f->attempt, &data);
 }
 
@@ -219,9 +227,36 @@ static void settled(struct frame *f, const struct val *result)
     }
 }
 
+/* The newest are kept: a call that fails for days must not grow for days. */
+static void note_error(struct frame *f, int64_t attempt, const struct val *error, int64_t took_ms)
+{
+    struct effect_state *s = state_of(f);
+    struct arena *a = &f->arena;
+    struct val_map m = val_map_new(a);
+    struct str message = val_get_str(error, STR("message"), STR(""));
+    message = str_n(message.p, message.n < ERROR_KEPT ? message.n : ERROR_KEPT);
+    message.n = str_utf8_valid(message);
+    VAL_MAP_SET(&m, "attempt", val_int(attempt));
+    VAL_MAP_SET(&m, "error", val_str(arena_str(a, message)));
+    VAL_MAP_SET(&m, "class", val_str(arena_str(a, val_get_str(error, STR("class"), STR("internal")))));
+    VAL_MAP_SET(&m, "execution_time_ms", val_int(took_ms > 0 ? took_ms : 0));
+    if (s->errors.n == EFFECT_ERRORS_MAX) {
+        memmove(s->errors.v, s->errors.v + 1, (EFFECT_ERRORS_MAX - 1) * sizeof *s->errors.v);
+        s->errors.n--;
+    }
+    val_list_push(&s->errors, val_map_done(&m));
+}
+
+struct val effect_errors(const struct frame *f)
+{
+    const struct effect_state *s = f->state;
+    return (struct val){.type = VAL_ARRAY, .arr = {s->errors.v, s->errors.n}};
+}
+
 static void failed(struct frame *f, const struct val *error)
 {
     struct effect_state *s = state_of(f);
+    note_error(f, f->attempt, error, run_now(f->run) - s->asked_ms);
     enum rc rc = rc_from_name(val_get_str(error, STR("class"), STR("internal")));
     f->failures++;
     int64_t wait = retry_delay(s->plan.retry, f->failures, rc == RC_COUNT ? RC_INTERNAL : rc,
@@ -262,9 +297,26 @@ static bool not_an_outcome(struct frame *f, struct str class)
     return true;
 }
 
+static struct val too_late(struct frame *f)
+{
+    struct val_map m = val_map_new(&f->arena);
+    double seconds = (double)state_of(f)->plan.timeout_ms / 1000;
+    VAL_MAP_SET(&m, "class", VAL_LIT("timeout"));
+    VAL_MAP_SET(&m, "code", VAL_LIT("timeout"));
+    VAL_MAP_SET(&m, "message",
+                val_str(arena_printf(&f->arena, "no answer within %g s (timeout of one call)", seconds)));
+    return val_map_done(&m);
+}
+
 static void effect_done(struct frame *f, bool ok, const struct val *result)
 {
     struct effect_state *s = state_of(f);
+    struct val late;
+    frame_timer_clear(f);
+    if (!ok && s->late && f->status == FRAME_RUNNING && !f->run->aborting) {
+        late = too_late(f);
+        result = &late;
+    }
     struct str class = ok ? STR("") : val_get_str(result, STR("class"), STR(""));
     bool cancelled = str_is(class, "cancelled");
     if (f->status == FRAME_DRAINING || (cancelled && f->run->aborting)) {
@@ -345,6 +397,8 @@ static void resume(struct frame *f, const struct past *p)
     struct run *r = f->run;
     f->attempt = p->last_attempt;
     f->failures = p->failures;
+    for (size_t i = 0; i < p->nerrors; i++)
+        note_error(f, p->errors[i].attempt, VAL_GET(&p->errors[i].box->val, "error"), p->errors[i].took_ms);
     if (p->result && p->result_attempt == p->last_attempt) {
         const struct val *ok = VAL_GET(&p->result->val, "ok"), *error = VAL_GET(&p->result->val, "error");
         if (ok) {
@@ -375,6 +429,7 @@ static void resume(struct frame *f, const struct past *p)
     s->phase = PHASE_APPLY;
     s->request = s->plan.two_phase ? with_phase(f, "apply", &s->prepared) : *s->plan.request;
     s->adopting = true;
+    s->asked_ms = p->intent_ms;
     ask(f);
 }
 
@@ -389,6 +444,17 @@ static void enter(struct frame *f)
         start(f);
 }
 
+/* The end of a wait between attempts, or of the time that one attempt has. */
+static void timer(struct frame *f)
+{
+    if (!f->effect) {
+        start(f);
+        return;
+    }
+    state_of(f)->late = true;
+    f->run->io->cancel(f->run->io_ctx, f->effect);
+}
+
 static void no_child(struct frame *f, struct frame *c)
 {
     (void)c;
@@ -396,7 +462,7 @@ static void no_child(struct frame *f, struct frame *c)
 }
 
 const struct frame_ops effect_ops = {
-    .kind = "effect", .enter = enter, .child_done = no_child, .effect_done = effect_done, .timer = start};
+    .kind = "effect", .enter = enter, .child_done = no_child, .effect_done = effect_done, .timer = timer};
 
 bool effect_had_retries(const struct frame *f)
 {
@@ -410,6 +476,7 @@ struct frame *frame_effect(struct frame *parent, const char *segment, size_t tag
     f->tag = tag;
     struct effect_state *s = ARENA_NEW(&f->arena, struct effect_state);
     s->plan = *plan;
+    s->errors = val_list_new(&f->arena);
     CHECK(plan->on_interrupt != ON_INTERRUPT_DEFAULT);
     f->state = s;
     run_queue(f, QUEUED_ENTER);

@@ -138,6 +138,14 @@ const struct val *frame_defaults(const struct frame *f)
 {
     return f->run->workflow->defaults;
 }
+const struct val *frame_workflow_key(const struct frame *f, const char *key)
+{
+    return val_get(f->run->workflow->source, str_c(key));
+}
+struct str frame_env(const struct frame *f, const char *name)
+{
+    return val_get_str(&f->run->env->val, str_c(name), STR(""));
+}
 const struct run_limits *frame_limits(const struct frame *f)
 {
     return &f->run->workflow->limits;

@@ -101,6 +101,10 @@ bool frame_cond(struct frame *f, const struct cond *c, bool *ret);
 struct expr_scope frame_scope(struct frame *f, bool null_safe);
 /* The workflow's `defaults` object. */
 const struct val *frame_defaults(const struct frame *f);
+/* A key of the workflow itself as it was written, or NULL. */
+const struct val *frame_workflow_key(const struct frame *f, const char *key);
+/* A variable of the environment that the run was given, or empty. */
+struct str frame_env(const struct frame *f, const char *name);
 /* Its `limits`. */
 const struct run_limits *frame_limits(const struct frame *f);
 extern const struct retry_policy retry_default_model;
@@ -138,6 +142,7 @@ struct effect_plan {
     const struct val *request;        /* in the parent's arena or longer */
     const struct retry_policy *retry; /* NULL: one attempt */
     enum on_interrupt on_interrupt;   /* resolved: not DEFAULT */
+    int64_t timeout_ms;               /* of one attempt, which then fails as `timeout`; 0: none */
     bool two_phase;                   /* Write, Edit: prepare first, settle after a crash */
     const char *label;                /* for events: "turn 2", "Edit src/x.c"; in the parent's arena or longer */
 };
@@ -151,6 +156,11 @@ void frame_stop(struct frame *child);
 struct frame *frame_wait(struct frame *parent, const char *segment, size_t tag, const struct val *wait);
 /* What the journal says that this child waits for; NULL: it was not begun. */
 const struct val *frame_past_wait(const struct frame *f, const char *segment);
+
+/* Of an effect frame: the attempts that failed, [{attempt, error, class, execution_time_ms}], the oldest first; only
+ * the newest EFFECT_ERRORS_MAX. In the frame's arena. */
+enum { EFFECT_ERRORS_MAX = 20 };
+struct val effect_errors(const struct frame *f);
 
 /* Reading an ended child (inside child_done). */
 static inline bool child_ok(const struct frame *c)

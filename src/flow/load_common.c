@@ -3,6 +3,7 @@
  * Two spellings of one thing in one step (timeout and timeout_seconds) contradict each other sooner or later; they are
  * refused. References to siblings are only noted here and resolved in load_graph.c. */
 #include "data/schema.h"
+#include "data/schema_short.h"
 #include "flow/load_int.h"
 
 static void on_error_steps(struct loader *l, struct step_def *s, const struct val *v, unsigned depth)
@@ -95,7 +96,17 @@ static const struct val *schema_part(const struct val *v, struct str msg)
 static void output_schema(struct loader *l, struct step_def *s, const struct member *m)
 {
     struct err err;
-    if (m->val.type != VAL_OBJECT)
+    if (m->val.type == VAL_STR) {
+        s->output_schema = schema_named(l->a, m->val.s);
+        struct nearest near = {.want = m->val.s};
+        for (size_t i = 0; schema_name_at(i) && !s->output_schema; i++)
+            nearest_try(&near, str_c(schema_name_at(i)));
+        if (!s->output_schema)
+            BAD(l, &m->val, "`output_schema` is text that names no known schema, `%s`; %s", clip(m->val.s).z,
+                load_hint(l, &near,
+                          "expected a JSON Schema such as {type: object, properties: {…}}, or a known name "
+                          "such as analysis_result"));
+    } else if (m->val.type != VAL_OBJECT)
         BAD(l, &m->val, "`output_schema` is %s; expected a JSON Schema such as {type: object, properties: {…}}",
             load_found(&m->val));
     else if (schema_valid(&m->val, &err) != RC_OK)

@@ -226,6 +226,7 @@ static struct step_def *step_new(struct loader *l, const struct val *v, const st
 {
     struct step_def *s = ARENA_NEW(l->a, struct step_def);
     *s = (struct step_def){.list = list,
+                           .workflow = l->w,
                            .index = index,
                            .line = v->line,
                            .col = v->col,

@@ -190,44 +190,18 @@ void load_limits(struct loader *l, const struct member *m, struct run_limits *re
     }
 }
 
-/* Classes that older workflows name otherwise. */
-static const struct {
-    const char *name;
-    uint64_t on;
-} old_classes[] = {
-    {"connection_error", 1ull << RC_NETWORK},
-    {"stream_interrupted", 1ull << RC_NETWORK},
-    {"api_error", 1ull << RC_SERVER | 1ull << RC_OVERLOADED | 1ull << RC_BAD_REPLY},
-    {"temporary_error", 1ull << RC_SERVER | 1ull << RC_OVERLOADED | 1ull << RC_NETWORK},
-    {"resource_limit", 1ull << RC_LIMIT},
-};
-
-/* What ends a step for good whatever `on` says: success, and being told to stop. */
-#define NEVER_RETRIED (1ull << RC_OK | 1ull << RC_CANCELLED | 1ull << RC_INTERRUPTED)
-
-static void retry_class(struct loader *l, const struct val *v, bool old, uint64_t *on)
+static void load_retry_class(struct loader *l, const struct val *v, bool old, uint64_t *on)
 {
     if (v->type != VAL_STR) {
         BAD(l, v, "a class of errors is %s; expected a name such as timeout or rate_limit", load_found(v));
         return;
     }
-    if (str_is(v->s, "any")) {
-        *on |= ((1ull << RC_COUNT) - 1) & ~NEVER_RETRIED;
+    if (retry_class(v->s, on))
         return;
-    }
-    for (size_t i = 0; i < sizeof old_classes / sizeof *old_classes; i++)
-        if (str_is(v->s, old_classes[i].name)) {
-            *on |= old_classes[i].on;
-            return;
-        }
-    enum rc rc = rc_from_name(v->s);
-    if (rc < RC_COUNT && !(NEVER_RETRIED >> rc & 1)) {
-        *on |= 1ull << rc;
-        return;
-    }
     struct nearest near = {.want = v->s};
+    uint64_t any = 0;
     for (int i = 0; i < RC_COUNT; i++)
-        if (!(NEVER_RETRIED >> i & 1))
+        if (retry_class(str_c(rc_name((enum rc)i)), &any))
             nearest_try(&near, str_c(rc_name((enum rc)i)));
     nearest_try(&near, STR("any"));
     /* older workflows list words to be looked for in messages */
@@ -240,10 +214,10 @@ static void retry_on(struct loader *l, const struct member *m, uint64_t *on)
     bool old = !str_is(m->key, "on");
     *on = 0;
     if (m->val.type == VAL_STR)
-        retry_class(l, &m->val, old, on);
+        load_retry_class(l, &m->val, old, on);
     else if (m->val.type == VAL_ARRAY)
         for (size_t i = 0; i < m->val.arr.n; i++)
-            retry_class(l, &m->val.arr.v[i], old, on);
+            load_retry_class(l, &m->val.arr.v[i], old, on);
     else
         wrong(l, m, "a list of classes of errors, such as [timeout, rate_limit]");
 }

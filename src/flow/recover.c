@@ -81,12 +81,22 @@ static struct past *past_get(struct run *r, struct str path)
     return p;
 }
 
+static void drop_errors(struct past *p)
+{
+    for (size_t i = 0; i < p->nerrors; i++)
+        box_unref(p->errors[i].box);
+    free(p->errors);
+    p->errors = NULL;
+    p->nerrors = 0;
+}
+
 static void past_free(struct past *p)
 {
     box_unref(p->open);
     box_unref(p->intent);
     box_unref(p->result);
     box_unref(p->done);
+    drop_errors(p);
     while (p->writes) {
         struct past_write *w = p->writes;
         p->writes = w->next;
@@ -222,6 +232,18 @@ bool past_cancelled(const struct past *p)
     return str_is(val_get_str(error, STR("class"), STR("")), "cancelled");
 }
 
+static void fold_error(struct past *p, const struct record *rec, struct box *data)
+{
+    if (!p->errors)
+        p->errors = xcalloc(EFFECT_ERRORS_MAX * sizeof *p->errors);
+    if (p->nerrors == EFFECT_ERRORS_MAX) {
+        box_unref(p->errors[0].box);
+        memmove(p->errors, p->errors + 1, --p->nerrors * sizeof *p->errors);
+    }
+    int64_t took = p->intent_attempt == rec->attempt ? rec->time_ms - p->intent_ms : 0;
+    p->errors[p->nerrors++] = (struct past_error){rec->attempt, took, box_ref(data)};
+}
+
 static void fold(struct run *r, const struct record *rec, struct box *data)
 {
     struct past *p = past_get(r, rec->path);
@@ -243,8 +265,10 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         p->result_attempt = rec->attempt;
         p->result_seq = rec->seq;
         p->result_ms = rec->time_ms;
-        if (VAL_GET(&data->val, "error") && !past_cancelled(p))
+        if (VAL_GET(&data->val, "error") && !past_cancelled(p)) {
             p->failures++;
+            fold_error(p, rec, data);
+        }
         run_count_usage(r, VAL_GET(&data->val, "ok"));
         break;
     case RECORD_DONE:
@@ -258,6 +282,7 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
             if (!VAL_GET(p->open ? &p->open->val : NULL, "error")) /* a handler's is asked for until its step ends */
                 replace(&p->open, NULL);
             replace(&p->result, NULL);
+            drop_errors(p);
         }
         return; /* the number of a DONE is no attempt */
     case RECORD_NOTE:

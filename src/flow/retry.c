@@ -16,6 +16,40 @@ const struct retry_policy retry_default_model = {
     .jitter = true,
 };
 
+/* Classes that older workflows name otherwise. */
+static const struct {
+    const char *name;
+    uint64_t on;
+} old_classes[] = {
+    {"connection_error", 1ull << RC_NETWORK},
+    {"stream_interrupted", 1ull << RC_NETWORK},
+    {"api_error", 1ull << RC_SERVER | 1ull << RC_OVERLOADED | 1ull << RC_BAD_REPLY},
+    {"temporary_error", 1ull << RC_SERVER | 1ull << RC_OVERLOADED | 1ull << RC_NETWORK},
+    {"resource_limit", 1ull << RC_LIMIT},
+    {"max_turns", 1ull << RC_LIMIT},
+};
+
+/* What ends a step for good whatever `on` says: success, and being told to stop. */
+static const uint64_t never_retried = 1ull << RC_OK | 1ull << RC_CANCELLED | 1ull << RC_INTERRUPTED;
+
+bool retry_class(struct str name, uint64_t *on)
+{
+    if (str_is(name, "any")) {
+        *on |= ((1ull << RC_COUNT) - 1) & ~never_retried;
+        return true;
+    }
+    for (size_t i = 0; i < sizeof old_classes / sizeof *old_classes; i++)
+        if (str_is(name, old_classes[i].name)) {
+            *on |= old_classes[i].on;
+            return true;
+        }
+    enum rc rc = rc_from_name(name);
+    if (rc == RC_COUNT || never_retried >> rc & 1)
+        return false;
+    *on |= 1ull << rc;
+    return true;
+}
+
 /* A written policy without `on` means "whatever may go better next time". */
 static bool hopeless(enum rc rc)
 {
@@ -39,12 +73,17 @@ static bool hopeless(enum rc rc)
     }
 }
 
+bool retry_would(const struct retry_policy *p, enum rc rc)
+{
+    return p->on ? p->on >> rc & 1 : p->set ? !hopeless(rc) : rc_retryable(rc);
+}
+
 int64_t retry_delay(const struct retry_policy *p, uint32_t failures, enum rc rc, int64_t retry_after_ms,
                     uint64_t random)
 {
     if (!p || rc == RC_CANCELLED || (int64_t)failures >= p->max_attempts)
         return -1;
-    if (p->on ? !(p->on >> rc & 1) : p->set ? hopeless(rc) : !rc_retryable(rc))
+    if (!retry_would(p, rc))
         return -1;
     if (retry_after_ms > RETRY_AFTER_MAX_MS)
         return -1;

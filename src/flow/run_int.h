@@ -16,11 +16,18 @@ struct past {
     uint32_t intent_attempt, result_attempt, open_attempt;
     uint64_t intent_seq, result_seq;
     int64_t intent_ms, result_ms;
+    struct past_error *errors; /* failed attempts at an effect, the newest ones */
+    size_t nerrors;
     struct box *open, *intent, *result, *done;
     bool done_ok, begun, held;
     bool broken;                             /* a child of this attempt ended with a break */
     bool fresh;                              /* failed by itself before the last resume: needs a new attempt */
     struct past_write *writes, **writes_end; /* variables living in this list, in order */
+};
+struct past_error {
+    uint32_t attempt;
+    int64_t took_ms;
+    struct box *box; /* of the RESULT */
 };
 struct past_write {
     struct past_write *next;

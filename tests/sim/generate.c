@@ -141,14 +141,38 @@ static void branches(struct generator *g, unsigned in, unsigned depth, unsigned 
     }
 }
 
+/* Types of the Claude family, and what makes each of them do its own things. */
+static void model_type(struct generator *g, unsigned in)
+{
+    static const char *const plain[] = {"type: claude",
+                                        "type: gemini",
+                                        "type: claude_smart",
+                                        "type: claude_extract",
+                                        "type: claude_robust",
+                                        "type: gemini_instructor",
+                                        "type: llm"};
+    static const char *const fallbacks[] = {"skip", "fail", "simplified_prompt", "graceful_degradation"};
+    uint64_t which = pick(g, 7);
+    line(g, in, plain[which]);
+    if (which == 6)
+        line(g, in, "model: openai/sim");
+    if (which == 2 && pick(g, 2))
+        line(g, in, "preset: analysis");
+    if (which == 3)
+        line(g, in,
+             pick(g, 2) ? "schema: {a: integer}" : "extraction_config: {format: markdown, include_metadata: true}");
+    if (which == 4)
+        buf_printf(&g->out, "%*sretry_config: {max_retries: %d, base_delay_ms: 50, fallback_action: %s}\n", (int)in, "",
+                   3 + (int)pick(g, 3), fallbacks[pick(g, 4)]);
+    if (which == 5)
+        line(g, in, pick(g, 2) ? "schema: {a: integer}" : "validation_mode: loose");
+    if (which != 1 && which < 5 && pick(g, 4) == 0)
+        line(g, in, "claude_options: {fallback_model: haiku, timeout_ms: 50000}");
+}
+
 static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
 {
-    static const char *const heads[] = {"type: claude", "type: gemini", "type: llm\n"};
-    uint64_t which = pick(g, 3);
-    if (which == 2)
-        buf_printf(&g->out, "%*stype: llm\n%*smodel: openai/sim\n", (int)in, "", (int)in, "");
-    else
-        line(g, in, heads[which]);
+    model_type(g, in);
     if (pick(g, 4) == 0)
         line(g, in, "prompt: [{type: static, content: hello}, {type: file, path: \"{{ inputs.file }}\"}]");
     else

@@ -31,8 +31,13 @@ struct outcome {
     uint64_t events, frames;
 };
 
-/* Which of several parallel failures came first is a matter of time, as is when a sleep ended; that there was one is
- * not. */
+/* How long something took, and how often it was tried, differs from life to life. Which of several parallel failures
+ * came first is a matter of time, as is when a sleep ended; that there was one is not. */
+static bool is_timing(struct str key)
+{
+    return str_is(key, "error") || str_is(key, "until") || str_is(key, "robustness_metadata");
+}
+
 static struct val blanked(struct arena *a, const struct val *v)
 {
     if (v->type == VAL_ARRAY) {
@@ -46,8 +51,7 @@ static struct val blanked(struct arena *a, const struct val *v)
     struct val_map m = val_map_new(a);
     for (size_t i = 0; i < v->obj.n; i++) {
         const struct member *e = &v->obj.m[i];
-        bool timely = str_is(e->key, "error") || str_is(e->key, "until");
-        val_map_set(&m, e->key, timely ? val_true : blanked(a, &e->val));
+        val_map_set(&m, e->key, is_timing(e->key) ? val_true : blanked(a, &e->val));
     }
     return val_map_done(&m);
 }

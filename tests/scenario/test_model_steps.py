@@ -1,0 +1,94 @@
+"""Model steps with a manner of their own, as the providers see them."""
+import pytest
+
+
+def workflow(treadle, *steps, **more):
+    return treadle.file("w.yaml", {"workflow": {"name": "w", "steps": list(steps), **more}})
+
+
+def step(kind, **more):
+    return {"name": "ask", "type": kind, "prompt": "What is it?", **more}
+
+
+def live(treadle, provider, *steps, env=None, code=0, **more):
+    file = workflow(treadle, *steps, **more)
+    return treadle("run", file, "--json", "--quiet", env={**provider.env, **(env or {})}, code=code)
+
+
+@pytest.mark.parametrize("kind, more, env, model", [
+    ("claude", {}, {}, "claude-sonnet"), ("claude", {}, {"CLAUDE_MODEL": "haiku"}, "claude-haiku"),
+    ("claude", {"model": "opus"}, {"CLAUDE_MODEL": "haiku"}, "claude-opus"),
+    ("claude_smart", {}, {"CLAUDE_MODEL": "haiku"}, "claude-haiku"),
+    ("claude_smart", {"preset": "analysis"}, {"CLAUDE_MODEL": "haiku"}, "claude-opus"),
+    ("claude_extract", {"claude_options": {"model": "claude-x-1"}}, {}, "claude-x-1"),
+])
+def test_model_that_is_asked(treadle, fake_provider, kind, more, env, model):
+    provider = fake_provider()
+    live(treadle, provider, step(kind, **more), env=env)
+    assert provider.requests()[0]["body"]["model"].startswith(model)
+
+
+def test_the_environment_may_change_while_a_run_stands_still(treadle, fake_provider):
+    provider = fake_provider(script=[{"nth": 1, "status": 401, "body": "no"}, {"text": "yes"}])
+    file = workflow(treadle, step("claude_smart"), )
+    treadle("run", file, "--run-id", "r", "--quiet", env={**provider.env, "CLAUDE_MODEL": "haiku"}, code=1)
+    treadle("resume", "r", "--quiet", env={**provider.env, "CLAUDE_MODEL": "opus"})
+    asked = [r["body"]["model"] for r in provider.requests()]
+    assert len(asked) == 2 and len(set(asked)) == 1 and "haiku" in asked[0]
+
+
+def test_gemini_model_of_the_environment(treadle, fake_provider):
+    provider = fake_provider()
+    result = live(treadle, provider, step("gemini"), env={"GEMINI_MODEL": "gemini-9-test"})
+    assert provider.requests()[0]["provider"] == "gemini"
+    assert result.json["results"]["ask"]["model"] == "gemini-9-test"
+
+
+def test_functions_on_the_wire(treadle, fake_provider):
+    grade = {"description": "Gives a grade", "parameters": {
+        "type": "object", "required": ["score"], "properties": {"score": {"type": "integer", "maximum": 10}}}}
+    provider = fake_provider(script=[
+        {"turn": 0, "tool_calls": [{"name": "grade", "input": {"score": 11}}]},
+        {"turn": 1, "tool_calls": [{"name": "grade", "input": {"score": n}} for n in (9, 1)]}])
+    result = live(treadle, provider, step("gemini", functions=["grade"]), gemini_functions={"grade": grade},
+                  output="{{ steps.ask.score }}")
+    declared = provider.requests()[0]["body"]["tools"][0]["functionDeclarations"]
+    assert [d["name"] for d in declared] == ["grade"] and declared[0]["description"] == "Gives a grade"
+    assert result.json["results"]["ask"]["function_calls"] == [
+        {"name": "grade", "arguments": {"score": 9}}, {"name": "grade", "arguments": {"score": 1}}]
+    assert result.json["output"] == 9 and provider.total() == 2
+
+
+def test_fallback_model(treadle, fake_provider):
+    provider = fake_provider(script=[{"regex": "", "nth": 1, "status": 529, "times": 1}, {"text": "here"}])
+    result = live(treadle, provider, step("claude_robust"))
+    models = [r["body"]["model"] for r in provider.requests()]
+    assert "opus" in models[0] and "sonnet" in models[1] and len(models) == 2
+    assert result.json["results"]["ask"]["text"] == "here" and "degraded" not in result.json["results"]["ask"]
+
+
+def test_instructor_asks_again_with_the_errors(treadle, fake_provider):
+    provider = fake_provider(script=[{"turn": 0, "json": {"score": "high"}}, {"turn": 1, "json": {"score": 8}}])
+    result = live(treadle, provider, step("gemini_instructor", schema={"score": "integer"}))
+    assert result.json["results"]["ask"]["data"] == {"score": 8} and result.json["results"]["ask"]["turns"] == 2
+    assert "/score" in str(provider.requests()[1]["body"]["contents"][-1])
+
+
+def test_the_same_result_shape_with_a_bare_mock(treadle, fake_provider):
+    provider = fake_provider(script=[{"json": {"a": "x"}}])
+    steps = [{"name": k, "type": k, "prompt": "What is it?", **more} for k, more in [
+        ("claude_smart", {}), ("claude_extract", {"schema": {"a": "string"}}), ("claude_robust", {}),
+        ("gemini_instructor", {"schema": {"a": "string"}})]]
+    real = live(treadle, provider, *steps).json["results"]
+    mock = treadle("run", workflow(treadle, *steps), "--mock", "--json", "--quiet").json["results"]
+    for name in real:
+        assert real[name].keys() == mock[name].keys(), name
+    assert mock["claude_extract"]["data"].keys() == {"a"}
+
+
+def test_robust_step_in_a_workflow_that_goes_on(treadle):
+    fixtures = treadle.file("f.yaml", {"fixtures": [{"match": {"step": "ask"}, "error": {"status": 500}}]})
+    robust = step("claude_robust", retry_config={"max_retries": 1, "base_delay_ms": 1, "fallback_action": "skip"})
+    after = {"name": "after", "type": "test_echo", "value": "{{ steps.ask.skipped }}"}
+    result = treadle("run", workflow(treadle, robust, after), "--mock", fixtures, "--json", "--quiet")
+    assert result.json["results"]["after"] is True and result.json["usage"]["calls"] == 0
