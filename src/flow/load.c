@@ -213,11 +213,15 @@ static void workflow_key(struct loader *l, const struct member *m)
         workflow_name(l, m);
     else if (str_is(m->key, "description"))
         (void)load_text(l, m, &w->description);
-    else if (str_is(m->key, "inputs") || str_is(m->key, "input"))
+    else if (str_is(m->key, "inputs") || str_is(m->key, "input")) {
+        if (str_is(m->key, "input"))
+            load_older(l, m, "`inputs`, with each value as `default`");
         load_inputs(l, m);
-    else if (str_is(m->key, "variables") || str_is(m->key, "global_vars"))
+    } else if (str_is(m->key, "variables") || str_is(m->key, "global_vars")) {
+        if (str_is(m->key, "global_vars"))
+            load_older(l, m, "`variables`");
         read_variables(l, m);
-    else if (str_is(m->key, "output"))
+    } else if (str_is(m->key, "output"))
         w->output = load_tree(l, &m->val);
     else if (str_is(m->key, "workspace_dir"))
         directory(l, m, &w->workspace_dir);

@@ -196,6 +196,8 @@ void load_common_key(struct loader *l, struct step_def *s, struct common *c, con
                      const struct member *m, unsigned depth)
 {
     struct str key = str_c(key_canonical(step_common_keys, row)->name);
+    if (row->alias_of)
+        load_older(l, m, arena_printf(l->ps->a, "`%s`", row->alias_of).p);
     if (str_is(key, "description"))
         (void)load_text(l, m, &s->description);
     else if (str_is(key, "condition"))

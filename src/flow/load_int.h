@@ -153,6 +153,10 @@ void load_old_defaults(struct loader *l, const struct val *root, struct val_map 
 /* load_step.c: a list of steps. Never NULL; what is no step is left out. */
 const struct list_def *load_list(struct loader *l, const struct val *v, const struct step_def *owner,
                                  struct str iterator, unsigned depth);
+/* load_dialect.c: the step in its modern form; `step` itself when it is. */
+const struct val *load_modern_step(struct loader *l, const struct val *step);
+/* Tells, once a spelling, what the key is called today. */
+void load_older(struct loader *l, const struct member *m, const char *modern);
 /* load_common.c: keys that every step has. */
 struct common {
     const struct member *depends_on, *goto_step; /* read when all names of the list are known */

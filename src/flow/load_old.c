@@ -135,6 +135,8 @@ void load_old_key(struct loader *l, const struct member *m)
 {
     bool on = false;
     if (str_is(m->key, "max_execution_time"))
+        load_older(l, m, "limits: {wall: …}");
+    if (str_is(m->key, "max_execution_time"))
         (void)load_duration(l, m, &l->w->limits.wall_ms);
     else if (str_is(m->key, "continue_on_error"))
         (void)load_bool(l, m, &l->continue_on_error);

@@ -69,6 +69,8 @@ static void step_name(struct loader *l, struct step_def *s)
     const struct member *m = val_member(s->source, STR("name")), *id = val_member(s->source, STR("id"));
     if (m && id)
         problem_add(l->ps, false, id->line, id->col, "`id` and `name` mean the same; expected one of them, `name`");
+    if (!m && id)
+        load_older(l, id, "`name`");
     m = m ? m : id;
     if (!m) {
         BAD(l, s->source, "a step has no `name`; expected one, unique in its list");
@@ -225,6 +227,7 @@ static void all_push(struct loader *l, struct step_def *s)
 static struct step_def *step_new(struct loader *l, const struct val *v, const struct list_def *list, size_t index)
 {
     struct step_def *s = ARENA_NEW(l->a, struct step_def);
+    v = load_modern_step(l, v);
     *s = (struct step_def){.list = list,
                            .workflow = l->w,
                            .index = index,

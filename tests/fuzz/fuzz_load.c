@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/panic.h"
 #include "flow/keys.h"
+#include "flow/migrate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -78,6 +79,23 @@ static void check_problems(const struct problems *ps)
     }
 }
 
+/* What loads still loads when it is in the modern form, which has no older forms itself. */
+static void check_migration(struct str text, struct arena *a)
+{
+    struct str modern, again;
+    struct err err;
+    size_t changes, more;
+    struct problems ps = {.a = a};
+    if (migrate_text(a, text, "f.yaml", &modern, &changes, &err) != RC_OK)
+        return;
+    CHECK(changes || str_eq(text, modern));
+    struct workflow *w = workflow_load(modern, STR("f.yaml"), &ps);
+    CHECK(w);
+    workflow_unref(w);
+    if (migrate_text(a, modern, "f.yaml", &again, &more, &err) == RC_OK)
+        CHECK(str_eq(modern, again));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str text = {(const char *)data, size};
@@ -95,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             struct err err;
             if (workflow_inputs(w, NULL, &a, &v, &err) == RC_OK)
                 CHECK(v.type == VAL_OBJECT);
+            check_migration(text, &a);
         }
         workflow_unref(w);
         buf_init(&shown[i], (size_t)1 << 20);

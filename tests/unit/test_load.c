@@ -398,9 +398,20 @@ static void test_older(void **state)
     assert_true(b->retry.delay_ms == 250 && b->retry.on == 1u << RC_NETWORK && b->on_error == ON_ERROR_FAIL);
     assert_true(c->on_error == ON_ERROR_STEPS && c->handler->n == 1);
     assert_true(d->retry.max_attempts == 5 && d->retry.set);
-    static const char *const warnings[] = {"the root key `pipeline`", "`sandbox_mode` of `safety`",
-                                           "`checkpoint_enabled` has no effect", "unknown class of errors `a word`",
-                                           "in a shell command can run anything"};
+    static const char *const warnings[] = {"the root key `pipeline`",
+                                           "`global_vars` is an older form; expected `variables`",
+                                           "`sandbox_mode` of `safety`",
+                                           "expected limits: {wall: …}",
+                                           "`checkpoint_enabled` has no effect",
+                                           "`id` is an older form; expected `name`",
+                                           "expected `timeout`",
+                                           "`max_retries` is an older form; expected `retry`",
+                                           "expected `on_error`",
+                                           "`timeout_ms` is an older form",
+                                           "`retry_config` is an older form",
+                                           "unknown class of errors `a word`",
+                                           "in a shell command can run anything",
+                                           "`error_handler` is an older form"};
     assert_int_equal(loaded.ps.n, sizeof warnings / sizeof *warnings);
     for (size_t i = 0; i < loaded.ps.n; i++)
         assert_true(str_find(loaded.ps.v[i].text, str_c(warnings[i])) != SIZE_MAX);
@@ -431,7 +442,7 @@ static void test_retry_forms(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[300];
         snprintf(text, sizeof text, "workflow: {name: w, steps: [{name: a, type: test_echo, %s}]}", cases[i].yaml);
-        load_clean(text);
+        load_ok(text);
         const struct retry_policy *r = &step("a")->retry;
         if (r->max_attempts != cases[i].attempts || r->delay_ms != cases[i].delay ||
             r->max_delay_ms != cases[i].max_delay || !r->jitter || r->on)
@@ -481,7 +492,16 @@ static void test_warnings(void **state)
         {"", "value: \"{{ filter(steps.m.data, 'score > 3 and loop.x == 1') }}\"", NULL},
         {"", "value: \"{{ map([1], (v) => v.size) }}\"", NULL},
         {"", "value: \"{{ topic }}\"", "`topic` is looked for among the inputs"},
-        {"input: {topic: cats}, ", "value: \"{{ topic }}\"", NULL},
+        {"input: {topic: cats}, ", "value: \"{{ topic }}\"", "`input` is an older form; expected `inputs`"},
+        {"inputs: {topic: string}, ", "value: \"{{ topic }}{{ topic }}\"", "expected inputs.topic"},
+        {"", "value: \"{{ BUILD_MODE }}{{ BUILD_MODE }}\"", "expected it in the list `env`"},
+        {"env: [BUILD_MODE], ", "value: \"{{ BUILD_MODE }}\"", NULL},
+        {"", "value: \"{{ global_vars.of_a_caller }}\"", "or in those of a workflow that calls this one"},
+        {"", "value: 1, condition: \"state.counted_nowhere > 1\"", "is set nowhere in this workflow"},
+        {"version: 1, ", "value: \"{{ workflow.version }} {{ config.version }} {{ environment.mode }} {{ date }}\"",
+         NULL},
+        {"", "metadata: {timer_start: t}, value: \"{{ timer.t.elapsed_ms }}\"", NULL},
+        {"", "variables: {v: 1}, value: \"{{ step.variables.v }} {{ v }} {{ step.name }}\"", NULL},
         {"", "cache: {ttl: 3}, value: 1", "`cache` has no effect"},
         {"", "stream: true, value: 1", "`stream` has no effect"},
         {"telemetry: {enabled: true}, ", "value: 1", "`telemetry` has no effect"},
