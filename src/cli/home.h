@@ -3,6 +3,7 @@
  *
  *   runs/ID/journal.db (+ -wal, -shm, .lock, .ballast)   the run's journal
  *   runs/ID/exec.lock                                    held while a command of the run may live
+ *   checkpoints/WORKFLOW/…                               executor/checkpoint.h
  *   runs/ID/control.sock                                 asks the run's living owner                          */
 #include "base/arena.h"
 #include "base/err.h"

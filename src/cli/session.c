@@ -549,11 +549,15 @@ static int set_up(struct live *l)
         return code;
     if (s->resume && executor_prove_dead(s->home.dir, PROVE_DEAD_MS, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    char home[2100];
+    if (home_dir(home, sizeof home, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     if (executor_new(&(struct executor_options){.loop = l->loop,
                                                 .run_dir = s->home.dir,
                                                 .workspace = arena_cstr(&s->arena, s->workspace),
                                                 .output_dir = arena_cstr(&s->arena, s->output_dir),
-                                                .workflow_dir = arena_cstr(&s->arena, s->workflow_dir)},
+                                                .workflow_dir = arena_cstr(&s->arena, s->workflow_dir),
+                                                .state_dir = home},
                      &l->executor, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     l->model = port_to_egress(l->egress);

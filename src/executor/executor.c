@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/panic.h"
+#include "executor/checkpoint.h"
 #include "executor/exec_files.h"
 #include "executor/launch_plan.h"
 #include "executor/request.h"
@@ -33,6 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { CHECKPOINT_MS = 10 * 60 * 1000 }; /* a workspace may be large */
 enum {
     EXECUTOR_MAGIC = 0x45584543,
     MAX_COMMANDS = 64,
@@ -72,7 +74,7 @@ struct executor {
     uint32_t magic;
     struct ev_loop *loop;
     struct arena arena;
-    const char *lock_path, *workflow_dir, *self, *output_dir;
+    const char *lock_path, *workflow_dir, *state_dir, *self, *output_dir;
     struct beneath workspace, output;
     unsigned max_commands, running;
     uint32_t launch_flags;
@@ -274,6 +276,17 @@ static enum rc tool_job(struct job *j)
     return RC_OK;
 }
 
+static enum rc checkpoint_job(struct job *j)
+{
+    struct executor *x = j->x;
+    struct tool_call c = {.arena = &j->arena,
+                          .root = &x->workspace,
+                          .cwd = STR("."),
+                          .deadline_ms = clock_mono_ms() + CHECKPOINT_MS,
+                          .cancel = &j->cancel};
+    return exec_checkpoint(&j->request, x->state_dir, &c, &j->result, &j->code, &j->err);
+}
+
 /* On a pool thread. */
 static void work(void *ctx)
 {
@@ -286,6 +299,8 @@ static void work(void *ctx)
         rc = tool_job(j);
     else if (j->kind == EXEC_READ)
         rc = exec_read(&j->request, x->workflow_dir, &x->workspace, &j->arena, &j->result, &j->code, &j->err);
+    else if (j->kind == EXEC_CHECKPOINT)
+        rc = checkpoint_job(j);
     else
         rc = exec_output(&j->request, &x->output, &j->arena, &j->result, &j->code, &j->err);
     j->failed = rc != RC_OK;
@@ -381,6 +396,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->lock_path = arena_printf(&x->arena, "%s/exec.lock", o->run_dir).p;
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
     x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;
+    x->state_dir = o->state_dir ? arena_cstr(&x->arena, str_c(o->state_dir)) : NULL;
     x->workflow_dir = o->workflow_dir ? arena_cstr(&x->arena, str_c(o->workflow_dir)) : NULL;
     *ret = x;
     return RC_OK;

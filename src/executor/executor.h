@@ -28,6 +28,10 @@
  *
  * EXEC_OUTPUT  {path, text} -> {path: absolute, bytes}; writes atomically inside the output directory, makes parents
  *
+ * EXEC_CHECKPOINT  {action: save|load, workflow, name, run?, state?: object, include_workspace?}
+ *     save -> {saved_ms, workspace?: {files, bytes}}; replaces the workflow's checkpoint of that name (checkpoint.h)
+ *     load -> {found: false} or {found: true, state, saved_ms, run, workspace?: {files, bytes} put back}
+ *
  * An error is {class, code, message}, as everywhere. Codes: bad_request, outside, not_found, too_large, not_text, io,
  * start_failed, launcher_lost, cancelled.
  *
@@ -37,7 +41,7 @@
 #include "data/val.h"
 #include "ev/loop.h"
 
-enum exec_kind { EXEC_COMMAND, EXEC_TOOL, EXEC_READ, EXEC_OUTPUT };
+enum exec_kind { EXEC_COMMAND, EXEC_TOOL, EXEC_READ, EXEC_OUTPUT, EXEC_CHECKPOINT };
 
 struct executor_options {
     struct ev_loop *loop;
@@ -45,6 +49,7 @@ struct executor_options {
     const char *workspace;    /* absolute; created if missing */
     const char *output_dir;   /* absolute; created when first written to */
     const char *workflow_dir; /* absolute; where relative prompt files are looked for first */
+    const char *state_dir;    /* absolute; what outlives runs. NULL: EXEC_CHECKPOINT fails */
     const char *self;         /* program to start as launcher; NULL: /proc/self/exe */
     unsigned max_commands;    /* at once; 0: 64. More wait */
     bool no_namespaces;       /* always the subreaper's way of ending a tree; for tests of it */

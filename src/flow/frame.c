@@ -146,6 +146,14 @@ struct str frame_env(const struct frame *f, const char *name)
 {
     return val_get_str(&f->run->env->val, str_c(name), STR(""));
 }
+struct str frame_workflow(const struct frame *f)
+{
+    return f->run->workflow->name;
+}
+struct str frame_run(const struct frame *f)
+{
+    return f->run->id;
+}
 const struct run_limits *frame_limits(const struct frame *f)
 {
     return &f->run->workflow->limits;

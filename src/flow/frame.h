@@ -105,6 +105,9 @@ const struct val *frame_defaults(const struct frame *f);
 const struct val *frame_workflow_key(const struct frame *f, const char *key);
 /* A variable of the environment that the run was given, or empty. */
 struct str frame_env(const struct frame *f, const char *name);
+/* The name of the workflow, and the run's id. */
+struct str frame_workflow(const struct frame *f);
+struct str frame_run(const struct frame *f);
 /* Its `limits`. */
 const struct run_limits *frame_limits(const struct frame *f);
 extern const struct retry_policy retry_default_model;

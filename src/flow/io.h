@@ -9,10 +9,11 @@
 
 enum effect_kind {
     EFFECT_MODEL,   /* a call to a model provider; request as in llm/provider.h plus {step, turn} */
-    EFFECT_COMMAND, /* these four as in executor/executor.h */
+    EFFECT_COMMAND, /* these as in executor/executor.h */
     EFFECT_TOOL,
     EFFECT_READ,
-    EFFECT_OUTPUT
+    EFFECT_OUTPUT,
+    EFFECT_CHECKPOINT
 };
 
 struct effect {

@@ -168,8 +168,9 @@ static struct str loop_iterator(struct loader *l, const struct step_def *s)
 static void collect_assigned(struct loader *l, const struct step_def *s)
 {
     const struct val *v = NULL;
-    if (strcmp(s->type->name, "set_variable") == 0) {
-        v = given(s, "variables");
+    bool sets = strcmp(s->type->name, "set_variable") == 0;
+    if (sets || strcmp(s->type->name, "checkpoint") == 0) {
+        v = given(s, sets ? "variables" : "state");
         for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++) {
             const struct member *m = &v->obj.m[i];
             load_assigned(l, m->key);

@@ -190,6 +190,21 @@ static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
     options(g, in, true, parallel, end);
 }
 
+static void checkpoint(struct generator *g, unsigned in, bool parallel, unsigned end, unsigned id)
+{
+    line(g, in, "type: checkpoint");
+    if (pick(g, 2)) {
+        buf_printf(&g->out, "%*sstate: {v_s%u: %u}\n", (int)in, "", id, id);
+    } else {
+        line(g, in, "action: load");
+        if (pick(g, 3))
+            line(g, in, "on_not_found: [{name: init, type: test_echo, value: 1}]");
+    }
+    if (pick(g, 4) == 0)
+        line(g, in, "output_to_file: \"state.json\"");
+    options(g, in, false, parallel, end);
+}
+
 /* What the world answers is a function of the place; where there is a deadline it never answers, so that no outcome
  * depends on who was faster. */
 static void waits(struct generator *g, unsigned in, bool parallel, unsigned end, unsigned id)
@@ -223,6 +238,10 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
     in += 2;
     if (after)
         buf_printf(&g->out, "%*sdepends_on: [s%u]\n", (int)in, "", after);
+    if (pick(g, 12) == 0) {
+        checkpoint(g, in, parallel, end, id);
+        return;
+    }
     if (pick(g, 6) == 0) {
         waits(g, in, parallel, end, id);
         return;
