@@ -7,6 +7,7 @@
 
 #include "base/sha256.h"
 #include "data/json.h"
+#include "data/letters.h"
 #include "data/regex.h"
 
 #include <math.h>
@@ -68,27 +69,6 @@ static enum rc push(struct ev *c, const struct expr *n, struct val_list *out, st
 
 /* ---- letters ---- */
 
-/* Runs of capitals and where their small letters are; `step` 2 means that they alternate. All pairs keep their length
- * in UTF-8. */
-static const struct {
-    unsigned from, to, plus, step;
-} capitals[] = {
-    {0x41, 0x5A, 32, 1},   {0xC0, 0xD6, 32, 1},   {0xD8, 0xDE, 32, 1},   {0x100, 0x12E, 1, 2},  {0x132, 0x136, 1, 2},
-    {0x139, 0x147, 1, 2},  {0x14A, 0x176, 1, 2},  {0x179, 0x17D, 1, 2},  {0x388, 0x38A, 37, 1}, {0x391, 0x3A1, 32, 1},
-    {0x3A3, 0x3AB, 32, 1}, {0x400, 0x40F, 80, 1}, {0x410, 0x42F, 32, 1},
-};
-
-static unsigned change_case(unsigned cp, bool up)
-{
-    for (size_t i = 0; i < sizeof capitals / sizeof *capitals; i++) {
-        unsigned from = capitals[i].from + (up ? capitals[i].plus : 0),
-                 to = capitals[i].to + (up ? capitals[i].plus : 0);
-        if (cp >= from && cp <= to && (cp - from) % capitals[i].step == 0)
-            return up ? cp - capitals[i].plus : cp + capitals[i].plus;
-    }
-    return cp;
-}
-
 static enum rc recase(struct ev *c, const struct expr *n, const struct val *arg, bool up, struct val *ret)
 {
     struct str s;
@@ -96,17 +76,7 @@ static enum rc recase(struct ev *c, const struct expr *n, const struct val *arg,
     TRY(need_str(c, n, arg, 0, &s));
     TRY(expr_spend(c, n, s.n / 16));
     TRY(new_text(c, n, s.n, &p));
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char b = (unsigned char)s.p[i];
-        bool two = b >= 0xC3 && b <= 0xDF && i + 1 < s.n;
-        if (!two) {
-            p[i] = b < 0x80 ? (char)change_case(b, up) : s.p[i];
-            continue;
-        }
-        unsigned cp = change_case((b & 31u) << 6 | ((unsigned char)s.p[i + 1] & 63u), up);
-        p[i] = (char)(0xC0 | cp >> 6);
-        p[++i] = (char)(0x80 | (cp & 63));
-    }
+    letters_change(s, up, p);
     *ret = val_str(str_n(p, s.n));
     return RC_OK;
 }

@@ -201,6 +201,33 @@ enum rc beneath_open_file(const struct beneath *b, struct str rel, int flags, in
     return explain(err, ENXIO, rel);
 }
 
+enum rc beneath_directory(const struct beneath *b, struct str rel, int *ret, struct err *err)
+{
+    char path[PATH_MAX];
+    if (!name_copy(path, rel))
+        return explain(err, ENAMETOOLONG, rel);
+    int fd = openat2_retry(b->fd, path, O_RDONLY | O_DIRECTORY, 0, inside | RESOLVE_NO_SYMLINKS);
+    if (fd < 0)
+        return explain(err, errno, rel);
+    *ret = fd;
+    return RC_OK;
+}
+
+enum rc beneath_path(const struct beneath *b, struct arena *a, int fd, struct str *ret, struct err *err)
+{
+    char root[PATH_MAX], text[PATH_MAX];
+    struct str rest;
+    if (!strip_root(real_path(b->fd, root), real_path(fd, text), &rest))
+        return err_set(err, RC_IO, "a directory was moved while it was looked at");
+    *ret = rest.n ? arena_str(a, rest) : STR(".");
+    return RC_OK;
+}
+
+enum rc beneath_error(struct err *err, int error, struct str path)
+{
+    return explain(err, error, path);
+}
+
 /* ------------------------------------------------------------------------------------------------ places */
 
 /* Makes the directories of `dir` one by one; each step is resolved from the root, so links and `..` mean what they

@@ -32,6 +32,14 @@ enum rc beneath_open(const struct beneath *b, struct str rel, int flags, int *re
 enum rc beneath_open_file(const struct beneath *b, struct str rel, int flags, int *ret, struct stat *st,
                           struct err *err) MUST_CHECK;
 
+/* Opens directory `rel`, in which no part may be a symbolic link: for paths that were resolved before. */
+enum rc beneath_directory(const struct beneath *b, struct str rel, int *ret, struct err *err) MUST_CHECK;
+/* The path below the root, without links, of what is open as `fd` ("." for the root itself). RC_IO when it is not below
+ * any more. */
+enum rc beneath_path(const struct beneath *b, struct arena *a, int fd, struct str *ret, struct err *err) MUST_CHECK;
+/* What errno says about `path`, as an error. */
+enum rc beneath_error(struct err *err, int error, struct str path);
+
 /* Where a file is, or would be: what to rename onto. Links are resolved: `name` in `dir` is no link. */
 struct place {
     int dir;         /* open directory; -1 when `make_parents` is false and it is missing */

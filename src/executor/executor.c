@@ -18,6 +18,7 @@
 #include "base/panic.h"
 #include "executor/checkpoint.h"
 #include "executor/exec_files.h"
+#include "executor/fileop.h"
 #include "executor/launch_plan.h"
 #include "executor/request.h"
 #include "executor/tools.h"
@@ -287,6 +288,21 @@ static enum rc checkpoint_job(struct job *j)
     return exec_checkpoint(&j->request, x->state_dir, &c, &j->result, &j->code, &j->err);
 }
 
+static enum rc files_job(struct job *j)
+{
+    struct fileop op = {.arena = &j->arena,
+                        .root = &j->x->workspace,
+                        .request = &j->request,
+                        .plan = VAL_GET(&j->request, "plan"),
+                        .cancel = &j->cancel};
+    enum rc rc = read_phase(j, &op.phase);
+    if (rc)
+        return rc;
+    rc = fileop_run(&op, &j->result, &j->err);
+    j->code = op.code;
+    return rc;
+}
+
 /* On a pool thread. */
 static void work(void *ctx)
 {
@@ -297,6 +313,8 @@ static void work(void *ctx)
         rc = err_set(&j->err, RC_CANCELLED, "cancelled");
     else if (j->kind == EXEC_TOOL)
         rc = tool_job(j);
+    else if (j->kind == EXEC_FILES)
+        rc = files_job(j);
     else if (j->kind == EXEC_READ)
         rc = exec_read(&j->request, x->workflow_dir, &x->workspace, &j->arena, &j->result, &j->code, &j->err);
     else if (j->kind == EXEC_CHECKPOINT)

@@ -31,6 +31,7 @@
  * EXEC_CHECKPOINT  {action: save|load, workflow, name, run?, state?: object, include_workspace?}
  *     save -> {saved_ms, workspace?: {files, bytes}}; replaces the workflow's checkpoint of that name (checkpoint.h)
  *     load -> {found: false} or {found: true, state, saved_ms, run, workspace?: {files, bytes} put back}
+ * EXEC_FILES   {operation, phase?, plan?, …}: whole operations on files, as described in fileop.h
  *
  * An error is {class, code, message}, as everywhere. Codes: bad_request, outside, not_found, too_large, not_text, io,
  * start_failed, launcher_lost, cancelled.
@@ -41,7 +42,7 @@
 #include "data/val.h"
 #include "ev/loop.h"
 
-enum exec_kind { EXEC_COMMAND, EXEC_TOOL, EXEC_READ, EXEC_OUTPUT, EXEC_CHECKPOINT };
+enum exec_kind { EXEC_COMMAND, EXEC_TOOL, EXEC_READ, EXEC_OUTPUT, EXEC_CHECKPOINT, EXEC_FILES };
 
 struct executor_options {
     struct ev_loop *loop;

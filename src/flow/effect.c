@@ -211,7 +211,10 @@ void run_count_usage(struct run *r, const struct val *result)
 static void settled(struct frame *f, const struct val *result)
 {
     struct str outcome = val_get_str(result, STR("outcome"), STR("changed"));
-    if (str_is(outcome, "done")) {
+    const struct val *own = VAL_GET(result, "result");
+    if (str_is(outcome, "done") && own) {
+        end_ok(f, own);
+    } else if (str_is(outcome, "done")) {
         struct val_map m = val_map_new(&f->run->scratch);
         VAL_MAP_SET(&m, "text", val_str(val_get_str(result, STR("text"), STR("The file has been written."))));
         VAL_MAP_SET(&m, "is_error", val_false);
@@ -221,9 +224,12 @@ static void settled(struct frame *f, const struct val *result)
         f->attempt++;
         start(f);
     } else {
-        frame_hold(
-            f, "a file that this tool call was writing when Treadle stopped has been changed by somebody else since; "
-               "look at it, then resume with --force to make the call again");
+        struct str path = val_get_str(result, STR("path"), STR("a file"));
+        frame_hold(f, arena_printf(&f->run->scratch,
+                                   "%.*s, which this was changing when Treadle stopped, has been changed by somebody "
+                                   "else since; look at it, then resume with --force to do it again",
+                                   (int)(path.n < 300 ? path.n : 300), path.p)
+                          .p);
     }
 }
 

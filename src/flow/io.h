@@ -13,7 +13,8 @@ enum effect_kind {
     EFFECT_TOOL,
     EFFECT_READ,
     EFFECT_OUTPUT,
-    EFFECT_CHECKPOINT
+    EFFECT_CHECKPOINT,
+    EFFECT_FILES
 };
 
 struct effect {

@@ -231,6 +231,18 @@ static void waits(struct generator *g, unsigned in, bool parallel, unsigned end,
     options(g, in, false, parallel, end);
 }
 
+static void files(struct generator *g, unsigned in, bool parallel, unsigned end)
+{
+    static const char *const operations[] = {"operation: copy", "operation: delete", "operation: list"};
+    uint64_t which = pick(g, 3);
+    line(g, in, "type: file_ops");
+    line(g, in, operations[which]);
+    line(g, in, which ? "path: \"{{ inputs.file }}\"" : "source: \"{{ inputs.file }}\"");
+    if (!which)
+        line(g, in, "destination: there/");
+    options(g, in, true, parallel, end);
+}
+
 static void step(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned after)
 {
     unsigned id = ++g->names;
@@ -244,6 +256,10 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
     }
     if (pick(g, 6) == 0) {
         waits(g, in, parallel, end, id);
+        return;
+    }
+    if (pick(g, 14) == 0) {
+        files(g, in, parallel, end);
         return;
     }
     uint64_t kind = pick(g, depth >= 3 ? 6 : 11);

@@ -314,6 +314,42 @@ static struct val tool_result(struct world *w, struct arena *a, const struct val
     return val_map_done(&m);
 }
 
+/* One file for each operation, named by its path, since what matters is that it changes once. */
+static struct val files_result(struct world *w, struct arena *a, const struct pending_event *p, bool *ok)
+{
+    const struct val *request = &p->request->val, *plan = VAL_GET(request, "plan");
+    struct str phase = val_get_str(request, STR("phase"), STR(""));
+    struct file *f = file_of(w, arena_printf(a, "files of %s", p->path));
+    struct val_map m = val_map_new(a), done = val_map_new(a);
+    uint64_t h = str_hash(str_c(p->path), 21);
+    VAL_MAP_SET(&done, "operation", val_str(val_get_str(request, STR("operation"), STR(""))));
+    VAL_MAP_SET(&done, "status", VAL_LIT("completed"));
+    if (h % 7 == 0 && !str_is(phase, "settle")) {
+        *ok = false;
+        return text_of(a, "class", "not_found");
+    }
+    if (str_is(phase, "prepare") && h % 5) {
+        struct val_map made = val_map_new(a);
+        VAL_MAP_SET(&made, "before", val_str(arena_str(a, str_c(f->hash))));
+        VAL_MAP_SET(&made, "after", val_str(arena_printf(a, "%s+", f->hash)));
+        VAL_MAP_SET(&m, "plan", val_map_done(&made));
+        return val_map_done(&m);
+    }
+    if (!plan) /* only looked, or there was nothing to do */
+        return val_map_done(&done);
+    struct str before = val_get_str(plan, STR("before"), STR("?")), after = val_get_str(plan, STR("after"), STR("?"));
+    if (str_is(phase, "settle")) {
+        const char *o = str_is(after, f->hash) ? "done" : str_is(before, f->hash) ? "again" : "changed";
+        VAL_MAP_SET(&m, "outcome", val_str(str_c(o)));
+        VAL_MAP_SET(&m, "result", val_map_done(&done));
+        return val_map_done(&m);
+    }
+    if (!str_is(before, f->hash))
+        violate(w, "%s changed twice", f->path);
+    snprintf(f->hash, sizeof f->hash, "%.*s", STR_ARG(after));
+    return val_map_done(&done);
+}
+
 /* Tools are asked for in the first turns, as many as the path's hash says. */
 static struct val model_result(const struct world *w, struct arena *a, const char *path, const struct val *request)
 {
@@ -382,6 +418,8 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
         return model_result(w, a, p->path, request);
     case EFFECT_TOOL:
         return tool_result(w, a, request, ok);
+    case EFFECT_FILES:
+        return files_result(w, a, p, ok);
     case EFFECT_COMMAND: {
         struct val_map c = val_map_new(a);
         uint64_t h = str_hash(str_c(p->path), 5);

@@ -1,0 +1,615 @@
+/* file_ops: operations on files of the workspace. The step says what; the executor does it (executor/fileop.h), all or
+ * nothing, in two phases, so that a crash in between is completed or undone.
+ *
+ * Options may stand on the step or below `options`; sources are brought into one form here, since their many spellings
+ * are a matter of the language: a path, a pattern, {pattern, exclude, older_than}, or a list of these in which an entry
+ * with neither path nor pattern narrows all the others. */
+#include "flow/frame.h"
+#include "flow/units.h"
+
+#include <stdio.h>
+
+#define OPERATIONS "copy|move|delete|list|validate|convert|stream_copy|stream_process"
+
+static const struct step_key keys[] = {
+    {"operation", KEY_ENUM, .required = true, .choices = OPERATIONS, .doc = "What is done."},
+    {"source", KEY_ANY,
+     .doc = "copy, move: a path, a pattern (`*`, `?`, `**`, `[a-z]`, `{a,b}`), a directory, {pattern, exclude, "
+            "older_than}, or a list of these. convert, stream_process: a path; `object_to_…`: a value, or its name."},
+    {"destination", KEY_TEMPLATE,
+     .doc = "Where it goes: a path; for several sources, or with a slash at its end, a directory."},
+    {"path", KEY_TEMPLATE, .doc = "delete: what is deleted. list: the directory, by default the workspace."},
+    {"files", KEY_ANY,
+     .doc =
+         "delete: patterns, paths, {pattern, exclude, older_than}. validate: a list of {path or pattern, criteria}."},
+    {"pattern", KEY_TEMPLATE,
+     .doc = "list: only these; a pattern of names, or of paths if it has a slash, or a regular expression of names. "
+            "stream_process with `replace`: the text that is replaced."},
+    {"pattern_type", KEY_ENUM, .choices = "auto|glob|regex", .fallback = "auto",
+     .doc = "list: what `pattern` is; `auto`: a regular expression if it has one of `\\ ^ $ ( ) | +` or begins with "
+            "`.*`."},
+    {"options", KEY_OBJECT, .doc = "Any of the following keys; the same as on the step."},
+    {"overwrite", KEY_BOOL, .fallback = "true",
+     .doc = "Whether what is at the destination is replaced; else it is an error."},
+    {"recursive", KEY_BOOL, .fallback = "true; list: false", .doc = "Directories with all that is below them."},
+    {"preserve_structure", KEY_BOOL, .fallback = "true for directories, false for patterns",
+     .doc = "copy, move: keep the directories below the source."},
+    {"preserve_timestamps", KEY_BOOL, .fallback = "false", .doc = "copy: copies keep the time of the last change."},
+    {"create_destination", KEY_BOOL, .fallback = "true",
+     .doc = "Whether missing directories are made; else it is an error."},
+    {"include_hidden", KEY_BOOL, .fallback = "false; whole directories: true",
+     .doc = "Also names that begin with a dot."},
+    {"dry_run", KEY_BOOL, .fallback = "false", .doc = "copy, move, delete: only say what would be done."},
+    {"older_than", KEY_ANY, .doc = "copy, move, delete: only what was not changed for so long: `7 days`, `12h`."},
+    {"exclude", KEY_ANY, .doc = "copy, move, delete: patterns of names or paths that are left out."},
+    {"sort_by", KEY_ENUM, .choices = "path|name|size|modified", .fallback = "path",
+     .doc = "list: the order; `size` and `modified` have the largest and the newest first."},
+    {"order", KEY_ENUM, .choices = "asc|desc", .doc = "list: the direction."},
+    {"limit", KEY_INT, .least = 0, .most = 50000, .doc = "list: only the first so many."},
+    {"details", KEY_BOOL,
+     .doc = "list: `files` has objects (path, name, size, type, modified) instead of paths. Default: true, but false "
+            "when nothing more than `path` and a regular expression is given."},
+    {"format", KEY_TEMPLATE,
+     .doc = "convert: A_to_B with csv, json, jsonl, xml, yaml, or object_to_B. Default: by the names of the files."},
+    {"csv_delimiter", KEY_TEMPLATE, .fallback = "`,`", .doc = "convert: one character."},
+    {"csv_headers", KEY_ANY, .fallback = "true",
+     .doc = "convert: whether the first row has the names of the columns; or the names, for a file without that row."},
+    {"json_indent", KEY_INT, .least = 0, .most = 16, .fallback = "0",
+     .doc = "convert: spaces a level in JSON and XML; 0 is one line."},
+    {"processor", KEY_ANY, .fallback = "identity",
+     .doc = "stream_process: identity, uppercase, lowercase, trim, replace; or {type: …, pattern, replacement}."},
+    {"replacement", KEY_TEMPLATE, .doc = "stream_process with `replace`: the new text."},
+    {"output_field", KEY_STRING, .doc = "The result also has its main part under this name."},
+    {0}};
+
+/* ---- checks before a run ---- */
+
+enum op { COPY = 1, MOVE = 2, DELETE = 4, LIST = 8, VALIDATE = 16, CONVERT = 32, STREAM_COPY = 64, PROCESS = 128 };
+enum { ALL = 255, TRANSFER = COPY | MOVE | STREAM_COPY };
+
+static const struct {
+    const char *name;
+    unsigned needs, takes;
+} uses[] = {
+    {"source", TRANSFER | CONVERT | PROCESS, TRANSFER | CONVERT | PROCESS | DELETE},
+    {"destination", TRANSFER | CONVERT, TRANSFER | CONVERT | PROCESS},
+    {"path", 0, DELETE | LIST | VALIDATE},
+    {"files", 0, DELETE | VALIDATE},
+    {"pattern", 0, LIST | PROCESS | DELETE},
+    {"pattern_type", 0, LIST},
+    {"overwrite", 0, TRANSFER | CONVERT | PROCESS},
+    {"recursive", 0, TRANSFER | DELETE | LIST},
+    {"preserve_structure", 0, TRANSFER},
+    {"preserve_timestamps", 0, TRANSFER},
+    {"create_destination", 0, TRANSFER | CONVERT},
+    {"include_hidden", 0, TRANSFER | DELETE | LIST},
+    {"dry_run", 0, TRANSFER | DELETE},
+    {"older_than", 0, TRANSFER | DELETE},
+    {"exclude", 0, TRANSFER | DELETE},
+    {"sort_by", 0, LIST},
+    {"order", 0, LIST},
+    {"limit", 0, LIST},
+    {"details", 0, LIST},
+    {"format", 0, CONVERT},
+    {"csv_delimiter", 0, CONVERT},
+    {"csv_headers", 0, CONVERT},
+    {"json_indent", 0, CONVERT},
+    {"processor", 0, PROCESS},
+    {"replacement", 0, PROCESS},
+    {"output_field", 0, ALL},
+};
+
+static unsigned op_bit(struct str name)
+{
+    static const char *const names[] = {"copy",     "move",    "delete",      "list",
+                                        "validate", "convert", "stream_copy", "stream_process"};
+    for (unsigned i = 0; i < 8; i++)
+        if (str_is(name, names[i]))
+            return 1u << i;
+    return 0;
+}
+
+static bool is_template(const struct val *v)
+{
+    return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) != SIZE_MAX;
+}
+
+static bool known_format(struct str s)
+{
+    static const char *const names[] = {"csv", "json", "jsonl", "xml", "yaml", "yml"};
+    for (size_t i = 0; i < 6; i++)
+        if (str_is(s, names[i]))
+            return true;
+    return false;
+}
+
+/* "csv_to_json" in two. */
+static bool split_format(struct str s, struct str *from, struct str *to)
+{
+    size_t at = str_find(s, STR("_to_"));
+    if (at == SIZE_MAX)
+        return false;
+    *from = str_n(s.p, at);
+    *to = str_from(s, at + 4);
+    return (known_format(*from) || str_is(*from, "object")) && known_format(*to);
+}
+
+static void check_options(const struct step_def *s, const struct val *options, unsigned op, struct problems *ps)
+{
+    for (size_t i = 0; val_is(options, VAL_OBJECT) && i < options->obj.n; i++) {
+        const struct member *m = &options->obj.m[i];
+        const char *best = NULL;
+        unsigned least = 3, found = 0;
+        for (size_t k = 0; k < sizeof uses / sizeof *uses; k++) {
+            unsigned distance = str_distance(m->key, str_c(uses[k].name), 3);
+            if (str_is(m->key, uses[k].name))
+                found = uses[k].takes;
+            else if (distance < least && uses[k].takes & op)
+                least = distance, best = uses[k].name;
+        }
+        if (!found)
+            problem_add(ps, false, m->line, m->col, "unknown option `%.*s` of file_ops%s%s%s",
+                        (int)(m->key.n < 60 ? m->key.n : 60), m->key.p, best ? "; did you mean `" : "",
+                        best ? best : "; expected a key of the step", best ? "`?" : "");
+        else if (!(found & op))
+            problem_add(ps, true, m->line, m->col, "option `%.*s` has no effect on %.*s", STR_ARG(m->key),
+                        STR_ARG(val_get_str(s->source, STR("operation"), STR(""))));
+    }
+}
+
+static void check_format(const struct step_def *s, const struct val *options, struct problems *ps)
+{
+    const struct val *format = VAL_GET(s->source, "format");
+    struct str from, to;
+    if (!format)
+        format = VAL_GET(options, "format");
+    if (val_is(format, VAL_STR) && !is_template(format) && !split_format(format->s, &from, &to))
+        problem_add(ps, false, format->line, format->col,
+                    "unknown format `%.*s`; expected A_to_B with csv, json, jsonl, xml or yaml, or object_to_B",
+                    (int)(format->s.n < 60 ? format->s.n : 60), format->s.p);
+}
+
+static void check(const struct step_def *s, struct problems *ps)
+{
+    const struct val *operation = VAL_GET(s->source, "operation"), *options = VAL_GET(s->source, "options");
+    unsigned op = val_is(operation, VAL_STR) ? op_bit(operation->s) : 0;
+    if (!op)
+        return; /* reported, or known only in a run */
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+        const struct member *m = val_member(s->source, str_c(uses[i].name));
+        if (!m && uses[i].needs & op && !val_get(options, str_c(uses[i].name)))
+            problem_add(ps, false, operation->line, operation->col, "%.*s needs `%s`; expected %s",
+                        STR_ARG(operation->s), uses[i].name,
+                        i ? "where it goes" : "a path, a pattern, or a list of them");
+        else if (m && !(uses[i].takes & op))
+            problem_add(ps, true, m->line, m->col, "`%s` has no effect on %.*s", uses[i].name, STR_ARG(operation->s));
+    }
+    bool any = VAL_GET(s->source, "files") || VAL_GET(s->source, "path");
+    if (op & DELETE && !any && !VAL_GET(s->source, "source") && !VAL_GET(s->source, "pattern"))
+        problem_add(ps, false, operation->line, operation->col,
+                    "delete needs `path` or `files`; expected what is to be deleted");
+    if (op & VALIDATE && !any)
+        problem_add(ps, false, operation->line, operation->col, "validate needs `files`, a list of {path, criteria}");
+    check_options(s, options, op, ps);
+    if (op & CONVERT)
+        check_format(s, options, ps);
+}
+
+/* ---- sources ---- */
+
+static bool age(const struct val *v, int64_t *ret_ms)
+{
+    static const struct {
+        const char *word;
+        int64_t ms;
+    } words[] = {{"second", 1000},  {"sec", 1000},       {"minute", 60000},     {"min", 60000},       {"hour", 3600000},
+                 {"day", 86400000}, {"week", 604800000}, {"month", 2592000000}, {"year", 31536000000}};
+    struct err err;
+    if (units_duration(v, ret_ms, &err) == RC_OK)
+        return true;
+    if (!val_is(v, VAL_STR))
+        return false;
+    struct str s = str_trim(v->s);
+    int64_t n = 0;
+    size_t i = 0;
+    for (; i < s.n && i < 6 && s.p[i] >= '0' && s.p[i] <= '9'; i++)
+        n = n * 10 + (s.p[i] - '0');
+    struct str word = str_trim(str_from(s, i));
+    if (word.n > 3 && word.p[word.n - 1] == 's')
+        word.n--;
+    for (size_t k = 0; i && k < sizeof words / sizeof *words; k++)
+        if (str_is(word, words[k].word)) {
+            *ret_ms = n * words[k].ms;
+            return true;
+        }
+    return false;
+}
+
+/* Text or a list of text, as a list. */
+static bool texts(struct frame *f, const struct val *v, const char *what, struct val_list *ret)
+{
+    bool list = val_is(v, VAL_ARRAY);
+    for (size_t i = 0; v && v->type != VAL_NULL && i < (list ? v->arr.n : 1); i++) {
+        const struct val *one = list ? &v->arr.v[i] : v;
+        if (one->type != VAL_STR) {
+            step_failf(f, RC_INVALID, "`%s` has %s; expected text, or a list of text", what, val_type_name(one));
+            return false;
+        }
+        val_list_push(ret, *one);
+    }
+    return true;
+}
+
+struct filter { /* what narrows all sources */
+    struct val_list exclude;
+    int64_t older_ms;
+};
+
+static bool read_filter(struct frame *f, const struct val *v, struct filter *ret)
+{
+    const struct val *older = VAL_GET(v, "older_than");
+    int64_t ms = 0;
+    if (older && older->type != VAL_NULL) {
+        if (!age(older, &ms)) {
+            step_failf(f, RC_INVALID, "`older_than` is no length of time; expected for instance `7 days` or `12h`");
+            return false;
+        }
+        ret->older_ms = ms > ret->older_ms ? ms : ret->older_ms;
+    }
+    return texts(f, VAL_GET(v, "exclude"), "exclude", &ret->exclude);
+}
+
+static bool one_source(struct frame *f, const struct val *v, const struct filter *all, struct val_list *ret)
+{
+    struct arena *a = &f->arena;
+    struct filter own = {.exclude = val_list_new(a), .older_ms = all->older_ms};
+    struct val_map m = val_map_new(a);
+    for (size_t i = 0; i < all->exclude.n; i++)
+        val_list_push(&own.exclude, all->exclude.v[i]);
+    if (v->type == VAL_STR) {
+        VAL_MAP_SET(&m, "path", *v);
+    } else if (v->type == VAL_OBJECT) {
+        const struct val *path = VAL_GET(v, "path"), *pattern = VAL_GET(v, "pattern");
+        if (!read_filter(f, v, &own))
+            return false;
+        if (!path && !pattern)
+            return true; /* it is a filter */
+        if (val_is(path, VAL_STR))
+            VAL_MAP_SET(&m, "path", *path);
+        else if (val_is(pattern, VAL_STR))
+            VAL_MAP_SET(&m, "pattern", *pattern);
+    }
+    if (!m.n) {
+        step_failf(f, RC_INVALID, "a source is %s; expected a path, a pattern or {pattern: …}", val_type_name(v));
+        return false;
+    }
+    VAL_MAP_SET(&m, "exclude", val_list_done(&own.exclude));
+    if (own.older_ms)
+        VAL_MAP_SET(&m, "older_than_ms", val_int(own.older_ms));
+    val_list_push(ret, val_map_done(&m));
+    return true;
+}
+
+static bool sources(struct frame *f, const struct val *c, const struct val *v, struct val *ret)
+{
+    struct val_list l = val_list_new(&f->arena);
+    struct filter all = {.exclude = val_list_new(&f->arena)};
+    bool list = val_is(v, VAL_ARRAY);
+    if (!read_filter(f, c, &all))
+        return false;
+    for (size_t i = 0; list && i < v->arr.n; i++) {
+        const struct val *one = &v->arr.v[i];
+        if (one->type == VAL_OBJECT && !VAL_GET(one, "path") && !VAL_GET(one, "pattern") && !read_filter(f, one, &all))
+            return false;
+    }
+    for (size_t i = 0; v && i < (list ? v->arr.n : 1); i++)
+        if (!one_source(f, list ? &v->arr.v[i] : v, &all, &l))
+            return false;
+    *ret = val_list_done(&l);
+    if (ret->arr.n)
+        return true;
+    step_failf(f, RC_INVALID, "there is no path and no pattern");
+    return false;
+}
+
+/* ---- files to validate ---- */
+
+static bool size_of(struct frame *f, const struct val *v, const char *key, struct val_map *m)
+{
+    const struct val *size = val_get(v, str_c(key));
+    int64_t bytes;
+    struct err err;
+    if (!size || size->type == VAL_NULL)
+        return true;
+    if (units_size(size, &bytes, &err)) {
+        step_failf(f, RC_INVALID, "`%s`: %s", key, err.msg);
+        return false;
+    }
+    val_map_set(m, str_c(key), val_int(bytes));
+    return true;
+}
+
+static bool file_criteria(struct frame *f, const struct val *v, struct val_list *ret)
+{
+    static const char *const known[] = {
+        "path",         "pattern",      "must_exist",       "must_be_file",    "must_be_dir",
+        "min_size",     "max_size",     "must_contain",     "validate_json",   "validate_yaml",
+        "validate_xml", "validate_csv", "must_be_readable", "must_be_writable"};
+    struct val_map m = val_map_new(&f->arena), criteria = val_map_new(&f->arena);
+    if (v->type == VAL_STR) {
+        VAL_MAP_SET(&m, "path", *v);
+    } else if (v->type == VAL_OBJECT &&
+               (val_is(VAL_GET(v, "path"), VAL_STR) || val_is(VAL_GET(v, "pattern"), VAL_STR))) {
+        val_map_merge(&m, v);
+        for (size_t i = 0; i < v->obj.n; i++) {
+            size_t k = 0;
+            while (k < sizeof known / sizeof *known && !str_is(v->obj.m[i].key, known[k]))
+                k++;
+            if (k == sizeof known / sizeof *known) {
+                step_failf(f, RC_INVALID, "unknown criterion `%.*s`",
+                           (int)(v->obj.m[i].key.n < 60 ? v->obj.m[i].key.n : 60), v->obj.m[i].key.p);
+                return false;
+            }
+            if (k > 1)
+                val_map_set(&criteria, v->obj.m[i].key, v->obj.m[i].val);
+        }
+    } else {
+        step_failf(f, RC_INVALID, "a file to validate is %s; expected a path, or {path, criteria}", val_type_name(v));
+        return false;
+    }
+    if (!size_of(f, v, "min_size", &m) || !size_of(f, v, "max_size", &m))
+        return false;
+    VAL_MAP_SET(&m, "criteria", val_map_done(&criteria));
+    val_list_push(ret, val_map_done(&m));
+    return true;
+}
+
+static bool validations(struct frame *f, const struct val *v, struct val *ret)
+{
+    struct val_list l = val_list_new(&f->arena);
+    bool list = val_is(v, VAL_ARRAY);
+    for (size_t i = 0; v && i < (list ? v->arr.n : 1); i++)
+        if (!file_criteria(f, list ? &v->arr.v[i] : v, &l))
+            return false;
+    *ret = val_list_done(&l);
+    if (ret->arr.n)
+        return true;
+    step_failf(f, RC_INVALID, "there is no file to validate");
+    return false;
+}
+
+/* ---- convert ---- */
+
+static struct str extension(struct str path)
+{
+    for (size_t i = path.n; i-- && path.p[i] != '/';)
+        if (path.p[i] == '.')
+            return str_from(path, i + 1);
+    return STR("");
+}
+
+/* The value that `object_to_…` writes: what a template made, or what a plain text names. */
+static bool object_source(struct frame *f, const struct val *source, struct val_map *m)
+{
+    const struct val *written = VAL_GET(f->def->source, "source");
+    struct val v;
+    if (val_is(source, VAL_STR) && !is_template(written)) {
+        struct str name = source->s;
+        if (str_starts(name, STR("previous_response:")))
+            name = arena_printf(&f->arena, "steps.%.*s", STR_ARG(str_from(name, 18)));
+        else if (list_find(f->def->list, name))
+            name = arena_printf(&f->arena, "steps.%.*s", STR_ARG(name));
+        if (!frame_expr(f, name, &v))
+            return false;
+        VAL_MAP_SET(m, "value", v);
+    } else {
+        VAL_MAP_SET(m, "value", source ? *source : val_null);
+    }
+    return true;
+}
+
+static bool convert_request(struct frame *f, const struct val *c, struct val_map *m)
+{
+    const struct val *source = VAL_GET(c, "source"), *headers = VAL_GET(c, "csv_headers");
+    struct str format, delimiter, from = {0}, to = {0};
+    if (!frame_text(f, c, "format", STR(""), &format) || !frame_text(f, c, "csv_delimiter", STR(","), &delimiter))
+        return false;
+    if (!format.n && val_is(source, VAL_STR)) {
+        from = extension(source->s), to = extension(val_get_str(c, STR("destination"), STR("")));
+        if (str_is(from, "ndjson"))
+            from = STR("jsonl");
+        format = arena_printf(&f->arena, "%.*s_to_%.*s", STR_ARG(from), STR_ARG(to));
+    }
+    if (!split_format(format, &from, &to)) {
+        step_failf(
+            f, RC_INVALID,
+            "`%.*s` is no conversion; expected a `format` A_to_B with csv, json, jsonl, xml or yaml, or object_to_B",
+            (int)(format.n < 80 ? format.n : 80), format.p);
+        return false;
+    }
+    if (str_is(from, "object")) {
+        if (!object_source(f, source, m))
+            return false;
+    } else if (!val_is(source, VAL_STR)) {
+        step_failf(f, RC_INVALID, "`source` is %s; expected the path of a file", val_type_name(source));
+        return false;
+    }
+    VAL_MAP_SET(m, "format", val_str(format));
+    VAL_MAP_SET(m, "from", val_str(from));
+    VAL_MAP_SET(m, "to", val_str(to));
+    VAL_MAP_SET(m, "csv_delimiter",
+                val_str(str_is(delimiter, "\\t") || str_is(delimiter, "tab") ? STR("\t") : delimiter));
+    if (val_is(headers, VAL_ARRAY)) {
+        VAL_MAP_SET(m, "csv_columns", *headers);
+        VAL_MAP_SET(m, "csv_headers", val_true);
+    }
+    return true;
+}
+
+/* ---- list ---- */
+
+/* Older workflows write regular expressions where newer ones write patterns. */
+static bool looks_regular(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (memchr("\\^$()|+", s.p[i], 7))
+            return true;
+    return str_starts(s, STR(".*"));
+}
+
+static bool list_request(struct frame *f, const struct val *c, struct val_map *m)
+{
+    static const char *const modern[] = {"recursive", "include_hidden", "sort_by", "order", "limit", "output_field"};
+    struct str pattern, type;
+    bool more = false;
+    if (!frame_text(f, c, "pattern", STR(""), &pattern) || !frame_text(f, c, "pattern_type", STR("auto"), &type))
+        return false;
+    bool glob = str_is(type, "glob") || (str_is(type, "auto") && !looks_regular(pattern));
+    for (size_t i = 0; i < sizeof modern / sizeof *modern; i++)
+        more |= val_get(c, str_c(modern[i])) != NULL;
+    VAL_MAP_SET(m, "glob", val_bool(glob));
+    if (!VAL_GET(c, "details"))
+        VAL_MAP_SET(m, "details", val_bool(more || (glob && pattern.n)));
+    return true;
+}
+
+/* ---- the step ---- */
+
+/* Keys below `options` and those on the step, which win. */
+static struct val with_options(struct frame *f, const struct val *c)
+{
+    struct val_map m = val_map_new(&f->arena);
+    const struct val *options = VAL_GET(c, "options");
+    if (val_is(options, VAL_OBJECT))
+        val_map_merge(&m, options);
+    for (size_t i = 0; i < c->obj.n; i++)
+        if (!str_is(c->obj.m[i].key, "options") && c->obj.m[i].val.type != VAL_NULL)
+            val_map_set(&m, c->obj.m[i].key, c->obj.m[i].val);
+    return val_map_done(&m);
+}
+
+static bool build(struct frame *f, const struct val *c, unsigned op, struct val *ret)
+{
+    struct val_map m = val_map_new(&f->arena);
+    const struct val *files = VAL_GET(c, "files"), *path = VAL_GET(c, "path"), *pattern = VAL_GET(c, "pattern");
+    struct val v;
+    bool ok = true;
+    val_map_merge(&m, c);
+    if (op & (TRANSFER | DELETE)) {
+        const struct val *from = op & DELETE && files ? files : op & DELETE && path ? path : VAL_GET(c, "source");
+        if (op & DELETE && !from && pattern)
+            from = pattern;
+        ok = sources(f, c, from, &v);
+        VAL_MAP_SET(&m, "sources", ok ? v : val_null);
+    } else if (op & VALIDATE) {
+        ok = validations(f, files ? files : path, &v);
+        VAL_MAP_SET(&m, "files", ok ? v : val_null);
+    } else if (op & CONVERT) {
+        ok = convert_request(f, c, &m);
+    } else if (op & LIST) {
+        ok = list_request(f, c, &m);
+    }
+    *ret = val_map_done(&m);
+    return ok;
+}
+
+static const char *label_of(struct frame *f, const struct val *c, struct str operation)
+{
+    const char *const keys_[] = {"source", "path", "pattern", "files"};
+    struct str what = {0};
+    for (size_t i = 0; i < 4 && !what.n; i++)
+        what = val_get_str(c, str_c(keys_[i]), STR(""));
+    struct str to = val_get_str(c, STR("destination"), STR(""));
+    struct str text =
+        arena_printf(&f->arena, "%.*s %.*s%s%.*s", STR_ARG(operation), (int)(what.n < 60 ? what.n : 60),
+                     what.p ? what.p : "", to.n ? " to " : "", (int)(to.n < 60 ? to.n : 60), to.p ? to.p : "");
+    text.n = str_utf8_valid(text);
+    return arena_cstr(&f->arena, text);
+}
+
+static void enter(struct frame *f)
+{
+    const struct val *c = frame_config(f, true);
+    struct val *request = ARENA_NEW(&f->arena, struct val);
+    struct str operation;
+    if (!c || !frame_text(f, c, "operation", STR(""), &operation))
+        return;
+    struct val all = with_options(f, c);
+    unsigned op = op_bit(operation);
+    if (!op) {
+        step_failf(f, RC_INVALID, "there is no operation `%.*s`; expected one of %s",
+                   (int)(operation.n < 60 ? operation.n : 60), operation.p, OPERATIONS);
+        return;
+    }
+    if (!build(f, &all, op, request))
+        return;
+    frame_effect(f, "files:1", 0,
+                 &(struct effect_plan){.kind = EFFECT_FILES,
+                                       .request = request,
+                                       .on_interrupt = f->def->on_interrupt == ON_INTERRUPT_DEFAULT
+                                                           ? ON_INTERRUPT_RETRY
+                                                           : f->def->on_interrupt,
+                                       .two_phase = !(op & (LIST | VALIDATE)),
+                                       .label = label_of(f, &all, operation)});
+}
+
+/* What `output_field` names: the main part of a result. */
+static const struct val *main_part(const struct val *r)
+{
+    static const char *const parts[] = {"files", "results", "processed_path", "destination", "path"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (val_get(r, str_c(parts[i])))
+            return val_get(r, str_c(parts[i]));
+    return &val_null;
+}
+
+static struct str invalid_files(struct frame *f, const struct val *results)
+{
+    struct str text = {0};
+    size_t n = 0;
+    for (size_t i = 0; val_is(results, VAL_ARRAY) && i < results->arr.n; i++) {
+        struct str problem = val_get_str(&results->arr.v[i], STR("problem"), STR(""));
+        if (!problem.n)
+            continue;
+        if (n++ < 3)
+            text = arena_printf(&f->arena, "%.*s%s%.*s %.*s", STR_ARG(text), n > 1 ? "; " : "",
+                                STR_ARG(val_get_str(&results->arr.v[i], STR("path"), STR(""))), STR_ARG(problem));
+    }
+    return arena_printf(&f->arena, "%zu invalid: %.*s%s", n, STR_ARG(text), n > 3 ? "; …" : "");
+}
+
+static void child_done(struct frame *f, struct frame *child)
+{
+    if (!child_ok(child)) {
+        struct failure why = child_failure(child);
+        step_fail(f, &why);
+        return;
+    }
+    const struct val *r = child_result(child), *c = frame_config(f, true);
+    if (!c)
+        return;
+    struct str field = val_get_str(c, STR("output_field"), STR(""));
+    struct val_map m = val_map_new(&f->arena);
+    val_map_merge(&m, r);
+    if (field.n)
+        val_map_set(&m, field, *main_part(r));
+    struct val result = val_map_done(&m);
+    if (str_is(val_get_str(r, STR("status"), STR("")), "invalid"))
+        step_fail(f, &(struct failure){.rc = RC_INVALID,
+                                       .code = STR("validation"),
+                                       .message = invalid_files(f, VAL_GET(r, "results")),
+                                       .partial = &result});
+    else
+        step_ok(f, &result);
+}
+
+const struct step_type step_file_ops = {
+    .name = "file_ops",
+    .doc = "Copies, moves, deletes, lists, checks and converts files of the workspace.",
+    .keys = keys,
+    .result_doc =
+        "operation|source|destination|path|pattern|format|processor|processed_path|method|status|results|files|"
+        "count|bytes|error",
+    .check = check,
+    .enter = enter,
+    .child_done = child_done};
