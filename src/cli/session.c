@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/panic.h"
+#include "cli/ask.h"
 #include "cli/control.h"
 #include "cli/view.h"
 #include "data/json.h"
@@ -117,6 +118,7 @@ struct live {
     struct engine *engine;
     struct view *view;
     struct control *control;
+    struct ask *ask;
     int interrupts;
 };
 
@@ -140,7 +142,9 @@ static enum rc make_egress(struct session *s, struct ev_loop *loop, struct egres
 
 static void on_event(void *ctx, const struct event *e)
 {
-    view_event(((struct live *)ctx)->view, e);
+    struct live *l = ctx;
+    view_event(l->view, e);
+    ask_look(l->ask);
 }
 
 static void on_end(void *ctx)
@@ -583,6 +587,9 @@ int session_run(struct session *s)
         l.control = control_new(l.loop, s->home.dir, on_control, &l, &err);
         if (!l.control)
             view_say(l.view, false, "treadle cancel will not reach this run: %s", err.msg);
+        l.ask = s->quiet ? NULL : ask_new(l.loop, l.view, engine_run(l.engine));
+        if (l.ask && s->stay == STAY_NO)
+            run_stay(engine_run(l.engine), STAY_FOR_APPROVALS);
         ev_signal(l.loop, SIGINT, on_signal, &l);
         ev_signal(l.loop, SIGTERM, on_signal, &l);
         ev_signal(l.loop, SIGHUP, on_signal, &l);
@@ -591,6 +598,7 @@ int session_run(struct session *s)
         ev_run(l.loop);
         code = ended(&l);
     }
+    ask_free(l.ask);
     control_free(l.control);
     egress_free(l.egress);
     executor_free(l.executor);

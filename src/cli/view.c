@@ -62,6 +62,23 @@ void view_say(struct view *v, bool always, const char *fmt, ...)
     arena_done(&a);
 }
 
+void view_lines(struct view *v, struct str clean)
+{
+    while (clean.n) {
+        size_t n = str_find(clean, STR("\n"));
+        line(v, str_n(clean.p, n < clean.n ? n : clean.n));
+        clean = str_from(clean, n < clean.n ? n + 1 : clean.n);
+    }
+}
+
+void view_prompt(struct view *v, struct str prompt)
+{
+    if (v->live)
+        view_live_prompt(v->live, prompt);
+    else
+        fprintf(stderr, "%.*s", STR_ARG(prompt));
+}
+
 /* A note about an error says which. */
 static struct str note_text(struct arena *a, const struct event *e)
 {

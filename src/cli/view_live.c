@@ -29,6 +29,7 @@ struct view_live {
     int64_t started_ms, drawn_ms;
     ev_id timer, cont;
     bool color, dirty;
+    bool rests;                    /* somebody types */
     size_t rows, columns;          /* of the terminal */
     size_t nlines;                 /* of the block on the screen */
     uint16_t width[LINES_MAX + 2]; /* of each of its lines */
@@ -201,18 +202,36 @@ static void draw(struct view_live *l)
     l->dirty = false;
 }
 
+/* The lines that wait, without a drawing, and something behind them. */
+static void put_out(struct view_live *l, struct str end)
+{
+    struct buf b;
+    buf_init(&b, LINES_SIZE + 4096);
+    get_size(l);
+    go_up(l, &b);
+    buf_addz(&b, "\033[J");
+    buf_add(&b, buf_str(&l->lines));
+    buf_clear(&l->lines);
+    buf_add(&b, end);
+    out(&b);
+    buf_done(&b);
+}
+
 /* ---- when */
 
 static void tick(void *ctx)
 {
     struct view_live *l = ctx;
+    l->timer = 0;
+    if (l->rests)
+        return;
     draw(l);
     l->timer = ev_timer(l->o.loop, TICK_MS, tick, l);
 }
 
 void view_live_dirty(struct view_live *l)
 {
-    if (l->dirty)
+    if (l->dirty || l->rests)
         return;
     l->dirty = true;
     int64_t wait = l->drawn_ms + FRAME_MS - clock_mono_ms();
@@ -224,9 +243,20 @@ void view_live_dirty(struct view_live *l)
 void view_live_line(struct view_live *l, struct str line)
 {
     if (l->lines.n + line.n + 8 > LINES_SIZE)
-        draw(l);
+        l->rests ? put_out(l, str_n("", 0)) : draw(l);
     buf_add(&l->lines, line);
     buf_addz(&l->lines, "\033[K\n");
+    view_live_dirty(l);
+}
+
+void view_live_prompt(struct view_live *l, struct str prompt)
+{
+    if (prompt.n) {
+        put_out(l, prompt);
+        l->rests = true;
+        return;
+    }
+    l->rests = l->dirty = false;
     view_live_dirty(l);
 }
 
@@ -270,14 +300,9 @@ void view_live_free(struct view_live *l)
         return;
     ev_cancel(l->o.loop, l->timer);
     ev_cancel(l->o.loop, l->cont);
-    struct buf b;
-    buf_init(&b, LINES_SIZE + 4096);
-    get_size(l);
-    go_up(l, &b);
-    buf_add(&b, buf_str(&l->lines));
-    buf_addz(&b, "\033[J");
-    out(&b);
-    buf_done(&b);
+    if (l->rests) /* behind what was asked */
+        fputc('\n', stderr);
+    put_out(l, STR(""));
     buf_done(&l->lines);
     free(l);
 }

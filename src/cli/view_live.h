@@ -12,6 +12,9 @@ void view_live_free(struct view_live *l);
 void view_live_line(struct view_live *l, struct str line);
 /* The tree has changed: draws soon. */
 void view_live_dirty(struct view_live *l);
+/* Takes the drawing away, puts out the lines that wait and then `prompt`, and rests until it is called with an empty
+ * one. */
+void view_live_prompt(struct view_live *l, struct str prompt);
 /* Escape sequences of the terminal, empty without colours. */
 enum view_color { COLOR_NONE, COLOR_GOOD, COLOR_BAD, COLOR_WARN, COLOR_DIM, COLOR_BUSY };
 const char *view_live_color(const struct view_live *l, enum view_color c);

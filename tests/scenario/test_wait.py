@@ -1,5 +1,14 @@
 """Runs that wait: for a person, a signal, a time. Whoever answers, whether or not somebody carries the run on."""
+import fcntl
 import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
 import time
 
 import pytest
@@ -239,3 +248,112 @@ def test_a_thousand_wait(treadle):
         treadle("signal", "r", "done", str(n), code=0)
     wait_for(lambda: len(records(treadle, "r", "result")) == 3, what="three results")
     assert [r["path"].split("/")[1] for r in records(treadle, "r", "result")] == ["0", "1", "2"]
+
+
+class Person:
+    """Somebody in front of a terminal, who reads what is shown and types."""
+
+    def __init__(self, treadle, *args, env=None):
+        self.ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self.out = open(treadle.cwd / f".out.{time.monotonic_ns()}", "w+")
+        self.process = subprocess.Popen([treadle.path, *args], cwd=treadle.cwd, stdin=theirs, stdout=self.out,
+                                        env=treadle.environment({"TERM": "xterm", "USER": "eve", **(env or {})}),
+                                        stderr=theirs, start_new_session=True)
+        os.close(theirs)
+        self.shown, self.read_to = "", 0
+
+    def read(self):
+        """False at the end."""
+        if not select.select([self.ours], [], [], 0.1)[0]:
+            return True
+        try:
+            piece = os.read(self.ours, 65536)
+        except OSError:
+            return False
+        self.shown += re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", piece.decode("utf-8", "replace").replace("\r\n", "\n"))
+        return bool(piece)
+
+    def sees(self, pattern, timeout=10):
+        """Waits for it behind what was seen last."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            match = re.search(pattern, self.shown[self.read_to:])
+            if match:
+                self.read_to += match.end()
+                return match
+            if not self.read():
+                break
+        pytest.fail(f"{pattern!r} is not shown:\n{self.shown}")
+
+    def types(self, text):
+        os.write(self.ours, text.encode())
+
+    def end(self):
+        while self.read():
+            pass
+        os.close(self.ours)
+        code = self.process.wait(10)
+        self.out.seek(0)
+        return code, self.out.read()
+
+
+TWO = """
+workflow:
+  name: two
+  steps:
+    - {name: work, type: command, run: "until [ -e go ]; do sleep 0.02; done", depends_on: [], on_interrupt: retry}
+    - {name: first, type: approval, message: "One?\\nReally\u202e?", depends_on: []}
+    - {name: second, type: approval, message: "Two?", choices: [yes, "yes but", no], depends_on: [first]}
+  output: ["{{ steps.first }}", "{{ steps.second }}"]
+"""
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_asked_on_the_terminal(treadle, term):
+    person = Person(treadle, "run", treadle.file("w.yaml", TWO.replace("yes,", '"yes",').replace(" no]", ' "no"]')),
+                    env={"TERM": term})
+    person.sees(r"\? first asks\s+One\?\s+Really \?\s+approve, reject.*: ")
+    person.types("what\n")
+    person.sees(r"please answer with one of: approve, reject\s+approve, reject.*: ")
+    person.types("app fine by me\n")
+    person.sees(r"\? second asks\s+Two\?\s+yes, yes but, no .*: ")
+    person.types("yes but slowly\n")
+    (treadle.cwd / "workspace/go").touch()
+    person.sees("succeeded")
+    code, out = person.end()
+    assert code == 0, person.shown
+    first, second = json.loads(out)
+    assert first == {"choice": "approve", "by": "eve", "comment": "fine by me", "data": None}
+    assert (second["choice"], second["comment"]) == ("yes but", "slowly")
+
+
+def test_terminal_is_left_or_overtaken(treadle):
+    """Ctrl-D: the run ends as where nobody is; an answer from elsewhere takes the question away."""
+    file = treadle.file("w.yaml", ASK)
+    person = Person(treadle, "run", file, "--run-id", "r")
+    person.sees(r"deploy asks.*\n.*Ship 0\?\n.*: ")
+    person.types("\x04")
+    code, _ = person.end()
+    assert code == 3 and "treadle approve r deploy" in person.shown
+    person = Person(treadle, "resume", "r")
+    person.sees("deploy asks")
+    treadle("reject", "r", "deploy", "--comment", "no", code=0)
+    person.sees("succeeded")
+    code, out = person.end()
+    assert code == 0 and out.startswith("reject by ")
+
+
+def test_ctrl_c_while_asking(treadle):
+    person = Person(treadle, "run", treadle.file("w.yaml", ASK), "--run-id", "r")
+    person.sees("a comment may follow")
+    os.kill(person.process.pid, signal.SIGINT)
+    code, _ = person.end()
+    assert code == 130, person.shown
+
+
+def test_not_asked(treadle):
+    """Quiet, or without a terminal to read from, nobody is asked."""
+    file = treadle.file("w.yaml", ASK)
+    code, _ = Person(treadle, "run", file, "--quiet").end()
+    assert code == 3
