@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/sha256.h"
 #include "cli/commands.h"
+#include "cli/dry_run.h"
 #include "cli/inputs.h"
 #include "cli/load.h"
 #include "cli/run_options.h"
@@ -108,7 +109,7 @@ static int run(const struct command *c, const struct args *args)
     if (code == EXIT_OK) {
         code = prepare(&s, args);
         if (code == EXIT_OK)
-            code = session_run(&s);
+            code = args_get(args, "dry-run") ? dry_run(&s) : session_run(&s);
         workflow_unref(s.workflow);
     }
     arena_done(&s.arena);
@@ -150,6 +151,7 @@ static const struct option options[] = {
     {"workspace", 'w', "DIR", "Directory that tools and commands may touch (default ./workspace).", false},
     {"output-dir", 'o', "DIR", "Where output_to_file goes (default ./outputs).", false},
     {"run-id", 0, "ID", "Name of the run (default: made from the time).", false},
+    {"dry-run", 0, NULL, "Print the plan with made-up answers; do nothing.", false},
     RUN_OPTIONS,
     OPTION_END};
 

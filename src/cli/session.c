@@ -224,7 +224,7 @@ static void add_env(struct session *s, struct val_map *m, struct str name)
         val_map_set(m, name, val_str(arena_str(&s->arena, str_c(v))));
 }
 
-static const struct val *env_object(struct session *s)
+const struct val *session_env(struct session *s)
 {
     const struct workflow *w = s->workflow;
     struct val_map m = val_map_new(&s->arena);
@@ -246,7 +246,7 @@ static struct engine *make_engine(struct live *l)
                                                .workflow = s->workflow,
                                                .run = {.id = str_c(s->home.id),
                                                        .inputs = &s->inputs,
-                                                       .env = env_object(s),
+                                                       .env = session_env(s),
                                                        .workflow_sha256 = s->workflow_sha256,
                                                        .workspace = s->workspace,
                                                        .output_dir = s->output_dir,

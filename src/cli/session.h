@@ -45,6 +45,9 @@ int session_run(struct session *s);
 /* For a run that has succeeded: shows its result again as session_run() did, from the journal, which is not touched. */
 int session_tell(struct session *s);
 
+/* The environment variables that the workflow lists, as an object; in the session's arena. */
+const struct val *session_env(struct session *s);
+
 /* "treadle: error: …" on standard error; returns `code`. */
 int fail(enum exit_code code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The exit code that an error means when nothing has run. */
