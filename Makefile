@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 export JOBS FUZZ_SECONDS
 
 .DEFAULT_GOAL := all
-.PHONY: all release setup demo test acceptance bench lint format fuzz install clean help
+.PHONY: all release setup grammars demo test acceptance bench lint format fuzz install clean help
 
 all: ## build the programs into build/release (the default)
 	@tools/setup.sh --check build
@@ -17,6 +17,9 @@ release:
 
 setup: ## install the Debian packages for building, testing and linting (root or sudo)
 	@tools/setup.sh build test lint
+
+grammars: ## fetch and build what codebase_query parses with (tools/grammars.lock)
+	@tools/grammars.sh
 
 demo: ## from nothing to a repaired program: installs what is missing, builds, runs examples/repair
 	@tools/setup.sh build

@@ -30,6 +30,7 @@ LAYERS = {
     "http": (["base", "data", "ev", "llm/transport.h"], "an adapter: implements a transport, knows no provider"),
     "store": (["base", "data", "ev"], "an adapter: stores records without understanding them"),
     "executor": (["base", "data", "ev"], "an adapter: runs commands and file tools for whoever asks"),
+    "code": (["base", "data", "executor"], "a program of its own behind `treadle __code`: parses, knows no run"),
     "mcp": (["base", "data", "ev", "llm/transport.h"], "an adapter: speaks MCP over a transport or a pipe"),
     "api": (["base", "data", "ipc", "ev", "flow", "store", "http"], "reads the journal, asks the engine for changes"),
     "role": (["base", "data", "ipc", "flow", "step", "agent", "dspy", "ev", "llm", "http", "store", "executor", "mcp",
@@ -61,6 +62,7 @@ THIRD_PARTY = {
     "yaml.h": (["src/data/yaml.c", "src/data/yaml_write.c"], "YAML becomes values, and values YAML, in one place each"),
     "expat.h": (["src/data/convert_xml.c"], "XML becomes values in one place"),
     "pcre2.h": (["src/data/regex.c"], "patterns run under one set of limits"),
+    "tree_sitter/*": (["src/code/*"], "parsers of hostile files run in a process of their own"),
     "sha2.h": (["src/base/sha256.c"], "one wrapper for the hash"),
 }
 # symbol prefix: objects that may have it undefined, that is, call it
@@ -71,6 +73,7 @@ SYMBOLS = {
     "yaml_": ["src/data/yaml.c", "src/data/yaml_write.c"],
     "XML_": ["src/data/convert_xml.c"],
     "pcre2_": ["src/data/regex.c"],
+    "ts_": ["src/code/*"],
 }
 
 # Headers of libc and the kernel; anything else in angle brackets is a library that needs a row above.

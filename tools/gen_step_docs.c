@@ -173,9 +173,37 @@ static void add_errors(struct buf *b)
                    rc_retryable((enum rc)i) ? "yes" : "");
 }
 
+/* What codebase_query can ask. */
+static void add_questions(struct buf *b)
+{
+    static const struct {
+        const char *name, *field, *criteria, *doc;
+    } rows[] = {
+#define X(kind, field, criteria, doc) {#kind, #field, criteria, doc},
+#include "data/code_queries.def"
+#undef X
+    };
+    buf_addz(b, "| question | asks for | criteria | beside others as |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        buf_printf(b, "| `%s` | %s | ", rows[i].name, rows[i].doc);
+        for (struct str rest = str_c(rows[i].criteria); rest.n;) {
+            size_t n = str_find(rest, STR("|"));
+            struct str one = str_n(rest.p, n < rest.n ? n : rest.n);
+            buf_printf(b, "%s`%.*s`", rest.p == rows[i].criteria ? "" : " ", (int)one.n - 2, one.p);
+            rest = n < rest.n ? str_from(rest, n + 1) : STR("");
+        }
+        buf_printf(b, " | %s%s%s |\n", rows[i].field[0] ? "`" : "its fields", rows[i].field,
+                   rows[i].field[0] ? "`" : "");
+    }
+}
+
 /* False when nothing has that name. */
 static bool add_table(struct buf *b, struct str name)
 {
+    if (str_is(name, "questions")) {
+        add_questions(b);
+        return true;
+    }
     if (str_is(name, "types") || str_is(name, "errors")) {
         (str_is(name, "types") ? add_types : add_errors)(b);
         return true;

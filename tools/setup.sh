@@ -13,9 +13,12 @@ set -euo pipefail
 TABLE='
 build    gcc libc6-dev make cmake ninja-build pkg-config ca-certificates python3
 build    libuv1-dev libcurl4-openssl-dev libsqlite3-dev libyaml-dev libpcre2-dev libmd-dev libexpat1-dev
+build    libtree-sitter-dev
 test     clang-14 libclang-rt-14-dev llvm-14 libcmocka-dev git json-schema-test-suite procps strace tmux util-linux
 test     python3-pytest python3-pytest-xdist python3-yaml
 lint     clang-14 clang-format-14 clang-tidy-14
+grammars npm
+acceptance universal-ctags
 '
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -33,7 +36,7 @@ groups=("$@")
 packages=()
 for group in "${groups[@]}"; do
     mapfile -t found < <(awk -v g="$group" '$1 == g { for (i = 2; i <= NF; i++) print $i }' <<<"$TABLE")
-    [ ${#found[@]} -gt 0 ] || die "no group '$group' (there are: build, test, lint)"
+    [ ${#found[@]} -gt 0 ] || die "no group '$group' (there are: build, test, lint, grammars, acceptance)"
     packages+=("${found[@]}")
 done
 mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
@@ -52,6 +55,8 @@ fi
 installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
 missing=()
 for package in "${packages[@]}"; do
+    # Node.js often comes from elsewhere, with an npm of its own that Debian's would conflict with.
+    [ "$package" != npm ] || ! command -v npm >/dev/null || continue
     grep -qx "installed $package" <<<"$installed" || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -31,12 +31,13 @@ fixed_addresses() {
 }
 
 # The stages. Names are what people type; each is a function stage_NAME.
-STAGES=(setup checks release binary asan unit corpus optimised threads fuzz scenario tidy)
+STAGES=(setup checks grammars release binary asan unit corpus optimised threads fuzz scenario tidy)
 
 about() {
     case $1 in
         setup) echo "the Debian packages are there" ;;
         checks) echo "layers, headers alone, banned functions, text, clang-format; each checker checks itself first" ;;
+        grammars) echo "the grammars of codebase_query are built" ;;
         release) echo "build with gcc -O2, warnings are errors" ;;
         binary) echo "what the shipped program links, exports and calls" ;;
         asan) echo "build with clang, Address- and UndefinedBehaviorSanitizer, warnings are errors" ;;
@@ -60,6 +61,7 @@ stage_checks() {
     done
     return $failed
 }
+stage_grammars() { tools/grammars.sh; }
 stage_release() { build release; }
 stage_binary() {
     tools/check_binary.py build/release

@@ -1,6 +1,8 @@
 /* treadle: finds the command and hands over. Two names are not for people: `__launch` (executor/launcher.h) must come
- * first, before anything is set up, because it runs once for every command that a workflow starts. */
+ * first, before anything is set up, because it runs once for every command that a workflow starts; `__code`
+ * (code/code.h) answers a codebase_query. */
 #include "cli/commands.h"
+#include "code/code.h"
 #include "executor/launcher.h"
 
 #include <signal.h>
@@ -55,6 +57,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && str_is(str_c(argv[1]), "__launch"))
         return launcher_main(argc - 2, argv + 2);
+    if (argc == 2 && str_is(str_c(argv[1]), "__code"))
+        return code_main();
     /* A reader that goes away (`treadle ps | head`) is an error of write, not a death. */
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     struct str word = str_c(argc > 1 ? argv[1] : "");

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/panic.h"
 #include "executor/checkpoint.h"
+#include "executor/exec_code.h"
 #include "executor/exec_files.h"
 #include "executor/fileop.h"
 #include "executor/launch_plan.h"
@@ -179,6 +180,8 @@ static void on_command(void *ctx, const struct command_outcome *o)
     } else if (o->end == COMMAND_LOST) {
         j->failed = true;
         err_set(&j->err, RC_INTERRUPTED, "the launcher of the command was killed; how the command ended is not known");
+    } else if (j->kind == EXEC_CODE) {
+        j->failed = result_code(o, &j->arena, &j->result, &j->err) != RC_OK;
     } else {
         j->result = j->bash ? result_bash(o, j->spec.timeout_ms, &j->arena) : result_command(o, &j->arena);
     }
@@ -218,7 +221,9 @@ static void command_accept(struct job *j)
 {
     struct executor *x = j->x;
     enum rc rc = j->bash ? request_bash(&j->request, &x->workspace, &j->arena, &j->spec, &j->err)
-                         : request_command(&j->request, &x->workspace, &j->arena, &j->spec, &j->err);
+                 : j->kind == EXEC_CODE
+                     ? request_code(&j->request, &x->workspace, x->self, &j->arena, &j->spec, &j->err)
+                     : request_command(&j->request, &x->workspace, &j->arena, &j->spec, &j->err);
     if (rc == RC_INVALID_REQUEST) { /* the model's mistake, to be told to the model */
         struct val_map m = val_map_new(&j->arena);
         VAL_MAP_SET(&m, "text", val_str(arena_str(&j->arena, str_c(j->err.msg))));
@@ -370,7 +375,7 @@ void executor_start(struct executor *x, uint64_t id, enum exec_kind kind, const 
     x->last = j;
     j->bash = kind == EXEC_TOOL && str_is(val_get_str(request, STR("tool"), str_n("", 0)), "Bash") &&
               str_is(val_get_str(request, STR("phase"), STR("apply")), "apply");
-    if (kind == EXEC_COMMAND || j->bash)
+    if (kind == EXEC_COMMAND || kind == EXEC_CODE || j->bash)
         command_accept(j);
     else
         file_accept(j);

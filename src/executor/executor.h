@@ -33,6 +33,9 @@
  *     load -> {found: false} or {found: true, state, saved_ms, run, workspace?: {files, bytes} put back}
  * EXEC_FILES   {operation, phase?, plan?, …}: whole operations on files, as described in fileop.h
  *
+ * EXEC_CODE    {queries: {NAME: {KIND: criteria}}, context?: true, timeout_ms?} -> {NAME: answer, …}
+ *     Questions about the workspace's source code; see code/code.h. Only reads. A process of its own, as a command.
+ *
  * An error is {class, code, message}, as everywhere. Codes: bad_request, outside, not_found, too_large, not_text, io,
  * start_failed, launcher_lost, cancelled.
  *
@@ -42,7 +45,7 @@
 #include "data/val.h"
 #include "ev/loop.h"
 
-enum exec_kind { EXEC_COMMAND, EXEC_TOOL, EXEC_READ, EXEC_OUTPUT, EXEC_CHECKPOINT, EXEC_FILES };
+enum exec_kind { EXEC_COMMAND, EXEC_TOOL, EXEC_READ, EXEC_OUTPUT, EXEC_CHECKPOINT, EXEC_FILES, EXEC_CODE };
 
 struct executor_options {
     struct ev_loop *loop;

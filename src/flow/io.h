@@ -14,7 +14,8 @@ enum effect_kind {
     EFFECT_READ,
     EFFECT_OUTPUT,
     EFFECT_CHECKPOINT,
-    EFFECT_FILES
+    EFFECT_FILES,
+    EFFECT_CODE
 };
 
 struct effect {

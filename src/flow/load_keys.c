@@ -170,7 +170,7 @@ const struct unused_key step_unused_keys[] = {
     {"output_to_global", "other steps read the result as steps.NAME"},
     {"clear_vars", "set them to null with a set_variable step"},
     {"expected_outputs", "check results with a condition"},
-    {"codebase_context", "it is not available in this version"},
+    {"codebase_context", "only model steps and codebase_query look at the project"},
     {"stream", "progress is always shown as it comes"},
     {"stream_handler", "progress is always shown as it comes"},
     {"streaming", "progress is always shown as it comes"},

@@ -180,6 +180,8 @@ static void collect_assigned(struct loader *l, const struct step_def *s)
                             clip(m->key).z, clip(m->key).z);
         }
     }
+    if (given(s, "codebase_context"))
+        load_assigned(l, STR("codebase"));
     v = given(s, "output_field"); /* addressable as a name of its own */
     if (val_is(v, VAL_STR))
         load_assigned(l, v->s);

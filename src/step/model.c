@@ -56,14 +56,12 @@ static const struct val *settled_config(struct frame *f, const struct model_kind
     return settled && frame_pin(f, settled) ? settled : NULL;
 }
 
-void model_enter(struct frame *f, const struct model_kind *kind)
+static void begin(struct frame *f, struct model_state *s)
 {
+    const struct model_kind *kind = s->kind;
     const struct val *config = settled_config(f, kind);
     if (!config)
         return;
-    struct model_state *s = ARENA_NEW(&f->arena, struct model_state);
-    f->type_state = s;
-    s->kind = kind;
     s->config = config;
     s->preset = val_get_str(config, STR("preset"), STR(""));
     s->options.answered = answered;
@@ -75,11 +73,24 @@ void model_enter(struct frame *f, const struct model_kind *kind)
         go_on(f, s);
 }
 
+void model_enter(struct frame *f, const struct model_kind *kind)
+{
+    struct model_state *s = ARENA_NEW(&f->arena, struct model_state);
+    f->type_state = s;
+    s->kind = kind;
+    if (!codebase_ask(f)) /* its answer comes before the templates are evaluated */
+        begin(f, s);
+}
+
 void model_child_done(struct frame *f, struct frame *child)
 {
     struct model_state *s = model_of(f);
-    if (s->asking)
+    if (codebase_is(child)) {
+        if (codebase_take(f, child))
+            begin(f, s);
+    } else if (s->asking) {
         agent_child(f, s->agent, child);
-    else if (prompt_child(f, s->prompt, child))
+    } else if (prompt_child(f, s->prompt, child)) {
         go_on(f, s);
+    }
 }

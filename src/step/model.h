@@ -6,6 +6,7 @@
  * hooks. All state lives in the attempt's arena. */
 #include "agent/agent.h"
 #include "agent/prompt.h"
+#include "step/codebase.h"
 
 enum { MODEL_TURNS_MAX = 10000 };
 
@@ -71,7 +72,7 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
 
 /* Rows that all model types have. */
 #define MODEL_KEYS                                                                                                    \
-    {"prompt", KEY_PROMPT, .required = true, .doc = "What is asked: text, or a list of parts."},                      \
+    {"prompt", KEY_PROMPT, .required = true, .doc = "What is asked: text, or a list of parts."}, CODEBASE_KEY,        \
         {"system", KEY_TEMPLATE, .doc = "The system prompt."},                                                        \
         {"temperature", KEY_NUMBER, .doc = "Sampling temperature."},                                                  \
         {"max_tokens", KEY_INT, .doc = "Longest answer, in tokens."},                                                 \

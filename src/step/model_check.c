@@ -270,6 +270,7 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
 void model_check(const struct step_def *s, struct problems *ps)
 {
     const struct val *block = VAL_GET(s->source, "claude_options");
+    codebase_check(s, ps);
     check_model(s->type, VAL_GET(s->source, "model"), ps);
     check_model(s->type, VAL_GET(block, "model"), ps);
     check_model(s->type, VAL_GET(block, "fallback_model"), ps);

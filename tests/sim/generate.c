@@ -175,6 +175,9 @@ static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
     model_type(g, in);
     if (pick(g, 4) == 0)
         line(g, in, "prompt: [{type: static, content: hello}, {type: file, path: \"{{ inputs.file }}\"}]");
+    else if (pick(g, 5) == 0)
+        buf_printf(&g->out, "%*scodebase_context: true\n%*sprompt: \"hello {{ codebase.project_type }}\"\n", (int)in,
+                   "", (int)in, "");
     else
         line(g, in, "prompt: \"hello\"");
     if (pick(g, 2))
@@ -265,6 +268,14 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
     uint64_t kind = pick(g, depth >= 3 ? 6 : 11);
     if (kind <= 1) {
         model(g, in, parallel, end);
+    } else if (kind == 2 && pick(g, 3) == 0) {
+        line(g, in, "type: codebase_query");
+        line(g, in, "queries: {q: {find_files: {pattern: \"{{ inputs.file }}\"}}}");
+        if (pick(g, 3) == 0)
+            line(g, in, "codebase_context: true");
+        if (pick(g, 4) == 0)
+            line(g, in, "output_to_file: \"q.json\"");
+        options(g, in, true, parallel, end);
     } else if (kind == 2) {
         line(g, in, "type: command\n");
         line(g, in, "run: make test");

@@ -403,6 +403,10 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
         *ok = false; /* some questions never get an answer */
         return text_of(a, "class", "invalid_request");
     }
+    if (p->effect == EFFECT_CODE && str_hash(str_c(p->path), 11) % 6 == 0 && w->failure_percent) {
+        *ok = false; /* a file named there does not exist */
+        return text_of(a, "class", "not_found");
+    }
     if (hangs(p->effect, str_c(p->path))) {
         *ok = false;
         return text_of(a, "class", "timeout");
@@ -446,6 +450,14 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
     case EFFECT_OUTPUT:
         VAL_MAP_SET(&m, "path", VAL_LIT("/out/file"));
         return val_map_done(&m);
+    case EFFECT_CODE: {
+        struct val_map c = val_map_new(a);
+        VAL_MAP_SET(&c, "project_type", VAL_LIT("sim"));
+        if (val_get_bool(request, STR("context"), false))
+            VAL_MAP_SET(&m, "codebase", val_map_done(&c));
+        VAL_MAP_SET(&m, "q", val_empty_array);
+        return val_map_done(&m);
+    }
     }
     return val_null;
 }

@@ -1,0 +1,3 @@
+defmodule Shop.Item do
+  def price, do: 1
+end

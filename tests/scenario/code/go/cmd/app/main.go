@@ -1,0 +1,5 @@
+package main
+
+import "example.com/shop/store"
+
+func main() { store.New() }

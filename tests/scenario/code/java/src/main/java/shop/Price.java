@@ -1,0 +1,2 @@
+package shop;
+public final class Price { public static int sum() { return 1; } }

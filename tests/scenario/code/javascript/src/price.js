@@ -1,0 +1,2 @@
+function total(items) { return items.length; }
+module.exports = { total, free: () => 0 };

@@ -1,0 +1,5 @@
+from app import cart
+
+
+class Base:
+    pass

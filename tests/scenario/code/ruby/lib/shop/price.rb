@@ -1,0 +1,5 @@
+module Shop
+  class Price
+    def self.sum(items) = items.size
+  end
+end

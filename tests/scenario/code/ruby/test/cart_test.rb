@@ -1,0 +1,4 @@
+require "shop/cart"
+class CartTest < Minitest::Test
+  def test_cart; end
+end

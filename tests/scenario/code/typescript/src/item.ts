@@ -1,0 +1,2 @@
+export class Item {}
+export const price = (i: Item): number => 1;
