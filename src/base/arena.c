@@ -42,6 +42,12 @@ static struct arena_chunk *chunk_new(size_t cap)
     return c;
 }
 
+void arena_reserve(struct arena *a, size_t n)
+{
+    CHECK(!a->chunk && n < (size_t)1 << 40);
+    a->chunk = chunk_new((n + ALIGN - 1) & ~(size_t)(ALIGN - 1));
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
     CHECK(n < (size_t)1 << 40);

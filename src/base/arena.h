@@ -22,6 +22,8 @@ static inline bool arena_over(const struct arena *a)
     return a->limit && a->used > a->limit;
 }
 
+/* For an empty arena: the next `n` bytes will lie in one chunk of just that size. */
+void arena_reserve(struct arena *a, size_t n);
 void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, alloc_size(2), returns_nonnull));
 /* Room for `count` items of `size` bytes; panics when the product overflows. */
 void *arena_calloc(struct arena *a, size_t count, size_t size) __attribute__((malloc, returns_nonnull));

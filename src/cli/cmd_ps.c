@@ -67,6 +67,14 @@ static void print_line(struct arena *a, struct str row, struct str directory)
     printf("%.*s\n", STR_ARG(columns ? human_line(a, row, columns) : row));
 }
 
+/* What is waited for, and since when. */
+static void print_wait(struct arena *a, const struct run_row *r, int64_t now)
+{
+    size_t columns = human_terminal(STDOUT_FILENO);
+    struct str text = arena_printf(a, "  └ for %s: %.*s", human_duration(now - r->updated_ms).z, STR_ARG(r->error));
+    printf("%.*s\n", STR_ARG(human_line(a, text, columns)));
+}
+
 static void print_table(struct arena *a, const struct seen_run *v, const bool *shown, size_t n)
 {
     size_t id = 2, workflow = 8;
@@ -91,6 +99,8 @@ static void print_table(struct arena *a, const struct seen_run *v, const bool *s
                                       human_duration(now - r->created_ms).z, (long long)r->steps_done,
                                       human_count(r->input_tokens + r->output_tokens).z, human_cost(r->cost_usd).z);
         print_line(a, row, str_c(v[i].home.dir));
+        if (str_is(str_c(v[i].status), "waiting") && r->error.n)
+            print_wait(a, r, now);
     }
 }
 

@@ -468,7 +468,7 @@ static void no_child(struct frame *f, struct frame *c)
 }
 
 const struct frame_ops effect_ops = {
-    .kind = "effect", .enter = enter, .child_done = no_child, .effect_done = effect_done, .timer = timer};
+    .kind = "effect", .room = 704, .enter = enter, .child_done = no_child, .effect_done = effect_done, .timer = timer};
 
 bool effect_had_retries(const struct frame *f)
 {

@@ -778,6 +778,7 @@ static void no_effect(struct frame *f, bool ok, const struct val *result)
 }
 
 const struct frame_ops step_ops = {.kind = "step",
+                                   .room = 640,
                                    .enter = step_enter,
                                    .child_done = step_child_done,
                                    .effect_done = no_effect,
@@ -830,6 +831,11 @@ const struct val *frame_recorded(const struct frame *f, const char *segment)
 void frame_stop(struct frame *child)
 {
     frame_cancel(child);
+}
+
+struct arena *frame_scratch(struct frame *f)
+{
+    return &f->run->scratch;
 }
 
 int64_t frame_now(const struct frame *f)

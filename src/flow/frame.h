@@ -41,6 +41,7 @@ enum frame_status {
 };
 
 struct frame_ops {
+    size_t room;      /* bytes that such a frame takes as a rule: what waits in great numbers should waste nothing */
     const char *kind; /* "list", "step", "effect", "wait" */
     void (*enter)(struct frame *f);
     void (*child_done)(struct frame *f, struct frame *child);
@@ -202,6 +203,8 @@ bool frame_past_ended(const struct frame *f, const char *segment);
 bool frame_budget(struct frame *f);
 /* A number of tokens in a reply's `usage`: 0 where it is absent or absurd, so that sums cannot overflow. */
 int64_t usage_tokens(const struct val *usage, struct str key);
+/* Memory that lasts until the callback returns. */
+struct arena *frame_scratch(struct frame *f);
 /* The wall clock; whatever is made of it must be recorded. */
 int64_t frame_now(const struct frame *f);
 /* Tells people something. */

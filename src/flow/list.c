@@ -286,6 +286,7 @@ static void no_timer(struct frame *f)
 }
 
 const struct frame_ops list_ops = {.kind = "list",
+                                   .room = 576,
                                    .enter = enter,
                                    .child_done = child_done,
                                    .effect_done = no_effect,

@@ -114,6 +114,7 @@ struct str path_join(struct arena *a, struct str base, const char *segment)
 struct frame *frame_new(struct run *r, struct frame *parent, const struct frame_ops *ops, struct str path)
 {
     struct arena a = {0};
+    arena_reserve(&a, ops->room);
     struct frame *f = ARENA_NEW(&a, struct frame);
     f->magic = FRAME_MAGIC;
     f->run = r;

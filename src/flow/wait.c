@@ -409,6 +409,7 @@ static void no_effect(struct frame *f, bool ok, const struct val *result)
 }
 
 const struct frame_ops wait_ops = {.kind = "wait",
+                                   .room = 704,
                                    .enter = enter,
                                    .child_done = no_child,
                                    .effect_done = no_effect,

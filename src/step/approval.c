@@ -97,7 +97,7 @@ static bool question(struct frame *f, struct val *ret)
         step_failf(f, RC_INVALID, "%s", problem);
         return false;
     }
-    struct val_map m = val_map_new(&f->arena);
+    struct val_map m = val_map_new(frame_scratch(f));
     VAL_MAP_SET(&m, "for", VAL_LIT("approval"));
     VAL_MAP_SET(&m, "message", val_str(message));
     VAL_MAP_SET(&m, "choices", *choices);

@@ -48,7 +48,7 @@ static void enter(struct frame *f)
     if (!frame_past_wait(f, "wait:1")) {
         if (!deadline(f, &until))
             return;
-        struct val_map m = val_map_new(&f->arena);
+        struct val_map m = val_map_new(frame_scratch(f));
         VAL_MAP_SET(&m, "for", VAL_LIT("time"));
         VAL_MAP_SET(&m, "until_ms", val_int(until));
         wait = val_map_done(&m);

@@ -34,7 +34,7 @@ static bool question(struct frame *f, struct val *ret)
         step_failf(f, RC_INVALID, "`signal` has %zu bytes; expected a name of 1 to %d", name.n, WAIT_NAME_MAX);
         return false;
     }
-    struct val_map m = val_map_new(&f->arena);
+    struct val_map m = val_map_new(frame_scratch(f));
     VAL_MAP_SET(&m, "for", VAL_LIT("signal"));
     VAL_MAP_SET(&m, "signal", val_str(name));
     if (VAL_GET(c, "schema"))

@@ -78,6 +78,7 @@ def test_nobody_there(treadle):
     shown = treadle("show", "r", code=0).out
     assert "treadle approve r deploy" in shown and "Ship 0? (approve, reject, later)" in shown
     assert "Ship 0?" in treadle("ps", "--json", code=0).json["runs"][0]["error"]
+    assert re.search(r"└ for \d+m?s: Ship 0\? \(approve, reject, later\)", treadle("ps", code=0).out)
     assert treadle("resume", "r", code=3).code == 3  # nothing has changed
     answer = treadle("approve", "r", "deploy", "--choice", "later", "--comment", "mañana", "--by", "ann",
                      "--data", '{"n": [1]}', code=0)
@@ -233,8 +234,19 @@ def test_cancelled_while_it_waits(treadle):
     assert "has ended: cancelled" in treadle("approve", "r", "deploy", code=2).err
 
 
+def resident(process):
+    """Bytes of memory that a process takes."""
+    [kilobytes] = re.findall(r"VmRSS:\s+(\d+) kB", open(f"/proc/{process.pid}/status").read())
+    return int(kilobytes) << 10
+
+
 def test_a_thousand_wait(treadle):
-    """Many waiting frames are answered one by one or by signals; none is lost."""
+    """Many waiting frames take little room, and are answered one by one; none is lost."""
+    one = treadle.file("one.yaml", EACH.replace("COUNT", "1").replace("approval, message: ", "test_echo, value: "))
+    alone = treadle.start("run", one, "--wait")
+    alone.wait_output("wait +items/0/got/wait:1")
+    before = resident(alone)
+    alone.kill()
     file = treadle.file("w.yaml", EACH.replace("COUNT", "1000").replace(
         '        - {name: review, type: approval, message: "Item {{ loop.item }}?"}\n', ""))
     started = time.monotonic()
@@ -242,8 +254,7 @@ def test_a_thousand_wait(treadle):
     assert time.monotonic() - started < 20
     process = treadle.start("resume", "r", "--wait", "--json")
     process.wait_output("items/999/got/wait:1", timeout=20)
-    memory = next(line for line in open(f"/proc/{process.pid}/status") if line.startswith("VmRSS"))
-    print(memory)
+    assert resident(process) - before < 1000 * 8000  # three frames each; about 4 KB were measured
     for n in range(3):
         treadle("signal", "r", "done", str(n), code=0)
     wait_for(lambda: len(records(treadle, "r", "result")) == 3, what="three results")
@@ -357,3 +368,34 @@ def test_not_asked(treadle):
     file = treadle.file("w.yaml", ASK)
     code, _ = Person(treadle, "run", file, "--quiet").end()
     assert code == 3
+
+
+@pytest.mark.parametrize("point, there", [("before.signal", False), ("after.signal", True)])
+def test_killed_while_a_signal_arrives(treadle_faults, point, there):
+    """Who gets no confirmation sends it again with the same id, to whoever is there: it counts once."""
+    file = treadle_faults.file("w.yaml", PAY)
+    process = treadle_faults.start("run", file, "--run-id", "r", "--wait",
+                                   env={"TREADLE_FAULT": f"engine.kill.{point}=1"})
+    process.wait_output("wait +paid/wait:1")
+    args = ["signal", "r", "paid", '{"amount": 1}', "--id", "x"]
+    first = treadle_faults(*args)
+    assert process.wait().code == -9
+    assert (first.code == 0) == (first.err == ""), first  # it may have found the dead run already
+    again = treadle_faults(*args, code=0).out
+    assert ("was there already" in again) == (there or first.code == 0), (first, again)
+    assert len(records(treadle_faults, "r", "signal")) == 1
+    assert treadle_faults("resume", "r", "--json", code=0).json["results"]["end"] == 2
+
+
+def test_killed_while_an_answer_arrives(treadle_faults):
+    file = treadle_faults.file("w.yaml", ASK)
+    for number, point in enumerate(["before.result=2", "after.result=2"]):
+        run = f"r{number}"
+        process = treadle_faults.start("run", file, "--run-id", run, "--wait",
+                                       env={"TREADLE_FAULT": f"engine.kill.{point}"})
+        process.wait_output("wait +deploy/wait:1")
+        treadle_faults("reject", run, "deploy")
+        assert process.wait().code == -9
+        treadle_faults("reject", run, "deploy", code=0)
+        done = treadle_faults("resume", run, "--json", code=0).json
+        assert done["results"]["deploy"]["choice"] == "reject"
