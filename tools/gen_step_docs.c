@@ -3,10 +3,10 @@
  *   gen_step_docs FILE...          rewrites what stands between <!-- table: NAME --> and <!-- end --> in each file
  *   gen_step_docs --check FILE...  changes nothing; exit 1 when a file is not as it would be written
  *
- * NAME is `keys WHAT` (workflow, defaults, input, retry, limits, budget, restart, prompt_part, step, or a step type),
- * `types`, `errors`, or `unused WHERE` (workflow, defaults, step, prompt_part). An unknown name is an error: a page
- * cannot keep a table of something that no longer exists. A step type without a table on any of the pages given is an
- * error too. */
+ * NAME is `keys WHAT` (workflow, defaults, input, retry, limits, budget, restart, call_config, prompt_part, step, or a
+ * step type), `types`, `errors`, or `unused WHERE` (workflow, defaults, step, prompt_part, call_config). An unknown
+ * name is an error: a page cannot keep a table of something that no longer exists. A step type without a table on any
+ * of the pages given is an error too. */
 #include "base/buf.h"
 #include "base/err.h"
 #include "flow/keys.h"
@@ -36,17 +36,15 @@ static const struct {
     {"input", input_keys},       {"retry", retry_keys},
     {"limits", limit_keys},      {"budget", budget_keys},
     {"step", step_common_keys},  {"prompt_part", prompt_part_keys},
-    {"restart", restart_keys},
+    {"restart", restart_keys},   {"call_config", call_config_keys},
 };
 
 static const struct {
     const char *name;
     const struct unused_key *keys;
 } unused_tables[] = {
-    {"workflow", workflow_unused_keys},
-    {"defaults", default_unused_keys},
-    {"step", step_unused_keys},
-    {"prompt_part", part_unused_keys},
+    {"workflow", workflow_unused_keys}, {"defaults", default_unused_keys},        {"step", step_unused_keys},
+    {"prompt_part", part_unused_keys},  {"call_config", call_config_unused_keys},
 };
 
 /* Text in a table's cell: a bar would end it. */

@@ -148,6 +148,8 @@ static void read_file(struct frame *f, size_t i, const struct val *part)
     struct val_map m = val_map_new(a);
     struct str path = val_get_str(part, STR("path"), STR(""));
     VAL_MAP_SET(&m, "path", val_str(path));
+    if (frame_dir(f).n)
+        VAL_MAP_SET(&m, "dir", val_str(frame_dir(f)));
     struct val *request = ARENA_NEW(a, struct val);
     *request = val_map_done(&m);
     frame_effect(f, segment, PROMPT_TAG + i,

@@ -29,6 +29,7 @@ struct fork {
     struct seen_run seen;
     struct workflow *old, *new;
     struct home_run home, part; /* the new run; where it is made */
+    struct called_files files;  /* of the workflows that the new one calls */
     struct val inputs, voids;
     struct str file, workspace, output_dir, workflow_dir, workflow_sha256;
     /* copying */
@@ -67,12 +68,9 @@ static void tell_differences(const struct fork *f, struct str step)
 {
     for (size_t i = 0; i < f->new->root->n; i++) {
         const struct step_def *d = f->new->root->steps[i], *was = list_find(f->old->root, d->name);
-        struct arena a = {0};
-        if (before(f->new, step, d->name) && was &&
-            !str_eq(json_canonical(&a, d->source), json_canonical(&a, was->source)))
+        if (before(f->new, step, d->name) && was && !past_run_same_step(d, was))
             fprintf(stderr, "note: step `%.*s` differs in %.*s but keeps its result: it comes before `%.*s`\n",
                     STR_ARG(d->name), STR_ARG(f->new->file), STR_ARG(step));
-        arena_done(&a);
     }
 }
 
@@ -198,6 +196,7 @@ static void put_end(struct fork *f)
     VAL_MAP_SET(&m, "void", f->voids);
     VAL_MAP_SET(&m, "workflow_sha256", val_str(f->workflow_sha256));
     VAL_MAP_SET(&m, "forked_from", val_str(str_c(f->source.home.id)));
+    VAL_MAP_SET(&m, "files", called_val(&f->files, a));
     struct val v = val_map_done(&m);
     int64_t now = clock_wall_ms();
     put(f, &(struct record){
@@ -213,6 +212,8 @@ static void put_end(struct fork *f)
     store_batch_run(f->batch, &row);
     store_batch_blob(f->batch, f->old->text);
     store_batch_blob(f->batch, f->new->text);
+    called_put(&f->source.files, f->batch);
+    called_put(&f->files, f->batch);
 }
 
 static enum rc copy(struct fork *f, struct err *err)
@@ -245,11 +246,13 @@ static enum rc copy(struct fork *f, struct err *err)
 static int load_both(struct fork *f)
 {
     const char *file = args_get(f->args, "workflow");
-    int code = load_workflow_text(f->past.workflow_text, f->past.file.p, false, &f->old);
+    int code = load_workflow_text(f->past.workflow_text, f->past.file.p, false, &f->source.files, &f->old);
+    f->files = (struct called_files){.a = &f->source.arena};
     if (code == EXIT_OK && file)
-        return load_workflow(file, true, &f->new);
+        return load_workflow(file, true, &f->files, &f->new);
     if (code == EXIT_OK)
         f->new = workflow_ref(f->old);
+    f->files = f->source.files;
     return code;
 }
 
@@ -308,6 +311,7 @@ static int carry_on(struct fork *f)
         run_options_read(&s, f->args, &err) != RC_OK) {
         code = fail(exit_of(err.rc), "%s", err.msg);
     } else {
+        s.files = f->files;
         if (args_get(f->args, "live"))
             s.mode = SESSION_LIVE;
         code = session_run(&s);

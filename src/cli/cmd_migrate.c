@@ -55,7 +55,11 @@ static int run(const struct command *c, const struct args *args)
         code = fail(EXIT_ENVIRONMENT, "cannot write the workflow: %s", strerror(errno));
     if (code == EXIT_OK) {
         fprintf(stderr, "%s: %zu older form%s rewritten\n", path, changes, changes == 1 ? "" : "s");
-        if (load_workflow_text(modern, path, true, &w) == EXIT_OK)
+        struct called_files called = {.a = &a};
+        struct workflow_text place;
+        if (called_place(path, &a, &place, &err) == RC_OK)
+            called.root_path = place.path;
+        if (load_workflow_text(modern, path, true, &called, &w) == EXIT_OK)
             workflow_unref(w);
     }
     arena_done(&a);

@@ -45,10 +45,12 @@ static int prepare(struct session *s, const struct args *args, struct past_run *
     s->quiet = args_get(args, "quiet") != NULL;
     int code = past_run_load(past, s, &err) == RC_OK ? EXIT_OK : fail(exit_of(err.rc), "%s", err.msg);
     if (code == EXIT_OK)
-        code = load_workflow_text(past->workflow_text, past->file.p, false, &old);
-    if (code == EXIT_OK && file)
-        code = load_workflow(file, true, &s->workflow);
-    else if (code == EXIT_OK)
+        code = load_workflow_text(past->workflow_text, past->file.p, false, &s->files, &old);
+    if (code == EXIT_OK && file) {
+        s->files = (struct called_files){.a = &s->arena};
+        code = load_workflow(file, true, &s->files, &s->workflow);
+    }
+    if (code == EXIT_OK && !file)
         s->workflow = workflow_ref(old);
     if (code == EXIT_OK && file)
         code = compare(s, old, s->workflow, file);

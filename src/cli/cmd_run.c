@@ -105,7 +105,8 @@ static int run(const struct command *c, const struct args *args)
 {
     (void)c;
     struct session s = {0};
-    int code = load_workflow(args->words[0], !args_get(args, "quiet"), &s.workflow);
+    s.files.a = &s.arena;
+    int code = load_workflow(args->words[0], !args_get(args, "quiet"), &s.files, &s.workflow);
     if (code == EXIT_OK) {
         code = prepare(&s, args);
         if (code == EXIT_OK)
@@ -120,7 +121,9 @@ static int run(const struct command *c, const struct args *args)
 static int help(const struct command *c, const struct args *args)
 {
     struct workflow *w;
-    int code = load_workflow(args->words[0], false, &w);
+    struct arena called = {0};
+    int code = load_workflow(args->words[0], false, &(struct called_files){.a = &called}, &w);
+    arena_done(&called);
     if (code != EXIT_OK)
         return code;
     printf("%.*s%s%.*s\n\nUsage: treadle run %s", STR_ARG(w->name), w->description.n ? " - " : "",

@@ -100,6 +100,8 @@ static struct val of_kind(struct maker *k, const struct step_key *row)
                      "{\"anyOf\":[{\"type\":\"integer\"},{\"$ref\":\"#/$defs/hole\"}]}}]}",
         [KEY_OBJECT] = "{\"anyOf\":[{\"type\":\"object\"},{\"$ref\":\"#/$defs/hole\"}]}",
     };
+    if (row->choices && row->kind != KEY_ENUM)
+        return reference(k, row->choices);
     if (special(row))
         return reference(k, special(row));
     return row->kind == KEY_ENUM ? enumeration(k, row) : piece(k, kinds[row->kind]);
@@ -226,8 +228,24 @@ static void define_values(struct maker *k)
                     "{\"steps\":{\"$ref\":\"#/$defs/steps\"}},\"additionalProperties\":false}]}"));
 }
 
+/* A workflow written inside a step: as one of its own, but that it needs no name. */
+static struct val inner_workflow(struct maker *k)
+{
+    struct val_map properties = val_map_new(&k->a), m = val_map_new(&k->a);
+    VAL_MAP_SET(&properties, "workflow", reference(k, "workflow"));
+    add_properties(k, &properties, workflow_keys);
+    add_unused(k, &properties, workflow_unused_keys);
+    VAL_MAP_SET(&m, "type", VAL_LIT("object"));
+    VAL_MAP_SET(&m, "properties", val_map_done(&properties));
+    VAL_MAP_SET(&m, "additionalProperties", val_false);
+    return val_map_done(&m);
+}
+
 static void define_blocks(struct maker *k)
 {
+    define(k, "inner_workflow", inner_workflow(k));
+    define(k, "call_config",
+           of_any(k, "[{\"$ref\":\"#/$defs/hole\"}]", object(k, call_config_keys, NULL, call_config_unused_keys)));
     struct val retry = object(k, retry_keys, NULL, NULL);
     define(k, "retry", of_any(k, "[{\"type\":\"integer\",\"minimum\":1},{\"type\":\"boolean\"}]", retry));
     define(k, "limits", object(k, limit_keys, NULL, NULL));

@@ -12,7 +12,9 @@ static int run(const struct command *c, const struct args *args)
     int code = EXIT_OK;
     for (int i = 0; i < args->nwords; i++) {
         struct workflow *w;
-        int one = load_workflow(args->words[i], true, &w);
+        struct arena called = {0};
+        int one = load_workflow(args->words[i], true, &(struct called_files){.a = &called}, &w);
+        arena_done(&called);
         if (one == EXIT_OK && !args_get(args, "quiet"))
             printf("%s: workflow `%.*s` is valid (%zu step%s)\n", args->words[i], STR_ARG(w->name), w->nall,
                    w->nall == 1 ? "" : "s");

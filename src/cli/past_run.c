@@ -1,8 +1,10 @@
 /* One pass over the records, keeping only what was said last. */
 #include "cli/past_run.h"
 
+#include "base/buf.h"
 #include "base/sha256.h"
 #include "data/json.h"
+#include "flow/step.h"
 
 #include <stdlib.h>
 
@@ -50,12 +52,16 @@ static bool look(void *ctx, const struct record *r)
     if (r->kind == RECORD_RUN) {
         read_start(p, v, r->time_ms);
     } else if (r->kind == RECORD_NOTE && VAL_GET(v, "session")) {
+        if (VAL_GET(VAL_GET(v, "session"), "files"))
+            p->past->files = VAL_GET(VAL_GET(v, "session"), "files");
         read_session(p->s, VAL_GET(v, "session"));
     } else if (r->kind == RECORD_RESUME) {
         p->past->status = STR("running");
         struct str sha = val_get_str(v, STR("workflow_sha256"), STR(""));
         if (sha.n)
             p->past->workflow_sha256 = sha;
+        if (VAL_GET(v, "files"))
+            p->past->files = VAL_GET(v, "files");
     } else if (r->kind == RECORD_END) {
         p->past->status = val_get_str(v, STR("status"), STR("running"));
     }
@@ -78,15 +84,59 @@ enum rc past_run_load(struct past_run *past, struct session *s, struct err *err)
         return rc;
     past->ended_well = str_is(past->status, "succeeded");
     s->workflow_sha256 = past->workflow_sha256;
+    s->files.a = &s->arena;
+    rc = called_from(&s->files, past->files, s->store, err);
+    if (rc != RC_OK)
+        return rc;
     return store_blob(s->store, past->workflow_sha256, &s->arena, &past->workflow_text, err);
 }
 
-static bool same(const struct step_def *a, const struct step_def *b)
+enum { CALL_DEPTH_MAX = 60 };
+
+static void add_calls(struct buf *b, const struct list_def *l, const struct workflow *in, unsigned depth);
+
+/* The texts of all workflows that the step calls, wherever in it. */
+static void add_step_calls(struct buf *b, const struct step_def *d, const struct workflow *in, unsigned depth)
+{
+    size_t slot = 0;
+    for (const struct step_key *k = d->type->keys; d->lists && k->name; k++)
+        if (k->kind == KEY_STEPS && !k->alias_of)
+            add_calls(b, d->lists[slot++], in, depth);
+    for (size_t i = 0; i < d->nbranches; i++)
+        add_calls(b, d->branches[i].list, in, depth);
+    add_calls(b, d->handler, in, depth);
+    if (!d->child || d->child == in)
+        return;
+    buf_printf(b, "\n%.*s\n", STR_ARG(d->child->path));
+    buf_add(b, d->child->text);
+    add_calls(b, d->child->root, d->child->text.n ? d->child : in, depth + 1);
+}
+
+static void add_calls(struct buf *b, const struct list_def *l, const struct workflow *in, unsigned depth)
+{
+    for (size_t i = 0; l && depth < CALL_DEPTH_MAX && i < l->n; i++)
+        add_step_calls(b, l->steps[i], in, depth);
+}
+
+static bool same_calls(const struct step_def *a, const struct step_def *b)
+{
+    struct buf x, y;
+    buf_init(&x, (size_t)1 << 30);
+    buf_init(&y, (size_t)1 << 30);
+    add_step_calls(&x, a, NULL, 0);
+    add_step_calls(&y, b, NULL, 0);
+    bool equal = !x.overflow && !y.overflow && str_eq(buf_str(&x), buf_str(&y));
+    buf_done(&x);
+    buf_done(&y);
+    return equal;
+}
+
+bool past_run_same_step(const struct step_def *a, const struct step_def *b)
 {
     struct arena scratch = {0};
     bool equal = str_eq(json_canonical(&scratch, a->source), json_canonical(&scratch, b->source));
     arena_done(&scratch);
-    return equal;
+    return equal && same_calls(a, b);
 }
 
 static void void_from(struct session *s, const struct list_def *l, size_t from)
@@ -106,7 +156,7 @@ void past_run_differences(struct session *s, const struct workflow *old, const s
     s->workflow_sha256 = arena_str(&s->arena, str_c(x.z));
     s->new_workflow = !str_eq(old->text, new->text);
     size_t i = 0;
-    while (i < old->root->n && i < new->root->n &&same(old->root->steps[i], new->root->steps[i]))
+    while (i < old->root->n && i < new->root->n &&past_run_same_step(old->root->steps[i], new->root->steps[i]))
         i++;
     void_from(s, old->root, i);
     if (!s->nvoids && i < new->root->n) /* only steps were added: the run has an end that no longer counts */

@@ -221,15 +221,22 @@ static void add_env(struct session *s, struct val_map *m, struct str name)
 {
     const char *v = getenv(arena_cstr(&s->arena, name));
     if (v && *v && str_utf8_valid(str_c(v)) == strlen(v))
-        val_map_set(m, name, val_str(arena_str(&s->arena, str_c(v))));
+        val_map_set(m, arena_str(&s->arena, name), val_str(arena_str(&s->arena, str_c(v))));
 }
 
+static void add_envs(struct session *s, struct val_map *m, const struct workflow *w)
+{
+    for (size_t i = 0; i < w->nenv; i++)
+        add_env(s, m, w->env[i]);
+    for (size_t i = 0; i < w->nchildren; i++)
+        add_envs(s, m, w->children[i]);
+}
+
+/* What the workflow, and those that it calls, may read. */
 const struct val *session_env(struct session *s)
 {
-    const struct workflow *w = s->workflow;
     struct val_map m = val_map_new(&s->arena);
-    for (size_t i = 0; i < w->nenv; i++)
-        add_env(s, &m, w->env[i]);
+    add_envs(s, &m, s->workflow);
     add_env(s, &m, STR("CLAUDE_MODEL")); /* what model steps use where the workflow says nothing */
     add_env(s, &m, STR("GEMINI_MODEL"));
     struct val *o = ARENA_NEW(&s->arena, struct val);
@@ -276,6 +283,8 @@ static struct val session_note(struct session *s)
         VAL_MAP_SET(&m, "fixtures", val_str(s->fixtures));
     if (s->replay_file)
         VAL_MAP_SET(&m, "replay", val_str(str_c(s->replay_file)));
+    if (s->files.n)
+        VAL_MAP_SET(&m, "files", called_val(&s->files, &s->arena));
     VAL_MAP_SET(&m, "pid", val_int(getpid()));
     VAL_MAP_SET(&o, "session", val_map_done(&m));
     return val_map_done(&o);
@@ -287,6 +296,7 @@ static struct store_batch *prologue(struct session *s)
     struct store_batch *b = store_batch_new();
     struct val note = session_note(s);
     store_batch_blob(b, s->workflow->text);
+    called_put(&s->files, b);
     store_batch_record(b, str_c(s->home.id),
                        &(struct record){.kind = RECORD_NOTE,
                                         .attempt = 1,
@@ -471,26 +481,30 @@ static struct str provider_of(const struct step_def *d)
     return slash == SIZE_MAX || computed ? str_n("", 0) : str_n(model.p, slash);
 }
 
-static int check_providers(struct session *s, const struct egress *g)
+static int check_providers(const struct workflow *w, const struct egress *g)
 {
     struct err err;
-    for (size_t i = 0; i < s->workflow->nall; i++) {
-        const struct step_def *d = s->workflow->all[i];
+    for (size_t i = 0; i < w->nall; i++) {
+        const struct step_def *d = w->all[i];
         struct str p = provider_of(d);
         if (!p.n || egress_ready(g, p, &err) == RC_OK)
             continue;
-        return fail(err.rc == RC_AUTH ? EXIT_ENVIRONMENT : EXIT_USAGE, "%.*s:%u:%u: step `%.*s`: %s",
-                    STR_ARG(s->workflow->file), d->line, d->col, STR_ARG(d->name), err.msg);
+        return fail(err.rc == RC_AUTH ? EXIT_ENVIRONMENT : EXIT_USAGE, "%.*s:%u:%u: step `%.*s`: %s", STR_ARG(w->file),
+                    d->line, d->col, STR_ARG(d->name), err.msg);
     }
-    return EXIT_OK;
+    int code = EXIT_OK;
+    for (size_t i = 0; i < w->nchildren && code == EXIT_OK; i++)
+        code = check_providers(w->children[i], g);
+    return code;
 }
 
-static int check_files(struct session *s)
+static int check_files(struct session *s, const struct workflow *w)
 {
     int bad = 0;
-    for (size_t i = 0; i < s->workflow->nfiles; i++) {
-        const struct file_ref *f = &s->workflow->files[i];
-        const char *beside = arena_printf(&s->arena, "%.*s/%.*s", STR_ARG(s->workflow_dir), STR_ARG(f->path)).p;
+    struct str dir = w == s->workflow || !w->dir.n ? s->workflow_dir : w->dir;
+    for (size_t i = 0; i < w->nfiles; i++) {
+        const struct file_ref *f = &w->files[i];
+        const char *beside = arena_printf(&s->arena, "%.*s/%.*s", STR_ARG(dir), STR_ARG(f->path)).p;
         const char *inside = arena_printf(&s->arena, "%.*s/%.*s", STR_ARG(s->workspace), STR_ARG(f->path)).p;
         const char *plain = arena_cstr(&s->arena, f->path);
         if (access(plain, R_OK) == 0 || (plain[0] != '/' && (access(beside, R_OK) == 0 || access(inside, R_OK) == 0)))
@@ -499,8 +513,10 @@ static int check_files(struct session *s)
         fail(EXIT_USAGE,
              "%.*s:%u:%u: prompt file `%s` cannot be read; looked beside the workflow, in the current directory "
              "and in the workspace",
-             STR_ARG(s->workflow->file), f->line, f->col, plain);
+             STR_ARG(w->file), f->line, f->col, plain);
     }
+    for (size_t i = 0; i < w->nchildren; i++)
+        bad += check_files(s, w->children[i]) != EXIT_OK;
     return bad ? EXIT_USAGE : EXIT_OK;
 }
 
@@ -544,9 +560,9 @@ static int set_up(struct live *l)
     struct err err;
     if (make_egress(s, l->loop, &l->egress, &err) != RC_OK)
         return fail(exit_of(err.rc), "%s", err.msg);
-    int code = check_providers(s, l->egress);
+    int code = check_providers(s->workflow, l->egress);
     if (code == EXIT_OK && !s->resume)
-        code = check_files(s);
+        code = check_files(s, s->workflow);
     if (code == EXIT_OK)
         code = make_journal(s);
     if (code != EXIT_OK)

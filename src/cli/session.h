@@ -3,6 +3,7 @@
  *
  * `run`, `resume` and `fork` prepare one and hand it over. The session owns the loop, the journal, egress, the executor
  * and the engine, shows progress, obeys signals and the control socket, and says how it ended by the exit code. */
+#include "cli/called.h"
 #include "cli/home.h"
 #include "data/val.h"
 #include "flow/run.h"
@@ -35,8 +36,9 @@ struct session {
     struct store *store;     /* STORE_OWN, when the journal exists; NULL: the session makes it */
     const struct str *voids; /* resume with another workflow: paths that no longer count */
     size_t nvoids;
-    bool new_workflow;  /* pinned from now on: workflow_sha256 differs from what the journal says */
-    struct arena arena; /* for whatever the caller put in */
+    struct called_files files; /* of workflows that it calls; its arena is the session's */
+    bool new_workflow;         /* pinned from now on: workflow_sha256 differs from what the journal says */
+    struct arena arena;        /* for whatever the caller put in */
 };
 
 /* Looks for what can be wrong before the first step (keys, prompt files), then runs it. Prints errors itself; returns

@@ -72,23 +72,59 @@ static enum rc read_beneath(struct str path, size_t max, const struct beneath *w
     return read_text(fd, full, max, a, ret, code, err);
 }
 
-enum rc exec_read(const struct val *req, const char *workflow_dir, const struct beneath *workspace, struct arena *a,
-                  struct val *ret, const char **code, struct err *err)
+/* A file named by what a template made: below one of the directories, wherever links lead. */
+static enum rc read_below(struct str path, size_t max, const char *const dirs[2], struct arena *a, struct val *ret,
+                          const char **code, struct err *err)
 {
-    struct str path = val_get_str(req, STR("path"), str_n("", 0));
+    enum rc rc = RC_NOT_FOUND;
+    for (int i = 0; i < 2 && rc == RC_NOT_FOUND; i++) {
+        struct beneath dir;
+        if (!dirs[i] || beneath_init(&dir, a, dirs[i], false, err) != RC_OK)
+            continue;
+        rc = read_beneath(path, max, &dir, a, ret, code, err);
+        beneath_done(&dir);
+    }
+    return rc == RC_NOT_FOUND ? err_set(err, RC_NOT_FOUND, "%.*s was found neither below %s nor below %s",
+                                        STR_ARG(path), dirs[0] ? dirs[0] : "none", dirs[1] ? dirs[1] : "none")
+                              : rc;
+}
+
+/* NAME.yaml among the stored workflows. */
+static enum rc read_stored(struct str name, size_t max, const char *stored_dir, struct arena *a, struct val *ret,
+                           const char **code, struct err *err)
+{
+    const char *const dirs[2] = {stored_dir, NULL};
+    if (memchr(name.p, '/', name.n) || name.p[0] == '.')
+        return err_set(err, RC_INVALID, "`%.*s` cannot be the name of a stored workflow", STR_ARG(name));
+    enum rc rc = read_below(arena_printf(a, "%.*s.yaml", STR_ARG(name)), max, dirs, a, ret, code, err);
+    return rc == RC_NOT_FOUND ? err_set(err, rc, "there is no stored workflow `%.*s`; expected %s/%.*s.yaml",
+                                        STR_ARG(name), stored_dir ? stored_dir : "none", STR_ARG(name))
+                              : rc;
+}
+
+enum rc exec_read(const struct val *req, const struct exec_places *places, struct arena *a, struct val *ret,
+                  const char **code, struct err *err)
+{
+    struct str path = val_get_str(req, STR("path"), str_n("", 0)), dir = val_get_str(req, STR("dir"), str_n("", 0));
     struct str base = val_get_str(req, STR("base"), STR("workflow"));
+    const struct beneath *workspace = places->workspace;
+    const char *workflow_dir = dir.n ? arena_cstr(a, dir) : places->workflow_dir;
     int64_t max = val_get_int(req, STR("max"), READ_MAX);
     char here[PATH_MAX];
-    if (!path.n || memchr(path.p, 0, path.n) || path.n >= PATH_MAX)
+    if (!path.n || memchr(path.p, 0, path.n) || path.n >= PATH_MAX || memchr(dir.p, 0, dir.n))
         return err_set(err, RC_INVALID, "path must be the name of a file");
     if (max <= 0 || max > READ_MAX)
         max = READ_MAX;
     if (str_is(base, "workspace"))
         return read_beneath(path, (size_t)max, workspace, a, ret, code, err);
+    if (str_is(base, "stored"))
+        return read_stored(path, (size_t)max, places->stored_dir, a, ret, code, err);
     if (!str_is(base, "workflow"))
-        return err_set(err, RC_INVALID, "base must be workflow or workspace");
+        return err_set(err, RC_INVALID, "base must be workflow, workspace or stored");
 
     const char *dirs[2] = {workflow_dir, getcwd(here, sizeof here)};
+    if (val_get_bool(req, STR("beneath"), false))
+        return read_below(path, (size_t)max, dirs, a, ret, code, err);
     if (path.p[0] == '/')
         dirs[0] = "", dirs[1] = NULL;
     for (int i = 0; i < 2; i++) {

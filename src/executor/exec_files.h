@@ -4,8 +4,12 @@
 
 #include "data/val.h"
 
+struct exec_places {
+    const char *workflow_dir, *stored_dir; /* absolute, or NULL */
+    const struct beneath *workspace;
+};
 /* Error codes beyond those of error_code() go to *code. */
-enum rc exec_read(const struct val *req, const char *workflow_dir, const struct beneath *workspace, struct arena *a,
-                  struct val *ret, const char **code, struct err *err) MUST_CHECK;
+enum rc exec_read(const struct val *req, const struct exec_places *places, struct arena *a, struct val *ret,
+                  const char **code, struct err *err) MUST_CHECK;
 enum rc exec_output(const struct val *req, const struct beneath *output, struct arena *a, struct val *ret,
                     const char **code, struct err *err) MUST_CHECK;

@@ -76,7 +76,7 @@ struct executor {
     uint32_t magic;
     struct ev_loop *loop;
     struct arena arena;
-    const char *lock_path, *workflow_dir, *state_dir, *self, *output_dir;
+    const char *lock_path, *workflow_dir, *state_dir, *stored_dir, *self, *output_dir;
     struct beneath workspace, output;
     unsigned max_commands, running;
     uint32_t launch_flags;
@@ -321,7 +321,8 @@ static void work(void *ctx)
     else if (j->kind == EXEC_FILES)
         rc = files_job(j);
     else if (j->kind == EXEC_READ)
-        rc = exec_read(&j->request, x->workflow_dir, &x->workspace, &j->arena, &j->result, &j->code, &j->err);
+        rc = exec_read(&j->request, &(struct exec_places){x->workflow_dir, x->stored_dir, &x->workspace}, &j->arena,
+                       &j->result, &j->code, &j->err);
     else if (j->kind == EXEC_CHECKPOINT)
         rc = checkpoint_job(j);
     else
@@ -420,6 +421,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
     x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;
     x->state_dir = o->state_dir ? arena_cstr(&x->arena, str_c(o->state_dir)) : NULL;
+    x->stored_dir = o->state_dir ? arena_printf(&x->arena, "%s/workflows", o->state_dir).p : NULL;
     x->workflow_dir = o->workflow_dir ? arena_cstr(&x->arena, str_c(o->workflow_dir)) : NULL;
     *ret = x;
     return RC_OK;

@@ -22,9 +22,11 @@
  *         -> {outcome: "done" (the file is as `after`; with text and is_error as apply would have told)
  *             | "again" (as `before`) | "changed" (neither)}
  *
- * EXEC_READ    {path, base?: workflow|workspace (workflow), max?: bytes (4 MiB, at most)} -> {text, path, sha256}
- *     A prompt's file part. base workflow: beside the workflow file, then in the current directory, then in the
- * workspace; or absolute. base workspace: inside the workspace only.
+ * EXEC_READ    {path, base?: workflow|workspace|stored (workflow), dir?: of the workflow file, beneath?,
+ *               max?: bytes (4 MiB, at most)} -> {text, path, sha256}
+ *     A prompt's file part, a workflow that is called. base workflow: beside the workflow file, then in the current
+ *     directory, then in the workspace; or absolute. With `beneath`: below one of the first two, wherever links lead.
+ *     base workspace: inside the workspace only. base stored: the stored workflow PATH.yaml.
  *
  * EXEC_OUTPUT  {path, text} -> {path: absolute, bytes}; writes atomically inside the output directory, makes parents
  *
@@ -53,7 +55,7 @@ struct executor_options {
     const char *workspace;    /* absolute; created if missing */
     const char *output_dir;   /* absolute; created when first written to */
     const char *workflow_dir; /* absolute; where relative prompt files are looked for first */
-    const char *state_dir;    /* absolute; what outlives runs. NULL: EXEC_CHECKPOINT fails */
+    const char *state_dir;    /* absolute; what outlives runs: stored workflows and checkpoints. NULL: there are none */
     const char *self;         /* program to start as launcher; NULL: /proc/self/exe */
     unsigned max_commands;    /* at once; 0: 64. More wait */
     bool no_namespaces;       /* always the subreaper's way of ending a tree; for tests of it */

@@ -351,12 +351,35 @@ static bool check_root_applies(const struct reader *r, struct str head)
     return scope_step(r, head, &s) != SIGHT_SEEN;
 }
 
+/* Is the path about something of this workflow? If not, its caller may know it. */
+static bool known_here(const struct reader *r, const struct expr_path *path)
+{
+    struct str head = path->seg[0].name, name = seg_name(path, 1), iterator;
+    const struct step_def *s;
+    if (str_is(head, "steps") || str_is(head, "previous_response:"))
+        return !name.n || scope_step(r, name, &s) != SIGHT_UNKNOWN;
+    if (str_is(head, "loop"))
+        return scope_loop(r, 0, &iterator);
+    if (str_is(head, "state") || str_is(head, "global_vars") || str_is(head, "variables"))
+        return !name.n || scope_variable(r, name);
+    if (str_is(head, "inputs"))
+        return r->l->w->ninputs > 0;
+    if (is_root(head))
+        return true;
+    for (size_t i = 0; i < r->l->w->ninputs; i++)
+        if (str_eq(r->l->w->inputs[i].name, head))
+            return true;
+    return scope_variable(r, head) || scope_step(r, head, &s) != SIGHT_UNKNOWN;
+}
+
 static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, struct err *err)
 {
     const struct reader *r = ctx;
     struct str head = path->seg[0].name, name = seg_name(path, 1);
     struct place p = place_of(r, path->line, path->col);
     (void)err;
+    if (r->l->inherits && !known_here(r, path))
+        return RC_OK;
     if (problems_full(r->l->ps, soft)) /* finding the nearest name is work; nobody would see it */
         return RC_OK;
     if (str_is(head, "file:")) { /* {{file:PATH}} */

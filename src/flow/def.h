@@ -67,7 +67,8 @@ struct step_def {
     const struct cond *condition; /* NULL: always */
     const size_t *depends_on;     /* indices in the list */
     size_t ndepends;
-    int64_t timeout_ms; /* 0: none */
+    int64_t timeout_ms;      /* 0: none */
+    struct str timeout_code; /* of the error when it strikes; empty: the class's */
     struct retry_policy retry;
     enum on_error on_error;
     size_t goto_index;              /* ON_ERROR_GOTO: a later step of the same list */
@@ -84,6 +85,7 @@ struct step_def {
     const struct val *data;              /* the type's keys that are taken literally: an object */
     const struct cond *const *conds;     /* by slot of the type's KEY_COND keys; NULL where absent */
     const struct list_def *const *lists; /* by slot of the type's KEY_STEPS keys; NULL where absent */
+    struct workflow *child;              /* the workflow that the step calls, where it is known before a run; NULL */
     const struct branch *branches; /* of the type's KEY_BRANCHES key, as written; each list has this step as owner */
     size_t nbranches;
 };
@@ -124,7 +126,11 @@ struct workflow {
     uint32_t refs;
     struct arena arena;
     struct str name, description, file; /* file: as given, for messages */
-    struct str text;                    /* the whole source, as pinned */
+    struct str text;                    /* the whole source, as pinned; empty for a workflow inside a step of another */
+    struct str path;                    /* what tells its file from others; empty where it was not read from one */
+    struct str dir;                     /* its file's directory; empty when unknown */
+    struct workflow **children; /* those that steps of it call and that are known, itself not; a reference each */
+    size_t nchildren;
     const struct input_def *inputs;
     size_t ninputs;
     const struct tmpl_tree *variables;    /* evaluates to an object */
@@ -186,6 +192,26 @@ void problems_print(struct buf *out, struct str file, struct str text, const str
  * among them. `file` is for messages. Pure: missing prompt files are looked for by the caller (workflow.files). One
  * reference. */
 struct workflow *workflow_load(struct str text, struct str file, struct problems *ps);
+/* Where the text of a workflow comes from. */
+struct workflow_text {
+    struct str path; /* the same for the same file, whatever it was called by */
+    struct str file; /* for messages */
+    struct str dir;  /* where names in it are relative to */
+    struct str text;
+};
+/* Reads what steps name. `stored`: by the name of a stored workflow. All texts are put into `a`. `problems` is called
+ * for each file that was loaded, also without problems. */
+struct workflow_reader {
+    enum rc (*read)(void *ctx, struct str dir, struct str name, bool stored, struct arena *a, struct workflow_text *ret,
+                    struct err *err);
+    void (*problems)(void *ctx, const struct workflow_text *t, const struct problems *ps);
+    void *ctx;
+};
+/* The same, and loads and checks the files of workflows that it calls. */
+struct workflow *workflow_load_with(const struct workflow_text *t, const struct workflow_reader *r,
+                                    struct problems *ps);
+/* Loads a workflow that a run has come upon; `inherits`: it sees names that are not its own. */
+struct workflow *workflow_load_called(const struct workflow_text *t, bool inherits, struct problems *ps);
 /* A condition as written (text, boolean, or a map), for those that a step type keeps in its configuration, such as
  * `condition` of a prompt part. RC_INVALID or RC_EXPRESSION, "line:col: what; what was expected". */
 enum rc cond_parse(struct arena *a, const struct val *v, const struct cond **ret, struct err *err) MUST_CHECK;
@@ -199,6 +225,8 @@ enum rc cond_each_path(const struct cond *c,
 /* Given inputs against the declared ones: defaults filled in, types checked, unknown ones refused. RC_USAGE. */
 enum rc workflow_inputs(const struct workflow *w, const struct val *given, struct arena *a, struct val *ret,
                         struct err *err) MUST_CHECK;
+/* Is it one that the workflow declares? Any is, where none is declared. */
+bool workflow_takes_input(const struct workflow *w, struct str name);
 /* What the command line's `NAME=TEXT` means for input `name`: read as its declared type (JSON for arrays and objects);
  * text where it is a string or not declared. RC_USAGE. */
 enum rc workflow_input_text(const struct workflow *w, struct str name, struct str text, struct arena *a,

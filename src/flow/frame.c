@@ -54,7 +54,7 @@ static struct str message_of(const struct frame *f, const struct err *err)
 {
     struct str message = str_c(err->msg);
     if (message.n && message.p[0] >= '1' && message.p[0] <= '9')
-        message = arena_printf(&f->run->scratch, "%.*s:%s", STR_ARG(f->run->workflow->file), err->msg);
+        message = arena_printf(&f->run->scratch, "%.*s:%s", STR_ARG(f->instance->workflow->file), err->msg);
     return message;
 }
 
@@ -136,7 +136,7 @@ const struct val *frame_config(struct frame *f, bool pin)
 
 const struct val *frame_defaults(const struct frame *f)
 {
-    return f->run->workflow->defaults;
+    return f->instance->defaults;
 }
 const struct val *frame_workflow_key(const struct frame *f, const char *key)
 {
@@ -148,7 +148,7 @@ struct str frame_env(const struct frame *f, const char *name)
 }
 struct str frame_workflow(const struct frame *f)
 {
-    return f->run->workflow->name;
+    return f->instance->workflow->name;
 }
 struct str frame_run(const struct frame *f)
 {
@@ -268,6 +268,7 @@ static bool end_ok(struct frame *f, struct box *result, const char *flag, struct
         f->leave = f->def->type->leaves;
     if (f->leave)
         VAL_MAP_SET(&m, "leave", val_str(str_c(leave_name(f->leave))));
+    instance_record_steps(f, &m);
     struct val data = val_map_done(&m);
     if (run_append_value(f->run, RECORD_DONE, f->path, end_number(f), &data, err) != RC_OK) {
         box_unref(result);
@@ -293,6 +294,7 @@ static void end_failed(struct frame *f, struct box *error, bool go_on)
 {
     struct val_map m = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&m, "error", error->val);
+    instance_record_steps(f, &m);
     if (f->failing.below)
         VAL_MAP_SET(&m, "below", val_true);
     struct val data = val_map_done(&m);
@@ -305,6 +307,7 @@ static void end_failed(struct frame *f, struct box *error, bool go_on)
         struct val_map d = val_map_new(&f->run->scratch);
         VAL_MAP_SET(&d, "ok", b->val);
         VAL_MAP_SET(&d, "goto", val_true);
+        instance_record_steps(f, &d);
         data = val_map_done(&d);
         run_append(f->run, RECORD_DONE, f->path, end_number(f), &data);
         box_unref(error);
@@ -446,6 +449,7 @@ static void attempt_failed(struct frame *f)
     struct val_map m = val_map_new(&r->scratch);
     VAL_MAP_SET(&m, "error", s->failure->val);
     VAL_MAP_SET(&m, "retry_ms", val_int(wait));
+    instance_record_steps(f, &m);
     struct val data = val_map_done(&m);
     run_append(r, RECORD_RESULT, f->path, f->attempt, &data);
     struct str text =
@@ -469,7 +473,8 @@ void step_fail(struct frame *f, const struct failure *why)
                                   .message = arena_str(&f->arena, why->message),
                                   .final = why->final,
                                   .below = why->below};
-    state_of(f)->partial = why->partial ? val_copy(&f->arena, why->partial) : val_null;
+    const struct val *partial = why->partial ? why->partial : f->fallback;
+    state_of(f)->partial = partial ? val_copy(&f->arena, partial) : val_null;
     f->failing_set = true;
     frame_drain(f);
 }
@@ -619,6 +624,7 @@ static void enter_again(struct frame *f, const struct past *p)
         int64_t wait = val_get_int(&p->result->val, STR("retry_ms"), 0);
         int64_t left = past_wait_left(p, wait, run_now(f->run));
         f->attempt++;
+        instance_recall_steps(f, &p->result->val);
         if (left > 0 && p->failures) {
             state_of(f)->waiting = true;
             frame_sleep(f, left);
@@ -643,7 +649,7 @@ static bool within_limits(struct frame *f)
                                     "(limits.journal)",
                                     (long long)l->journal));
     else
-        return true;
+        return instance_count_step(f);
     return false;
 }
 
@@ -668,6 +674,7 @@ static void step_enter(struct frame *f)
     if (p && p->done) {
         const struct val *ok = VAL_GET(&p->done->val, "ok");
         bool went_on = VAL_GET(&p->done->val, "goto") != NULL;
+        instance_recall_steps(f, &p->done->val);
         f->skipped = VAL_GET(&p->done->val, "skipped") != NULL;
         f->leave = leave_of(&p->done->val);
         f->failing_set = went_on;
@@ -736,7 +743,10 @@ static void step_timer(struct frame *f)
         return;
     }
     struct str why = arena_printf(&f->arena, "no result within %g s (timeout)", (double)f->def->timeout_ms / 1000);
-    step_fail(f, &(struct failure){.rc = RC_TIMEOUT, .message = why, .below = true}); /* what is done stands */
+    step_fail(f, &(struct failure){.rc = RC_TIMEOUT,
+                                   .code = f->def->timeout_code,
+                                   .message = why,
+                                   .below = true}); /* what is done stands */
 }
 
 static void step_drained(struct frame *f)
@@ -793,7 +803,7 @@ bool frame_set_variables(struct frame *f, bool local, const struct val *values)
 {
     struct frame *list = f->parent;
     struct err err;
-    while (list->ops != &list_ops || (!local && list->parent))
+    while (list->ops != &list_ops || (!local && list->parent && !list_of(list)->instance))
         list = list->parent;
     struct val_map m = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&m, "scope", val_str(list->path));

@@ -18,6 +18,7 @@
 struct run;
 struct frame;
 struct past;
+struct instance;
 
 /* Why something failed. Text is borrowed for the call it is passed to. */
 struct failure {
@@ -58,6 +59,7 @@ struct frame {
     struct frame *parent, *first, *last, *prev, *next; /* children in order of creation */
     size_t nchildren;
     const struct frame_ops *ops;
+    struct instance *instance;  /* the workflow that it belongs to (flow/instance.h) */
     const struct step_def *def; /* steps: their definition; others: of the nearest step above, or NULL */
     struct arena arena;
     struct str path;            /* stable name */
@@ -67,15 +69,18 @@ struct frame {
     int64_t started_ms;
     void *state;            /* of the kind */
     void *type_state;       /* of the step type */
+    int64_t steps;          /* entered in it, itself included */
     size_t tag;             /* the parent's: which child this is */
     uint64_t effect, timer; /* pending ones, 0 = none */
     bool ok, skipped, unlinked;
+    bool opaque;            /* names around it are not seen from inside: a workflow that was called */
     enum leave leave;       /* ended well, and the nearest loop's iteration ends with it */
     struct box *result;     /* ENDED: the result, or the error object */
     struct failure failing; /* DRAINING: what it ends with (text in the arena) */
     bool failing_set;
     struct frame *qnext; /* work queue */
     uint8_t queued;
+    const struct val *fallback;   /* object whose fields stand beside `error` when a failure says none; or NULL */
     const struct list_def *inner; /* a loop's body whose newest results its own condition may read */
     struct box **inner_results;
 };
@@ -140,6 +145,31 @@ struct loop_scope {
 };
 struct frame *frame_list(struct frame *parent, const char *segment, size_t tag, const struct list_def *def,
                          const struct loop_scope *loop, struct box **previous_results);
+
+/* A child that executes another workflow; its end is that of a list. `inputs` are those that workflow_inputs() made. */
+struct call_plan {
+    struct workflow *workflow;    /* a reference is taken */
+    const struct val *inputs;     /* copied */
+    struct str dir;               /* of the workflow's file; empty: the caller's */
+    bool inherit_context;         /* names that are seen from `parent` are seen from inside too */
+    bool inherit_providers;       /* `defaults` of the caller count where the workflow has none */
+    int64_t max_depth, max_steps; /* 0: not said */
+};
+struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, const struct call_plan *plan);
+/* May this step call a workflow called `name`, which may not be deeper than `own_limit` (0: not said)? False: the step
+ * has failed. */
+bool frame_depth(struct frame *f, int64_t own_limit, struct str name);
+/* Evaluates in an ended child's scope, where its steps and variables are known; for child_done(). */
+bool child_eval(struct frame *child, const struct tmpl_tree *t, struct arena *a, struct val *ret,
+                struct err *err) MUST_CHECK;
+bool child_expr(struct frame *child, struct str text, struct arena *a, struct val *ret, struct err *err) MUST_CHECK;
+/* The workflow in a text that was read in the run, with one reference; NULL: the step has failed. A text is parsed
+ * once, however often it is called. */
+struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, bool inherits);
+/* Where files that the frame's workflow names are relative to; empty: the run's workflow_dir. */
+struct str frame_dir(const struct frame *f);
+/* The inputs of the workflow that the frame belongs to. */
+const struct val *frame_inputs(const struct frame *f);
 
 struct effect_plan {
     enum effect_kind kind;

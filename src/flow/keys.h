@@ -18,8 +18,10 @@ extern const struct step_key retry_keys[];       /* of `retry` */
 extern const struct step_key limit_keys[];       /* of `limits` */
 extern const struct step_key budget_keys[];      /* of `budget` */
 extern const struct step_key restart_keys[];     /* of `restart` */
+extern const struct step_key call_config_keys[]; /* of `config` of a pipeline step */
 extern const struct step_key prompt_part_keys[]; /* of one part of a prompt */
 extern const struct unused_key workflow_unused_keys[], step_unused_keys[], default_unused_keys[], part_unused_keys[];
+extern const struct unused_key call_config_unused_keys[];
 
 /* The row called `name`, NULL when there is none. */
 const struct step_key *key_find(const struct step_key *table, struct str name);

@@ -49,13 +49,14 @@ static void set_all(struct list_state *l, const struct val *object)
 static bool init_root(struct frame *f, struct list_state *l)
 {
     struct run *r = f->run;
-    if (!r->workflow->variables)
+    const struct tmpl_tree *variables = f->instance->workflow->variables;
+    if (!variables)
         return true;
     struct expr_scope scope = frame_scope(f, false);
     scope.now_ms = r->started_ms; /* the same in every life of the run */
     struct val v;
     struct err err;
-    if (tmpl_tree_eval(r->workflow->variables, &scope, &r->scratch, &v, &err) != RC_OK) {
+    if (tmpl_tree_eval(variables, &scope, &r->scratch, &v, &err) != RC_OK) {
         frame_end(f, false, error_box(err.rc, STR("variables"), str_c(err.msg), 1, STR("")));
         return false;
     }
@@ -113,7 +114,7 @@ static void advance(struct frame *f)
 
 static bool records_end(const struct frame *f)
 {
-    return f->path.n != 0;
+    return f->path.n != 0 && !((const struct list_state *)f->state)->instance;
 }
 
 const char *leave_name(enum leave l)
@@ -136,6 +137,7 @@ static enum rc record_end(struct frame *f, const char *key, struct val v, struct
         VAL_MAP_SET(&m, "leave", val_str(str_c(leave_name(f->leave))));
     if (f->skipped)
         VAL_MAP_SET(&m, "skipped", val_true);
+    instance_record_steps(f, &m);
     struct val data = val_map_done(&m);
     return run_append_value(r, RECORD_DONE, f->path, (f->past ? f->past->dones : 0) + 1, &data, err);
 }
@@ -172,10 +174,11 @@ static void enter(struct frame *f)
     struct list_state *l = list_of(f);
     l->results = arena_calloc(&f->arena, l->def->n + 1, sizeof(struct box *));
     l->state = arena_calloc(&f->arena, l->def->n + 1, 1);
-    if (!f->parent && !init_root(f, l))
+    if ((!f->parent || l->instance) && !init_root(f, l))
         return;
     const struct past *p = f->past;
     if (p && p->done) { /* ended in an earlier life */
+        instance_recall_steps(f, &p->done->val);
         if (p->done_ok) {
             f->leave = leave_of(&p->done->val);
             f->skipped = VAL_GET(&p->done->val, "skipped") != NULL;
@@ -272,6 +275,8 @@ static void done(struct frame *f)
     if (l->is_loop)
         box_unref(l->loop.item);
     box_unref(l->error_var);
+    if (l->instance)
+        instance_done(l->instance);
 }
 
 static void no_effect(struct frame *f, bool ok, const struct val *result)

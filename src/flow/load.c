@@ -295,12 +295,9 @@ static const struct val *find_root(struct loader *l, const struct val *doc, cons
     return &m->val;
 }
 
-static void load_document(struct loader *l, const struct val *doc)
+/* The keys of the map that is the workflow. `steps` may have been found elsewhere. */
+static void load_root(struct loader *l, const struct val *root, const struct val *steps, unsigned depth)
 {
-    const struct val *steps = NULL;
-    const struct val *root = find_root(l, doc, &steps);
-    if (!root)
-        return;
     l->w->source = root;
     defaults(l, root);
     static const char *const early[] = {"retry_on_failure", "retry_attempts"}; /* the one makes sense of the other */
@@ -311,14 +308,37 @@ static void load_document(struct loader *l, const struct val *doc)
         if (!str_starts(root->obj.m[i].key, STR("retry_")))
             workflow_key(l, &root->obj.m[i]);
     secret_env(l, root);
-    if (!val_member(root, STR("name")))
+    if (!val_member(root, STR("name")) && !l->inside)
         problem_add(l->ps, false, root->line, root->col,
                     "the workflow has no `name`; expected one, such as `name: review`");
     if (!steps)
         problem_add(l->ps, false, root->line, root->col,
                     "the workflow has no `steps`; expected a list of at least one step");
     else
-        l->w->root = load_list(l, steps, NULL, STR(""), 0);
+        l->w->root = load_list(l, steps, NULL, STR(""), depth);
+}
+
+/* Around load_root(): what needs all steps. */
+static void load_whole(struct loader *l, const struct val *root, const struct val *steps, unsigned depth)
+{
+    struct workflow *w = l->w;
+    l->variables = val_map_new(l->a);
+    if (root)
+        load_root(l, root, steps, depth);
+    struct val all = val_map_done(&l->variables);
+    w->variables = load_tree(l, &all);
+    if (!w->root)
+        return;
+    w->all = (const struct step_def *const *)l->all;
+    w->nall = l->nall;
+    w->files = l->files;
+    w->nfiles = l->nfiles;
+    l->bare_inputs |= w->ninputs == 0;
+    load_called_files(l);
+    check_names(l);
+    add_found_env(l);
+    w->wanted = l->wanted;
+    w->nwanted = l->nwanted;
 }
 
 /* ---- the way in ---- */
@@ -355,45 +375,109 @@ static void load_text_file(struct loader *l)
         return;
     }
     places_init(&l->places, l->a, w->text);
-    l->variables = val_map_new(l->a);
-    load_document(l, doc);
-    struct val all = val_map_done(&l->variables);
-    w->variables = load_tree(l, &all);
-    if (!w->root)
-        return;
-    w->all = (const struct step_def *const *)l->all;
-    w->nall = l->nall;
-    w->files = l->files;
-    w->nfiles = l->nfiles;
-    l->bare_inputs |= w->ninputs == 0;
-    check_names(l);
-    add_found_env(l);
-    w->wanted = l->wanted;
-    w->nwanted = l->nwanted;
+    const struct val *steps = NULL, *root = find_root(l, doc, &steps);
+    load_whole(l, root, steps, 0);
 }
 
-struct workflow *workflow_load(struct str text, struct str file, struct problems *ps)
+/* ---- loads ---- */
+
+static struct workflow *workflow_new(struct str file, struct str path, struct str dir)
 {
     struct workflow *w = calloc(1, sizeof *w);
     if (!w)
         PANIC("out of memory");
     w->refs = 1;
     w->file = arena_str(&w->arena, file);
-    w->text = arena_str(&w->arena, text);
+    w->path = arena_str(&w->arena, path);
+    w->dir = arena_str(&w->arena, dir);
     w->defaults = &val_empty_object;
     w->source = &val_empty_object;
     w->budget = (struct budget){.usd = -1, .tokens = -1};
-    struct loader l = {
+    return w;
+}
+
+static struct loader loader_new(struct workflow *w, struct problems *ps)
+{
+    return (struct loader){
         .w = w, .a = &w->arena, .ps = ps, .retry = load_retry_default(), .step_usd = -1, .advice = LOAD_ADVICE_MAX};
+}
+
+/* The workflow, or NULL when something was wrong with it. */
+static struct workflow *loader_done(struct loader *l, size_t errors_before)
+{
+    map_done(&l->by_name);
+    map_done(&l->noticed);
+    map_done(&l->assigned);
+    map_done(&l->timers);
+    if (l->ps->errors == errors_before && l->w->root)
+        return l->w;
+    workflow_unref(l->w);
+    return NULL;
+}
+
+struct workflow *load_inner(struct loader *up, const struct val *v, struct str name, bool inherits, unsigned depth)
+{
+    struct workflow *w = workflow_new(up->w->file, STR(""), up->w->dir);
+    w->name = name;
+    struct loader l = loader_new(w, up->ps);
+    l.places = up->places;
+    l.advice = up->advice;
+    l.inside = true;
+    l.inherits = inherits || up->inherits;
+    l.reader = up->reader;
+    l.open = up->open;
+    l.loaded = up->loaded;
+    size_t before = up->ps->errors;
+    load_whole(&l, v, VAL_GET(v, "steps"), depth + 1);
+    up->advice = l.advice;
+    return loader_done(&l, before);
+}
+
+static struct workflow *load_text_of(const struct workflow_text *t, struct loader *up, bool inherits,
+                                     const struct workflow_reader *r, struct problems *ps)
+{
+    struct workflow *w = workflow_new(t->file, t->path, t->dir);
+    w->text = arena_str(&w->arena, t->text);
+    struct loader l = loader_new(w, ps);
+    struct loaded_files loaded = {0};
+    struct open_file open = {.path = w->path, .file = w->file, .up = up ? up->open : NULL};
+    l.inherits = inherits;
+    l.reader = r;
+    l.open = &open;
+    l.loaded = up ? up->loaded : &loaded;
     size_t before = ps->errors;
     load_text_file(&l);
-    map_done(&l.by_name);
-    map_done(&l.noticed);
-    map_done(&l.assigned);
-    map_done(&l.timers);
     problems_sort(ps);
-    if (ps->errors == before && w->root)
-        return w;
-    workflow_unref(w);
-    return NULL;
+    for (struct loaded_file *f = loaded.first; f; f = f->next)
+        workflow_unref(f->w);
+    return loader_done(&l, before);
+}
+
+struct workflow *load_other(struct loader *up, const struct workflow_text *t, bool inherits)
+{
+    for (struct loaded_file *f = up->loaded->first; f; f = f->next)
+        if (f->inherits == inherits && str_eq(f->path, t->path))
+            return f->w ? workflow_ref(f->w) : NULL;
+    struct problems ps = {.a = up->ps->a};
+    struct loaded_file *f = ARENA_NEW(up->ps->a, struct loaded_file);
+    struct workflow *w = load_text_of(t, up, inherits, up->reader, &ps);
+    *f = (struct loaded_file){up->loaded->first, arena_str(up->ps->a, t->path), inherits, w ? workflow_ref(w) : NULL};
+    up->loaded->first = f;
+    up->reader->problems(up->reader->ctx, t, &ps);
+    return w;
+}
+
+struct workflow *workflow_load_with(const struct workflow_text *t, const struct workflow_reader *r, struct problems *ps)
+{
+    return load_text_of(t, NULL, false, r, ps);
+}
+
+struct workflow *workflow_load_called(const struct workflow_text *t, bool inherits, struct problems *ps)
+{
+    return load_text_of(t, NULL, inherits, NULL, ps);
+}
+
+struct workflow *workflow_load(struct str text, struct str file, struct problems *ps)
+{
+    return load_text_of(&(struct workflow_text){.file = file, .text = text}, NULL, false, NULL, ps);
 }

@@ -12,6 +12,7 @@ enum {
     LOAD_TEXT_MAX = 32 << 20,  /* bytes of a workflow */
     LOAD_DEPTH_MAX = 32,       /* lists of steps inside one another */
     LOAD_LIST_MAX = 200000,    /* steps of one list */
+    LOAD_FILES_DEPTH_MAX = 50, /* files that call one another */
     LOAD_BRANCHES_MAX = 10000, /* lists of one map of lists */
     LOAD_GRAPH_MAX = 5000,     /* steps of a list with depends_on */
     LOAD_STEPS_MAX = 250000,   /* steps in all */
@@ -54,6 +55,28 @@ struct later {
     uint32_t line, col;
 };
 
+/* A step that calls a workflow in a file. */
+struct call_ref {
+    struct step_def *step;
+    const struct val *at; /* the file's name */
+    bool stored, inherits;
+};
+/* A file being loaded, and the one that called it. */
+struct open_file {
+    struct str path, file;
+    const struct open_file *up;
+};
+/* All files of one load. */
+struct loaded_file {
+    struct loaded_file *next;
+    struct str path;
+    bool inherits;
+    struct workflow *w; /* a reference; NULL: it has mistakes */
+};
+struct loaded_files {
+    struct loaded_file *first;
+};
+
 struct loader {
     struct workflow *w;
     struct arena *a;
@@ -78,7 +101,14 @@ struct loader {
     struct str *wanted;
     size_t nwanted, wanted_cap;
     bool bare_inputs; /* inputs may be read without `inputs.`, as in older workflows: none is declared */
-    bool too_many;    /* LOAD_STEPS_MAX was reported */
+    bool inherits;    /* names that are unknown here may be the caller's */
+    bool inside;      /* a workflow written inside a step */
+    const struct workflow_reader *reader; /* or NULL */
+    const struct open_file *open;
+    struct loaded_files *loaded;
+    struct call_ref *calls;
+    size_t ncalls, calls_cap, children_cap;
+    bool too_many; /* LOAD_STEPS_MAX was reported */
     /* from `defaults` and the old workflow-level keys */
     struct retry_policy retry;
     int64_t timeout_ms;
@@ -131,6 +161,8 @@ bool load_names(struct loader *l, const struct member *m, const struct str **ret
 void load_budget(struct loader *l, const struct member *m, struct budget *ret);
 void load_limits(struct loader *l, const struct member *m, struct run_limits *ret);
 void load_retry(struct loader *l, const struct member *m, struct retry_policy *ret);
+/* The classes of errors that a retry is for, in words of older workflows too. */
+void load_retry_on(struct loader *l, const struct member *m, uint64_t *on);
 void load_retries(struct loader *l, const struct member *m, struct retry_policy *ret);
 struct retry_policy load_retry_default(void);
 /* Reports every template in `v` that does not parse; then compiles. NULL: reported. */
@@ -164,6 +196,15 @@ struct common {
 };
 void load_common_key(struct loader *l, struct step_def *s, struct common *c, const struct step_key *row,
                      const struct member *m, unsigned depth);
+/* load_call.c: a step that calls a workflow; and the files that such steps name, once all steps are read. */
+void load_call(struct loader *l, struct step_def *s, const struct common *c, unsigned depth);
+void load_later_call(struct loader *l, const struct call_ref *c);
+void load_called_files(struct loader *l);
+void load_child_add(struct loader *l, struct workflow *child);
+/* load.c: a workflow written inside another, called `name` unless it says otherwise; and one in another file. NULL:
+ * reported. The caller gets a reference. */
+struct workflow *load_inner(struct loader *up, const struct val *v, struct str name, bool inherits, unsigned depth);
+struct workflow *load_other(struct loader *up, const struct workflow_text *t, bool inherits);
 /* load_type.c: the type's own keys; compiles the configuration. `depth` is of the step's list. */
 void load_type_keys(struct loader *l, struct step_def *s, unsigned depth);
 /* load_prompt.c: a list of prompt parts, normalised. */

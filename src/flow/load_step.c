@@ -174,7 +174,7 @@ static bool type_is_leaf(const struct step_type *t)
     for (const struct step_key *k = t->keys; k->name; k++)
         if (k->kind == KEY_STEPS || k->kind == KEY_BRANCHES)
             return false;
-    return true;
+    return !t->boundary;
 }
 
 static void step_defaults(struct loader *l, struct step_def *s, const struct common *c)
@@ -206,6 +206,8 @@ static void step_keys(struct loader *l, struct step_def *s, struct common *c, un
     }
     if (s->type)
         load_type_keys(l, s, depth);
+    if (s->type && s->type->boundary)
+        load_call(l, s, c, depth);
     step_defaults(l, s, c);
 }
 

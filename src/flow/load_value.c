@@ -209,7 +209,7 @@ static void load_retry_class(struct loader *l, const struct val *v, bool old, ui
                 load_hint(l, &near, "expected any, or names such as timeout, rate_limit, overloaded, network, server"));
 }
 
-static void retry_on(struct loader *l, const struct member *m, uint64_t *on)
+void load_retry_on(struct loader *l, const struct member *m, uint64_t *on)
 {
     bool old = !str_is(m->key, "on");
     *on = 0;
@@ -271,7 +271,7 @@ static void retry_key(struct loader *l, const struct member *k, struct retry_pol
     else if (strcmp(real, "jitter") == 0)
         (void)load_bool(l, k, &ret->jitter);
     else if (strcmp(real, "on") == 0)
-        retry_on(l, k, &ret->on);
+        load_retry_on(l, k, &ret->on);
     else if (str_is(k->key, "fallback_action"))
         WARN(l, &k->val, "`fallback_action` has no effect here; write on_error");
     else

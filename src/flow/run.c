@@ -132,6 +132,7 @@ struct frame *frame_new(struct run *r, struct frame *parent, const struct frame_
         parent->nchildren++;
         f->def = parent->def;
     }
+    f->instance = parent ? parent->instance : &r->own;
     r->totals.frames++;
     return f;
 }
@@ -336,6 +337,7 @@ static void child_ended(struct frame *c)
         finish_run(c->run);
         return;
     }
+    p->steps += c->steps;
     if (p->status == FRAME_DRAINING) {
         frame_free(c);
         if (!p->first && p->queued == QUEUED_NO)
@@ -475,6 +477,8 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
     r->output_dir = arena_str(&a, o->output_dir);
     r->workflow_dir = arena_str(&a, o->workflow_dir);
     r->inputs = box_new(o->inputs ? o->inputs : &val_empty_object);
+    r->own = (struct instance){
+        .workflow = w, .inputs = r->inputs, .defaults = w->defaults, .max_depth = w->limits.max_depth};
     r->env = box_new(o->env ? o->env : &val_empty_object);
     r->force = o->force;
     r->waits.stay = o->stay;
@@ -509,6 +513,7 @@ void run_free(struct run *r)
     map_done(&r->timers);
     free_tree(r->root);
     past_free_all(r);
+    called_free_all(r);
     waits_free(r);
     box_unref(r->inputs);
     box_unref(r->env);

@@ -3,7 +3,7 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "data/json.h"
-#include "flow/frame.h"
+#include "flow/instance.h"
 
 /* What the journal says about one path, folded. Owned by run->past. */
 struct past {
@@ -67,6 +67,8 @@ struct run {
     struct box *inputs, *env, *variables; /* variables: initial ones, evaluated */
     enum run_status status;
     bool started, force, stopping, aborting, cancelling;
+    struct instance own;   /* workflow and inputs above, as those of frames */
+    struct called *called; /* workflows that were read in the run, newest first (instance.c) */
     struct frame *root;
     struct frame *qhead, **qtail;
     struct map effects, timers; /* pending id -> frame; keys lie in the frames */
@@ -131,7 +133,8 @@ struct list_state {
     struct map vars; /* name -> struct var; keys live in the var */
     bool is_loop;
     struct loop_scope loop;
-    struct box *error_var; /* `error` inside an on_error handler, or NULL */
+    struct instance *instance; /* of the workflow that this list is the root of, when it was called; or NULL */
+    struct box *error_var;     /* `error` inside an on_error handler, or NULL */
 };
 struct var {
     char *name;
@@ -139,6 +142,11 @@ struct var {
     struct box *value;
 };
 void list_var_set(struct list_state *l, struct str name, const struct val *v);
+/* The frame in which names are looked for next. */
+static inline struct frame *frame_outward(const struct frame *f)
+{
+    return f->opaque ? NULL : f->parent;
+}
 static inline struct list_state *list_of(struct frame *f)
 {
     return f->state;
@@ -187,6 +195,9 @@ void past_reopen(struct run *r);
 bool past_cancelled(const struct past *p);
 /* Milliseconds left of a wait that began with the past's result. */
 int64_t past_wait_left(const struct past *p, int64_t wait, int64_t now);
+
+/* instance.c */
+void called_free_all(struct run *r);
 
 /* retry.c */
 /* Milliseconds until the next attempt, or -1: no more. `explicit_only`: without a written policy there is no retry. */

@@ -99,7 +99,7 @@ static const struct val *result_field(struct arena *a, const struct val *v, cons
 /* After a while_loop its steps are known by their names, as they were in the last iteration. */
 static const struct val *find_last(const struct frame *from, struct str name, bool *ret_known)
 {
-    for (const struct frame *f = from; f; f = f->parent) {
+    for (const struct frame *f = from; f; f = frame_outward(f)) {
         const struct list_state *l = f->ops == &list_ops ? f->state : NULL;
         const struct step_def *d = l ? list_find_last(l->def, SIZE_MAX, name) : NULL;
         while (d) {
@@ -119,7 +119,7 @@ static const struct val *find_last(const struct frame *from, struct str name, bo
 static const struct val *find_result(const struct frame *from, struct str name, bool *ret_known)
 {
     *ret_known = false;
-    for (const struct frame *f = from; f; f = f->parent) {
+    for (const struct frame *f = from; f; f = frame_outward(f)) {
         const struct list_def *def = f->inner;
         struct box **results = f->inner_results, **older = NULL;
         if (f->ops == &list_ops) {
@@ -172,7 +172,7 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
 
 const struct val *scope_variable_of(const struct frame *from, struct str name)
 {
-    for (const struct frame *f = from; f; f = f->parent) {
+    for (const struct frame *f = from; f; f = frame_outward(f)) {
         if (f->ops != &list_ops)
             continue;
         const struct var *v = map_get(&((const struct list_state *)f->state)->vars, name);
@@ -192,7 +192,7 @@ static struct val all_variables(const struct frame *from, struct arena *a)
     struct val_map m = val_map_new(a);
     const struct frame *chain[64];
     size_t n = 0;
-    for (const struct frame *f = from; f && n < 64; f = f->parent)
+    for (const struct frame *f = from; f && n < 64; f = frame_outward(f))
         if (f->ops == &list_ops)
             chain[n++] = f;
     while (n--) {
@@ -231,7 +231,7 @@ static enum rc resolve_variable(const struct frame *f, const struct val *key, si
 
 static const struct list_state *loop_above(const struct frame **f)
 {
-    for (; *f; *f = (*f)->parent)
+    for (; *f; *f = frame_outward(*f))
         if ((*f)->ops == &list_ops && ((const struct list_state *)(*f)->state)->is_loop)
             return (*f)->state;
     return NULL;
@@ -259,7 +259,7 @@ static enum rc resolve_loop(const struct frame *f, const struct val *key, size_t
     const struct list_state *l = loop_above(&f);
     size_t i = 1;
     while (l && i < n && str_is(key_name(&key[i]), "parent")) {
-        f = f->parent;
+        f = frame_outward(f);
         l = loop_above(&f);
         i++;
     }
@@ -279,7 +279,7 @@ static enum rc resolve_loop(const struct frame *f, const struct val *key, size_t
 
 static const struct val *find_iterator(const struct frame *f, struct str name)
 {
-    for (const struct list_state *l; (l = loop_above(&f)); f = f->parent)
+    for (const struct list_state *l; (l = loop_above(&f)); f = frame_outward(f))
         if (l->loop.iterator.n && str_eq(l->loop.iterator, name))
             return l->loop.item ? &l->loop.item->val : &val_null;
     return NULL;
@@ -290,7 +290,7 @@ static const struct val *find_iterator(const struct frame *f, struct str name)
 
 static const struct val *find_error(const struct frame *f)
 {
-    for (; f; f = f->parent)
+    for (; f; f = frame_outward(f))
         if (f->ops == &list_ops && ((const struct list_state *)f->state)->error_var)
             return &((const struct list_state *)f->state)->error_var->val;
     return NULL;
@@ -298,7 +298,7 @@ static const struct val *find_error(const struct frame *f)
 
 static const struct val *previous_response(const struct frame *from)
 {
-    for (const struct frame *f = from; f; f = f->parent) {
+    for (const struct frame *f = from; f; f = frame_outward(f)) {
         if (f->ops != &list_ops)
             continue;
         const struct list_state *l = f->state;
@@ -321,7 +321,7 @@ static const struct val *find_bare(struct frame *f, struct str name, struct aren
     if (!v && known)
         v = &val_null; /* a step without a value yet */
     v = v ? v : scope_step_variable(f, name, a);
-    v = v ? v : val_get(&f->run->inputs->val, name);
+    v = v ? v : val_get(&f->instance->inputs->val, name);
     return v ? v : val_get(&f->run->env->val, name);
 }
 
@@ -343,7 +343,7 @@ static enum rc resolve_root(struct frame *f, const struct val *key, size_t n, st
     struct run *r = f->run;
     struct str head = key_name(&key[0]);
     if (str_is(head, "inputs"))
-        *ret = &r->inputs->val;
+        *ret = &f->instance->inputs->val;
     else if (str_is(head, "env"))
         *ret = &r->env->val;
     else if (str_is(head, "workflow") || str_is(head, "run") || str_is(head, "timestamp"))
@@ -397,7 +397,7 @@ enum rc scope_resolve_asking(void *ctx, const struct val *key, size_t n, struct 
     struct str head = key_name(&key[0]);
     bool field = str_is(head, "state") || str_is(head, "global_vars") || str_is(head, "variables") ||
                  str_is(head, "env") || str_is(head, "timer") || str_is(head, "previous_response");
-    if (rc != RC_NOT_FOUND || !(field || workflow_env_listed(((struct frame *)ctx)->run->workflow, head)))
+    if (rc != RC_NOT_FOUND || !(field || workflow_env_listed(((struct frame *)ctx)->instance->workflow, head)))
         return rc;
     *ret = &val_null;
     *ret_used = n;

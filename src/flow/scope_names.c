@@ -50,7 +50,7 @@ static struct frame *step_of(struct frame *f)
 
 static const struct frame *root_of(const struct frame *f)
 {
-    while (f->parent)
+    while (f->parent && !(f->ops == &list_ops && ((const struct list_state *)f->state)->instance))
         f = f->parent;
     return f;
 }
@@ -110,20 +110,20 @@ static const struct val *workflow_field(const struct frame *f, const struct val 
     struct str name = name_at(key, n, 1);
     *used = 2;
     if (str_is(name, "name"))
-        return keep_text(a, r->workflow->name);
+        return keep_text(a, f->instance->workflow->name);
     if (str_is(name, "id"))
         return keep_text(a, r->id);
     if (str_is(name, "description"))
-        return keep_text(a, r->workflow->description);
+        return keep_text(a, f->instance->workflow->description);
     if (str_is(name, "workspace"))
         return keep_text(a, r->workspace);
-    return n > 1 ? val_get(r->workflow->source, name) : NULL;
+    return n > 1 ? val_get(f->instance->workflow->source, name) : NULL;
 }
 
 /* `config.x`: what the author wrote under `config`, else a default, else a key of the workflow. */
 static const struct val *config_field(const struct frame *f, struct str name)
 {
-    const struct workflow *w = f->run->workflow;
+    const struct workflow *w = f->instance->workflow;
     const struct val *v = val_get(VAL_GET(w->source, "config"), name);
     v = v ? v : val_get(w->defaults, name);
     return v ? v : val_get(w->source, name);
@@ -133,7 +133,7 @@ static const struct val *config_field(const struct frame *f, struct str name)
 static const struct val *environment_field(const struct frame *f, struct str name)
 {
     static const struct val development = {.type = VAL_STR, .s = {"development", 11}};
-    const struct val *env = VAL_GET(f->run->workflow->source, "environment");
+    const struct val *env = VAL_GET(f->instance->workflow->source, "environment");
     const struct val *mode = VAL_GET(env, "mode");
     if (!val_is(mode, VAL_STR))
         mode = &development;
@@ -170,7 +170,7 @@ static const struct val *system_field(const struct frame *f, struct str name, st
 {
     struct run *r = f->run;
     if (str_is(name, "total_steps"))
-        return keep(a, val_int((int64_t)r->workflow->root->n));
+        return keep(a, val_int((int64_t)f->instance->workflow->root->n));
     if (str_is(name, "completed_steps"))
         return keep(a, val_int(ended_steps(root_of(f))));
     if (str_is(name, "memory_usage_mb"))
@@ -180,18 +180,24 @@ static const struct val *system_field(const struct frame *f, struct str name, st
     return NULL;
 }
 
+/* What calls what: 0, the run's id and no parent in the run's own workflow. */
 static const struct val *context_field(const struct frame *f, struct str name, struct arena *a)
 {
-    const struct run *r = f->run;
+    const struct instance *in = f->instance;
     if (str_is(name, "depth"))
-        return keep(a, val_int(0));
+        return keep(a, val_int((int64_t)in->depth));
     if (str_is(name, "pipeline_id"))
-        return keep_text(a, r->id);
+        return keep_text(a, in->step ? arena_printf(a, "%.*s/%.*s", STR_ARG(f->run->id), STR_ARG(in->step->path))
+                                     : f->run->id);
     if (str_is(name, "parent"))
-        return &val_null;
+        return in->parent ? keep_text(a, in->parent->workflow->name) : &val_null;
     if (str_is(name, "execution_chain")) {
         struct val_list l = val_list_new(a);
-        val_list_push(&l, val_str(r->workflow->name));
+        for (unsigned depth = 0; depth <= f->instance->depth; depth++) {
+            for (in = f->instance; in->depth > depth;)
+                in = in->parent;
+            val_list_push(&l, val_str(in->workflow->name));
+        }
         return keep(a, val_list_done(&l));
     }
     return NULL;
@@ -227,8 +233,8 @@ static const struct val *whole(const struct frame *f, struct arena *a)
 {
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "id", val_str(f->run->id));
-    VAL_MAP_SET(&m, "name", val_str(f->run->workflow->name));
-    VAL_MAP_SET(&m, "description", val_str(f->run->workflow->description));
+    VAL_MAP_SET(&m, "name", val_str(f->instance->workflow->name));
+    VAL_MAP_SET(&m, "description", val_str(f->instance->workflow->description));
     VAL_MAP_SET(&m, "workspace", val_str(f->run->workspace));
     return keep(a, val_map_done(&m));
 }

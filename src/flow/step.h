@@ -37,7 +37,7 @@ struct step_key {
     const char *name;
     enum key_kind kind;
     bool required;
-    const char *choices;  /* KEY_ENUM: "a|b|c" */
+    const char *choices;  /* KEY_ENUM: "a|b|c"; others: the definition in the schema that describes it, or NULL */
     const char *fallback; /* as shown in docs; NULL: none */
     const char *doc;      /* one sentence */
     const char *alias_of; /* an accepted spelling: its value is stored under this name */

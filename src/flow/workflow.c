@@ -22,6 +22,8 @@ void workflow_unref(struct workflow *w)
     CHECK(w->refs > 0);
     if (--w->refs > 0)
         return;
+    for (size_t i = 0; i < w->nchildren; i++)
+        workflow_unref(w->children[i]);
     arena_done(&w->arena);
     free(w);
 }
@@ -100,6 +102,11 @@ static const struct input_def *input_find(const struct workflow *w, struct str n
         if (str_eq(w->inputs[i].name, name))
             return &w->inputs[i];
     return NULL;
+}
+
+bool workflow_takes_input(const struct workflow *w, struct str name)
+{
+    return !w->ninputs || input_find(w, name);
 }
 
 static enum rc input_unknown(const struct workflow *w, struct str name, struct arena *a, struct err *err)

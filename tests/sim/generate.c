@@ -170,6 +170,35 @@ static void model_type(struct generator *g, unsigned in)
         line(g, in, "claude_options: {fallback_model: haiku, timeout_ms: 50000}");
 }
 
+/* Variables of a workflow written inside are its own: in it nothing runs beside, as far as names go. */
+static void called(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end)
+{
+    line(g, in, "type: pipeline");
+    options(g, in, false, parallel, end);
+    if (pick(g, 3) == 0) {
+        line(g, in, pick(g, 2) ? "pipeline_file: sub.yaml" : "pipeline_file: \"sub{{ '.yaml' }}\"");
+        buf_printf(&g->out, "%*sinputs: {n: %d}\n", (int)in, "", (int)pick(g, 4));
+        if (pick(g, 3) == 0) /* how deep it may call itself */
+            buf_printf(&g->out, "%*sconfig: {max_depth: %d}\n", (int)in, "", 2 + (int)depth + (int)pick(g, 3));
+        return;
+    }
+    bool inherits = pick(g, 2);
+    if (inherits || pick(g, 2))
+        buf_printf(&g->out, "%*sconfig: {inherit_context: %s, max_total_steps: 100000}\n", (int)in, "",
+                   inherits ? "true" : "false");
+    if (!inherits)
+        line(g, in, "inputs: {yes: \"{{ inputs.yes }}\"}");
+    line(g, in, "pipeline:");
+    line(g, in + 2, "inputs: {yes: {type: boolean, required: true}, file: {type: string, default: f.txt}}");
+    unsigned first = g->names + 1;
+    line(g, in + 2, "steps:");
+    steps(g, in + 4, depth + 1, 1 + (unsigned)pick(g, 3), false);
+    line(g, in + 2, "variables:");
+    line(g, in + 4, "unused: 0");
+    for (unsigned i = first; i <= g->names; i++)
+        buf_printf(&g->out, "%*sloops_%u: 0\n", (int)in + 4, "", i);
+}
+
 static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
 {
     model_type(g, in);
@@ -265,7 +294,7 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         files(g, in, parallel, end);
         return;
     }
-    uint64_t kind = pick(g, depth >= 3 ? 6 : 11);
+    uint64_t kind = pick(g, depth >= 3 ? 6 : 12);
     if (kind <= 1) {
         model(g, in, parallel, end);
     } else if (kind == 2 && pick(g, 3) == 0) {
@@ -297,6 +326,8 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         options(g, in, true, parallel, end);
     } else if (kind == 5 || kind == 6) {
         model(g, in, parallel, end);
+    } else if (kind == 11) {
+        called(g, in, depth, parallel, end);
     } else if (kind == 10) {
         branches(g, in, depth, end);
     } else if (kind == 9) {

@@ -433,7 +433,10 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
         return val_map_done(&c);
     }
     case EFFECT_READ:
-        VAL_MAP_SET(&m, "text", VAL_LIT("text of a file"));
+        VAL_MAP_SET(&m, "path", VAL_LIT("/sim/sub.yaml"));
+        VAL_MAP_SET(&m, "text",
+                    str_is(val_get_str(request, STR("path"), STR("")), "sub.yaml") ? VAL_LIT(WORLD_WORKFLOW)
+                                                                                   : VAL_LIT("text of a file"));
         return val_map_done(&m);
     case EFFECT_CHECKPOINT: { /* what was saved by other runs is a matter of the name */
         struct str name = val_get_str(request, STR("name"), STR("")),

@@ -10,6 +10,15 @@
 #include "base/buf.h"
 #include "base/map.h"
 
+/* What stands in sub.yaml: it calls itself as often as it is told. */
+#define WORLD_WORKFLOW                                                                            \
+    "workflow:\n  name: sub\n  inputs: {n: {type: integer, required: true}}\n"                    \
+    "  variables: {seen: \"{{ inputs.n }}\"}\n  output: {seen: \"{{ state.seen }}\"}\n  steps:\n" \
+    "    - {name: ask, type: gemini, prompt: hello, on_error: continue}\n"                        \
+    "    - {name: more, type: set_variable, variables: {seen: \"{{ state.seen * 10 }}\"}}\n"      \
+    "    - name: down\n      type: pipeline\n      pipeline_file: sub.yaml\n"                     \
+    "      condition: inputs.n > 0\n      inputs: {n: \"{{ inputs.n - 1 }}\"}\n"
+
 struct world_record {
     struct record r;
     uint64_t batch;

@@ -77,6 +77,8 @@ static const char *check_broken(struct str text)
     struct str rest = text, what, remedy;
     unsigned line, col;
     size_t i = 0, count = 0;
+    if (str_find(text, STR("# reads other files\n")) != SIZE_MAX) /* the program does; see test_broken.py */
+        return load_any(text) ? NULL : "it does not load by itself";
     if (load_any(text))
         return "it loads";
     for (; next_expected(&rest, &line, &col, &what, &remedy); i++, count++) {

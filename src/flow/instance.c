@@ -1,0 +1,222 @@
+/* Calling a workflow is making a list frame with an instance of its own. The names inside end at that frame, unless the
+ * caller lets its own be seen (scope.c looks at frame->opaque). Its variables live in it like those of the run in the
+ * run's list.
+ *
+ * The list records no end: the step that calls says it. And what stands in the list has paths right below the step:
+ * `call/step`, not `call/list/step`. */
+#include "flow/instance.h"
+
+#include "flow/run_int.h"
+
+#include "base/panic.h"
+#include "base/sha256.h"
+
+#include <stdlib.h>
+
+void instance_done(struct instance *i)
+{
+    workflow_unref(i->workflow);
+    box_unref(i->inputs);
+    i->workflow = NULL;
+    i->inputs = NULL;
+}
+
+struct str instance_chain(const struct instance *i, struct str inner, struct arena *a)
+{
+    struct str s = inner;
+    for (; i && s.n < 2000; i = i->parent)
+        s = arena_printf(a, "%.*s%s%.*s", STR_ARG(s), s.n ? " ← " : "", STR_ARG(i->workflow->name));
+    return i ? arena_printf(a, "%.*s ← …", STR_ARG(s)) : s;
+}
+
+bool instance_count_step(struct frame *f)
+{
+    f->steps++;
+    for (struct instance *i = f->instance; i; i = i->parent) {
+        i->steps++;
+        if (!i->max_steps || i->steps <= i->max_steps)
+            continue;
+        struct arena *a = &f->run->scratch;
+        struct str chain = instance_chain(i, STR(""), a);
+        step_fail(i->step, &(struct failure){.rc = RC_LIMIT,
+                                             .code = STR("max_total_steps_exceeded"),
+                                             .message = arena_printf(a,
+                                                                     "workflow `%.*s` did more than %lld steps, those "
+                                                                     "of workflows that it calls included (%.*s)",
+                                                                     STR_ARG(i->workflow->name),
+                                                                     (long long)i->max_steps, STR_ARG(chain)),
+                                             .final = true});
+        return false;
+    }
+    return true;
+}
+
+void instance_record_steps(const struct frame *f, struct val_map *m)
+{
+    for (const struct instance *i = f->instance; i; i = i->parent)
+        if (i->max_steps) {
+            VAL_MAP_SET(m, "steps", val_int(f->steps));
+            return;
+        }
+}
+
+void instance_recall_steps(struct frame *f, const struct val *record)
+{
+    int64_t n = val_get_int(record, STR("steps"), 0);
+    if (n < 0 || n > (int64_t)1 << 40) /* nobody did so many */
+        n = 0;
+    n = n > f->steps ? n - f->steps : 0; /* its own entry may have been counted already */
+    f->steps += n;
+    for (struct instance *i = f->instance; i; i = i->parent)
+        i->steps += n;
+}
+
+static const struct val *merged(struct frame *f, const struct val *under, const struct val *over)
+{
+    struct val_map m = val_map_new(&f->arena);
+    struct val *v = ARENA_NEW(&f->arena, struct val);
+    val_map_merge(&m, under);
+    val_map_merge(&m, over);
+    *v = val_map_done(&m);
+    return v;
+}
+
+struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, const struct call_plan *plan)
+{
+    struct frame *f = frame_list(parent, segment, tag, plan->workflow->root, NULL, NULL);
+    struct instance *in = ARENA_NEW(&f->arena, struct instance), *up = parent->instance;
+    *in = (struct instance){.parent = up,
+                            .workflow = workflow_ref(plan->workflow),
+                            .inputs = box_new(plan->inputs),
+                            .defaults = plan->inherit_providers ? merged(f, up->defaults, plan->workflow->defaults)
+                                                                : plan->workflow->defaults,
+                            .dir = arena_str(&f->arena, plan->dir.n ? plan->dir : up->dir),
+                            .step = parent,
+                            .depth = up->depth + 1,
+                            .max_depth = plan->max_depth ? plan->max_depth : up->max_depth,
+                            .max_steps = plan->max_steps};
+    f->instance = in;
+    f->opaque = !plan->inherit_context;
+    f->base = parent->base;
+    list_of(f)->instance = in;
+    return f;
+}
+
+bool frame_depth(struct frame *f, int64_t own_limit, struct str name)
+{
+    const struct instance *in = f->instance;
+    int64_t depth = (int64_t)in->depth + 1, max = own_limit;
+    if (!max || (in->max_depth && in->max_depth < max))
+        max = in->max_depth;
+    max = !max ? DEPTH_DEFAULT : max > DEPTH_MAX ? DEPTH_MAX : max;
+    if (depth <= max)
+        return true;
+    struct str chain = instance_chain(in, name, &f->arena);
+    step_fail(f, &(struct failure){.rc = RC_LIMIT,
+                                   .code = STR("max_depth_exceeded"),
+                                   .message = arena_printf(&f->arena,
+                                                           "workflows call one another %lld deep; expected at most "
+                                                           "%lld (%.*s)",
+                                                           (long long)depth, (long long)max, STR_ARG(chain)),
+                                   .final = true,
+                                   .below = true});
+    return false;
+}
+
+bool child_eval(struct frame *child, const struct tmpl_tree *t, struct arena *a, struct val *ret, struct err *err)
+{
+    struct expr_scope scope = frame_scope(child, false);
+    return tmpl_tree_eval(t, &scope, a, ret, err) == RC_OK;
+}
+
+bool child_expr(struct frame *child, struct str text, struct arena *a, struct val *ret, struct err *err)
+{
+    const struct expr *e;
+    struct expr_scope scope = frame_scope(child, false);
+    return expr_parse(a, text, 0, 0, &e, err) == RC_OK && expr_eval(e, &scope, a, ret, err) == RC_OK;
+}
+
+/* ---- texts that were read in the run ---- */
+
+enum { CALLED_MAX = 64 };
+
+struct called {
+    struct called *next;
+    struct sha256 hash;
+    struct workflow *w;
+};
+
+static struct sha256 hash_of(const struct workflow_text *t, bool inherits, struct arena *a)
+{
+    return sha256_of(arena_printf(a, "%d\n%.*s\n%.*s", inherits, STR_ARG(t->path), STR_ARG(t->text)));
+}
+
+static struct workflow *find_called(struct run *r, const struct sha256 *hash)
+{
+    for (struct called *c = r->called; c; c = c->next)
+        if (memcmp(&c->hash, hash, sizeof *hash) == 0)
+            return workflow_ref(c->w);
+    return NULL;
+}
+
+/* The oldest goes when there are too many: steps that execute it hold references of their own. */
+static void keep_called(struct run *r, const struct sha256 *hash, struct workflow *w)
+{
+    struct called *c = calloc(1, sizeof *c), **last = &r->called;
+    if (!c)
+        PANIC("out of memory");
+    *c = (struct called){.next = r->called, .hash = *hash, .w = workflow_ref(w)};
+    r->called = c;
+    size_t n = 1;
+    for (; (*last)->next; last = &(*last)->next)
+        n++;
+    if (n > CALLED_MAX) {
+        workflow_unref((*last)->w);
+        free(*last);
+        *last = NULL;
+    }
+}
+
+void called_free_all(struct run *r)
+{
+    while (r->called) {
+        struct called *c = r->called;
+        r->called = c->next;
+        workflow_unref(c->w);
+        free(c);
+    }
+}
+
+struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, bool inherits)
+{
+    struct sha256 hash = hash_of(t, inherits, &f->run->scratch);
+    struct workflow *w = find_called(f->run, &hash);
+    if (w)
+        return w;
+    struct problems ps = {.a = &f->run->scratch};
+    w = workflow_load_called(t, inherits, &ps);
+    if (w) {
+        keep_called(f->run, &hash, w);
+        return w;
+    }
+    const struct problem *first = ps.v;
+    while (first->warning)
+        first++;
+    struct str more = ps.errors > 1 ? arena_printf(&f->arena, " (and %zu more)", ps.errors - 1) : STR("");
+    step_fail(f,
+              &(struct failure){.rc = RC_INVALID,
+                                .code = STR("workflow"),
+                                .message = arena_printf(&f->arena, "%.*s:%u:%u: %.*s%.*s", STR_ARG(t->file),
+                                                        first->line, first->col, STR_ARG(first->text), STR_ARG(more))});
+    return NULL;
+}
+
+struct str frame_dir(const struct frame *f)
+{
+    return f->instance->dir;
+}
+
+const struct val *frame_inputs(const struct frame *f)
+{
+    return &f->instance->inputs->val;
+}

@@ -1,0 +1,31 @@
+#pragma once
+/* A workflow that is being executed: the run's own, or one that a step calls.
+ *
+ * Every frame belongs to one; it says what `inputs` means, which defaults hold, and in which file templates stand. The
+ * run owns its own; that of a called workflow belongs to the list frame that executes it, and to nothing that outlives
+ * that frame. */
+#include "flow/frame.h"
+
+enum { DEPTH_DEFAULT = 10, DEPTH_MAX = 100 };
+
+struct instance {
+    struct instance *parent; /* NULL: the run's own */
+    struct workflow *workflow;
+    struct box *inputs;
+    const struct val *defaults; /* the workflow's, over its caller's where it inherits them */
+    struct str dir;             /* of its file; empty: the run's */
+    struct frame *step;         /* the step that calls it */
+    unsigned depth;             /* 0: the run's own */
+    int64_t max_depth;          /* of it and what it calls; 0: not said */
+    int64_t steps, max_steps;   /* entered in it and what it calls; at most (0: any number) */
+};
+
+/* Counts a step about to be entered. False: it is one too many for a workflow around it, whose step has failed. */
+bool instance_count_step(struct frame *f);
+/* With the end of a frame its number of steps is recorded, where a limit asks for it; and counted again in a later
+ * life, in which what is below the frame is not entered. */
+void instance_record_steps(const struct frame *f, struct val_map *m);
+void instance_recall_steps(struct frame *f, const struct val *record);
+/* "inner ← outer ← run", built in `a`. */
+struct str instance_chain(const struct instance *i, struct str inner, struct arena *a);
+void instance_done(struct instance *i);

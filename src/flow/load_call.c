@@ -1,0 +1,278 @@
+/* Workflows that a step calls: written inside it, or in files with names that are known before a run.
+ *
+ * A workflow inside a file is loaded as one of its own, from the same text, so its places are those of the file. A file
+ * is read through the loader's reader; without one it stays unknown until the run. Each is loaded once, however many
+ * steps call it. A file that calls itself is a loop that the run bounds; a circle over several files is refused, and
+ * shown, because no one file of it can be understood alone. */
+#include "base/panic.h"
+#include "flow/load_int.h"
+
+#include <stdlib.h>
+
+void load_child_add(struct loader *l, struct workflow *child)
+{
+    struct workflow *w = l->w;
+    if (w->nchildren == l->children_cap) {
+        size_t cap = l->children_cap ? 2 * l->children_cap : 8;
+        struct workflow **v = arena_calloc(l->a, cap, sizeof *v);
+        if (w->nchildren)
+            memcpy(v, w->children, w->nchildren * sizeof *v);
+        w->children = v;
+        l->children_cap = cap;
+    }
+    w->children[w->nchildren++] = child;
+}
+
+/* ---- what the step says ---- */
+
+static const struct val *given(const struct step_def *s, const char *key)
+{
+    return val_get(s->source, str_c(key));
+}
+
+static bool is_constant(const struct val *v)
+{
+    return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) == SIZE_MAX;
+}
+
+/* Written as a template it may be either; then names are not held against it. */
+static bool inherits(const struct step_def *s)
+{
+    const struct val *v = VAL_GET(given(s, "config"), "inherit_context");
+    return v && !(v->type == VAL_BOOL && !v->b);
+}
+
+/* Exactly one of the three. */
+static bool one_source(struct loader *l, const struct step_def *s)
+{
+    static const char *const sources[] = {"pipeline", "pipeline_file", "pipeline_ref"};
+    const struct member *first = NULL;
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        const struct member *m = val_member(s->source, str_c(sources[i]));
+        if (m && first) {
+            problem_add(l->ps, false, m->line, m->col, "`%s` and `%s` both say what is called; expected one of them",
+                        clip(first->key).z, clip(m->key).z);
+            return false;
+        }
+        first = m ? m : first;
+    }
+    if (!first)
+        BAD(l, s->source,
+            "step `%s` (pipeline) does not say what it calls; expected `pipeline_file`, `pipeline` (steps written "
+            "here) "
+            "or `pipeline_ref`",
+            clip(s->name).z);
+    return first != NULL;
+}
+
+/* ---- config ---- */
+
+static void config_key(struct loader *l, struct step_def *s, const struct common *c, const struct member *m)
+{
+    bool on = false;
+    const struct step_key *row = key_find(call_config_keys, m->key);
+    if (!row) {
+        if (!load_unused_key(l, m, call_config_unused_keys))
+            load_unknown_key(l, m, "`config`", call_config_keys, NULL);
+        return;
+    }
+    if (val_is(&m->val, VAL_STR) && str_find(m->val.s, STR("{{")) != SIZE_MAX && row->kind == KEY_BOOL)
+        return; /* known when the step starts */
+    if (row->kind == KEY_BOOL)
+        (void)load_bool(l, m, &on);
+    if (str_is(m->key, "timeout_seconds")) {
+        if (load_duration_in(l, m, 1000, c->timeout_set ? &(int64_t){0} : &s->timeout_ms) && !c->timeout_set)
+            s->timeout_code = STR("timeout_exceeded");
+    } else if (str_is(m->key, "max_retries")) {
+        if (!c->retry_set)
+            load_retries(l, m, &s->retry);
+    } else if (str_is(m->key, "retry_on")) {
+        if (!c->retry_set)
+            load_retry_on(l, m, &s->retry.on);
+    } else if (str_is(m->key, "continue_on_error")) {
+        if (on && !c->on_error_set && s->on_error == ON_ERROR_FAIL)
+            s->on_error = ON_ERROR_CONTINUE;
+    } else if (str_is(m->key, "fallback_value")) {
+        if (!c->on_error_set)
+            s->on_error = ON_ERROR_CONTINUE;
+    } else if (row->kind == KEY_INT) {
+        int64_t n;
+        if (!(val_is(&m->val, VAL_STR) && str_find(m->val.s, STR("{{")) != SIZE_MAX))
+            (void)load_int(l, m, row->least, row->most, &n);
+    }
+}
+
+/* ---- outputs and inputs ---- */
+
+static void outputs(struct loader *l, const struct step_def *s)
+{
+    const struct val *v = given(s, "outputs");
+    static const char expected[] = "expected names of its steps, or {path: step.field, as: name}";
+    if (!v || v->type == VAL_OBJECT || is_constant(v))
+        return;
+    if (v->type != VAL_ARRAY) {
+        BAD(l, v, "`outputs` is %s; %s", load_found(v), expected);
+        return;
+    }
+    for (size_t i = 0; i < v->arr.n; i++) {
+        const struct val *one = &v->arr.v[i];
+        if (one->type == VAL_STR)
+            continue;
+        if (one->type != VAL_OBJECT) {
+            BAD(l, one, "an output is %s; %s", load_found(one), expected);
+            continue;
+        }
+        if (!val_is(VAL_GET(one, "path"), VAL_STR))
+            BAD(l, one, "an output has no `path`; %s", expected);
+        for (size_t k = 0; k < one->obj.n; k++)
+            if (!str_is(one->obj.m[k].key, "path") && !str_is(one->obj.m[k].key, "as"))
+                problem_add(l->ps, false, one->obj.m[k].line, one->obj.m[k].col,
+                            "unknown key `%s` of an output; expected path and as", clip(one->obj.m[k].key).z);
+    }
+}
+
+static bool has_hole(const struct val *v)
+{
+    return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) != SIZE_MAX;
+}
+
+static void check_given_input(struct loader *l, const struct workflow *w, const struct member *m)
+{
+    const struct input_def *d = NULL;
+    struct nearest near = {.want = m->key};
+    for (size_t i = 0; i < w->ninputs && !d; i++) {
+        d = str_eq(w->inputs[i].name, m->key) ? &w->inputs[i] : NULL;
+        nearest_try(&near, w->inputs[i].name);
+    }
+    if (!d)
+        problem_add(l->ps, false, m->line, m->col, "workflow `%s` has no input `%s`; %s", clip(w->name).z,
+                    clip(m->key).z, load_hint(l, &near, "expected one that it declares"));
+    else if (!has_hole(&m->val) && !input_type_fits(d->type, &m->val))
+        BAD(l, &m->val, "input `%s` of workflow `%s` is %s; expected %s", clip(m->key).z, clip(w->name).z,
+            load_found(&m->val), val_type_name(&(struct val){.type = (uint8_t)d->type}));
+}
+
+/* What is given, against what is declared; both are known. */
+static void inputs(struct loader *l, const struct step_def *s, const struct workflow *w)
+{
+    const struct val *v = given(s, "inputs");
+    if (v && v->type != VAL_OBJECT)
+        return;
+    for (size_t i = 0; v && w->ninputs && i < v->obj.n; i++)
+        check_given_input(l, w, &v->obj.m[i]);
+    for (size_t i = 0; i < w->ninputs; i++) {
+        const struct input_def *d = &w->inputs[i];
+        if (d->required && !d->fallback && !val_get(v, d->name) && !(inherits(s) && !v))
+            BAD(l, v ? v : s->source, "workflow `%s` needs the input `%s`; expected it in `inputs` of step `%s`",
+                clip(w->name).z, clip(d->name).z, clip(s->name).z);
+    }
+}
+
+/* ---- workflows ---- */
+
+static void take(struct loader *l, struct step_def *s, struct workflow *child)
+{
+    s->child = child;
+    inputs(l, s, child);
+}
+
+static void load_inside(struct loader *l, struct step_def *s, const struct val *v, unsigned depth)
+{
+    if (v->type != VAL_OBJECT) {
+        BAD(l, v, "`pipeline` is %s; expected a workflow: {name, inputs, steps, output, …}", load_found(v));
+        return;
+    }
+    const struct val *inner = VAL_GET(v, "workflow");
+    struct workflow *child = load_inner(l, inner && inner->type == VAL_OBJECT ? inner : v, s->name, inherits(s), depth);
+    if (!child)
+        return;
+    load_child_add(l, child);
+    take(l, s, child);
+}
+
+void load_call(struct loader *l, struct step_def *s, const struct common *c, unsigned depth)
+{
+    if (!one_source(l, s))
+        return;
+    const struct val *config = given(s, "config"), *inside = given(s, "pipeline"), *file = given(s, "pipeline_file"),
+                     *stored = given(s, "pipeline_ref");
+    for (size_t i = 0; val_is(config, VAL_OBJECT) && i < config->obj.n; i++)
+        config_key(l, s, c, &config->obj.m[i]);
+    const uint64_t never = 1ull << RC_OK | 1ull << RC_CANCELLED | 1ull << RC_INTERRUPTED | 1ull << RC_INVALID;
+    if (!c->retry_set && s->retry.set && !s->retry.on) /* whatever a workflow fails of */
+        s->retry.on = ((1ull << RC_COUNT) - 1) & ~never;
+    outputs(l, s);
+    if (inside)
+        load_inside(l, s, inside, depth);
+    else if (is_constant(file ? file : stored))
+        load_later_call(l, &(struct call_ref){s, file ? file : stored, stored != NULL, inherits(s)});
+}
+
+/* ---- files ---- */
+
+/* The chain of files that leads from `to` back to itself. */
+static void circle(struct loader *l, const struct val *at, const struct open_file *to)
+{
+    struct str chain = STR("");
+    for (const struct open_file *f = l->open;; f = f->up) {
+        chain = arena_printf(l->ps->a, "%.*s%s%.*s", STR_ARG(f->file), chain.n ? " → " : "", STR_ARG(chain));
+        if (f == to)
+            break;
+    }
+    BAD(l, at, "workflows call one another in a circle: %.*s → %.*s; expected a call that leads out of it",
+        STR_ARG(chain), STR_ARG(to->file));
+}
+
+static void load_file(struct loader *l, const struct call_ref *c)
+{
+    const struct workflow_reader *r = l->reader;
+    struct workflow_text text;
+    struct err err;
+    if (r->read(r->ctx, l->w->dir, c->at->s, c->stored, l->a, &text, &err) != RC_OK) {
+        BAD(l, c->at, "%s", err.msg);
+        return;
+    }
+    for (const struct open_file *f = l->open; f; f = f->up)
+        if (str_eq(f->path, text.path)) {
+            if (f == l->open && !l->inside)
+                c->step->child = l->w; /* it calls itself: how deep is bounded in the run */
+            else if (f == l->open)
+                BAD(l, c->at, "a workflow written inside a step calls the file it stands in; expected another file");
+            else
+                circle(l, c->at, f);
+            return;
+        }
+    unsigned depth = 0;
+    for (const struct open_file *f = l->open; f; f = f->up)
+        depth++;
+    if (depth >= LOAD_FILES_DEPTH_MAX) {
+        BAD(l, c->at, "files call one another more than %d deep; expected fewer", LOAD_FILES_DEPTH_MAX);
+        return;
+    }
+    struct workflow *child = load_other(l, &text, c->inherits);
+    if (!child) {
+        BAD(l, c->at, "the workflow %s has mistakes (shown with it); expected it to be valid", clip(text.file).z);
+        return;
+    }
+    load_child_add(l, child);
+    take(l, c->step, child);
+}
+
+void load_called_files(struct loader *l)
+{
+    for (size_t i = 0; l->reader && i < l->ncalls; i++)
+        load_file(l, &l->calls[i]);
+}
+
+void load_later_call(struct loader *l, const struct call_ref *c)
+{
+    if (l->ncalls == l->calls_cap) {
+        size_t cap = l->calls_cap ? 2 * l->calls_cap : 8;
+        struct call_ref *v = arena_calloc(l->a, cap, sizeof *v);
+        if (l->ncalls)
+            memcpy(v, l->calls, l->ncalls * sizeof *v);
+        l->calls = v;
+        l->calls_cap = cap;
+    }
+    l->calls[l->ncalls++] = *c;
+}

@@ -1,0 +1,325 @@
+/* pipeline: calls another workflow and gives its results.
+ *
+ * What is called is known before the run (step_def.child), or read when the step starts: an effect, so that its text is
+ * recorded and a resumed run executes the same. Inputs are evaluated in the caller and checked against what the
+ * workflow declares; nothing else passes, unless the step says that it inherits. The plan (inputs and limits) is pinned
+ * before the first step inside starts. */
+#include "base/panic.h"
+#include "flow/frame.h"
+
+#include <stdio.h>
+
+static const struct step_key keys[] = {
+    {"pipeline_file", KEY_TEMPLATE,
+     .doc = "A file with the workflow, relative to the file of this one, then to the current directory."},
+    {"pipeline", KEY_DATA, .choices = "inner_workflow",
+     .doc = "The workflow, written here: {name, inputs, variables, steps, output, …}."},
+    {"pipeline_ref", KEY_TEMPLATE, .doc = "The name of a stored workflow: NAME.yaml in $TREADLE_HOME/workflows."},
+    {"inputs", KEY_OBJECT, .doc = "Its inputs; templates keep the type of their value."},
+    {"outputs", KEY_ANY, .fallback = "all its steps, or its `output`",
+     .doc = "What of it is the result: names of its steps, or {path: step.field.list[0], as: name}."},
+    {"config", KEY_OBJECT, .choices = "call_config", .doc = "Limits, and what it inherits; see below."},
+    {0}};
+
+enum { TAG_LOAD = 1, TAG_RUN };
+
+struct call {
+    struct workflow *workflow; /* a reference */
+    struct str dir;
+    const struct val *plan;
+};
+
+static void free_call(void *state)
+{
+    struct call *c = state;
+    workflow_unref(c->workflow);
+    c->workflow = NULL;
+}
+
+static struct str called_name(struct frame *f)
+{
+    const struct call *c = f->type_state;
+    return c->workflow ? c->workflow->name : f->def->name;
+}
+
+/* ---- the result ---- */
+
+static void name_length(struct str path, size_t *n)
+{
+    for (*n = 0; *n < path.n && path.p[*n] != '.' && path.p[*n] != '['; ++*n)
+        ;
+}
+
+/* The longest beginning of the path that is the name of a step: names may hold dots. */
+static const struct step_def *first_step(const struct workflow *w, struct str path, struct str *ret_rest)
+{
+    for (size_t n = path.n; n > 0; n--) {
+        const struct step_def *d =
+            n == path.n || path.p[n] == '.' || path.p[n] == '[' ? list_find(w->root, str_n(path.p, n)) : NULL;
+        if (d) {
+            *ret_rest = str_from(path, n);
+            return d;
+        }
+    }
+    return NULL;
+}
+
+/* A path in the results: a step first, else a field of the last step's result. */
+static bool path_value(struct frame *f, struct frame *c, struct str path, struct val *ret)
+{
+    const struct call *call = f->type_state;
+    const struct list_def *root = call->workflow->root;
+    struct str rest, text;
+    struct err err;
+    if (str_starts(path, STR("steps.")))
+        path = str_from(path, 6);
+    const struct step_def *d = first_step(call->workflow, path, &rest);
+    if (d)
+        text = arena_printf(&f->arena, "steps[\"%.*s\"]%.*s", STR_ARG(d->name), STR_ARG(rest));
+    else
+        text = arena_printf(&f->arena, "steps[\"%.*s\"].%.*s", STR_ARG(root->steps[root->n - 1]->name), STR_ARG(path));
+    if (child_expr(c, text, &f->arena, ret, &err))
+        return true;
+    step_failf(f, RC_EXPRESSION, "output `%.*s`: workflow `%.*s` has no such step, nor its last step such a field (%s)",
+               STR_ARG(path), STR_ARG(call->workflow->name), err.msg);
+    return false;
+}
+
+/* "analysis.score" -> score; "items[0]" -> items */
+static struct str path_name(struct str path)
+{
+    struct str name = path;
+    for (size_t i = 0, n; i < path.n; i += n + 1) {
+        name_length(str_from(path, i), &n);
+        if (n && !(path.p[i] >= '0' && path.p[i] <= '9'))
+            name = str_n(path.p + i, n);
+    }
+    return name;
+}
+
+static bool add_output(struct frame *f, struct frame *c, const struct val *one, struct val_map *m)
+{
+    struct val v;
+    bool plain = one->type == VAL_STR;
+    struct str path = plain ? one->s : val_get_str(one, STR("path"), STR(""));
+    if (!path.n) {
+        step_failf(f, RC_INVALID, "an output is %s; expected the name of a step, or {path, as}", val_type_name(one));
+        return false;
+    }
+    if (!path_value(f, c, str_trim(path), &v))
+        return false;
+    val_map_set(m, plain ? str_trim(path) : val_get_str(one, STR("as"), path_name(str_trim(path))), v);
+    return true;
+}
+
+/* {name: path}, a list, or one of its items. */
+static bool chosen_outputs(struct frame *f, struct frame *c, const struct val *outputs, struct val *ret)
+{
+    struct val_map m = val_map_new(&f->arena);
+    bool good = true;
+    if (outputs->type == VAL_OBJECT && !VAL_GET(outputs, "path")) {
+        for (size_t i = 0; good && i < outputs->obj.n; i++) {
+            struct val v;
+            const struct member *o = &outputs->obj.m[i];
+            good = o->val.type == VAL_STR && path_value(f, c, str_trim(o->val.s), &v);
+            if (good)
+                val_map_set(&m, o->key, v);
+        }
+    } else if (outputs->type == VAL_ARRAY) {
+        for (size_t i = 0; good && i < outputs->arr.n; i++)
+            good = add_output(f, c, &outputs->arr.v[i], &m);
+    } else {
+        good = add_output(f, c, outputs, &m);
+    }
+    *ret = val_map_done(&m);
+    return good;
+}
+
+static void finish(struct frame *f, struct frame *c)
+{
+    const struct call *call = f->type_state;
+    const struct val *outputs = VAL_GET(call->plan, "outputs");
+    struct val v;
+    struct err err;
+    if (outputs && outputs->type != VAL_NULL) {
+        if (!chosen_outputs(f, c, outputs, &v))
+            return;
+    } else if (call->workflow->output) {
+        if (!child_eval(c, call->workflow->output, &f->arena, &v, &err)) {
+            step_failf(f, err.rc == RC_NOT_FOUND ? RC_EXPRESSION : err.rc, "the output of workflow `%.*s`: %s",
+                       STR_ARG(call->workflow->name), err.msg);
+            return;
+        }
+    } else {
+        v = list_results(c, &f->arena);
+    }
+    step_ok(f, &v);
+}
+
+/* ---- calling ---- */
+
+/* The pinned object: {inputs, outputs, fallback, inherit_context, inherit_providers, max_depth, max_steps}. */
+static const struct val *compute_plan(struct frame *f)
+{
+    const struct call *call = f->type_state;
+    const struct val *c = frame_config(f, false);
+    const struct val *config = VAL_GET(c, "config"), *given = VAL_GET(c, "inputs");
+    bool inherit, providers;
+    int64_t depth, steps;
+    struct val inputs;
+    struct err err;
+    if (!c || !frame_bool(f, config, "inherit_context", false, &inherit) ||
+        !frame_bool(f, config, "inherit_providers", true, &providers) ||
+        !frame_int(f, config, "max_depth", 0, 1, INT64_MAX, &depth) ||
+        !frame_int(f, config, "max_total_steps", 0, 1, INT64_MAX, &steps))
+        return NULL;
+    bool own = !given && inherit; /* the caller's inputs, as far as they are asked for */
+    struct val some = val_empty_object;
+    if (own) {
+        const struct val *all = frame_inputs(f);
+        struct val_map m = val_map_new(&f->arena);
+        for (size_t i = 0; i < all->obj.n; i++)
+            if (workflow_takes_input(call->workflow, all->obj.m[i].key))
+                val_map_set(&m, all->obj.m[i].key, all->obj.m[i].val);
+        some = val_map_done(&m);
+    }
+    if (workflow_inputs(call->workflow, own ? &some : given, &f->arena, &inputs, &err) != RC_OK) {
+        step_failf(f, RC_INVALID, "workflow `%.*s`: %s", STR_ARG(call->workflow->name), err.msg);
+        return NULL;
+    }
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "inputs", inputs);
+    if (VAL_GET(c, "outputs"))
+        VAL_MAP_SET(&m, "outputs", *VAL_GET(c, "outputs"));
+    const struct val *fallback = VAL_GET(config, "fallback_value");
+    if (fallback) {
+        struct val_map value = val_map_new(&f->arena);
+        VAL_MAP_SET(&value, "value", *fallback);
+        VAL_MAP_SET(&m, "fallback", fallback->type == VAL_OBJECT ? *fallback : val_map_done(&value));
+    }
+    VAL_MAP_SET(&m, "inherit_context", val_bool(inherit));
+    VAL_MAP_SET(&m, "inherit_providers", val_bool(providers));
+    VAL_MAP_SET(&m, "max_depth", val_int(depth));
+    VAL_MAP_SET(&m, "max_steps", val_int(steps));
+    struct val *plan = ARENA_NEW(&f->arena, struct val);
+    *plan = val_map_done(&m);
+    return frame_pin(f, plan) ? plan : NULL;
+}
+
+static void call(struct frame *f)
+{
+    struct call *c = f->type_state;
+    const struct val *plan = frame_pinned(f);
+    if (!plan)
+        plan = compute_plan(f);
+    if (!plan)
+        return;
+    c->plan = plan;
+    f->fallback = VAL_GET(plan, "fallback");
+    int64_t depth = val_get_int(plan, STR("max_depth"), 0);
+    if (!frame_depth(f, depth, c->workflow->name))
+        return;
+    frame_call(f, "workflow:1", TAG_RUN,
+               &(struct call_plan){.workflow = c->workflow,
+                                   .inputs = VAL_GET(plan, "inputs"),
+                                   .dir = c->dir,
+                                   .inherit_context = val_get_bool(plan, STR("inherit_context"), false),
+                                   .inherit_providers = val_get_bool(plan, STR("inherit_providers"), true),
+                                   .max_depth = depth,
+                                   .max_steps = val_get_int(plan, STR("max_steps"), 0)});
+}
+
+/* ---- reading what is called ---- */
+
+static bool is_template(const struct step_def *d, const char *key)
+{
+    const struct val *v = val_get(d->source, str_c(key));
+    return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) != SIZE_MAX;
+}
+
+static void read_workflow(struct frame *f)
+{
+    struct arena *a = &f->arena;
+    const struct val *c = frame_config(f, false);
+    bool stored = VAL_GET(f->def->source, "pipeline_ref") != NULL;
+    struct str path;
+    if (!c || !frame_text(f, c, stored ? "pipeline_ref" : "pipeline_file", STR(""), &path))
+        return;
+    if (!path.n) {
+        step_failf(f, RC_INVALID, "`%s` is empty; expected the name of a workflow",
+                   stored ? "pipeline_ref" : "pipeline_file");
+        return;
+    }
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "path", val_str(path));
+    VAL_MAP_SET(&m, "base", stored ? VAL_LIT("stored") : VAL_LIT("workflow"));
+    if (frame_dir(f).n)
+        VAL_MAP_SET(&m, "dir", val_str(frame_dir(f)));
+    if (is_template(f->def, "pipeline_file")) /* it may be a model's word */
+        VAL_MAP_SET(&m, "beneath", val_true);
+    struct val *request = ARENA_NEW(a, struct val);
+    *request = val_map_done(&m);
+    frame_effect(f, "load:1", TAG_LOAD,
+                 &(struct effect_plan){.kind = EFFECT_READ,
+                                       .request = request,
+                                       .on_interrupt = ON_INTERRUPT_RETRY,
+                                       .label = arena_printf(a, "read %.*s", STR_ARG(path)).p});
+}
+
+static void loaded(struct frame *f, struct frame *child)
+{
+    struct call *c = f->type_state;
+    const struct val *got = child_result(child), *config = frame_config(f, false);
+    struct str path = val_get_str(got, STR("path"), STR("")), dir = path;
+    bool inherits;
+    if (!config || !frame_bool(f, VAL_GET(config, "config"), "inherit_context", false, &inherits))
+        return;
+    while (dir.n && dir.p[dir.n - 1] != '/')
+        dir.n--;
+    dir.n -= dir.n > 1;
+    c->dir = arena_str(&f->arena, dir);
+    c->workflow = frame_load_workflow(
+        f,
+        &(struct workflow_text){
+            .path = path, .file = path, .dir = c->dir, .text = val_get_str(got, STR("text"), STR(""))},
+        inherits);
+    if (c->workflow)
+        call(f);
+}
+
+static void enter(struct frame *f)
+{
+    struct call *c = ARENA_NEW(&f->arena, struct call);
+    f->type_state = c;
+    if (!f->def->child) {
+        if (frame_depth(f, 0, f->def->name)) /* before anything is read, in case it never ends */
+            read_workflow(f);
+        return;
+    }
+    c->workflow = workflow_ref(f->def->child);
+    c->dir = arena_str(&f->arena, c->workflow->dir);
+    call(f);
+}
+
+static void child_done(struct frame *f, struct frame *c)
+{
+    if (child_ok(c)) {
+        (c->tag == TAG_LOAD ? loaded : finish)(f, c);
+        return;
+    }
+    struct failure why = child_failure(c);
+    if (c->tag == TAG_LOAD) {
+        step_fail(f, &why);
+        return;
+    }
+    why.message = arena_printf(&f->arena, "workflow `%.*s`: %.*s", STR_ARG(called_name(f)), STR_ARG(why.message));
+    step_fail(f, &why);
+}
+
+const struct step_type step_pipeline = {.name = "pipeline",
+                                        .doc = "Calls another workflow.",
+                                        .keys = keys,
+                                        .boundary = true,
+                                        .enter = enter,
+                                        .child_done = child_done,
+                                        .free_state = free_call};
