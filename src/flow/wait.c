@@ -288,6 +288,8 @@ static void begin(struct frame *f, uint64_t order, int64_t since_ms)
     s->kind = kind_of(&s->wait);
     f->started_ms = since_ms;
     s->until_ms = val_get_int(&s->wait, STR("until_ms"), s->kind == WAIT_TIME ? 0 : INT64_MAX);
+    if (s->until_ms < 0) /* no engine writes that */
+        s->until_ms = 0;
     tell(f);
     if (f->run->stopping) {
         frame_park(f);

@@ -7,13 +7,15 @@ static const struct step_key keys[] = {
     {"for", KEY_DURATION, .doc = "How long."},
     {"until", KEY_TEMPLATE, .doc = "Until when: a time such as 2026-12-01T09:00:00Z. One that is over is no error."},
     {"duration", KEY_DURATION, .doc = "Another spelling of `for`.", .alias_of = "for"},
+    {"duration_seconds", KEY_DURATION, .doc = "Another spelling of `for`.", .alias_of = "for"},
     {"seconds", KEY_DURATION, .doc = "Another spelling of `for`.", .alias_of = "for"},
     {0}};
 
 static void check(const struct step_def *s, struct problems *ps)
 {
     const struct val *until = VAL_GET(s->source, "until");
-    bool length = VAL_GET(s->source, "for") || VAL_GET(s->source, "duration") || VAL_GET(s->source, "seconds");
+    bool length = VAL_GET(s->source, "for") || VAL_GET(s->source, "duration") ||
+                  VAL_GET(s->source, "duration_seconds") || VAL_GET(s->source, "seconds");
     int64_t ms;
     if (length == (until != NULL))
         problem_add(ps, false, s->line, s->col, "step `%.*s` (sleep) has %s; expected one of `for` and `until`",

@@ -216,6 +216,7 @@ def test_time_is_over_while_nobody_is_there(treadle):
 
 def test_sleep_goes_on_where_it_was(treadle):
     file = treadle.file("w.yaml", "workflow:\n  name: w\n  steps:\n    - {name: nap, type: wait, for: 1500ms}\n"
+                                  "    - {name: old, type: wait, duration_seconds: 0.1}\n"
                                   "    - {name: past, type: sleep, until: \"2020-01-01T00:00:00Z\"}\n")
     process = treadle.start("run", file, "--run-id", "r")
     process.wait_output("wait +nap/wait:1")

@@ -305,8 +305,8 @@ static void test_forged(void **state)
         "3 1 ask/wait:1 {\"wait\": 1}",
         "3 1 ask/wait:1 {\"wait\": {}}",
         "3 1 ask/wait:1 {\"wait\": {\"for\": \"signal\", \"until_ms\": -9223372036854775808}}",
-        "3 1 ask/wait:1 {\"wait\": {\"for\": \"approval\", \"choices\": [1, {}], \"until_ms\": \"x\"}}\n10 7 . {}\n"
-        "4 1 x {\"signal\": 7}",
+        "3 1 ask/wait:1 {\"wait\": {\"for\": \"approval\", \"choices\": [1, {}], \"until_ms\": \"x\"}}",
+        "10 7 . {}\n4 1 x {\"signal\": 7}",
         "4 1 ask/wait:1 {\"ok\": {}, \"signal\": -1}",
         "4 1 ask/wait:1 {}\n3 1 ask/wait:1 {\"wait\": {}}",
         "10 1 . {\"signal\": 3, \"data\": {}}\n10 1 . {\"id\": \"\"}"};
