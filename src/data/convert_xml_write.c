@@ -33,28 +33,18 @@ static bool name_more(uint32_t c)
     return name_start(c) || c == '-' || c == '.' || in(c, '0', '9') || c == 0xB7;
 }
 
-/* Would the reader take this for one of our escapes? Then its underscore must be escaped itself. */
-static bool looks_escaped(struct str s)
-{
-    size_t i = 2;
-    if (!str_starts(s, STR("_x")))
-        return false;
-    while (i < s.n && i < 8 && (in((unsigned char)s.p[i], '0', '9') || in((unsigned char)s.p[i] | 0x20u, 'a', 'f')))
-        i++;
-    return i >= 6 && i < s.n && s.p[i] == '_';
-}
-
+/* `_x` could become the beginning of an escape, with what is written behind it, and is escaped itself. */
 static void name_write(struct writer *w, struct str s)
 {
     bool first = true;
     if (!s.n)
-        buf_addz(w->out, "_x_"); /* read back as it stands; an empty name cannot be told in XML */
+        buf_addz(w->out, "_"); /* an empty name cannot be told in XML */
     while (s.n) {
         size_t n;
         uint32_t c = convert_char(s, &n);
         bool prefix = c == ':' && !first && s.n > 1;
         bool good = (first ? name_start(c) : name_more(c)) || prefix;
-        if (!good || looks_escaped(s))
+        if (!good || str_starts(s, STR("_x")))
             buf_printf(w->out, "_x%04X_", (unsigned)c);
         else
             buf_add(w->out, str_n(s.p, n));

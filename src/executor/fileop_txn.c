@@ -1,7 +1,7 @@
 /* All or nothing, over plain renames.
  *
  *   verify    every path is still as the plan says
- *   stage     new content is written beside where it will be (`.treadle-ID-N.tmp`), and synced
+ *   stage     new content is written beside where it will be (`.treadle-ID-N.tmp`), and synced (many by syncfs)
  *   commit    one rename for each entry: put the new file in place (exchanged with the old one, if there is one), move
  *             a file, or put what is to be deleted under its temporary name
  *   clean up  only when every entry is committed and the directories are synced: old versions and deleted files go
@@ -11,6 +11,7 @@
  * cleaning up is left. What is whose is told by inode, size and time (a rename changes none of them), and for a copy by
  * comparing it with its source. A path that fits neither before nor after belongs to somebody else and stays. */
 #include "base/fault.h"
+#include "base/panic.h"
 #include "executor/fileop_int.h"
 #include "executor/files.h"
 
@@ -26,12 +27,15 @@ struct txn {
     struct plan *p;
     fileop_writer write;
     struct str dir_path[2]; /* the directories used last: of `from`, of `to` */
+    char dir_text[2][PATH_MAX];
     int dir[2];
+    bool sync_each;           /* copies one by one; else the file system, once */
     bool dir_made[64 * 1024]; /* by position in plan.dirs: made by us */
     struct err *err;
 };
 enum { DIRS_MAX = sizeof((struct txn *)0)->dir_made };
 enum side { FROM, TO };
+enum { SYNC_EACH_MAX = 64 };
 
 static enum rc fail(struct txn *t, struct str path)
 {
@@ -54,7 +58,9 @@ static enum rc at(struct txn *t, enum side side, struct str path, int *dir, char
             return rc;
         if (t->dir[side] >= 0)
             close(t->dir[side]);
-        t->dir[side] = fd, t->dir_path[side] = d;
+        CHECK(d.n < sizeof t->dir_text[side]); /* or it could not have been opened */
+        memcpy(t->dir_text[side], d.p, d.n);
+        t->dir[side] = fd, t->dir_path[side] = str_n(t->dir_text[side], d.n);
     }
     *dir = t->dir[side];
     return RC_OK;
@@ -83,6 +89,11 @@ static struct str waiting(struct txn *t, const struct item *it, struct arena *a)
     path_split(it->kind == ITEM_DELETE ? it->from : it->to, &dir, &name);
     struct str own = arena_printf(a, ".treadle-%.*s-%zu.tmp", STR_ARG(t->p->id), (size_t)(it - t->p->item));
     return path_below(a, dir, own);
+}
+
+static bool copies(const struct item *it)
+{
+    return it->kind == ITEM_COPY || it->kind == ITEM_ACROSS || it->kind == ITEM_WRITE;
 }
 
 /* ---- verify ---- */
@@ -209,7 +220,7 @@ static enum rc stage_file(struct txn *t, struct item *it, int from_dir, const ch
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
     if (rc == RC_OK &&
         (fchmod(to, st.st_mode & 0777) != 0 || ((t->p->times || it->kind == ITEM_ACROSS) && futimens(to, times) != 0) ||
-         fsync(to) != 0 || fstat(to, &after) != 0))
+         (t->sync_each && fsync(to) != 0) || fstat(to, &after) != 0))
         rc = fail(t, it->to);
     it->mine = rc == RC_OK ? after.st_ino : 0;
     close(from);
@@ -226,7 +237,6 @@ static enum rc stage(struct txn *t, struct item *it)
     enum rc rc = at(t, FROM, it->from, &from, name);
     if (rc == RC_OK)
         rc = at(t, TO, waiting(t, it, &a), &to, tmp);
-    t->dir_path[TO] = (struct str){0}; /* it lay in `a` */
     if (rc == RC_OK && fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         rc = fail(t, it->from);
     if (rc == RC_OK && S_ISLNK(st.st_mode)) {
@@ -240,6 +250,36 @@ static enum rc stage(struct txn *t, struct item *it)
     }
     arena_done(&a);
     return rc;
+}
+
+/* Many small files are synced together, by file system: one by one each would wait for the disk. */
+static enum rc sync_copies(struct txn *t)
+{
+    enum { DEVICES = 8 };
+    dev_t synced[DEVICES];
+    size_t n = 0;
+    for (size_t i = 0; i < t->p->n; i++) {
+        char name[NAME_MAX + 1];
+        int dir = -1;
+        struct stat st;
+        size_t k = 0;
+        if (t->p->item[i].state != ITEM_STAGED)
+            continue;
+        enum rc rc = at(t, TO, t->p->item[i].to, &dir, name);
+        if (rc)
+            return rc;
+        if (fstat(dir, &st) != 0)
+            return fail(t, t->p->item[i].to);
+        while (k < n && synced[k] != st.st_dev)
+            k++;
+        if (k < n)
+            continue;
+        if (syncfs(dir) != 0)
+            return fail(t, t->p->item[i].to);
+        if (n < DEVICES)
+            synced[n++] = st.st_dev;
+    }
+    return RC_OK;
 }
 
 /* ---- commit and undo ---- */
@@ -274,16 +314,6 @@ static enum rc drop(struct txn *t, enum side side, struct str path)
     return unlinkat(dir, name, 0) == 0 || errno == ENOENT ? RC_OK : fail(t, path);
 }
 
-static void forget_dirs(struct txn *t)
-{
-    t->dir_path[FROM] = t->dir_path[TO] = (struct str){0};
-}
-
-static bool copies(const struct item *it)
-{
-    return it->kind == ITEM_COPY || it->kind == ITEM_ACROSS || it->kind == ITEM_WRITE;
-}
-
 static enum rc commit(struct txn *t, struct item *it)
 {
     struct arena a = {0};
@@ -305,7 +335,6 @@ static enum rc commit(struct txn *t, struct item *it)
         if (over && (rc = look(t, FROM, copies(it) ? tmp : it->from, &got)) == RC_OK && !stamp_eq(&got, &it->before))
             rc = foreign(t, it->to);
     }
-    forget_dirs(t);
     arena_done(&a);
     return rc;
 }
@@ -330,12 +359,10 @@ static enum rc undo(struct txn *t, struct item *it)
             rc = put(t, tmp, it->from, false);
         }
     }
-    forget_dirs(t);
     if (rc == RC_OK && copies(it) && it->state != ITEM_PENDING)
         rc = drop(t, TO, tmp);
     if (rc == RC_OK)
         it->state = ITEM_PENDING;
-    forget_dirs(t);
     arena_done(&a);
     return rc;
 }
@@ -379,7 +406,6 @@ static enum rc clean_up(struct txn *t)
         if (it->kind == ITEM_ACROSS && rc == RC_OK && (rc = look(t, FROM, it->from, &now)) == RC_OK &&
             stamp_eq(&now, &it->stamp))
             rc = drop(t, FROM, it->from);
-        forget_dirs(t);
         it->state = ITEM_CLEANED;
         arena_done(&a);
         if (fault_hit("fileop.clean"))
@@ -409,13 +435,19 @@ static void txn_done(struct txn *t)
 enum rc txn_apply(struct fileop *op, struct plan *p, fileop_writer write, struct err *err)
 {
     struct txn *t = txn_new(op, p, err);
+    size_t copied = 0;
+    for (size_t i = 0; i < p->n; i++)
+        copied += copies(&p->item[i]);
     t->write = write;
+    t->sync_each = copied <= SYNC_EACH_MAX;
     enum rc rc = p->ndirs > DIRS_MAX ? err_set(err, RC_LIMIT, "more than %d directories", DIRS_MAX) : verify(t);
     if (rc == RC_OK)
         rc = make_dirs(t);
     for (size_t i = 0; i < p->n && rc == RC_OK; i++)
         if (copies(&p->item[i]) && (rc = stage(t, &p->item[i])) == RC_OK)
             rc = fileop_over(op, err);
+    if (rc == RC_OK && !t->sync_each)
+        rc = sync_copies(t);
     for (size_t i = 0; i < p->n && rc == RC_OK; i++) {
         rc = commit(t, &p->item[i]);
         if (fault_hit("fileop.commit"))
@@ -515,7 +547,6 @@ static enum rc settle_item(struct txn *t, struct item *it)
         rc = look(t, TO, it->to, &to);
     if (rc == RC_OK)
         rc = look(t, TO, waiting(t, it, &a), &tmp);
-    forget_dirs(t);
     if (rc == RC_OK && copies(it))
         rc = settle_copy(t, it, &to, &tmp);
     else if (rc == RC_OK && it->kind == ITEM_DELETE)

@@ -331,7 +331,10 @@ static int child(char **argv)
         return 97;
     struct fileop op = {
         .arena = &u.arena, .root = &root, .request = &request, .plan = &plan, .phase = TOOL_APPLY, .cancel = &cancel};
-    return (int)fileop_run(&op, &ret, &err);
+    int rc = (int)fileop_run(&op, &ret, &err);
+    beneath_done(&root);
+    arena_done(&u.arena);
+    return rc;
 }
 
 #define WITH_OLD                                                                                                 \
