@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#define OPERATIONS "copy|move|delete|list|validate|convert|stream_copy|stream_process"
+#define OPERATIONS "copy|move|delete|list|validate|convert|wait|stream_copy|stream_process"
 
 static const struct step_key keys[] = {
     {"operation", KEY_ENUM, .required = true, .choices = OPERATIONS, .doc = "What is done."},
@@ -59,12 +59,23 @@ static const struct step_key keys[] = {
     {"processor", KEY_ANY, .fallback = "identity",
      .doc = "stream_process: identity, uppercase, lowercase, trim, replace; or {type: …, pattern, replacement}."},
     {"replacement", KEY_TEMPLATE, .doc = "stream_process with `replace`: the new text."},
+    {"duration_seconds", KEY_DURATION, .doc = "wait: how long; a step of type `sleep` does the same."},
     {"output_field", KEY_STRING, .doc = "The result also has its main part under this name."},
     {0}};
 
 /* ---- checks before a run ---- */
 
-enum op { COPY = 1, MOVE = 2, DELETE = 4, LIST = 8, VALIDATE = 16, CONVERT = 32, STREAM_COPY = 64, PROCESS = 128 };
+enum op {
+    COPY = 1,
+    MOVE = 2,
+    DELETE = 4,
+    LIST = 8,
+    VALIDATE = 16,
+    CONVERT = 32,
+    STREAM_COPY = 64,
+    PROCESS = 128,
+    WAIT = 256
+};
 enum { ALL = 255, TRANSFER = COPY | MOVE | STREAM_COPY };
 
 static const struct {
@@ -96,14 +107,15 @@ static const struct {
     {"json_indent", 0, CONVERT},
     {"processor", 0, PROCESS},
     {"replacement", 0, PROCESS},
+    {"duration_seconds", WAIT, WAIT},
     {"output_field", 0, ALL},
 };
 
 static unsigned op_bit(struct str name)
 {
-    static const char *const names[] = {"copy",     "move",    "delete",      "list",
-                                        "validate", "convert", "stream_copy", "stream_process"};
-    for (unsigned i = 0; i < 8; i++)
+    static const char *const names[] = {"copy",    "move",        "delete",         "list", "validate",
+                                        "convert", "stream_copy", "stream_process", "wait"};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (str_is(name, names[i]))
             return 1u << i;
     return 0;
@@ -173,14 +185,14 @@ static void check(const struct step_def *s, struct problems *ps)
 {
     const struct val *operation = VAL_GET(s->source, "operation"), *options = VAL_GET(s->source, "options");
     unsigned op = val_is(operation, VAL_STR) ? op_bit(operation->s) : 0;
+    static const char *const what[] = {"a path, a pattern, or a list of them", "where it goes", "how long"};
     if (!op)
         return; /* reported, or known only in a run */
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
         const struct member *m = val_member(s->source, str_c(uses[i].name));
         if (!m && uses[i].needs & op && !val_get(options, str_c(uses[i].name)))
             problem_add(ps, false, operation->line, operation->col, "%.*s needs `%s`; expected %s",
-                        STR_ARG(operation->s), uses[i].name,
-                        i ? "where it goes" : "a path, a pattern, or a list of them");
+                        STR_ARG(operation->s), uses[i].name, what[i < 2 ? i : 2]);
         else if (m && !(uses[i].takes & op))
             problem_add(ps, true, m->line, m->col, "`%s` has no effect on %.*s", uses[i].name, STR_ARG(operation->s));
     }
@@ -527,6 +539,24 @@ static const char *label_of(struct frame *f, const struct val *c, struct str ope
     return arena_cstr(&f->arena, text);
 }
 
+enum { FILES, PAUSE }; /* tags of the child */
+
+/* Its end is fixed when it begins, so a resumed run waits only what is left. */
+static void pause_enter(struct frame *f, const struct val *c)
+{
+    struct val wait = val_null;
+    int64_t ms;
+    if (!frame_past_wait(f, "wait:1")) {
+        if (!frame_duration(f, c, "duration_seconds", 0, &ms))
+            return;
+        struct val_map m = val_map_new(&f->arena);
+        VAL_MAP_SET(&m, "for", VAL_LIT("time"));
+        VAL_MAP_SET(&m, "until_ms", val_int(frame_now(f) + ms));
+        wait = val_map_done(&m);
+    }
+    frame_wait(f, "wait:1", PAUSE, &wait);
+}
+
 static void enter(struct frame *f)
 {
     const struct val *c = frame_config(f, true);
@@ -541,9 +571,13 @@ static void enter(struct frame *f)
                    (int)(operation.n < 60 ? operation.n : 60), operation.p, OPERATIONS);
         return;
     }
+    if (op == WAIT) {
+        pause_enter(f, &all);
+        return;
+    }
     if (!build(f, &all, op, request))
         return;
-    frame_effect(f, "files:1", 0,
+    frame_effect(f, "files:1", FILES,
                  &(struct effect_plan){.kind = EFFECT_FILES,
                                        .request = request,
                                        .on_interrupt = f->def->on_interrupt == ON_INTERRUPT_DEFAULT
@@ -588,6 +622,14 @@ static void child_done(struct frame *f, struct frame *child)
     const struct val *r = child_result(child), *c = frame_config(f, true);
     if (!c)
         return;
+    struct val_map waited = val_map_new(&f->arena);
+    if (child->tag == PAUSE) {
+        VAL_MAP_SET(&waited, "operation", VAL_LIT("wait"));
+        VAL_MAP_SET(&waited, "status", VAL_LIT("completed"));
+        struct val v = val_map_done(&waited);
+        step_ok(f, &v);
+        return;
+    }
     struct str field = val_get_str(c, STR("output_field"), STR(""));
     struct val_map m = val_map_new(&f->arena);
     val_map_merge(&m, r);

@@ -1,6 +1,9 @@
 """file_ops through the whole program: what the language says about it, and that crashes and other people's changes lose
 nothing. What each operation does to files is in tests/unit/test_fileops.c."""
 import json
+import os
+import random
+import time
 
 import pytest
 
@@ -157,6 +160,46 @@ def test_a_full_disk_changes_nothing(treadle_faults):
     got = run(treadle_faults, ops("copy", "copy", source="src", destination="made/deep"), code=1,
               env={"TREADLE_FAULT": "fileop.full=7"})
     assert got["error"]["class"] == "disk_full" and names(ws) == sorted(FILES) and not (ws / "made").exists()
+
+
+def test_wait(treadle):
+    began = time.monotonic()
+    got = run(treadle, ops("a", "wait", duration_seconds=0.3), ops("b", "wait", options={"duration_seconds": "200ms"}))
+    assert time.monotonic() - began >= 0.5
+    assert got["results"]["a"] == {"operation": "wait", "status": "completed"}
+
+
+def test_kills_within_a_move_lose_nothing(treadle):
+    """kill -9 at random moments while directories are moved, overwritten and deleted, and a resume, until it is done."""
+    kills = int(os.environ.get("TREADLE_MOVE_KILLS") or 6)
+    random.seed(os.environ.get("TREADLE_TEST_SEED") or 7)
+    done = rounds = 0
+    while done < kills:
+        rounds += 1
+        base = f"round{rounds}"
+        content = {f"{i % 17:02}/f{i}.txt": f"{rounds} {i}\n" for i in range(400)}
+        ws = plant(treadle, {f"{base}/src/{name}": text for name, text in content.items()} |
+                   {f"{base}/to/{name}": "old\n" for name in list(content)[::3]})
+        file = treadle.file("w.json", workflow(
+            ops("move", "move", source=f"{base}/src", destination=f"{base}/to"),
+            ops("copy", "copy", source=f"{base}/to", destination=f"{base}/copy"),
+            ops("delete", "delete", path=f"{base}/to")))
+        args = ["run", file, "--run-id", base, "--workspace", "ws", "--json"]
+        for life in range(9):
+            process = treadle.start(*args)
+            if done < kills and life < 8:
+                process.wait_output(r"^run ", "err")
+                time.sleep(random.random() * 0.25)
+                process.kill()
+            result = process.wait()
+            done += result.code == -9
+            args = ["resume", base, "--json"]
+            if result.code != -9:
+                break
+        assert result.code == 0, result
+        assert names(ws / base) == sorted(f"copy/{name}" for name in content), f"{base} after {done} kills"
+        assert all((ws / base / "copy" / name).read_text() == text for name, text in content.items())
+    print(f"{done} kills in {rounds} rounds")
 
 
 def test_a_result_is_not_made_twice(treadle):

@@ -265,11 +265,15 @@ static void waits(struct generator *g, unsigned in, bool parallel, unsigned end,
 
 static void files(struct generator *g, unsigned in, bool parallel, unsigned end)
 {
-    static const char *const operations[] = {"operation: copy", "operation: delete", "operation: list"};
-    uint64_t which = pick(g, 3);
+    static const char *const operations[] = {"operation: copy", "operation: delete", "operation: list",
+                                             "operation: wait"};
+    uint64_t which = pick(g, 4);
     line(g, in, "type: file_ops");
     line(g, in, operations[which]);
-    line(g, in, which ? "path: \"{{ inputs.file }}\"" : "source: \"{{ inputs.file }}\"");
+    if (which == 3)
+        line(g, in, "duration_seconds: 20");
+    else
+        line(g, in, which ? "path: \"{{ inputs.file }}\"" : "source: \"{{ inputs.file }}\"");
     if (!which)
         line(g, in, "destination: there/");
     options(g, in, true, parallel, end);

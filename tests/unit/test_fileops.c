@@ -435,6 +435,23 @@ static void test_crash_is_settled(void **state)
         }
 }
 
+/* It dies while it removes the directories that were emptied. */
+static void test_crash_among_directories(void **state)
+{
+    struct util *u = *state;
+    static const char *const *const requests[] = {&moves, &deletes};
+    for (size_t i = 0; i < 2; i++)
+        for (int n = 1; n <= 2; n++) {
+            char fault[60];
+            struct val plan = prepared(u, *requests[i]);
+            snprintf(fault, sizeof fault, "fileop.rmdir=%d", n);
+            assert_int_equal(in_child(u, fault, *requests[i], &plan), 99);
+            struct answer a = settle(u, *requests[i], &plan);
+            assert_string_equal(util_text(&a, "outcome"), "done");
+            assert_null(strstr(tree(u), " src/"));
+        }
+}
+
 /* After the crash somebody else has written to a path: it is said, and theirs stays. */
 static void test_crash_and_somebody_else(void **state)
 {
@@ -700,6 +717,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_changed_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rolled_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_crash_is_settled, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_crash_among_directories, setup, teardown),
         cmocka_unit_test_setup_teardown(test_crash_and_somebody_else, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list, setup, teardown),
