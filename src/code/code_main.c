@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum { REQUEST_MAX = 4 << 20, DEFAULT_MS = 300000, CPU_S = 900, TRIES = 50 };
-static const size_t answer_max = (size_t)48 << 20, memory_max = (size_t)3 << 30;
+static const size_t answer_max = (size_t)48 << 20;
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -42,7 +42,7 @@ static void limit_myself(void)
     limit(RLIMIT_CORE, 0, 0);
     limit(RLIMIT_CPU, CPU_S, CPU_S + 5);
 #ifndef SANITIZED /* their shadow is larger than any sensible limit */
-    limit(RLIMIT_AS, memory_max, memory_max);
+    limit(RLIMIT_AS, (rlim_t)3 << 30, (rlim_t)3 << 30);
 #endif
 }
 

@@ -21,7 +21,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OUTPUT_MAX = 64 << 20, ARGS_MAX = 300, ENV_MAX = 480, FILTERS_MAX = 200, GIT_MS = 60000, DEFAULT_COMMITS = 10 };
+enum {
+    OUTPUT_MAX = 64 << 20,
+    ARGS_MAX = 300,
+    ENV_MAX = 480,
+    FILTERS_MAX = 200,
+    PATHS_MAX = 200,
+    GIT_MS = 60000,
+    DEFAULT_COMMITS = 10
+};
 
 struct git {
     struct code *c;
@@ -220,12 +228,15 @@ static enum rc ask(struct git *g, const char *const *command, struct err *err)
     return rc;
 }
 
-static void paths(struct git *g, const struct val *crit)
+static enum rc paths(struct git *g, const struct val *crit, struct err *err)
 {
     struct strs l = crit_list(g->c, crit, "for_files");
+    if (l.n > PATHS_MAX)
+        return err_set(err, RC_LIMIT, "`for_files` has more than %d entries; use patterns", PATHS_MAX);
     arg(g, "--");
-    for (size_t i = 0; i < l.n && i < 100; i++)
+    for (size_t i = 0; i < l.n; i++)
         arg_str(g, "", files_clean(&g->c->root, g->c->arena, l.v[i]));
+    return RC_OK;
 }
 
 /* ---- reading what it says ---- */
@@ -271,8 +282,8 @@ static enum rc commits(struct code *c, const struct val *crit, int64_t count, st
         arg(&g, arena_printf(c->arena, "--max-count=%lld", (long long)count).p);
         if (since >= 0)
             arg(&g, arena_printf(c->arena, "--since=@%lld", (long long)(since / 1000)).p);
-        paths(&g, crit);
-        rc = ask(&g, (const char *const[]){NULL}, err);
+        rc = paths(&g, crit, err);
+        rc = rc ? rc : ask(&g, (const char *const[]){NULL}, err);
     }
     struct str rest = buf_str(&g.out);
     while (rc == RC_OK && rest.n) {
@@ -475,7 +486,7 @@ static enum rc since_commit(struct changes *l, const struct val *crit, struct st
                                    "--ignore-submodules=all", NULL});
     arg(&g, stats ? "--numstat" : "--name-status");
     arg_str(&g, "", base);
-    paths(&g, crit);
+    rc = rc ? rc : paths(&g, crit, err);
     if (rc == RC_OK)
         rc = ask(&g, (const char *const[]){NULL}, err);
     struct str rest = buf_str(&g.out);
@@ -502,7 +513,7 @@ static enum rc since_time(struct changes *l, const struct val *crit, int64_t sin
     args(&g, (const char *const[]){"log", "-z", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames",
                                    "--format=", "--name-status", NULL});
     arg(&g, arena_printf(l->c->arena, "--since=@%lld", (long long)(since / 1000)).p);
-    paths(&g, crit);
+    rc = rc ? rc : paths(&g, crit, err);
     if (rc == RC_OK)
         rc = ask(&g, (const char *const[]){NULL}, err);
     struct str rest = buf_str(&g.out);
@@ -630,7 +641,7 @@ static enum rc log_lines(struct code *c, const struct val *crit, int64_t since, 
     args(g, what);
     if (since >= 0)
         arg(g, arena_printf(c->arena, "--since=@%lld", (long long)(since / 1000)).p);
-    paths(g, crit);
+    rc = rc ? rc : paths(g, crit, err);
     return rc ? rc : ask(g, (const char *const[]){NULL}, err);
 }
 

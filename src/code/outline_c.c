@@ -54,9 +54,13 @@ static void record(struct outliner *o, TSNode n, const char *what)
 static void visit(struct outliner *o, TSNode n, unsigned id)
 {
     struct item *i;
+    TSNode name;
     switch (id) {
     case FUNCTION:
-        i = add_item(o, ITEM_FUNCTION, "function", function_name(node_field(n, "declarator")), n);
+        name = function_name(node_field(n, "declarator"));
+        if (!ts_node_is_null(name) && ts_node_start_byte(name) && o->source.p[ts_node_start_byte(name) - 1] == '#')
+            break; /* `prefix##name` in a macro that was not seen as one: no name */
+        i = add_item(o, ITEM_FUNCTION, "function", name, n);
         if (i)
             i->is_public = i->exported = !is_static(o, n);
         break;

@@ -20,6 +20,8 @@ static TSNode function_name(struct outliner *o, TSNode n)
             return n;
         if (node_is(n, "call")) {
             n = node_field(n, "target");
+            if (node_is(n, "call") || str_is(node_text(o, n), "unquote"))
+                break; /* def unquote(name)(): the name is known only when it is compiled */
         } else if (node_is(n, "binary_operator")) {
             TSNode op = node_field(n, "operator");
             struct str text = node_text(o, op);
@@ -61,6 +63,8 @@ static void function(struct outliner *o, TSNode n, const char *what, bool is_pub
 {
     TSNode name = function_name(o, first_argument(n));
     struct item *i = add_item(o, ITEM_FUNCTION, what, name, n);
+    if (!ts_node_is_null(name))
+        o->skip = ts_node_start_byte(name) + 1; /* `defmacro def(call)` defines `def`, and does not use it */
     if (i) {
         i->is_public = i->exported = is_public;
         TSNode body = node_child(n, "do_block");
@@ -103,7 +107,7 @@ static void call(struct outliner *o, TSNode n)
                      {"defmacrop", "macro", false},    {"defguard", "guard", true}, {"defguardp", "guard", false},
                      {"defdelegate", "delegate", true}};
     TSNode target = node_field(n, "target");
-    if (!node_is(target, "identifier"))
+    if (!node_is(target, "identifier") || ts_node_start_byte(n) + 1 == o->skip)
         return;
     struct str word = node_text(o, target);
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)

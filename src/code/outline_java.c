@@ -12,13 +12,22 @@ enum {
     ANNOTATION,
     ANNOTATION_METHOD,
     IMPORT,
-    PACKAGE
+    PACKAGE,
+    ANONYMOUS
 };
-static const char *const types[] = {
-    "method_declaration", "constructor_declaration",     "compact_constructor_declaration",
-    "class_declaration",  "interface_declaration",       "enum_declaration",
-    "record_declaration", "annotation_type_declaration", "annotation_type_element_declaration",
-    "import_declaration", "package_declaration",         NULL};
+static const char *const types[] = {"method_declaration",
+                                    "constructor_declaration",
+                                    "compact_constructor_declaration",
+                                    "class_declaration",
+                                    "interface_declaration",
+                                    "enum_declaration",
+                                    "record_declaration",
+                                    "annotation_type_declaration",
+                                    "annotation_type_element_declaration",
+                                    "import_declaration",
+                                    "package_declaration",
+                                    "object_creation_expression",
+                                    NULL};
 
 static void modifiers(struct outliner *o, TSNode n, struct item *i)
 {
@@ -102,6 +111,10 @@ static void visit(struct outliner *o, TSNode n, unsigned id)
         break;
     case IMPORT:
         import(o, n);
+        break;
+    case ANONYMOUS:
+        if (!ts_node_is_null(node_child(n, "class_body")))
+            add_scope(o, ITEM_CLASS, STR("<anonymous>"), node_child(n, "class_body"), NULL)->hidden = true;
         break;
     default: {
         TSNode name = ts_node_named_child(n, ts_node_named_child_count(n) - 1);

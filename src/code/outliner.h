@@ -32,6 +32,7 @@ struct outliner {
     struct str *pending; /* annotations met, waiting for the item they stand before */
     size_t npending, pending_cap;
     uint32_t pending_end;
+    uint32_t skip;                    /* the language's: a node that begins at this byte - 1 was dealt with */
     uint32_t export_from, export_end; /* items directly in here are exported */
     size_t export_depth;
     bool exporting;

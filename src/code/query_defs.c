@@ -105,6 +105,19 @@ static struct val methods_of(struct code *c, const struct code_file *f, const st
     return val_list_done(&l);
 }
 
+/* A function's name stands in its file as it is: most files need not be parsed to look for one. */
+static bool may_have(struct code *c, struct code_file *f, struct str name)
+{
+    struct arena scratch = {0};
+    struct str text;
+    struct err err;
+    bool may = !name.n || memchr(name.p, '*', name.n) || memchr(name.p, '?', name.n) || f->outlined ||
+               files_read(&c->root, f->path, OUTLINE_FILE_MAX, &scratch, &text, &err) != RC_OK ||
+               str_find(text, name) != SIZE_MAX;
+    arena_done(&scratch);
+    return may;
+}
+
 static enum rc find_items(struct code *c, const struct val *crit, enum item_kind kind, struct val *ret, struct err *err)
 {
     struct wish w;
@@ -113,7 +126,7 @@ static enum rc find_items(struct code *c, const struct val *crit, enum item_kind
     for (size_t i = 0; rc == RC_OK && i < c->files.n && (int64_t)l.n < w.limit; i++) {
         struct code_file *f = &c->files.v[i];
         const struct outline *o = NULL;
-        if (!f->lang || !select_has(&w.files, f))
+        if (!f->lang || !select_has(&w.files, f) || (kind == ITEM_FUNCTION && !may_have(c, f, w.name)))
             continue;
         rc = code_outline(c, f, &o, err);
         for (size_t k = 0; o && k < o->nitems && (int64_t)l.n < w.limit; k++) {

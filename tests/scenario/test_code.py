@@ -71,7 +71,7 @@ FUNCTIONS = {
             28 cart_new function . +, 31 cart_big function . +, 37 cart_old function . +""",
     "java": """
         src/main/java/shop/Cart.java: 11 Cart constructor Cart +, 15 compareTo method Cart +, 17 hidden method Cart -,
-            19 run method Cart.hidden -, 24 cost method Cart.Kind -, 24 cost method Cart.Kind -,
+            19 run method Cart.hidden.<anonymous> -, 24 cost method Cart.Kind -, 24 cost method Cart.Kind -,
             26 Point constructor Cart.Point -, 28 deep method Cart.Inner -, 31 show method Show +, 31 two method Show +
         src/main/java/shop/Price.java: 2 sum method Price +
         src/test/java/shop/CartTest.java: 2 works method CartTest -""",
@@ -230,6 +230,21 @@ def test_projects(ask, language):
     assert (got["info"]["type"], got["info"]["language"], got["info"]["framework"]) == (kind, language, framework)
     assert [(d["name"], d["version"], d["dev"]) for d in got["info"]["dependencies"]] == packages
     assert got["one"]["language"] == language and "git_status" not in got["info"]
+
+
+def test_definitions_of_words_that_define(ask, tmp_path):
+    """Names that are keywords elsewhere, made at compile time, or in classes without a name."""
+    ws = tmp_path / "ws"
+    ws.mkdir()
+    (ws / "a.ex").write_text("defmodule A do\n  defmacro def(call, x), do: call\n"
+                             "  def unquote(name)(), do: 1\n  def +value, do: value\nend\n")
+    (ws / "a.h").write_text("#define X(name) \\\n/* a comment */ \\\nint name##_a(int b) \\\n{ return 1; }\n"
+                            "int b(void) {}\n")
+    (ws / "A.java").write_text("class A { Object o = new Object() { public String toString() { return null; } }; }\n")
+    got = ask(ws, {"f": {"find_functions": True}})
+    assert [(f["file"], f["line"], f["name"], f.get("in")) for f in got["f"]] == [
+        ("A.java", 1, "toString", "A.<anonymous>"), ("a.ex", 2, "def", "A"), ("a.ex", 4, "+", "A"),
+        ("a.h", 5, "b", None)]
 
 
 def test_entry_points(ask):
