@@ -77,11 +77,12 @@ static void finish(struct frame *f, struct branches *b)
     }
     struct val_map all = val_map_new(&f->arena), m = val_map_new(&f->arena);
     for (size_t i = 0; i < b->n; i++)
-        val_map_set(&all, f->def->branches[i].name, b->results[i]->val);
+        if (b->results[i]) /* after a break or continue in one branch, others are missing */
+            val_map_set(&all, f->def->branches[i].name, b->results[i]->val);
     VAL_MAP_SET(&m, "success", val_bool(b->failed == 0));
     VAL_MAP_SET(&m, "branches", val_map_done(&all));
     struct val v = val_map_done(&m);
-    step_ok(f, &v);
+    step_ok_stop(f, &v);
 }
 
 static void free_branches(void *state)
@@ -141,6 +142,10 @@ static void child_done(struct frame *f, struct frame *c)
     if (e != GROUP_AGAIN) {
         b->failed += e == GROUP_FAILED;
         b->results[c->tag] = branch_box(c);
+    }
+    if (e == GROUP_OK && child_leave(c)) { /* for the loop around: nothing else of this iteration is wanted */
+        finish(f, b);
+        return;
     }
     group_start(b->group);
     if (group_done(b->group))

@@ -206,6 +206,34 @@ static void test_crash_anywhere(void **state)
     }
 }
 
+/* A branch that leaves the loop around stops the others; nothing that follows in the iteration is done. */
+static void test_break_in_a_branch(void **state)
+{
+    (void)state;
+    static const char yaml[] = "workflow:\n  name: w\n  steps:\n"
+                               "    - name: l\n      type: for_loop\n      data_source: [1, 2]\n      steps:\n"
+                               "        - name: p\n          type: parallel\n          branches:\n"
+                               "            slow: [{name: x, type: command, run: make, on_interrupt: retry}]\n"
+                               "            out:\n"
+                               "              - {name: y, type: command, run: make, on_interrupt: retry}\n"
+                               "              - {name: b, type: break}\n"
+                               "        - {name: never, type: test_echo}\n"
+                               "    - {name: z, type: test_echo, value: end}\n";
+    for (int crash = 0; crash < 2; crash++) {
+        rig_start(&g, yaml);
+        rig_ok(&g, "l/0/p/out/y/exec:1", good);
+        if (crash)
+            rig_restart(&g, SIZE_MAX, false);
+        rig_stop(&g);
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        const char *r = rig_results(&g);
+        assert_true(strstr(r, "\"completed_items\":1") && strstr(r, "\"out\":{\"ok\":true") &&
+                    !strstr(r, "\"slow\"") && !strstr(r, "never") && strstr(r, "\"z\":\"end\""));
+        rig_done(&g);
+    }
+    rig_start(&g, yaml);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +248,7 @@ int main(void)
         cmocka_unit_test_teardown(test_failure_while_stopping, done),
         cmocka_unit_test_teardown(test_failure_waits_its_turn, done),
         cmocka_unit_test_teardown(test_crash_anywhere, done),
+        cmocka_unit_test_teardown(test_break_in_a_branch, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
