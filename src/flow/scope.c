@@ -82,7 +82,14 @@ static const struct val *indirect_field(struct arena *a, const struct val *resul
 static const struct val *result_field(struct arena *a, const struct val *v, const struct val *key, size_t n, size_t at,
                                       size_t *ret_used)
 {
-    if (n <= at || key[at].type != VAL_STR || v->type != VAL_OBJECT || val_get(v, key[at].s))
+    if (n <= at || key[at].type != VAL_STR || v->type != VAL_OBJECT)
+        return NULL;
+    if (n > at + 1 && str_is(key[at].s, "error") && val_is(VAL_GET(v, "error"), VAL_OBJECT) &&
+        (str_is(key_name(&key[at + 1]), "type") || str_is(key_name(&key[at + 1]), "kind"))) {
+        *ret_used = at + 2; /* older names of `code` */
+        return val_get(VAL_GET(v, "error"), STR("code"));
+    }
+    if (val_get(v, key[at].s))
         return NULL;
     if (str_is(key[at].s, "result") && n > at + 1 && key[at + 1].type == VAL_STR) {
         struct str inner = key[at + 1].s;

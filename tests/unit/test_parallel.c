@@ -227,8 +227,8 @@ static void test_break_in_a_branch(void **state)
         rig_stop(&g);
         rig_assert_status(&g, RUN_SUCCEEDED);
         const char *r = rig_results(&g);
-        assert_true(strstr(r, "\"completed_items\":1") && strstr(r, "\"out\":{\"ok\":true") &&
-                    !strstr(r, "\"slow\"") && !strstr(r, "never") && strstr(r, "\"z\":\"end\""));
+        assert_true(strstr(r, "\"completed_items\":1") && strstr(r, "\"out\":{\"ok\":true") && !strstr(r, "\"slow\"") &&
+                    !strstr(r, "never") && strstr(r, "\"z\":\"end\""));
         rig_done(&g);
     }
     rig_start(&g, yaml);

@@ -1,0 +1,201 @@
+/* pipeline: what a called workflow knows, what its caller gets, and that its limits count on after a crash. */
+#include "unit/rig.h"
+
+#include "unit/rig.c"
+
+static struct rig g;
+
+static int done(void **state)
+{
+    (void)state;
+    rig_done(&g);
+    return 0;
+}
+
+#define CALL(more, inside)                                                                                          \
+    "workflow:\n  name: w\n  variables: {x: 1}\n  steps:\n    - {name: prior, type: test_echo, value: {k: seen}}\n" \
+    "    - name: call\n      type: pipeline\n" more "      pipeline:\n        name: inner\n" inside                 \
+    "    - {name: z, type: test_echo, value: end}\n"
+
+static void has(const char *text)
+{
+    if (!strstr(rig_results(&g), text))
+        fail_msg("`%s` is not in %s (%s)", text, rig_results(&g), rig_run_error(&g));
+}
+
+static void test_outputs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *outputs, *expected; /* expected: NULL: it fails */
+    } t[] = {
+        {"[a]", "\"call\":{\"a\":{\"list\":[1,2],\"deep\":{\"n\":7}}}"},
+        {"a", "\"call\":{\"a\":{\"list\":[1,2],\"deep\":{\"n\":7}}}"},
+        {"[{path: \"a.list[1]\", as: second}, b.1]", "\"call\":{\"second\":2,\"b.1\":{\"last\":true,\"n\":3}}"},
+        {"[{path: a.deep.n}]", "\"call\":{\"n\":7}"},
+        {"[{path: \"a.list[0]\"}]", "\"call\":{\"list\":1}"},
+        {"[{path: b.1.n, as: dotted}]", "\"call\":{\"dotted\":3}"},
+        {"[n]", "\"call\":{\"n\":3}"}, /* no step: a field of the last one */
+        {"{mine: a.deep.n}", "\"call\":{\"mine\":7}"},
+        {"[steps.a.deep.n]", "\"call\":{\"steps.a.deep.n\":7}"},
+        {"[nowhere]", NULL},
+        {"[a.nowhere]", NULL},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        char yaml[2048];
+        snprintf(yaml, sizeof yaml,
+                 CALL("      outputs: %s\n",
+                      "        steps:\n"
+                      "          - {name: a, type: test_echo, value: {list: [1, 2], deep: {n: 7}}}\n"
+                      "          - {name: b.1, type: test_echo, value: {last: true, n: 3}}\n"),
+                 t[i].outputs);
+        rig_start(&g, yaml);
+        rig_assert_status(&g, t[i].expected ? RUN_SUCCEEDED : RUN_FAILED);
+        if (t[i].expected)
+            has(t[i].expected);
+        else
+            assert_non_null(strstr(rig_run_error(&g), "has no such step"));
+        rig_done(&g);
+    }
+    rig_start(&g,
+              CALL("", "        output: \"{{ steps.a }}\"\n        steps: [{name: a, type: test_echo, value: 5}]\n"));
+    has("\"call\":5");
+}
+
+static void test_names_end_at_the_call(void **state)
+{
+    (void)state;
+    rig_start(&g, CALL("      config: {inherit_context: \"{{ false }}\"}\n",
+                       "        steps: [{name: a, type: test_echo, value: \"{{ steps.prior.k }}\"}]\n"));
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "no step is called `prior` here"));
+}
+
+static void test_fallback(void **state)
+{
+    (void)state;
+    rig_start(&g, CALL("      config: {fallback_value: {answer: 42}}\n",
+                       "        steps: [{name: a, type: test_echo, fail: true}]\n"));
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    has("\"call\":{\"success\":false,\"answer\":42,\"error\":{");
+    rig_done(&g);
+    rig_start(&g, CALL("      config: {fallback_value: none, max_retries: 1}\n",
+                       "        steps: [{name: a, type: test_echo, fail: true}]\n"));
+    rig_pass(&g, 60000);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    has("\"value\":\"none\"");
+    assert_int_equal(rig_count(&g, RECORD_RESULT, "call"), 1); /* it was tried again first */
+}
+
+static void test_variables_live_inside(void **state)
+{
+    (void)state;
+    static const char yaml[] = CALL("", "        variables: {x: 10}\n        steps:\n"
+                                        "          - {name: s, type: set_variable, variables: {x: \"{{ 11 }}\"}}\n"
+                                        "          - {name: ask, type: claude, prompt: hello}\n"
+                                        "          - {name: e, type: test_echo, value: \"{{ state.x }}\"}\n");
+    for (size_t keep = 0;; keep++) {
+        rig_start(&g, yaml);
+        size_t all = g.nrecords;
+        rig_restart(&g, keep, false);
+        rig_ok(&g, "call/ask/turn:1", "{\"text\": \"x\"}");
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        has("\"e\":11");
+        if (keep >= all)
+            break;
+        rig_done(&g);
+    }
+}
+
+/* Four steps inside (the loop, and three in its iterations) are done before the question; the limit lets one more. */
+static void test_steps_are_counted_on_after_a_crash(void **state)
+{
+    (void)state;
+    for (int limit = 5; limit <= 7; limit++)
+        for (int crash = 0; crash < 2; crash++) {
+            char yaml[2048];
+            snprintf(yaml, sizeof yaml,
+                     CALL("      config: {max_total_steps: %d}\n",
+                          "        steps:\n"
+                          "          - {name: l, type: for_loop, data_source: [1, 2, 3],\n"
+                          "             steps: [{name: i, type: test_echo}]}\n"
+                          "          - {name: ask, type: claude, prompt: hello}\n"
+                          "          - {name: e, type: test_echo}\n"),
+                     limit);
+            rig_start(&g, yaml);
+            if (crash)
+                rig_restart(&g, SIZE_MAX, false);
+            rig_ok(&g, "call/ask/turn:1", "{\"text\": \"x\"}");
+            rig_assert_status(&g, limit < 6 ? RUN_FAILED : RUN_SUCCEEDED);
+            if (limit < 6)
+                assert_non_null(strstr(rig_run_error(&g), "max_total_steps_exceeded"));
+            rig_done(&g);
+        }
+    rig_start(&g, CALL("", "        steps: [{name: a, type: test_echo}]\n"));
+}
+
+#define FILE_CALL                      \
+    "workflow:\n  name: w\n  steps:\n" \
+    "    - {name: call, type: pipeline, pipeline_file: \"{{ 'sub' + '.yaml' }}\", inputs: {n: 2}}\n"
+
+/* The text is recorded: a life after that asks for it no more, and executes the same. */
+static void test_text_is_read_once(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"path\": \"/d/sub.yaml\", \"text\": \"workflow:\\n  name: s\\n  inputs: {n: {type: integer}}\\n  steps:\\n"
+        "    - {name: ask, type: claude, prompt: \\\"n {{ inputs.n }}\\\"}\\n\"}";
+    rig_start(&g, FILE_CALL);
+    assert_non_null(rig_effect(&g, "call/load:1"));
+    rig_ok(&g, "call/load:1", text);
+    assert_non_null(rig_effect(&g, "call/ask/turn:1"));
+    rig_restart(&g, SIZE_MAX, false);
+    assert_null(rig_effect(&g, "call/load:1"));
+    rig_ok(&g, "call/ask/turn:1", "{\"text\": \"x\"}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+static void test_text_with_mistakes(void **state)
+{
+    (void)state;
+    rig_start(&g, FILE_CALL);
+    rig_ok(&g, "call/load:1", "{\"path\": \"/d/sub.yaml\", \"text\": \"workflow:\\n  name: s\\n  stepz: []\\n\"}");
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "/d/sub.yaml:"));
+}
+
+/* A file that calls itself for ever ends at the bound, having read one text a level. */
+static void test_endless_recursion(void **state)
+{
+    (void)state;
+    rig_start(&g, FILE_CALL);
+    char path[512] = "call";
+    for (int level = 0; level < 12; level++) {
+        char load[600];
+        snprintf(load, sizeof load, "%s/load:1", path);
+        if (!rig_effect(&g, load))
+            break;
+        rig_ok(&g, load,
+               "{\"path\": \"/d/sub.yaml\", \"text\": \"workflow:\\n  name: s\\n  steps:\\n"
+               "    - {name: again, type: pipeline, pipeline_file: sub.yaml, inputs: {n: 1}}\\n\"}");
+        snprintf(path + strlen(path), sizeof path - strlen(path), "/again");
+        assert_true(level < 11);
+    }
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "max_depth_exceeded"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_outputs, done),
+        cmocka_unit_test_teardown(test_names_end_at_the_call, done),
+        cmocka_unit_test_teardown(test_fallback, done),
+        cmocka_unit_test_teardown(test_variables_live_inside, done),
+        cmocka_unit_test_teardown(test_steps_are_counted_on_after_a_crash, done),
+        cmocka_unit_test_teardown(test_text_is_read_once, done),
+        cmocka_unit_test_teardown(test_text_with_mistakes, done),
+        cmocka_unit_test_teardown(test_endless_recursion, done),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
