@@ -189,6 +189,7 @@ static struct val object(struct maker *k, const struct step_key *keys, const str
     if (all.n)
         VAL_MAP_SET(&m, "allOf", val_list_done(&all));
     VAL_MAP_SET(&m, "properties", val_map_done(&properties));
+    VAL_MAP_SET(&m, "patternProperties", piece(k, "{\"^[$](if|then|else)$\":{}}"));
     VAL_MAP_SET(&m, "additionalProperties", val_false);
     return val_map_done(&m);
 }
@@ -209,6 +210,9 @@ static struct val of_any(struct maker *k, const char *others, struct val last)
 
 static void define_values(struct maker *k)
 {
+    define(k, "files",
+           piece(k, "{\"description\":\"Workflow files, relative to this one.\",\"anyOf\":[{\"type\":\"string\"},"
+                    "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}"));
     define(k, "hole", piece(k, "{\"type\":\"string\",\"pattern\":\"[{][{]\"}"));
     define(k, "duration",
            piece(k, "{\"description\":\"Seconds, or text such as 250ms, 5s, 10m, 2h or 1d.\",\"anyOf\":["
@@ -241,6 +245,18 @@ static struct val inner_workflow(struct maker *k)
     return val_map_done(&m);
 }
 
+/* What must be there may come from a file that this one extends or includes, named inside the map or beside it. */
+static void define_workflow(struct maker *k)
+{
+    struct val whole = object(k, workflow_keys, NULL, workflow_unused_keys);
+    struct val_map m = val_map_new(&k->a), must = val_map_new(&k->a);
+    for (size_t i = 0; i < whole.obj.n; i++)
+        val_map_set(str_is(whole.obj.m[i].key, "allOf") ? &must : &m, whole.obj.m[i].key, whole.obj.m[i].val);
+    define(k, "workflow", val_map_done(&m));
+    define(k, "whole_workflow",
+           of_any(k, "[{\"required\":[\"extends\"]},{\"required\":[\"include\"]}]", val_map_done(&must)));
+}
+
 static void define_blocks(struct maker *k)
 {
     define(k, "inner_workflow", inner_workflow(k));
@@ -258,7 +274,7 @@ static void define_blocks(struct maker *k)
     define(k, "inputs",
            piece(k, "{\"type\":[\"object\",\"null\"],\"additionalProperties\":"
                     "{\"$ref\":\"#/$defs/input\"}}"));
-    define(k, "workflow", object(k, workflow_keys, NULL, workflow_unused_keys));
+    define_workflow(k);
 }
 
 static struct val names_of(struct maker *k, const struct step_type *t)
@@ -307,8 +323,11 @@ static struct val whole(struct maker *k)
     struct val head =
         piece(k, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":\"Treadle workflow\","
                  "\"type\":\"object\",\"required\":[\"workflow\"],\"properties\":{\"workflow\":"
-                 "{\"$ref\":\"#/$defs/workflow\"}},\"patternProperties\":{\"^(x-|[.])\":{}},"
-                 "\"additionalProperties\":false}");
+                 "{\"$ref\":\"#/$defs/workflow\"},\"extends\":{\"$ref\":\"#/$defs/files\"},\"include\":"
+                 "{\"$ref\":\"#/$defs/files\"}},\"patternProperties\":{\"^(x-|[.]|[$](if|then|else)$)\":{}},"
+                 "\"additionalProperties\":false,\"if\":{\"not\":{\"anyOf\":[{\"required\":[\"extends\"]},"
+                 "{\"required\":[\"include\"]}]}},\"then\":{\"properties\":{\"workflow\":"
+                 "{\"$ref\":\"#/$defs/whole_workflow\"}}}}");
     define_blocks(k);
     define_steps(k);
     define_values(k);

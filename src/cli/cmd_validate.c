@@ -14,11 +14,15 @@ static int run(const struct command *c, const struct args *args)
         struct workflow *w;
         struct arena called = {0};
         int one = load_workflow(args->words[i], true, &(struct called_files){.a = &called}, &w);
+        bool loaded = one == EXIT_OK;
+        if (loaded)
+            one = check_files(w, directory_of(str_c(args->words[i])),
+                              w->workspace_dir.n ? w->workspace_dir : STR("./workspace"), true);
         arena_done(&called);
         if (one == EXIT_OK && !args_get(args, "quiet"))
             printf("%s: workflow `%.*s` is valid (%zu step%s)\n", args->words[i], STR_ARG(w->name), w->nall,
                    w->nall == 1 ? "" : "s");
-        if (one == EXIT_OK)
+        if (loaded)
             workflow_unref(w);
         if (one > code)
             code = one;

@@ -4,8 +4,11 @@
 
 #include "base/buf.h"
 #include "cli/session.h"
+#include "flow/step.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 enum { WORKFLOW_MAX = 64 << 20 };
 
@@ -35,13 +38,41 @@ static void print_called(void *ctx, const struct workflow_text *t, const struct 
         print(t->file, t->text, ps);
 }
 
+/* What a called workflow extends and includes is recorded with it. */
+static void pin_called(void *ctx, const struct workflow_text *t, struct str text)
+{
+    struct called_files *f = ((struct loading *)ctx)->files;
+    for (size_t i = 0; i < f->n; i++)
+        if (str_eq(f->v[i].t.path, t->path))
+            f->v[i].t.text = arena_str(f->a, text);
+}
+
+/* ---- files that a workflow extends or includes ---- */
+
+static enum rc read_beside(void *ctx, struct str path, struct arena *a, struct str *ret, struct err *err)
+{
+    (void)ctx;
+    return read_file(arena_cstr(a, path), WORKFLOW_MAX, a, ret, err);
+}
+
+static const char *ask_environment(void *ctx, const char *name)
+{
+    (void)ctx;
+    return getenv(name);
+}
+
 static int load(const struct workflow_text *t, bool warn, struct called_files *files, struct workflow **ret)
 {
     struct arena a = {0};
     struct problems ps = {.a = &a};
     struct loading l = {files, warn};
     files->root_path = arena_str(files->a, t->path);
-    *ret = workflow_load_with(t, &(struct workflow_reader){read_called, print_called, &l}, &ps);
+    const struct load_files beside = {.read = read_beside, .env = ask_environment};
+    *ret = workflow_load_with(
+        t,
+        &(struct workflow_reader){
+            .read = read_called, .problems = print_called, .pinned = pin_called, .ctx = &l, .files = &beside},
+        &ps);
     if (!*ret || warn)
         print(t->file, t->text, &ps);
     arena_done(&a);
@@ -67,5 +98,72 @@ int load_workflow(const char *path, bool warn, struct called_files *files, struc
     else
         code = load(&t, warn, files, ret);
     arena_done(&a);
+    return code;
+}
+
+/* ---- prompt files ---- */
+
+struct str directory_of(struct str file)
+{
+    while (file.n && file.p[file.n - 1] != '/')
+        file.n--;
+    return file.n > 1 ? str_n(file.p, file.n - 1) : file.n ? file : STR(".");
+}
+
+static bool is_there(struct str path, struct str dir, struct str workspace)
+{
+    struct arena a = {0};
+    const char *plain = arena_cstr(&a, path);
+    bool found = access(plain, R_OK) == 0;
+    if (!found && plain[0] != '/')
+        found = access(arena_printf(&a, "%.*s/%s", STR_ARG(dir), plain).p, R_OK) == 0 ||
+                access(arena_printf(&a, "%.*s/%s", STR_ARG(workspace), plain).p, R_OK) == 0;
+    arena_done(&a);
+    return found;
+}
+
+/* May a step of this type change files? */
+static bool writes(const struct step_def *d)
+{
+    static const char *const types[] = {"command", "file_ops", "checkpoint", "pipeline"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(d->type->name, types[i]) == 0)
+            return true;
+    return d->output_to_file || VAL_GET(d->source, "allowed_tools") || VAL_GET(d->source, "tools") ||
+           VAL_GET(d->source, "claude_options") || VAL_GET(d->source, "preset");
+}
+
+static bool may_be_made(const struct workflow *w, const struct step_def *reader)
+{
+    for (size_t i = 0; i < w->nall; i++)
+        if (w->all[i] != reader && writes(w->all[i]))
+            return true;
+    return false;
+}
+
+int check_files(const struct workflow *w, struct str dir, struct str workspace, bool warn)
+{
+    int code = EXIT_OK;
+    for (size_t i = 0; i < w->nfiles; i++) {
+        const struct file_ref *f = &w->files[i];
+        uint32_t line = f->line;
+        struct str file = workflow_place(w, &line);
+        bool later = may_be_made(w, f->step);
+        if (is_there(f->path, dir, workspace) || (later && !warn))
+            continue;
+        fprintf(
+            stderr,
+            "%.*s:%u:%u: %s: prompt file `%.*s` cannot be read; looked beside the workflow, in the current directory "
+            "and in the workspace%s\n",
+            STR_ARG(file), line, f->col, later ? "warning" : "error", STR_ARG(f->path),
+            later ? "; expected a step before to make it" : "");
+        if (!later)
+            code = EXIT_USAGE;
+    }
+    for (size_t i = 0; i < w->nchildren; i++) {
+        const struct workflow *c = w->children[i];
+        if (check_files(c, c->dir.n ? c->dir : dir, workspace, warn) != EXIT_OK)
+            code = EXIT_USAGE;
+    }
     return code;
 }

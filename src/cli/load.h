@@ -7,3 +7,9 @@
 int load_workflow(const char *path, bool warn, struct called_files *files, struct workflow **ret);
 /* The same for a text at hand, as a run is pinned to it: `files` holds what it calls. */
 int load_workflow_text(struct str text, const char *file, bool warn, struct called_files *files, struct workflow **ret);
+/* Looks for the prompt files that the workflow and those that it calls name: beside it (`dir`), in the current
+ * directory, in the workspace. One that is not there is an error (EXIT_USAGE, all are told), or a warning where some
+ * step may make it before. */
+int check_files(const struct workflow *w, struct str dir, struct str workspace, bool warn);
+/* The directory part of the path of a file, absolute or not. */
+struct str directory_of(struct str file);

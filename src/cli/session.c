@@ -8,6 +8,7 @@
 #include "base/panic.h"
 #include "cli/ask.h"
 #include "cli/control.h"
+#include "cli/load.h"
 #include "cli/view.h"
 #include "data/json.h"
 #include "data/yaml.h"
@@ -489,35 +490,15 @@ static int check_providers(const struct workflow *w, const struct egress *g)
         struct str p = provider_of(d);
         if (!p.n || egress_ready(g, p, &err) == RC_OK)
             continue;
-        return fail(err.rc == RC_AUTH ? EXIT_ENVIRONMENT : EXIT_USAGE, "%.*s:%u:%u: step `%.*s`: %s", STR_ARG(w->file),
-                    d->line, d->col, STR_ARG(d->name), err.msg);
+        uint32_t line = d->line;
+        struct str file = workflow_place(w, &line);
+        return fail(err.rc == RC_AUTH ? EXIT_ENVIRONMENT : EXIT_USAGE, "%.*s:%u:%u: step `%.*s`: %s", STR_ARG(file),
+                    line, d->col, STR_ARG(d->name), err.msg);
     }
     int code = EXIT_OK;
     for (size_t i = 0; i < w->nchildren && code == EXIT_OK; i++)
         code = check_providers(w->children[i], g);
     return code;
-}
-
-static int check_files(struct session *s, const struct workflow *w)
-{
-    int bad = 0;
-    struct str dir = w == s->workflow || !w->dir.n ? s->workflow_dir : w->dir;
-    for (size_t i = 0; i < w->nfiles; i++) {
-        const struct file_ref *f = &w->files[i];
-        const char *beside = arena_printf(&s->arena, "%.*s/%.*s", STR_ARG(dir), STR_ARG(f->path)).p;
-        const char *inside = arena_printf(&s->arena, "%.*s/%.*s", STR_ARG(s->workspace), STR_ARG(f->path)).p;
-        const char *plain = arena_cstr(&s->arena, f->path);
-        if (access(plain, R_OK) == 0 || (plain[0] != '/' && (access(beside, R_OK) == 0 || access(inside, R_OK) == 0)))
-            continue;
-        bad++;
-        fail(EXIT_USAGE,
-             "%.*s:%u:%u: prompt file `%s` cannot be read; looked beside the workflow, in the current directory "
-             "and in the workspace",
-             STR_ARG(w->file), f->line, f->col, plain);
-    }
-    for (size_t i = 0; i < w->nchildren; i++)
-        bad += check_files(s, w->children[i]) != EXIT_OK;
-    return bad ? EXIT_USAGE : EXIT_OK;
 }
 
 static bool is_start(void *ctx, const struct record *r)
@@ -562,7 +543,7 @@ static int set_up(struct live *l)
         return fail(exit_of(err.rc), "%s", err.msg);
     int code = check_providers(s->workflow, l->egress);
     if (code == EXIT_OK && !s->resume)
-        code = check_files(s, s->workflow);
+        code = check_files(s->workflow, s->workflow_dir, s->workspace, !s->quiet);
     if (code == EXIT_OK)
         code = make_journal(s);
     if (code != EXIT_OK)

@@ -4,6 +4,7 @@
  * cannot be known yet (computed keys, fields of what a model answers) passes. A path that asks whether something is
  * there, under `||`, exists or empty, is never an error; a step that no run can have is still worth a warning. Fields
  * are checked where a type promises its result's shape, and only warned about: an author may know better. */
+#include "flow/compose.h"
 #include "flow/load_int.h"
 
 /* Where a problem with the path at hand is shown. */
@@ -107,7 +108,7 @@ static void unseen_step(const struct reader *r, struct str name, enum sight sigh
     case SIGHT_LATER:
         REPORT(r, soft, p,
                "step `%s` has not run yet at this point; expected a step before it (`%s` stands in line %u)", n.z, n.z,
-               s->line);
+               PLACE_LINE(s->line));
         break;
     case SIGHT_NO_EDGE:
         REPORT(r, soft, p, "step `%s` may not have run yet at this point; expected it in `depends_on`", n.z);
@@ -117,8 +118,9 @@ static void unseen_step(const struct reader *r, struct str name, enum sight sigh
         break;
     case SIGHT_ELSEWHERE:
         REPORT(r, soft, p, "step `%s` (line %u) stands inside step `%s` and is seen only there; expected %s%s%s", n.z,
-               s->line, owner ? clip(owner->name).z : "", owner ? "the results of steps[\"" : "a step of this list",
-               owner ? clip(owner->name).z : "", owner ? "\"]" : "");
+               PLACE_LINE(s->line), owner ? clip(owner->name).z : "",
+               owner ? "the results of steps[\"" : "a step of this list", owner ? clip(owner->name).z : "",
+               owner ? "\"]" : "");
         break;
     case SIGHT_SEEN:
     case SIGHT_UNKNOWN:

@@ -126,9 +126,11 @@ struct workflow {
     uint32_t refs;
     struct arena arena;
     struct str name, description, file; /* file: as given, for messages */
-    struct str text;                    /* the whole source, as pinned; empty for a workflow inside a step of another */
-    struct str path;                    /* what tells its file from others; empty where it was not read from one */
-    struct str dir;                     /* its file's directory; empty when unknown */
+    struct str text;              /* the whole source, as pinned, all files of it; empty inside a step of another */
+    const struct source *sources; /* those files, this one first */
+    size_t nsources;
+    struct str path;            /* what tells its file from others; empty where it was not read from one */
+    struct str dir;             /* its file's directory; empty when unknown */
     struct workflow **children; /* those that steps of it call and that are known, itself not; a reference each */
     size_t nchildren;
     const struct input_def *inputs;
@@ -171,8 +173,20 @@ struct problem {
     struct str text; /* "what is wrong; what was expected", remedy included */
     bool warning;
 };
+/* One of the files of a workflow. */
+struct source {
+    struct str name, text;
+};
+/* Where a load finds other files and the environment, for workflows that extend or include others. */
+struct load_files {
+    void *ctx;
+    enum rc (*read)(void *ctx, struct str path, struct arena *a, struct str *ret, struct err *err);
+    const char *(*env)(void *ctx, const char *name); /* NULL: not set */
+};
 struct problems {
     struct arena *a;
+    const struct source *sources; /* of the last load: lines say which by their upper bits (flow/compose.h) */
+    size_t nsources;
     struct problem *v;
     size_t n, cap, errors;
 };
@@ -205,13 +219,18 @@ struct workflow_reader {
     enum rc (*read)(void *ctx, struct str dir, struct str name, bool stored, struct arena *a, struct workflow_text *ret,
                     struct err *err);
     void (*problems)(void *ctx, const struct workflow_text *t, const struct problems *ps);
+    /* A file turned out to be made of several: the text to record in place of its own. */
+    void (*pinned)(void *ctx, const struct workflow_text *t, struct str text);
     void *ctx;
+    const struct load_files *files; /* for what files extend and include; NULL: nothing */
 };
 /* The same, and loads and checks the files of workflows that it calls. */
 struct workflow *workflow_load_with(const struct workflow_text *t, const struct workflow_reader *r,
                                     struct problems *ps);
 /* Loads a workflow that a run has come upon; `inherits`: it sees names that are not its own. */
 struct workflow *workflow_load_called(const struct workflow_text *t, bool inherits, struct problems *ps);
+/* The file and line that a line number stands for, which may come from another file than workflow.file. */
+struct str workflow_place(const struct workflow *w, uint32_t *line);
 /* A condition as written (text, boolean, or a map), for those that a step type keeps in its configuration, such as
  * `condition` of a prompt part. RC_INVALID or RC_EXPRESSION, "line:col: what; what was expected". */
 enum rc cond_parse(struct arena *a, const struct val *v, const struct cond **ret, struct err *err) MUST_CHECK;

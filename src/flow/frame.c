@@ -53,8 +53,12 @@ struct expr_scope frame_scope(struct frame *f, bool null_safe)
 static struct str message_of(const struct frame *f, const struct err *err)
 {
     struct str message = str_c(err->msg);
-    if (message.n && message.p[0] >= '1' && message.p[0] <= '9')
-        message = arena_printf(&f->run->scratch, "%.*s:%s", STR_ARG(f->instance->workflow->file), err->msg);
+    unsigned line, col;
+    int used = 0;
+    if (sscanf(err->msg, "%u:%u: %n", &line, &col, &used) == 2 && used) {
+        struct str file = workflow_place(f->instance->workflow, &line);
+        message = arena_printf(&f->run->scratch, "%.*s:%u:%u: %s", STR_ARG(file), line, col, err->msg + used);
+    }
     return message;
 }
 

@@ -7,7 +7,7 @@
  * Hostile files are bounded: size, depth and number of values by the YAML reader, steps and lists here, and once there
  * are very many errors nothing more is looked at. */
 #include "base/panic.h"
-#include "data/yaml.h"
+#include "flow/compose.h"
 #include "flow/load_int.h"
 #include "flow/units.h"
 
@@ -194,17 +194,14 @@ static void defaults(struct loader *l, const struct val *root)
 
 static void workflow_key(struct loader *l, const struct member *m)
 {
-    static const char *const later_versions[] = {"extends", "include", "components", "$if", "$then", "$else"};
     struct workflow *w = l->w;
     const struct step_key *row = key_find(workflow_keys, m->key);
     if (!row) {
-        for (size_t i = 0; i < sizeof later_versions / sizeof *later_versions; i++)
-            if (str_is(m->key, later_versions[i])) {
-                problem_add(l->ps, false, m->line, m->col,
-                            "`%s` is not available in this version; expected the workflow in one file",
-                            later_versions[i]);
-                return;
-            }
+        if (str_is(m->key, "$then") || str_is(m->key, "$else")) {
+            problem_add(l->ps, false, m->line, m->col, "`%s` stands without `$if`; expected them in one map",
+                        clip(m->key).z);
+            return;
+        }
         if (!load_unused_key(l, m, workflow_unused_keys))
             load_unknown_key(l, m, "the workflow", workflow_keys, NULL);
         return;
@@ -343,40 +340,30 @@ static void load_whole(struct loader *l, const struct val *root, const struct va
 
 /* ---- the way in ---- */
 
-static void yaml_error(struct problems *ps, struct str file, const struct err *err)
-{
-    struct str msg = str_c(err->msg);
-    uint32_t at[2] = {0, 0};
-    if (str_starts(msg, file))
-        msg = str_from(msg, file.n);
-    struct str rest = msg;
-    for (int i = 0; i < 2 && rest.n && rest.p[0] == ':'; i++) {
-        uint64_t n = 0;
-        for (rest = str_from(rest, 1); rest.n && rest.p[0] >= '0' && rest.p[0] <= '9' && n < 100000000;
-             rest = str_from(rest, 1))
-            n = 10 * n + (uint64_t)(rest.p[0] - '0');
-        at[i] = (uint32_t)n;
-    }
-    if (at[0] && at[1] && str_starts(rest, STR(": ")))
-        msg = str_from(rest, 2);
-    else
-        at[0] = at[1] = 1;
-    problem_add(ps, false, at[0], at[1], "%.*s", STR_ARG(msg));
-}
-
-static void load_text_file(struct loader *l)
+static void load_text_file(struct loader *l, struct composed *c)
 {
     struct workflow *w = l->w;
-    struct yaml_limits limits = {.depth = 100, .max_size = LOAD_TEXT_MAX, .max_nodes = 4000000};
-    struct val *doc = ARENA_NEW(l->a, struct val);
-    struct err err;
-    if (yaml_parse(l->a, w->text, w->file.p, &limits, doc, &err) != RC_OK) {
-        yaml_error(l->ps, w->file, &err);
+    struct val *doc = ARENA_NEW(l->a, struct val), parsed;
+    bool good = compose_parse(c, 0, &parsed);
+    if (good)
+        *doc = compose(c, &parsed);
+    w->text = bundle_write(c);
+    w->sources = l->ps->sources = c->sources;
+    w->nsources = l->ps->nsources = c->n;
+    if (!good)
         return;
-    }
-    places_init(&l->places, l->a, w->text);
+    places_init_all(&l->places, l->a, c->sources, c->n);
     const struct val *steps = NULL, *root = find_root(l, doc, &steps);
     load_whole(l, root, steps, 0);
+}
+
+/* What problems show must live as long as they do. */
+static void keep_sources(struct problems *ps)
+{
+    struct source *kept = arena_calloc(ps->a, ps->nsources + 1, sizeof *kept);
+    for (size_t i = 0; i < ps->nsources; i++)
+        kept[i] = (struct source){arena_str(ps->a, ps->sources[i].name), arena_str(ps->a, ps->sources[i].text)};
+    ps->sources = kept;
 }
 
 /* ---- loads ---- */
@@ -419,6 +406,8 @@ struct workflow *load_inner(struct loader *up, const struct val *v, struct str n
 {
     struct workflow *w = workflow_new(up->w->file, STR(""), up->w->dir);
     w->name = name;
+    w->sources = up->w->sources;
+    w->nsources = up->w->nsources;
     struct loader l = loader_new(w, up->ps);
     l.places = up->places;
     l.advice = up->advice;
@@ -437,8 +426,16 @@ static struct workflow *load_text_of(const struct workflow_text *t, struct loade
                                      const struct workflow_reader *r, struct problems *ps)
 {
     struct workflow *w = workflow_new(t->file, t->path, t->dir);
-    w->text = arena_str(&w->arena, t->text);
     struct loader l = loader_new(w, ps);
+    struct load_files pinned;
+    struct composed c = {.a = &w->arena, .ps = ps, .files = r ? r->files : NULL, .n = 1};
+    c.sources = arena_calloc(&w->arena, SOURCES_MAX, sizeof *c.sources);
+    c.env = val_map_new(&w->arena);
+    bool bundle = bundle_read(&w->arena, t->text, &c.sources[0], &pinned);
+    if (bundle)
+        c.files = &pinned;
+    else
+        c.sources[0] = (struct source){w->file, arena_str(&w->arena, t->text)};
     struct loaded_files loaded = {0};
     struct open_file open = {.path = w->path, .file = w->file, .up = up ? up->open : NULL};
     l.inherits = inherits;
@@ -446,8 +443,11 @@ static struct workflow *load_text_of(const struct workflow_text *t, struct loade
     l.open = &open;
     l.loaded = up ? up->loaded : &loaded;
     size_t before = ps->errors;
-    load_text_file(&l);
+    load_text_file(&l, &c);
     problems_sort(ps);
+    keep_sources(ps);
+    if (c.used && !bundle && r && r->pinned)
+        r->pinned(r->ctx, t, w->text);
     for (struct loaded_file *f = loaded.first; f; f = f->next)
         workflow_unref(f->w);
     return loader_done(&l, before);

@@ -44,6 +44,8 @@ struct places {
     uint32_t lines;
     uint32_t seen_line, seen_col; /* character looked at last, */
     size_t seen_at;               /* and its byte in the line */
+    struct places *more;          /* of the other files */
+    size_t nmore;
 };
 
 /* Checked once all steps are known. */
@@ -129,10 +131,12 @@ static inline bool load_advice(struct loader *l, size_t n)
     return true;
 }
 void places_init(struct places *p, struct arena *a, struct str text);
+/* Of all files of a workflow; lines say which (flow/compose.h). */
+void places_init_all(struct places *p, struct arena *a, const struct source *sources, size_t n);
 /* The value with the places of its texts moved to where their content begins. */
 struct val places_content(struct places *p, struct arena *a, const struct val *v);
 /* Corrects a place that was counted inside such a text. */
-void places_fix(const struct places *p, uint32_t *line, uint32_t *col);
+void places_fix(struct places *p, uint32_t *line, uint32_t *col);
 /* Reports what a parser said about a text that stands at `v`; its message may begin with a place. */
 void load_bad_err(struct loader *l, const struct val *v, const struct err *e);
 /* "did you mean `x`?", or "expected `rest`" when nothing is near. */

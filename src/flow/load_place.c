@@ -6,6 +6,7 @@
  * moved by the indentation of the block they are in. A place in a folded text is found by walking on over the lines
  * that were joined. Wrong places are a nuisance, never a fault: nothing here can fail. */
 #include "data/expr.h"
+#include "flow/compose.h"
 #include "flow/load_int.h"
 
 #include <stdio.h>
@@ -54,6 +55,22 @@ void places_init(struct places *p, struct arena *a, struct str text)
             start[++line] = (uint32_t)i + 1;
     *p = (struct places){
         .text = text, .start = start, .shift = arena_calloc(a, (size_t)lines + 2, sizeof *p->shift), .lines = lines};
+}
+
+void places_init_all(struct places *p, struct arena *a, const struct source *sources, size_t n)
+{
+    places_init(p, a, sources[0].text);
+    p->more = arena_calloc(a, n, sizeof *p->more);
+    p->nmore = n - 1;
+    for (size_t i = 1; i < n; i++)
+        places_init(&p->more[i - 1], a, sources[i].text);
+}
+
+/* The places of the file that the line is of. */
+static struct places *of_file(struct places *p, uint32_t line)
+{
+    size_t i = PLACE_FILE(line);
+    return i && i <= p->nmore ? &p->more[i - 1] : p;
 }
 
 /* The text of line `n` (from 1), without its end. */
@@ -142,11 +159,15 @@ struct val places_content(struct places *p, struct arena *a, const struct val *v
         }
         out = val_map_done(&m);
     } else if (v->type == VAL_STR && v->line) {
-        char c = char_at(p, v->line, v->col);
+        struct places *own = of_file(p, v->line);
+        uint32_t file = v->line & ~PLACE_LINE(UINT32_MAX);
+        out.line = PLACE_LINE(v->line);
+        char c = char_at(own, out.line, v->col);
         if (c == '"' || c == '\'')
             out.col++;
         else if (c == '|' || c == '>')
-            place_block(p, &out);
+            place_block(own, &out);
+        out.line |= file;
         return out;
     }
     out.line = v->line;
@@ -154,7 +175,7 @@ struct val places_content(struct places *p, struct arena *a, const struct val *v
     return out;
 }
 
-void places_fix(const struct places *p, uint32_t *line, uint32_t *col)
+static void fix(const struct places *p, uint32_t *line, uint32_t *col)
 {
     if (*line < 1 || *line > p->lines)
         return;
@@ -166,6 +187,13 @@ void places_fix(const struct places *p, uint32_t *line, uint32_t *col)
         *col -= (uint32_t)n + 1;
         *col += (uint32_t)indent_of(line_text(p, ++*line));
     }
+}
+
+void places_fix(struct places *p, uint32_t *line, uint32_t *col)
+{
+    uint32_t file = *line & ~PLACE_LINE(UINT32_MAX), own = PLACE_LINE(*line);
+    fix(of_file(p, *line), &own, col);
+    *line = own | file;
 }
 
 /* ---- messages ---- */

@@ -4,6 +4,7 @@
  * in any order; then each step's keys are read, which recurses into the lists inside; then depends_on and goto are
  * resolved. A step with a mistake stays in the list, so that one mistake does not make every reference to it another.
  */
+#include "flow/compose.h"
 #include "flow/load_int.h"
 
 #include <stdlib.h>
@@ -267,7 +268,7 @@ static void list_names(struct loader *l, struct list_def *list, struct step_def 
         const struct val *at = VAL_GET(s->source, "name");
         BAD(l, at ? at : s->source,
             "another step of this list is called `%s` (line %u); expected a name of its own, as in `%s_%zu`",
-            clip(s->name).z, first->line, clip(s->name).z, i + 1);
+            clip(s->name).z, PLACE_LINE(first->line), clip(s->name).z, i + 1);
     }
 }
 

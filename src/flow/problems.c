@@ -6,7 +6,7 @@
  */
 #include "base/buf.h"
 #include "base/panic.h"
-#include "flow/def.h"
+#include "flow/compose.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -127,13 +127,17 @@ static void show_line(struct buf *out, struct str line, uint32_t col)
 
 void problems_print(struct buf *out, struct str file, struct str text, const struct problems *p)
 {
-    struct cursor start = {text, 1}, c = start;
+    const struct source given = {file, text}, *src = p->nsources ? p->sources : &given;
+    size_t nsrc = p->nsources ? p->nsources : 1, seen = 0;
+    struct cursor c = {src[0].text, 1};
     size_t warnings = 0, shown_errors = 0;
     for (size_t i = 0; i < p->n; i++) {
         const struct problem *x = &p->v[i];
-        add_shown(out, file);
-        if (x->line)
-            buf_printf(out, ":%u:%u", x->line, x->col);
+        size_t n = PLACE_FILE(x->line) < nsrc ? PLACE_FILE(x->line) : 0;
+        uint32_t at = PLACE_LINE(x->line);
+        add_shown(out, n ? src[n].name : file);
+        if (at)
+            buf_printf(out, ":%u:%u", at, x->col);
         buf_printf(out, ": %s: ", x->warning ? "warning" : "error");
         add_shown(out, x->text);
         buf_addc(out, '\n');
@@ -141,10 +145,11 @@ void problems_print(struct buf *out, struct str file, struct str text, const str
             warnings++;
         else
             shown_errors++;
-        if (c.line > x->line)
-            c = start;
+        if (n != seen || c.line > at)
+            c = (struct cursor){src[n].text, 1};
+        seen = n;
         struct str line;
-        if (x->line && line_at(&c, x->line, &line))
+        if (at && line_at(&c, at, &line))
             show_line(out, line, x->col);
     }
     if (p->errors > shown_errors)

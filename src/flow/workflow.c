@@ -4,6 +4,7 @@
  * line's NAME=TEXT, which has no types of its own, is read as the type that the workflow declares. */
 #include "base/panic.h"
 #include "data/json.h"
+#include "flow/compose.h"
 #include "flow/load_int.h"
 
 #include <stdlib.h>
@@ -26,6 +27,13 @@ void workflow_unref(struct workflow *w)
         workflow_unref(w->children[i]);
     arena_done(&w->arena);
     free(w);
+}
+
+struct str workflow_place(const struct workflow *w, uint32_t *line)
+{
+    size_t n = PLACE_FILE(*line);
+    *line = PLACE_LINE(*line);
+    return n && n < w->nsources ? w->sources[n].name : w->file;
 }
 
 bool env_looks_secret(struct str name)
