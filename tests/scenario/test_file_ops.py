@@ -170,8 +170,7 @@ def test_wait(treadle):
 
 
 def test_kills_within_a_move_lose_nothing(treadle):
-    got = run(treadle, ops("a", "wait", duration_seconds=0.3),
-              ops("b", "wait", options={"duration_seconds": "200ms"}))
+    """kill -9 at random moments while directories are moved, copied and deleted, and a resume, until it is done."""
     kills = int(os.environ.get("TREADLE_MOVE_KILLS") or 6)
     random.seed(os.environ.get("TREADLE_TEST_SEED") or 7)
     done = rounds = 0

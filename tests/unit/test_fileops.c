@@ -6,6 +6,7 @@
 #include "executor_util.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/wait.h>
@@ -269,6 +270,49 @@ static void test_links(void **state)
     assert_false(a.ok);
     snprintf(target, sizeof target, "%s/outside/a.txt", u->dir);
     assert_int_not_equal(access(target, F_OK), 0);
+}
+
+/* Somebody exchanges a directory and a link to elsewhere, all the time: operations succeed or fail, inside. */
+static void test_swap_race(void **state)
+{
+    struct util *u = *state;
+    char link[200], target[200], dir[200];
+    size_t done = 0;
+    plant(u);
+    util_write(u->dir, "outside/one.c", "S");
+    snprintf(link, sizeof link, "%s/link", u->ws);
+    snprintf(dir, sizeof dir, "%s/src", u->ws);
+    snprintf(target, sizeof target, "%s/outside", u->dir);
+    assert_int_equal(symlink(target, link), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            (void)renameat2(AT_FDCWD, link, AT_FDCWD, dir, RENAME_EXCHANGE);
+    for (int i = 0; i < 300; i++) {
+        char request[200];
+        int n = i % 3 == 2 ? i - 2 : i;
+        if (i % 3 == 0)
+            snprintf(request, sizeof request, "'operation':'copy','sources':[{'path':'a.txt'}],'destination':'src/n%d'",
+                     n);
+        else if (i % 3 == 1)
+            snprintf(request, sizeof request, "'operation':'copy','sources':[{'path':'src/one.c'}],'destination':'c%d'",
+                     n);
+        else
+            snprintf(request, sizeof request, "'operation':'delete','sources':[{'path':'src/n%d'}]", n);
+        done += do_it(u, request).ok;
+        snprintf(request, sizeof request, "c%d", n);
+        char *got = i % 3 == 1 ? util_read(u->ws, request) : NULL;
+        assert_true(!got || strcmp(got, "1") == 0);
+        free(got);
+    }
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    DIR *d = opendir(target);
+    struct dirent *de;
+    while ((de = readdir(d)))
+        assert_true(de->d_name[0] == '.' ? !strstr(de->d_name, "treadle") : strcmp(de->d_name, "one.c") == 0);
+    closedir(d);
+    assert_true(done > 0);
 }
 
 /* Somebody changes a file between prepare and apply: nothing happens at all. */
@@ -714,6 +758,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_content, setup, teardown),
         cmocka_unit_test_setup_teardown(test_binary, setup, teardown),
         cmocka_unit_test_setup_teardown(test_links, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_swap_race, setup, teardown),
         cmocka_unit_test_setup_teardown(test_changed_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rolled_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_crash_is_settled, setup, teardown),
