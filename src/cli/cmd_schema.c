@@ -86,6 +86,7 @@ static struct val of_kind(struct maker *k, const struct step_key *row)
         [KEY_DATA] = "{}",
         [KEY_COND] = "{\"$ref\":\"#/$defs/condition\"}",
         [KEY_STEPS] = "{\"$ref\":\"#/$defs/steps\"}",
+        [KEY_TASKS] = "{\"$ref\":\"#/$defs/tasks\"}",
         [KEY_BRANCHES] = "{\"type\":\"object\",\"minProperties\":1,\"additionalProperties\":"
                          "{\"$ref\":\"#/$defs/steps\"}}",
         [KEY_PROMPT] = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"items\":"
@@ -208,6 +209,34 @@ static struct val of_any(struct maker *k, const char *others, struct val last)
     return val_map_done(&m);
 }
 
+static void add_names(struct val_list *l, const struct step_key *keys)
+{
+    for (; keys->name; keys++)
+        val_list_push(l, val_str(str_c(keys->name)));
+}
+
+/* A task with an id and without a type has the keys of a claude step; other forms are as the loader takes them. */
+static void define_tasks(struct maker *k)
+{
+    struct val_list names = val_list_new(&k->a);
+    struct val_map propertyNames = val_map_new(&k->a), then = val_map_new(&k->a), task = val_map_new(&k->a);
+    add_names(&names, step_type_find(STR("claude"))->keys);
+    add_names(&names, step_common_keys);
+    val_list_push(&names, VAL_LIT("task_id"));
+    val_list_push(&names, VAL_LIT("file"));
+    VAL_MAP_SET(&propertyNames, "enum", val_list_done(&names));
+    VAL_MAP_SET(&then, "propertyNames", val_map_done(&propertyNames));
+    VAL_MAP_SET(
+        &task, "if",
+        piece(k, "{\"type\":\"object\",\"anyOf\":[{\"required\":[\"id\"]},{\"required\":[\"task_id\"]},{\"required\":["
+                 "\"name\"]}],\"not\":{\"required\":[\"type\"]}}"));
+    VAL_MAP_SET(&task, "then", val_map_done(&then));
+    define(k, "task", val_map_done(&task));
+    define(k, "tasks",
+           piece(k, "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\"},{\"type\":\"array\",\"items\":{\"$ref\":"
+                    "\"#/$defs/task\"}}]}"));
+}
+
 static void define_values(struct maker *k)
 {
     define(k, "files",
@@ -275,6 +304,7 @@ static void define_blocks(struct maker *k)
            piece(k, "{\"type\":[\"object\",\"null\"],\"additionalProperties\":"
                     "{\"$ref\":\"#/$defs/input\"}}"));
     define_workflow(k);
+    define_tasks(k);
 }
 
 static struct val names_of(struct maker *k, const struct step_type *t)

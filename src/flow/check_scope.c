@@ -124,7 +124,7 @@ bool scope_can_leave(const struct reader *r)
     for (const struct step_def *from = r->at; from; from = from->list->owner) {
         if (is_loop_body(from->list))
             return true;
-        if (from != r->at && from->type && from->type->boundary)
+        if (from != r->at && from->type && (from->type->boundary || from->type->task))
             return false;
     }
     return false;
@@ -135,6 +135,9 @@ bool scope_variable(const struct reader *r, struct str name)
     struct str iterator;
     for (size_t level = 0; scope_loop(r, level, &iterator); level++)
         if (iterator.n && str_eq(iterator, name))
+            return true;
+    for (const struct step_def *from = r->at; from; from = from->list->owner)
+        if (from->list->owner && from->list->owner->task_template && (str_is(name, "item") || str_is(name, "task")))
             return true;
     return map_get(&r->l->assigned, name) != NULL;
 }

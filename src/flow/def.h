@@ -88,6 +88,7 @@ struct step_def {
     struct workflow *child;              /* the workflow that the step calls, where it is known before a run; NULL */
     const struct branch *branches; /* of the type's KEY_BRANCHES key, as written; each list has this step as owner */
     size_t nbranches;
+    bool task_template; /* the one branch is done for each item of a list that the run computes: sees item and task */
 };
 
 struct list_def {

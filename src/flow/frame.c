@@ -111,6 +111,21 @@ bool frame_expr(struct frame *f, struct str text, struct val *ret)
     return false;
 }
 
+bool frame_template(struct frame *f, struct frame *at, struct str text, struct val *ret)
+{
+    struct err err;
+    const struct tmpl *t;
+    struct expr_scope scope = frame_scope(at, false);
+    struct val v;
+    if (tmpl_parse(&f->run->scratch, text, 0, 0, &t, &err) == RC_OK &&
+        tmpl_eval(t, &scope, &f->run->scratch, &v, &err) == RC_OK) {
+        *ret = val_copy(&f->arena, &v);
+        return true;
+    }
+    fail_with(f, &err);
+    return false;
+}
+
 const struct val *frame_config(struct frame *f, bool pin)
 {
     struct step_state *s = state_of(f);
@@ -777,6 +792,8 @@ static void step_drained(struct frame *f)
 
 static void step_free(struct frame *f)
 {
+    box_unref(f->locals);
+    f->locals = NULL;
     struct step_state *s = state_of(f);
     if (!s)
         return;
@@ -799,6 +816,18 @@ const struct frame_ops step_ops = {.kind = "step",
                                    .timer = step_timer,
                                    .drained = step_drained,
                                    .done = step_free};
+
+struct frame *frame_step(struct frame *parent, const char *segment, size_t tag, const struct step_def *def,
+                         struct box *locals)
+{
+    struct run *r = parent->run;
+    struct frame *f = frame_new(r, parent, &step_ops, path_join(&r->scratch, parent->base, segment));
+    f->def = def;
+    f->tag = tag;
+    f->locals = locals ? box_ref(locals) : NULL;
+    run_queue(f, QUEUED_ENTER);
+    return f;
+}
 
 /* ---- variables, past, budget
  * ------------------------------------------------------------------------------------------- */

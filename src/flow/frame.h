@@ -83,6 +83,7 @@ struct frame {
     const struct val *fallback;   /* object whose fields stand beside `error` when a failure says none; or NULL */
     const struct list_def *inner; /* a loop's body whose newest results its own condition may read */
     struct box **inner_results;
+    struct box *locals; /* steps: an object of names that only the step and what is below it see, or NULL */
 };
 
 /* --- for step types ------------------------------------------------------------------------------------------------
@@ -101,6 +102,8 @@ bool frame_record(struct frame *f, const char *segment, const struct val *object
 const struct val *frame_recorded(const struct frame *f, const char *segment);
 /* Evaluates text as an expression in this frame's scope, into the frame's arena; false: the step has failed. */
 bool frame_expr(struct frame *f, struct str text, struct val *ret);
+/* Evaluates text with holes in the scope of `at`, for the step `f`; false: `f` has failed. */
+bool frame_template(struct frame *f, struct frame *at, struct str text, struct val *ret);
 /* Evaluates a condition in the frame's scope; on error the step has failed and false is returned. */
 bool frame_cond(struct frame *f, const struct cond *c, bool *ret);
 /* A scope for expressions standing in this frame. */
@@ -170,6 +173,9 @@ struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text
 struct str frame_dir(const struct frame *f);
 /* The inputs of the workflow that the frame belongs to. */
 const struct val *frame_inputs(const struct frame *f);
+/* A step that stands alone, such as a task of a group. `locals` (or NULL): takes a reference. */
+struct frame *frame_step(struct frame *parent, const char *segment, size_t tag, const struct step_def *def,
+                         struct box *locals);
 
 struct effect_plan {
     enum effect_kind kind;

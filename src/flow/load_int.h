@@ -211,6 +211,8 @@ struct workflow *load_inner(struct loader *up, const struct val *v, struct str n
 struct workflow *load_other(struct loader *up, const struct workflow_text *t, bool inherits);
 /* load_type.c: the type's own keys; compiles the configuration. `depth` is of the step's list. */
 void load_type_keys(struct loader *l, struct step_def *s, unsigned depth);
+/* load_tasks.c: the tasks of a group become its branches; what the group itself needs is added to the two maps. */
+void load_tasks(struct loader *l, struct step_def *s, struct val_map *config, struct val_map *data, unsigned depth);
 /* load_prompt.c: a list of prompt parts, normalised. */
 struct val load_prompt(struct loader *l, const struct step_def *s, const struct val *v);
 /* load_graph.c: depends_on and goto, once the list's steps exist. */

@@ -156,6 +156,11 @@ static void type_unknown(struct loader *l, const struct val *v, struct str name)
 static void step_type_read(struct loader *l, struct step_def *s)
 {
     const struct member *m = val_member(s->source, STR("type"));
+    if (!m && s->list->owner && s->list->owner->type->task) {
+        s->type = s->list->owner->type->task;
+        s->type_name = str_c(s->type->name);
+        return;
+    }
     if (!m) {
         BAD(l, s->source, "step `%s` has no `type`; expected one, such as `type: claude` or `type: command`",
             clip(s->name).z);
@@ -173,7 +178,7 @@ static void step_type_read(struct loader *l, struct step_def *s)
 static bool type_is_leaf(const struct step_type *t)
 {
     for (const struct step_key *k = t->keys; k->name; k++)
-        if (k->kind == KEY_STEPS || k->kind == KEY_BRANCHES)
+        if (k->kind == KEY_STEPS || k->kind == KEY_BRANCHES || k->kind == KEY_TASKS)
             return false;
     return !t->boundary;
 }

@@ -118,6 +118,7 @@ static bool key_fits(struct loader *l, const struct step_def *s, const struct st
         return load_object(l, m);
     case KEY_COND:
     case KEY_STEPS:
+    case KEY_TASKS:
     case KEY_BRANCHES:
         break;
     }
@@ -280,6 +281,8 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
         r->lists[slot] = load_list(l, &m->val, s, loop_iterator(l, s), depth + 1);
     } else if (row->kind == KEY_BRANCHES) {
         read_branches(l, s, m, depth);
+    } else if (row->kind == KEY_TASKS || (s->type->task && key_find(s->type->task->keys, m->key))) {
+        return; /* load_tasks() reads it, or gives it to each task */
     } else if (!key_fits(l, s, written, m)) {
         return;
     } else if (row->kind == KEY_STRING || row->kind == KEY_DATA) {
@@ -332,6 +335,8 @@ void load_type_keys(struct loader *l, struct step_def *s, unsigned depth)
             read_key(l, s, &r, m, depth);
     }
     missing_keys(l, s, &r);
+    if (s->type->task)
+        load_tasks(l, s, &r.config, &r.data, depth);
     collect_assigned(l, s);
     struct val config = val_map_done(&r.config), *data = ARENA_NEW(l->a, struct val);
     *data = val_map_done(&r.data);

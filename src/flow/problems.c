@@ -48,6 +48,23 @@ void problem_add(struct problems *p, bool warning, uint32_t line, uint32_t col, 
     p->errors += !warning;
 }
 
+/* What stands once in the file may have been read for several steps, such as the tasks of a group. */
+static void drop_repeated(struct problems *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct problem *x = &p->v[i];
+        bool again = false;
+        for (size_t k = n; k-- > 0 && p->v[k].line == x->line && p->v[k].col == x->col && !again;)
+            again = p->v[k].warning == x->warning && str_eq(p->v[k].text, x->text);
+        if (again)
+            p->errors -= !x->warning;
+        else
+            p->v[n++] = *x;
+    }
+    p->n = n;
+}
+
 void problems_sort(struct problems *p)
 {
     for (size_t i = 1; i < p->n; i++) { /* they come nearly sorted, and are few */
@@ -57,6 +74,7 @@ void problems_sort(struct problems *p)
             p->v[k] = p->v[k - 1];
         p->v[k] = x;
     }
+    drop_repeated(p);
 }
 
 static bool control(char c)

@@ -61,6 +61,9 @@ static const struct val *indirect_field(struct arena *a, const struct val *resul
     if (val_get(json, key))
         return val_get(json, key);
     const struct val *inner = VAL_GET(result, "results"), *branch = val_get(VAL_GET(result, "branches"), key);
+    const struct val *task = val_get(inner, key);
+    if (VAL_GET(task, "ok") && VAL_GET(task, "result")) /* of a group of tasks */
+        return VAL_GET(task, "result");
     if (val_get(inner, key)) /* a step of the case that was taken, of a loop's last iteration */
         return val_get(inner, key);
     if (VAL_GET(branch, "results"))
@@ -177,9 +180,20 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
 /* ---- variables
  * ------------------------------------------------------------------------------------------------------------- */
 
+/* A name of a task, such as `item`: nearer than any loop around. */
+static const struct val *find_local(const struct frame *from, struct str name)
+{
+    for (const struct frame *f = from; f; f = frame_outward(f))
+        if (f->locals && val_get(&f->locals->val, name))
+            return val_get(&f->locals->val, name);
+    return NULL;
+}
+
 const struct val *scope_variable_of(const struct frame *from, struct str name)
 {
     for (const struct frame *f = from; f; f = frame_outward(f)) {
+        if (f->locals && val_get(&f->locals->val, name))
+            return val_get(&f->locals->val, name);
         if (f->ops != &list_ops)
             continue;
         const struct var *v = map_get(&((const struct list_state *)f->state)->vars, name);
@@ -319,8 +333,10 @@ static const struct val *previous_response(const struct frame *from)
 /* A name alone: the iterator of a loop, a variable, a step (older workflows write `analysis.score`), an input. */
 static const struct val *find_bare(struct frame *f, struct str name, struct arena *a)
 {
-    const struct val *v = find_iterator(f, name);
+    const struct val *v = find_local(f, name);
     bool known = false;
+    if (!v)
+        v = find_iterator(f, name);
     if (!v)
         v = scope_variable_of(f, name);
     if (!v)

@@ -21,6 +21,7 @@ enum key_kind {
     KEY_DATA,     /* any value, literally */
     KEY_COND,     /* condition: expression, boolean, or and/or/not map; slot in step_def.conds */
     KEY_STEPS,    /* a list of steps; slot in step_def.lists */
+    KEY_TASKS,    /* tasks of a group (load_tasks.c); step_def.branches, each with one step; one such key a type */
     KEY_BRANCHES, /* a map of names and lists of steps; step_def.branches; one such key a type */
     KEY_PROMPT,   /* text with holes, or a list of prompt parts */
     KEY_BOOL,     /* these may also be one whole template */
@@ -51,11 +52,12 @@ struct step_type {
     const struct step_key *keys; /* ends with a NULL name */
     const char *provider;        /* model types: the default provider ("claude"), else NULL */
     const char *result_doc; /* names of the result's fields, "a|b|c": for checks of steps.X.field in messages only */
-    bool own_timeout;       /* hands the step's timeout to its effect, which keeps what there was until then */
-    bool loop;              /* its KEY_STEPS body sees loop.*; break and continue inside end there */
-    bool boundary;          /* what it contains is a workflow of its own: no break or continue passes it */
-    bool keeps_last;        /* a loop whose body's steps can be read after it, as they were in the last iteration */
-    enum leave leaves;      /* its good end is a break or a continue */
+    const struct step_type *task; /* a group of tasks: what a task is that does not say; else NULL */
+    bool own_timeout;             /* hands the step's timeout to its effect, which keeps what there was until then */
+    bool loop;                    /* its KEY_STEPS body sees loop.*; break and continue inside end there */
+    bool boundary;                /* what it contains is a workflow of its own: no break or continue passes it */
+    bool keeps_last;   /* a loop whose body's steps can be read after it, as they were in the last iteration */
+    enum leave leaves; /* its good end is a break or a continue */
 
     /* Extra checks after the keys were read; problems go to `ps`. May be NULL. */
     void (*check)(const struct step_def *s, struct problems *ps);

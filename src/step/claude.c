@@ -8,7 +8,7 @@ static void enter(struct frame *f)
     model_enter(f, &plain);
 }
 
-static const struct step_key claude_keys[] = {CLAUDE_KEYS, {0}};
+static const struct step_key claude_keys[] = {CLAUDE_KEYS, PRESET_KEY("none"), {0}};
 
 const struct step_type step_claude = {.name = "claude",
                                       .doc = "Asks Claude, with tools if wanted.",

@@ -144,7 +144,7 @@ const struct val *model_settle(struct frame *f, const struct model_kind *kind, c
     if (!settle_presets(f, kind, config, &m))
         return NULL;
     settle_defaults(f, &m);
-    if (kind->preset && val_is(named, VAL_STR) && !apply_preset(f, kind, named->s, &m))
+    if (val_is(named, VAL_STR) && !apply_preset(f, kind, named->s, &m))
         return NULL;
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         merge(&m, val_get(config, str_c(blocks[i])));

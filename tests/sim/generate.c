@@ -279,6 +279,26 @@ static void files(struct generator *g, unsigned in, bool parallel, unsigned end)
     options(g, in, true, parallel, end);
 }
 
+/* Groups of tasks, written or computed. */
+static void tasks(struct generator *g, unsigned in, bool parallel, unsigned end)
+{
+    bool batch = pick(g, 2);
+    line(g, in, batch ? "type: claude_batch" : "type: parallel_claude");
+    if (pick(g, 2))
+        buf_printf(&g->out, "%*s%s: {%s: %d}\n", (int)in, "", batch ? "batch_config" : "parallel_config",
+                   batch ? "max_parallel" : "max_workers", 1 + (int)pick(g, 3));
+    if (pick(g, 3) == 0) {
+        buf_printf(&g->out, "%*stasks: \"{{ range(1, %d) }}\"\n", (int)in, "", 1 + (int)pick(g, 3));
+        line(g, in, "task_template: {id: \"t{{ item }}\", prompt: \"hello {{ item }}\"}");
+    } else {
+        line(g, in, "tasks:");
+        for (uint64_t i = 0, n = 1 + pick(g, 3); i < n; i++)
+            buf_printf(&g->out, "%*s- {id: t%d, prompt: hello%s}\n", (int)in + 2, "", (int)i,
+                       pick(g, 3) ? "" : ", allowed_tools: [Read, Write], retry: {max_attempts: 3, delay: 10ms}");
+    }
+    options(g, in, false, parallel, end);
+}
+
 static void step(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned after)
 {
     unsigned id = ++g->names;
@@ -288,6 +308,10 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         buf_printf(&g->out, "%*sdepends_on: [s%u]\n", (int)in, "", after);
     if (pick(g, 12) == 0) {
         checkpoint(g, in, parallel, end, id);
+        return;
+    }
+    if (pick(g, 8) == 0) {
+        tasks(g, in, parallel, end);
         return;
     }
     if (pick(g, 6) == 0) {

@@ -35,7 +35,8 @@ struct outcome {
  * came first is a matter of time, as is when a sleep ended; that there was one is not. */
 static bool is_timing(struct str key)
 {
-    return str_is(key, "error") || str_is(key, "until") || str_is(key, "robustness_metadata");
+    return str_is(key, "error") || str_is(key, "until") || str_is(key, "robustness_metadata") ||
+           str_is(key, "execution_time_ms") || str_is(key, "performance_statistics");
 }
 
 static struct val blanked(struct arena *a, const struct val *v)
