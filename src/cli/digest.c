@@ -412,17 +412,26 @@ bool digest_waits(const struct digest_node *n)
     return waits;
 }
 
+/* False when steps of that name have several types. */
+static bool type_in(const struct workflow *w, struct str name, struct str *type)
+{
+    for (size_t i = 0; i < w->nall; i++) {
+        if (!str_eq(w->all[i]->name, name))
+            continue;
+        if (type->n && !str_eq(*type, w->all[i]->type_name))
+            return false;
+        *type = w->all[i]->type_name;
+    }
+    for (size_t i = 0; i < w->nchildren; i++)
+        if (!type_in(w->children[i], name, type))
+            return false;
+    return true;
+}
+
 struct str digest_type(const struct digest_node *n, const struct workflow *w)
 {
     struct str type = {"", 0};
-    for (size_t i = 0; w && !n->effect && i < w->nall; i++) {
-        if (!str_eq(w->all[i]->name, n->name))
-            continue;
-        if (type.n && !str_eq(type, w->all[i]->type_name))
-            return str_n("", 0);
-        type = w->all[i]->type_name;
-    }
-    return type;
+    return w && !n->effect && type_in(w, n->name, &type) ? type : str_n("", 0);
 }
 
 const struct digest_node *digest_find(const struct digest_node *n, enum node_status status)

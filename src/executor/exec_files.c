@@ -73,11 +73,11 @@ static enum rc read_beneath(struct str path, size_t max, const struct beneath *w
 }
 
 /* A file named by what a template made: below one of the directories, wherever links lead. */
-static enum rc read_below(struct str path, size_t max, const char *const dirs[2], struct arena *a, struct val *ret,
+static enum rc read_below(struct str path, size_t max, const char *const dirs[3], struct arena *a, struct val *ret,
                           const char **code, struct err *err)
 {
     enum rc rc = RC_NOT_FOUND;
-    for (int i = 0; i < 2 && rc == RC_NOT_FOUND; i++) {
+    for (int i = 0; i < 3 && rc == RC_NOT_FOUND; i++) {
         struct beneath dir;
         if (!dirs[i] || beneath_init(&dir, a, dirs[i], false, err) != RC_OK)
             continue;
@@ -93,7 +93,7 @@ static enum rc read_below(struct str path, size_t max, const char *const dirs[2]
 static enum rc read_stored(struct str name, size_t max, const char *stored_dir, struct arena *a, struct val *ret,
                            const char **code, struct err *err)
 {
-    const char *const dirs[2] = {stored_dir, NULL};
+    const char *const dirs[3] = {stored_dir, NULL, NULL};
     if (memchr(name.p, '/', name.n) || name.p[0] == '.')
         return err_set(err, RC_INVALID, "`%.*s` cannot be the name of a stored workflow", STR_ARG(name));
     enum rc rc = read_below(arena_printf(a, "%.*s.yaml", STR_ARG(name)), max, dirs, a, ret, code, err);
@@ -124,7 +124,8 @@ enum rc exec_read(const struct val *req, const struct exec_places *places, struc
 
     const char *dirs[2] = {workflow_dir, getcwd(here, sizeof here)};
     if (val_get_bool(req, STR("beneath"), false))
-        return read_below(path, (size_t)max, dirs, a, ret, code, err);
+        return read_below(path, (size_t)max, (const char *const[3]){dirs[0], dirs[1], workspace->path.p}, a, ret, code,
+                          err);
     if (path.p[0] == '/')
         dirs[0] = "", dirs[1] = NULL;
     for (int i = 0; i < 2; i++) {

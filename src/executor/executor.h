@@ -25,7 +25,7 @@
  * EXEC_READ    {path, base?: workflow|workspace|stored (workflow), dir?: of the workflow file, beneath?,
  *               max?: bytes (4 MiB, at most)} -> {text, path, sha256}
  *     A prompt's file part, a workflow that is called. base workflow: beside the workflow file, then in the current
- *     directory, then in the workspace; or absolute. With `beneath`: below one of the first two, wherever links lead.
+ *     directory, then in the workspace; or absolute. With `beneath`: below one of the three, wherever links lead.
  *     base workspace: inside the workspace only. base stored: the stored workflow PATH.yaml.
  *
  * EXEC_OUTPUT  {path, text} -> {path: absolute, bytes}; writes atomically inside the output directory, makes parents

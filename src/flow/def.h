@@ -132,6 +132,7 @@ struct workflow {
     size_t nsources;
     struct str path;            /* what tells its file from others; empty where it was not read from one */
     struct str dir;             /* its file's directory; empty when unknown */
+    bool found;                 /* come upon in a run: its files may be a model's, and lead nowhere outside */
     struct workflow **children; /* those that steps of it call and that are known, itself not; a reference each */
     size_t nchildren;
     const struct input_def *inputs;

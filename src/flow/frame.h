@@ -156,8 +156,11 @@ struct call_plan {
     struct str dir;               /* of the workflow's file; empty: the caller's */
     bool inherit_context;         /* names that are seen from `parent` are seen from inside too */
     bool inherit_providers;       /* `defaults` of the caller count where the workflow has none */
+    bool apart;                   /* one of several calls of `parent`: see frame_call() */
     int64_t max_depth, max_steps; /* 0: not said */
 };
+/* The steps inside have paths right below `parent`, whose own end says how the call ended; those of a call apart have
+ * paths below `segment`, and the call records its end. */
 struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, const struct call_plan *plan);
 /* May this step call a workflow called `name`, which may not be deeper than `own_limit` (0: not said)? False: the step
  * has failed. */
@@ -171,6 +174,8 @@ bool child_expr(struct frame *child, struct str text, struct arena *a, struct va
 struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, bool inherits);
 /* Where files that the frame's workflow names are relative to; empty: the run's workflow_dir. */
 struct str frame_dir(const struct frame *f);
+/* Was its workflow come upon in the run? Then files that it names are read below the allowed directories only. */
+bool frame_found(const struct frame *f);
 /* The inputs of the workflow that the frame belongs to. */
 const struct val *frame_inputs(const struct frame *f);
 /* A step that stands alone, such as a task of a group. `locals` (or NULL): takes a reference. */

@@ -97,8 +97,10 @@ struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, 
                             .max_steps = plan->max_steps};
     f->instance = in;
     f->opaque = !plan->inherit_context;
-    f->base = parent->base;
+    if (!plan->apart)
+        f->base = parent->base;
     list_of(f)->instance = in;
+    list_of(f)->apart = plan->apart;
     return f;
 }
 
@@ -214,6 +216,11 @@ struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text
 struct str frame_dir(const struct frame *f)
 {
     return f->instance->dir;
+}
+
+bool frame_found(const struct frame *f)
+{
+    return f->instance->workflow->found;
 }
 
 const struct val *frame_inputs(const struct frame *f)

@@ -114,7 +114,8 @@ static void advance(struct frame *f)
 
 static bool records_end(const struct frame *f)
 {
-    return f->path.n != 0 && !((const struct list_state *)f->state)->instance;
+    const struct list_state *l = f->state;
+    return f->path.n != 0 && (!l->instance || l->apart);
 }
 
 const char *leave_name(enum leave l)

@@ -408,6 +408,7 @@ struct workflow *load_inner(struct loader *up, const struct val *v, struct str n
     w->name = name;
     w->sources = up->w->sources;
     w->nsources = up->w->nsources;
+    w->found = up->w->found;
     struct loader l = loader_new(w, up->ps);
     l.places = up->places;
     l.advice = up->advice;
@@ -422,10 +423,11 @@ struct workflow *load_inner(struct loader *up, const struct val *v, struct str n
     return loader_done(&l, before);
 }
 
-static struct workflow *load_text_of(const struct workflow_text *t, struct loader *up, bool inherits,
+static struct workflow *load_text_of(const struct workflow_text *t, struct loader *up, bool inherits, bool found,
                                      const struct workflow_reader *r, struct problems *ps)
 {
     struct workflow *w = workflow_new(t->file, t->path, t->dir);
+    w->found = found;
     struct loader l = loader_new(w, ps);
     struct load_files pinned;
     struct composed c = {.a = &w->arena, .ps = ps, .files = r ? r->files : NULL, .n = 1};
@@ -460,7 +462,7 @@ struct workflow *load_other(struct loader *up, const struct workflow_text *t, bo
             return f->w ? workflow_ref(f->w) : NULL;
     struct problems ps = {.a = up->ps->a};
     struct loaded_file *f = ARENA_NEW(up->ps->a, struct loaded_file);
-    struct workflow *w = load_text_of(t, up, inherits, up->reader, &ps);
+    struct workflow *w = load_text_of(t, up, inherits, false, up->reader, &ps);
     *f = (struct loaded_file){up->loaded->first, arena_str(up->ps->a, t->path), inherits, w ? workflow_ref(w) : NULL};
     up->loaded->first = f;
     up->reader->problems(up->reader->ctx, t, &ps);
@@ -469,15 +471,15 @@ struct workflow *load_other(struct loader *up, const struct workflow_text *t, bo
 
 struct workflow *workflow_load_with(const struct workflow_text *t, const struct workflow_reader *r, struct problems *ps)
 {
-    return load_text_of(t, NULL, false, r, ps);
+    return load_text_of(t, NULL, false, false, r, ps);
 }
 
 struct workflow *workflow_load_called(const struct workflow_text *t, bool inherits, struct problems *ps)
 {
-    return load_text_of(t, NULL, inherits, NULL, ps);
+    return load_text_of(t, NULL, inherits, true, NULL, ps);
 }
 
 struct workflow *workflow_load(struct str text, struct str file, struct problems *ps)
 {
-    return load_text_of(&(struct workflow_text){.file = file, .text = text}, NULL, false, NULL, ps);
+    return load_text_of(&(struct workflow_text){.file = file, .text = text}, NULL, false, false, NULL, ps);
 }

@@ -133,6 +133,7 @@ struct list_state {
     struct map vars; /* name -> struct var; keys live in the var */
     bool is_loop;
     struct loop_scope loop;
+    bool apart;                /* a called workflow that records its end itself */
     struct instance *instance; /* of the workflow that this list is the root of, when it was called; or NULL */
     struct box *error_var;     /* `error` inside an on_error handler, or NULL */
 };

@@ -255,7 +255,7 @@ static void read_workflow(struct frame *f)
     VAL_MAP_SET(&m, "base", stored ? VAL_LIT("stored") : VAL_LIT("workflow"));
     if (frame_dir(f).n)
         VAL_MAP_SET(&m, "dir", val_str(frame_dir(f)));
-    if (is_template(f->def, "pipeline_file")) /* it may be a model's word */
+    if (is_template(f->def, "pipeline_file") || frame_found(f)) /* it may be a model's word */
         VAL_MAP_SET(&m, "beneath", val_true);
     struct val *request = ARENA_NEW(a, struct val);
     *request = val_map_done(&m);

@@ -114,6 +114,21 @@ def test_a_name_from_a_template_does_not_lead_out(treadle, name):
     assert "leaked" not in got.out and got.json["error"]["step"] == "call"
 
 
+@pytest.mark.parametrize("step", [
+    "{name: a, type: claude, prompt: [{type: file, path: %s}]}",
+    "{name: a, type: pipeline, pipeline_file: %s}",
+    "{name: a, type: pipeline, pipeline: {steps: [{name: b, type: pipeline, pipeline_file: %s}]}}"])
+@pytest.mark.parametrize("name", ["/etc/passwd", "../secret.yaml"])
+def test_a_workflow_found_in_the_run_names_no_files_outside(treadle, step, name):
+    put(treadle, "secret.yaml", "workflow: {name: s, steps: [{name: a, type: test_echo, value: leaked}]}")
+    put(treadle, "in/found.yaml", "workflow: {name: f, steps: [" + step % name + "]}")
+    put(treadle, "in/main.yaml", "workflow: {name: m, inputs: {f: {type: string, default: found.yaml}}, steps: ["
+        "{name: call, type: pipeline, pipeline_file: \"{{ inputs.f }}\"}]}")
+    got = treadle("run", "main.yaml", "--mock", "--json", cwd=treadle.cwd / "in", code=1)
+    assert "leaked" not in got.out and "root:" not in got.out
+    assert got.json["error"]["class"] in ("invalid", "not_found"), got
+
+
 def test_mistakes_in_a_file_found_in_the_run(treadle):
     put(treadle, "bad.yaml", "workflow:\n  name: b\n  steps:\n    - {name: a, type: test_ecko}\n")
     put(treadle, "main.yaml", "workflow: {name: m, inputs: {f: {type: string}}, steps: [{name: call, type: pipeline, "
