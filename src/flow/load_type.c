@@ -183,6 +183,9 @@ static void collect_assigned(struct loader *l, const struct step_def *s)
     }
     if (given(s, "codebase_context"))
         load_assigned(l, STR("codebase"));
+    v = s->type->parts ? given(s, s->type->parts) : NULL;
+    for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++)
+        load_assigned(l, v->obj.m[i].key);
     v = given(s, "output_field"); /* addressable as a name of its own */
     if (val_is(v, VAL_STR))
         load_assigned(l, v->s);

@@ -330,6 +330,20 @@ static const struct val *previous_response(const struct frame *from)
     return NULL;
 }
 
+/* A part of some step's result that has a name of its own, as a query of codebase_query has. */
+static const struct val *find_part(const struct frame *from, struct str name)
+{
+    for (const struct frame *f = from; f; f = frame_outward(f)) {
+        const struct list_state *l = f->ops == &list_ops ? f->state : NULL;
+        for (size_t i = l && l->results ? l->def->n : 0; i-- > 0;) {
+            const char *key = l->def->steps[i]->type->parts;
+            if (key && l->results[i] && val_get(val_get(l->def->steps[i]->source, str_c(key)), name))
+                return val_get(&l->results[i]->val, name);
+        }
+    }
+    return NULL;
+}
+
 /* A name alone: the iterator of a loop, a variable, a step (older workflows write `analysis.score`), an input. */
 static const struct val *find_bare(struct frame *f, struct str name, struct arena *a)
 {
@@ -343,6 +357,7 @@ static const struct val *find_bare(struct frame *f, struct str name, struct aren
         v = find_result(f, name, &known);
     if (!v && known)
         v = &val_null; /* a step without a value yet */
+    v = v ? v : find_part(f, name);
     v = v ? v : scope_step_variable(f, name, a);
     v = v ? v : val_get(&f->instance->inputs->val, name);
     return v ? v : val_get(&f->run->env->val, name);
@@ -395,6 +410,13 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *
     struct str head = key_name(&key[0]);
     *ret = NULL;
     *ret_used = 1;
+    bool previous = str_is(head, "previous_response:") && n > 1, known = false;
+    if (previous && !scope_variable_of(f, key_name(&key[1])) && !find_result(f, key_name(&key[1]), &known) && !known)
+        *ret = find_part(f, key_name(&key[1]));
+    if (*ret) {
+        *ret_used = 2;
+        return RC_OK;
+    }
     if (str_is(head, "steps") ||
         (str_is(head, "previous_response:") && n > 1 && !scope_variable_of(f, key_name(&key[1]))))
         return resolve_step(f, key, n, a, ret, ret_used, err);

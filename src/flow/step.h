@@ -53,9 +53,10 @@ struct step_type {
     const char *provider;        /* model types: the default provider ("claude"), else NULL */
     const char *result_doc; /* names of the result's fields, "a|b|c": for checks of steps.X.field in messages only */
     const struct step_type *task; /* a group of tasks: what a task is that does not say; else NULL */
-    bool own_timeout;             /* hands the step's timeout to its effect, which keeps what there was until then */
-    bool loop;                    /* its KEY_STEPS body sees loop.*; break and continue inside end there */
-    bool boundary;                /* what it contains is a workflow of its own: no break or continue passes it */
+    const char *parts; /* a key whose members' names are fields of the result, to be read by their names alone too */
+    bool own_timeout;  /* hands the step's timeout to its effect, which keeps what there was until then */
+    bool loop;         /* its KEY_STEPS body sees loop.*; break and continue inside end there */
+    bool boundary;     /* what it contains is a workflow of its own: no break or continue passes it */
     bool keeps_last;   /* a loop whose body's steps can be read after it, as they were in the last iteration */
     enum leave leaves; /* its good end is a break or a continue */
 

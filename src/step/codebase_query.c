@@ -208,6 +208,7 @@ static void child_done(struct frame *f, struct frame *child)
 const struct step_type step_codebase_query = {.name = "codebase_query",
                                               .doc = "Asks about the source code in the workspace.",
                                               .keys = keys,
+                                              .parts = "queries",
                                               .check = check,
                                               .enter = enter,
                                               .child_done = child_done};

@@ -77,16 +77,16 @@ static void items_of_result(struct frame *f, struct val *ret)
         *ret = v;
 }
 
-/* The author's text is an expression; `previous_response:a.b` is the old way to say steps.a.b. */
+/* The author's text is an expression; `previous_response:a.b` is the old way to say steps.a.b, or names a query. */
 static bool items_of_expression(struct frame *f, struct str text, struct val *ret)
 {
     struct str old = STR("previous_response:");
-    if (str_starts(text, old))
-        text = arena_printf(&f->arena, "steps.%.*s", STR_ARG(str_from(text, old.n)));
     if (!frame_expr(f, text, ret))
         return false;
     if (str_starts(text, STR("steps.")))
         text = str_from(text, 6);
+    else if (str_starts(text, old))
+        text = str_from(text, old.n);
     if (ret->type == VAL_OBJECT && str_find(text, STR(".")) == SIZE_MAX && str_find(text, STR("[")) == SIZE_MAX)
         items_of_result(f, ret);
     return true;

@@ -422,6 +422,33 @@ workflow:
     assert got["look"]["codebase"]["dependencies"][0]["name"] == "flask"
 
 
+def test_queries_are_known_by_their_names(treadle):
+    """As older workflows read them; a step or variable of that name goes first."""
+    treadle.file("w.yaml", """
+workflow:
+  name: w
+  variables: {taken: mine}
+  output: {taken: "{{ taken }}", first: "{{ source_files[0].path }}", step: "{{ previous_response:said }}"}
+  steps:
+    - {name: said, type: test_echo, value: step}
+    - name: find
+      type: codebase_query
+      queries:
+        source_files: {find_files: [{type: source}, {exclude_tests: true}, {modified_since: ""}]}
+        taken: {find_files: true}
+        said: {find_files: true}
+    - name: each
+      type: for_loop
+      iterator: file
+      data_source: "previous_response:source_files"
+      steps: [{name: e, type: test_echo, value: "{{ loop.file.path }} {{ length(previous_response:source_files) }}"}]
+""")
+    got = treadle("run", "w.yaml", "--json", "--quiet", "--workspace", HERE / "code/ruby", code=0).json
+    assert [i["results"]["e"] for i in got["results"]["each"]["iterations"]] == [
+        "lib/shop/cart.rb 3", "lib/shop/price.rb 3", "lib/shop.rb 3"]
+    assert got["output"] == {"taken": "mine", "first": "lib/shop/cart.rb", "step": "step"}
+
+
 def test_not_asked_again_after_a_crash(treadle_faults, tmp_path):
     """The answer is in the journal: files that changed since do not change it."""
     ws = tmp_path / "ws"
