@@ -57,6 +57,7 @@ PURE_SYMBOLS = {  # what the headers above declare all the same; seen by --objec
 THIRD_PARTY = {
     "uv.h": (["src/ev/*", "src/http/*"], "libuv stays behind ev/loop.h and the HTTP adapter"),
     "uv/*": (["src/ev/*", "src/http/*"], "libuv stays behind ev/loop.h and the HTTP adapter"),
+    "llhttp/*": (["src/http/server.c"], "requests are parsed in one place"),
     "curl/*": (["src/http/fetch*"], "libcurl is loaded only when a call needs it"),
     "sqlite3.h": (["src/store/*"], "one module knows SQL, so that another database can take its place"),
     "yaml.h": (["src/data/yaml.c", "src/data/yaml_write.c"], "YAML becomes values, and values YAML, in one place each"),

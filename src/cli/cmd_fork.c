@@ -15,6 +15,7 @@
 #include "cli/run_options.h"
 #include "cli/seen_run.h"
 #include "data/json.h"
+#include "role/run_id.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -128,7 +129,7 @@ static enum rc choose_home(struct fork *f, struct err *err)
 {
     char id[80], name[90];
     const char *given = args_get(f->args, "run-id");
-    home_new_id(id, sizeof id);
+    run_id_new(id, sizeof id);
     enum rc rc = home_run(str_c(given ? given : id), &f->home, err);
     if (rc != RC_OK)
         return rc;

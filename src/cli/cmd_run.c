@@ -8,6 +8,7 @@
 #include "cli/run_options.h"
 #include "cli/session.h"
 #include "data/json.h"
+#include "role/run_id.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,7 +90,7 @@ static int prepare(struct session *s, const struct args *args)
     struct err err;
     const char *file = args->words[0], *id = args_get(args, "run-id");
     char fresh[80];
-    home_new_id(fresh, sizeof fresh);
+    run_id_new(fresh, sizeof fresh);
     struct sha256 h = sha256_of(s->workflow->text);
     struct sha256_hex x = sha256_hex(&h);
     s->workflow_sha256 = arena_str(&s->arena, str_c(x.z));

@@ -7,7 +7,9 @@
     X(resume)       \
     X(validate)     \
     X(migrate)      \
-    X(ps) X(show) X(logs) X(cancel) X(approve) X(reject) X(signal) X(fork) X(rm) X(prune) X(backup) X(doctor) X(schema)
+    X(ps)           \
+    X(show)         \
+    X(logs) X(cancel) X(approve) X(reject) X(signal) X(fork) X(rm) X(prune) X(backup) X(doctor) X(schema) X(serve)
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

@@ -1,14 +1,11 @@
 /* The state directory lies outside of every workspace, so that no tool of a run can reach a journal. */
 #include "cli/home.h"
 
-#include "base/rng.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { ID_MAX = 64, RUNS_MAX = 1000000 };
@@ -52,6 +49,12 @@ enum rc home_dir(char *ret, size_t size, struct err *err)
     if (n < 0 || (size_t)n + 16 >= size || n > 2048)
         return err_set(err, RC_IO, "the state directory's name is too long");
     return RC_OK;
+}
+
+enum rc home_make(char *ret, size_t size, struct err *err)
+{
+    enum rc rc = home_dir(ret, size, err);
+    return rc == RC_OK ? make_dirs(ret, err) : rc;
 }
 
 enum rc home_run(struct str id, struct home_run *ret, struct err *err)
@@ -220,19 +223,4 @@ enum rc home_find(struct str name, struct home_run *ret, struct err *err)
         rc = pick(&l, name, ret, err);
     listing_done(&l);
     return rc;
-}
-
-void home_new_id(char *ret, size_t size)
-{
-    static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789"; /* none that look alike */
-    time_t now = time(NULL);
-    struct tm tm;
-    char when[32] = "";
-    if (gmtime_r(&now, &tm))
-        strftime(when, sizeof when, "%Y%m%d-%H%M%S", &tm);
-    uint64_t x = rng_entropy();
-    char tail[7] = {0};
-    for (int i = 0; i < 6; i++, x /= 32)
-        tail[i] = letters[x % 32];
-    snprintf(ret, size, "%s-%s", when, tail);
 }

@@ -16,6 +16,8 @@ struct home_run {
 
 /* RC_IO when no directory can be determined or made. */
 enum rc home_dir(char *ret, size_t size, struct err *err) MUST_CHECK;
+/* The same, made (0700) with what is above it. */
+enum rc home_make(char *ret, size_t size, struct err *err) MUST_CHECK;
 /* The paths of run `id`. RC_USAGE when the id is no file name of ours ([A-Za-z0-9_.-]+, at most 64). */
 enum rc home_run(struct str id, struct home_run *ret, struct err *err) MUST_CHECK;
 /* Makes the run's directory (0700). RC_EXISTS. */
@@ -24,5 +26,3 @@ enum rc home_run_create(struct home_run *r, struct err *err) MUST_CHECK;
 enum rc home_find(struct str name, struct home_run *ret, struct err *err) MUST_CHECK;
 /* Calls `cb` for each run's id, newest first; false stops. */
 enum rc home_each(bool (*cb)(void *ctx, const struct home_run *r), void *ctx, struct err *err) MUST_CHECK;
-/* A fresh id: 20261123-071500-x7k2. Sorts by time. */
-void home_new_id(char *ret, size_t size);

@@ -1,20 +1,13 @@
-/* One pass over the records, keeping only what was said last. */
+/* From the journal's account of a run to a session that goes on with it. */
 #include "cli/past_run.h"
 
 #include "base/buf.h"
 #include "base/sha256.h"
 #include "data/json.h"
 #include "flow/step.h"
+#include "role/history.h"
 
 #include <stdlib.h>
-
-struct pass {
-    struct past_run *past;
-    struct session *s;
-    bool found;
-    enum rc rc;
-    struct err *err;
-};
 
 static void read_session(struct session *s, const struct val *note)
 {
@@ -25,67 +18,27 @@ static void read_session(struct session *s, const struct val *note)
     s->replay_file = replay.n ? replay.p : NULL;
 }
 
-static void read_start(struct pass *p, const struct val *v, int64_t time_ms)
-{
-    struct session *s = p->s;
-    p->found = true;
-    p->past->file = val_get_str(v, STR("file"), STR("workflow"));
-    p->past->workflow_sha256 = val_get_str(v, STR("workflow_sha256"), STR(""));
-    s->inputs = VAL_GET(v, "inputs") ? *VAL_GET(v, "inputs") : val_empty_object;
-    s->workspace = val_get_str(v, STR("workspace"), STR(""));
-    s->output_dir = val_get_str(v, STR("output_dir"), STR(""));
-    s->workflow_dir = val_get_str(v, STR("workflow_dir"), STR("."));
-    s->created_ms = val_get_int(v, STR("started_ms"), time_ms);
-}
-
-static bool look(void *ctx, const struct record *r)
-{
-    struct pass *p = ctx;
-    p->past->records++;
-    if (r->path.n ||
-        (r->kind != RECORD_RUN && r->kind != RECORD_NOTE && r->kind != RECORD_RESUME && r->kind != RECORD_END))
-        return true;
-    struct val *v = ARENA_NEW(&p->s->arena, struct val);
-    p->rc = json_parse(&p->s->arena, r->data, &JSON_LIMITS_DEFAULT, v, p->err);
-    if (p->rc != RC_OK)
-        return false;
-    if (r->kind == RECORD_RUN) {
-        read_start(p, v, r->time_ms);
-    } else if (r->kind == RECORD_NOTE && VAL_GET(v, "session")) {
-        if (VAL_GET(VAL_GET(v, "session"), "files"))
-            p->past->files = VAL_GET(VAL_GET(v, "session"), "files");
-        read_session(p->s, VAL_GET(v, "session"));
-    } else if (r->kind == RECORD_RESUME) {
-        p->past->status = STR("running");
-        struct str sha = val_get_str(v, STR("workflow_sha256"), STR(""));
-        if (sha.n)
-            p->past->workflow_sha256 = sha;
-        if (VAL_GET(v, "files"))
-            p->past->files = VAL_GET(v, "files");
-    } else if (r->kind == RECORD_END) {
-        p->past->status = val_get_str(v, STR("status"), STR("running"));
-    }
-    return true;
-}
-
 enum rc past_run_load(struct past_run *past, struct session *s, struct err *err)
 {
-    past->status = STR("running");
-    struct pass p = {.past = past, .s = s, .err = err};
-    enum rc rc = store_each_record(s->store, str_c(s->home.id), 0, look, &p, err);
-    if (rc == RC_OK)
-        rc = p.rc;
-    if (rc == RC_OK && !p.found)
-        return err_set(err, RC_CORRUPT,
-                       "the journal of run %s has no start: the run was stopped before its first commit; "
-                       "start it again with treadle run",
-                       s->home.id);
+    struct history h;
+    enum rc rc = history_read(s->store, str_c(s->home.id), &s->arena, &h, err);
     if (rc != RC_OK)
         return rc;
-    past->ended_well = str_is(past->status, "succeeded");
-    s->workflow_sha256 = past->workflow_sha256;
+    if (h.session)
+        read_session(s, h.session);
+    past->file = h.file;
+    past->workflow_sha256 = s->workflow_sha256 = h.workflow_sha256;
+    past->status = h.status;
+    past->records = h.records;
+    past->ended_well = str_is(h.status, "succeeded");
+    s->inputs = h.inputs;
+    s->workspace = h.workspace;
+    s->output_dir = h.output_dir;
+    s->workflow_dir = h.workflow_dir;
+    s->created_ms = h.created_ms;
+    past->files = h.files;
     s->files.a = &s->arena;
-    rc = called_from(&s->files, past->files, s->store, err);
+    rc = called_from(&s->files, h.files, s->store, err);
     if (rc != RC_OK)
         return rc;
     return store_blob(s->store, past->workflow_sha256, &s->arena, &past->workflow_text, err);

@@ -15,10 +15,11 @@
 #include "flow/step.h"
 #include "role/egress.h"
 #include "role/engine.h"
+#include "role/history.h"
+#include "role/outcome.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -322,83 +323,14 @@ static struct store_batch *prologue(struct session *s)
     return b;
 }
 
-struct recovery {
-    struct run *run;
-    uint64_t seq;
-    enum rc rc;
-    struct err err;
-};
-
-static void add_void(void *ctx, struct str path)
-{
-    struct recovery *r = ctx;
-    run_void(r->run, path, r->seq);
-}
-
-static bool find_voids(void *ctx, const struct record *rec)
-{
-    struct recovery *r = ctx;
-    r->seq = rec->seq;
-    if (rec->kind == RECORD_RESUME)
-        r->rc = run_resume_voids(rec, add_void, r, &r->err);
-    return r->rc == RC_OK;
-}
-
-static bool feed(void *ctx, const struct record *rec)
-{
-    struct recovery *r = ctx;
-    r->rc = run_recover(r->run, rec, &r->err);
-    return r->rc == RC_OK;
-}
-
 static enum rc recover(struct live *l, struct err *err)
 {
     struct session *s = l->s;
-    struct recovery r = {.run = engine_run(l->engine)};
-    enum rc rc = store_each_record(s->store, str_c(s->home.id), 0, find_voids, &r, err);
-    if (rc == RC_OK && r.rc == RC_OK) {
-        r.seq = UINT64_MAX; /* those about to be appended */
-        for (size_t i = 0; i < s->nvoids; i++)
-            add_void(&r, s->voids[i]);
-        rc = store_each_record(s->store, str_c(s->home.id), 0, feed, &r, err);
-    }
-    if (rc == RC_OK && r.rc != RC_OK) {
-        *err = r.err;
-        rc = r.rc;
-    }
-    return rc;
+    return history_feed(s->store, str_c(s->home.id), engine_run(l->engine), s->voids, s->nvoids, err);
 }
 
 /* ---- how it ended
  * ------------------------------------------------------------------------------------------------------ */
-
-static struct val usage_of(struct arena *a, const struct run *run)
-{
-    struct run_totals t = run_totals(run);
-    struct val_map u = val_map_new(a);
-    VAL_MAP_SET(&u, "calls", val_int(t.calls));
-    VAL_MAP_SET(&u, "input_tokens", val_int(t.input_tokens));
-    VAL_MAP_SET(&u, "output_tokens", val_int(t.output_tokens));
-    VAL_MAP_SET(&u, "cache_read_tokens", val_int(t.cache_read_tokens));
-    VAL_MAP_SET(&u, "cache_write_tokens", val_int(t.cache_write_tokens));
-    VAL_MAP_SET(&u, "cost_usd", t.cost_unknown ? val_null : val_double(round(t.cost_usd * 1e9) / 1e9));
-    return val_map_done(&u);
-}
-
-static struct val result_object(struct live *l, struct run *run)
-{
-    struct arena *a = &l->s->arena;
-    struct val_map m = val_map_new(a);
-    VAL_MAP_SET(&m, "run_id", val_str(str_c(l->s->home.id)));
-    VAL_MAP_SET(&m, "status", val_str(str_c(run_status_name(run_status(run)))));
-    VAL_MAP_SET(&m, "results", run_results(run, a));
-    if (run_output(run))
-        VAL_MAP_SET(&m, "output", *run_output(run));
-    if (run_error(run))
-        VAL_MAP_SET(&m, "error", *run_error(run));
-    VAL_MAP_SET(&m, "usage", usage_of(a, run));
-    return val_map_done(&m);
-}
 
 /* The same shape when the journal failed. Results that may not be durable are not shown: resume tells them. */
 static struct val failure_object(struct live *l, struct run *run, const struct err *err)
@@ -412,7 +344,7 @@ static struct val failure_object(struct live *l, struct run *run, const struct e
     VAL_MAP_SET(&m, "status", val_str(str_c(run_status_name(RUN_INTERRUPTED))));
     VAL_MAP_SET(&m, "results", val_empty_object);
     VAL_MAP_SET(&m, "error", val_map_done(&e));
-    VAL_MAP_SET(&m, "usage", usage_of(a, run));
+    VAL_MAP_SET(&m, "usage", outcome_usage(run, a));
     return val_map_done(&m);
 }
 
@@ -437,7 +369,7 @@ static int write_result(struct live *l, struct run *run)
 {
     if (!l->s->json)
         return run_status(run) == RUN_SUCCEEDED && run_output(run) ? write_value(run_output(run), true) : EXIT_OK;
-    struct val v = result_object(l, run);
+    struct val v = outcome_of(run, str_c(l->s->home.id), &l->s->arena);
     return write_value(&v, false);
 }
 

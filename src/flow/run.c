@@ -395,7 +395,9 @@ bool run_work(struct run *r, unsigned max)
         r->qhead = f->qnext;
         if (!r->qhead)
             r->qtail = &r->qhead;
+        r->executing = f->path;
         transition(f);
+        r->executing = str_n("", 0);
         if (r->scratch.chunk)
             arena_done(&r->scratch);
     }
@@ -421,7 +423,9 @@ void run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *
     struct frame *f = map_del(&r->effects, id_key(&effect));
     CHECK(f && f->effect == effect); /* exactly one report an effect */
     f->effect = 0;
+    r->executing = f->path;
     f->ops->effect_done(f, ok, result);
+    r->executing = str_n("", 0);
     if (r->scratch.chunk)
         arena_done(&r->scratch);
     if (!r->qhead)
@@ -716,6 +720,11 @@ static void check_frame(const struct run *r, const struct frame *f, struct tally
         check_frame(r, c, t);
     }
     CHECK(n == f->nchildren);
+}
+
+struct str run_executing(const struct run *r)
+{
+    return r->executing;
 }
 
 void run_check(const struct run *r)

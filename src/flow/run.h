@@ -93,5 +93,8 @@ struct val run_results(const struct run *r, struct arena *a);
 const struct val *run_output(const struct run *r);
 /* Why it failed or waits: {class, code, message, step}; NULL when it did not. Borrowed. */
 const struct val *run_error(const struct run *r);
+/* The path of the frame whose turn it is: for a post-mortem, while run_work() and its like are on the stack. Borrowed.
+ */
+struct str run_executing(const struct run *r);
 /* A CHECK of every invariant of the frame tree; for the simulation. */
 void run_check(const struct run *r);

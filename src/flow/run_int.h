@@ -70,6 +70,7 @@ struct run {
     struct instance own;   /* workflow and inputs above, as those of frames */
     struct called *called; /* workflows that were read in the run, newest first (instance.c) */
     struct frame *root;
+    struct str executing; /* path of the frame whose turn it is */
     struct frame *qhead, **qtail;
     struct map effects, timers; /* pending id -> frame; keys lie in the frames */
     uint64_t next_id;

@@ -68,6 +68,8 @@ struct engine {
     void (*on_event)(void *ctx, const struct event *e);
     void (*on_pause)(void *ctx, const char *why);
     void (*on_end)(void *ctx);
+    struct str (*on_last)(void *ctx, struct store_batch *b);
+    void (*on_execute)(void *ctx, bool begins);
     void *ctx;
     struct engine_timer *timers;
     struct store_batch *first;           /* what the first batch begins with */
@@ -121,6 +123,12 @@ static void touch(struct engine *g)
         driver_touch(g->driver, &g->driven);
 }
 
+static void execute(struct engine *g, bool begins)
+{
+    if (g->on_execute)
+        g->on_execute(g->ctx, begins);
+}
+
 static void io_wake(void *ctx)
 {
     struct engine *g = ctx;
@@ -153,7 +161,9 @@ static void timer_fired(void *ctx)
     struct engine *g = t->engine;
     uint64_t timer = t->timer;
     timer_free(t);
+    execute(g, true);
     run_timer(g->run, timer);
+    execute(g, false);
     touch(g);
 }
 
@@ -193,7 +203,9 @@ static void effect_done(void *ctx, uint64_t id, bool ok, const struct val *resul
     struct engine *g = ctx;
     if (run_status(g->run) == RUN_RUNNING) {
         note_reported(g, id);
+        execute(g, true);
         run_effect_done(g->run, id, ok, result);
+        execute(g, false);
     }
     io_wake(g);
 }
@@ -425,6 +437,8 @@ static void seal(struct engine *g)
     g->sealed = number;
     mark_durable(g);
     g->first = NULL;
+    if (g->on_last && run_status(g->run) != RUN_RUNNING)
+        g->row.service = g->on_last(g->ctx, g->batch);
     add_row(g);
     struct submitted *s = calloc(1, sizeof *s + g->nreported * sizeof *g->reported);
     if (!s)
@@ -450,8 +464,10 @@ static void turn(struct driven *d)
     if (!g->failed) {
         if (g->more && !g->paused && g->under_way < BATCHES_UNDER_WAY) {
             g->more = false;
+            execute(g, true);
             if (run_work(g->run, SLICE))
                 io_wake(g);
+            execute(g, false);
         }
         seal(g);
         if (g->arena.chunk)
@@ -481,6 +497,8 @@ struct engine *engine_new(const struct engine_options *o)
     g->on_event = o->on_event;
     g->on_pause = o->on_pause;
     g->on_end = o->on_end;
+    g->on_last = o->on_last;
+    g->on_execute = o->on_execute;
     g->ctx = o->ctx;
     g->back_tail = &g->back;
     g->durable_tail = &g->durable;
@@ -569,5 +587,10 @@ void engine_interrupt(struct engine *g)
 void engine_cancel(struct engine *g)
 {
     run_cancel(g->run);
+    io_wake(g);
+}
+
+void engine_touch(struct engine *g)
+{
     io_wake(g);
 }

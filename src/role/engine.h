@@ -21,6 +21,11 @@ struct engine_options {
     /* Once: the run has ended and all of it is durable, or the journal failed (engine_error). The engine may be freed
      * in it. */
     void (*on_end)(void *ctx);
+    /* Before the batch with the run's end is handed over: what is added to it is durable with the end. Returns the
+     * row's `service`, borrowed until the next call. May be NULL. */
+    struct str (*on_last)(void *ctx, struct store_batch *b);
+    /* Around the execution of the run itself, for obituaries. May be NULL. */
+    void (*on_execute)(void *ctx, bool begins);
     void *ctx;
 };
 struct engine;
@@ -42,3 +47,5 @@ void engine_when_durable(struct engine *g, void (*done)(void *ctx), void *ctx);
 /* First call: suspend (run.h). Second call: stop at once. */
 void engine_interrupt(struct engine *g);
 void engine_cancel(struct engine *g);
+/* Something was done to its run: what that appended is taken at the end of this turn. */
+void engine_touch(struct engine *g);

@@ -1,6 +1,7 @@
 /* test_echo: returns what it is given. For tests, dry runs and plumbing. */
 #include "flow/frame.h"
 
+#include "base/fault.h"
 #include "base/panic.h"
 
 static const struct step_key keys[] = {
@@ -21,6 +22,8 @@ static void enter(struct frame *f)
                     &message))
         return;
     const struct val *value = VAL_GET(c, "value");
+    if (val_is(value, VAL_STR) && str_is(value->s, "poison") && fault_hit("test_echo.poison"))
+        PANIC("poisoned at %.*s", STR_ARG(f->path)); /* how tests make a run that kills its engine */
     if (fail)
         step_fail(f, FAILURE(RC_STEP, message));
     else

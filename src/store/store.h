@@ -22,6 +22,7 @@ struct run_row {                       /* the summary that `ps` shows */
     int64_t input_tokens, output_tokens;
     double cost_usd;
     int64_t steps_done;
+    struct str service; /* what a service remembers (JSON); empty: unchanged */
 };
 
 struct store;
@@ -78,6 +79,8 @@ enum rc store_each_record(struct store *s, struct str run, uint64_t after_seq,
                           bool (*cb)(void *ctx, const struct record *r), void *ctx, struct err *err) MUST_CHECK;
 enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx,
                        struct err *err) MUST_CHECK;
+/* The summary of one run, copied into `a`. RC_NOT_FOUND. */
+enum rc store_run(struct store *s, struct str run, struct arena *a, struct run_row *ret, struct err *err) MUST_CHECK;
 /* The content with that SHA-256 (hex), copied into `a`. RC_NOT_FOUND. */
 enum rc store_blob(struct store *s, struct str sha256_hex, struct arena *a, struct str *ret,
                    struct err *err) MUST_CHECK;

@@ -103,15 +103,9 @@ enum rc store_each_record(struct store *s, struct str run, uint64_t after_seq,
     return rc;
 }
 
-enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx, struct err *err)
+static struct run_row read_row(sqlite3_stmt *st)
 {
-    sqlite3_stmt *st = take(s, ST_RUN_EACH, err);
-    if (!st)
-        return err->rc;
-    int code;
-    bool more = true;
-    while (more && (code = sqlite3_step(st)) == SQLITE_ROW) {
-        struct run_row r = {.id = column(st, 0),
+    return (struct run_row){.id = column(st, 0),
                             .workflow = column(st, 1),
                             .status = column(st, 2),
                             .workspace = column(st, 3),
@@ -123,10 +117,51 @@ enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_r
                             .output_tokens = sqlite3_column_int64(st, 9),
                             .cost_usd = sqlite3_column_double(st, 10),
                             .steps_done = sqlite3_column_int64(st, 11)};
+}
+
+enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx, struct err *err)
+{
+    bool own = s->mode == STORE_OWN; /* then its schema is the newest */
+    enum statement which = own ? ST_RUN_EACH_2 : ST_RUN_EACH;
+    sqlite3_stmt *st = take(s, which, err);
+    if (!st)
+        return err->rc;
+    int code;
+    bool more = true;
+    while (more && (code = sqlite3_step(st)) == SQLITE_ROW) {
+        struct run_row r = read_row(st);
+        if (own)
+            r.service = column(st, 12);
         more = cb(ctx, &r);
     }
     enum rc rc = more && code != SQLITE_DONE ? sql_fail(s->read.db, code, err, "reading runs") : RC_OK;
-    give(s, ST_RUN_EACH, st);
+    give(s, which, st);
+    return rc;
+}
+
+/* The column `service` came with version 2 of the schema: only an owner, who has brought the schema up to date, and
+ * this function read it. */
+enum rc store_run(struct store *s, struct str run, struct arena *a, struct run_row *ret, struct err *err)
+{
+    sqlite3_stmt *st = take(s, ST_RUN_ONE, err);
+    if (!st)
+        return err->rc;
+    bind_text(st, 1, run);
+    int code = sqlite3_step(st);
+    enum rc rc = RC_OK;
+    if (code == SQLITE_ROW) {
+        *ret = read_row(st);
+        ret->service = column(st, 12);
+        struct str *copy[] = {&ret->id,   &ret->workflow, &ret->status, &ret->workspace,
+                              &ret->file, &ret->error,    &ret->service};
+        for (size_t i = 0; i < sizeof copy / sizeof *copy; i++)
+            *copy[i] = arena_str(a, *copy[i]);
+    } else if (code == SQLITE_DONE) {
+        rc = err_set(err, RC_NOT_FOUND, "no run %.*s", STR_ARG(run));
+    } else {
+        rc = sql_fail(s->read.db, code, err, "reading a run");
+    }
+    give(s, ST_RUN_ONE, st);
     return rc;
 }
 

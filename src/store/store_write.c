@@ -163,7 +163,8 @@ static int write_run(struct writer *w, const struct op *op)
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         sqlite3_bind_int64(st, at++, number[i]);
     sqlite3_bind_double(st, at++, r->cost_usd);
-    sqlite3_bind_int64(st, at, r->steps_done);
+    sqlite3_bind_int64(st, at++, r->steps_done);
+    bind_text(st, at, r->service);
     return run(st);
 }
 

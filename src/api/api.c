@@ -1,0 +1,445 @@
+/* A request is matched against the table of routes by its exact path, after the checks that need no parsing of what the
+ * client wrote: where it comes from, its Host, its Origin. */
+#include "api/api.h"
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "base/panic.h"
+#include "data/json.h"
+#include "store/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { WAIT_MAX_S = 3600, LOOK_MS = 100, RUN_NAME_MAX = 80 };
+
+struct pending {
+    uint64_t id;
+    struct http_exchange *exchange;
+    int64_t wait_until; /* a start that waits for the end; 0: no */
+};
+
+struct api {
+    struct api_options o;
+    struct store *store; /* STORE_READ, opened when first needed */
+    struct map pending;  /* id -> pending */
+    struct waiting *waiting;
+    uint64_t next;
+};
+
+struct waiting { /* answers when the run has ended, or the time is over */
+    struct waiting *prev, *next;
+    struct api *api;
+    struct http_exchange *exchange;
+    struct arena arena;
+    struct str run;
+    int64_t until;
+    ev_id timer;
+};
+
+/* ---- answers ---- */
+
+static void send_json(struct http_exchange *x, int status, const struct val *v)
+{
+    struct arena a = {0};
+    struct str text = json_text(&a, v);
+    http_reply(x, status, status < 400 ? "application/json" : "application/problem+json", text);
+    arena_done(&a);
+}
+
+static void send_problem(struct http_exchange *x, int status, const char *title, const char *detail)
+{
+    struct arena a = {0};
+    struct val_map m = val_map_new(&a);
+    VAL_MAP_SET(&m, "type", VAL_LIT("about:blank"));
+    VAL_MAP_SET(&m, "title", val_str(str_c(title)));
+    VAL_MAP_SET(&m, "status", val_int(status));
+    VAL_MAP_SET(&m, "detail", val_str(str_c(detail)));
+    struct val v = val_map_done(&m);
+    send_json(x, status, &v);
+    arena_done(&a);
+}
+
+/* ---- who may ask ---- */
+
+/* "127.0.0.1:7433" and the like: a name that resolves to us by somebody else's will is refused. */
+static bool is_loopback(struct str host)
+{
+    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct str name = str_c(names[i]);
+        if (!str_starts(host, name))
+            continue;
+        struct str rest = str_from(host, name.n);
+        int64_t port;
+        if (!rest.n || (rest.p[0] == ':' && str_to_i64(str_from(rest, 1), &port) && port > 0 && port < 65536))
+            return true;
+    }
+    return false;
+}
+
+static bool admitted(struct http_exchange *x)
+{
+    struct str host = http_header(x, "host"), origin = http_header(x, "origin");
+    if (http_local(x))
+        return true;
+    if (!is_loopback(host)) {
+        send_problem(x, 421, "Misdirected request",
+                     "the Host header must name the loopback, as in http://127.0.0.1:7433");
+        return false;
+    }
+    struct str scheme = STR("http://");
+    if (origin.n && !(str_starts(origin, scheme) && str_eq(str_from(origin, scheme.n), host))) {
+        send_problem(x, 403, "Forbidden", "requests from other origins are refused");
+        return false;
+    }
+    return true;
+}
+
+/* ---- looking ---- */
+
+static enum rc open_store(struct api *a, struct err *err)
+{
+    return a->store ? RC_OK : store_open(a->o.db, STORE_READ, &a->store, err);
+}
+
+/* The answer about a run, built in `arena`; false: there is none of that name. */
+static bool describe(struct api *a, struct str run, struct arena *arena, struct val *ret, bool *ret_over,
+                     struct err *err)
+{
+    struct run_row row;
+    struct val service, outcome;
+    struct str text;
+    if (open_store(a, err) != RC_OK || store_run(a->store, run, arena, &row, err) != RC_OK)
+        return false;
+    bool going = str_is(row.status, "queued") || str_is(row.status, "running");
+    *ret_over = !going && !str_is(row.status, "interrupted");
+    struct str sha = str_n("", 0);
+    if (row.service.n && json_parse(arena, row.service, &JSON_LIMITS_DEFAULT, &service, err) == RC_OK)
+        sha = val_get_str(&service, STR("outcome"), STR(""));
+    if (*ret_over && sha.n && store_blob(a->store, sha, arena, &text, err) == RC_OK &&
+        json_parse(arena, text, &JSON_LIMITS_DEFAULT, &outcome, err) == RC_OK &&
+        str_eq(val_get_str(&outcome, STR("status"), STR("")), row.status)) {
+        *ret = outcome;
+        return true;
+    }
+    struct val_map m = val_map_new(arena), u = val_map_new(arena);
+    VAL_MAP_SET(&m, "run_id", val_str(row.id));
+    VAL_MAP_SET(&m, "status", val_str(row.status));
+    VAL_MAP_SET(&m, "results", val_empty_object);
+    if (row.error.n) {
+        struct val_map e = val_map_new(arena);
+        VAL_MAP_SET(&e, "message", val_str(row.error));
+        VAL_MAP_SET(&m, "error", val_map_done(&e));
+    }
+    VAL_MAP_SET(&u, "input_tokens", val_int(row.input_tokens));
+    VAL_MAP_SET(&u, "output_tokens", val_int(row.output_tokens));
+    VAL_MAP_SET(&u, "cost_usd", val_double(row.cost_usd));
+    VAL_MAP_SET(&m, "usage", val_map_done(&u));
+    /* an outcome that is not durable yet is not told: the row is the earlier one */
+    *ret_over = *ret_over && !sha.n && str_is(row.status, "quarantined");
+    *ret = val_map_done(&m);
+    return true;
+}
+
+static void handle_show(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
+{
+    (void)body;
+    struct arena arena = {0};
+    struct val v;
+    struct err err;
+    bool over;
+    if (describe(a, run, &arena, &v, &over, &err))
+        send_json(x, 200, &v);
+    else
+        send_problem(x, err.rc == RC_NOT_FOUND ? 404 : 503, err.rc == RC_NOT_FOUND ? "Not found" : "Not available",
+                     err.msg);
+    arena_done(&arena);
+}
+
+static void look_again(void *ctx);
+
+static void waiting_free(struct waiting *w)
+{
+    *(w->prev ? &w->prev->next : &w->api->waiting) = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+    ev_cancel(w->api->o.loop, w->timer);
+    arena_done(&w->arena);
+    free(w);
+}
+
+static void look_again(void *ctx)
+{
+    struct waiting *w = ctx;
+    struct arena arena = {0};
+    struct val v;
+    struct err err;
+    bool over = false;
+    w->timer = 0;
+    bool known = describe(w->api, w->run, &arena, &v, &over, &err);
+    if (known && !over && clock_mono_ms() < w->until) {
+        w->timer = ev_timer(w->api->o.loop, LOOK_MS, look_again, w);
+    } else {
+        if (known)
+            send_json(w->exchange, over ? 200 : 202, &v);
+        else
+            send_problem(w->exchange, 503, "Not available", err.msg);
+        waiting_free(w);
+    }
+    arena_done(&arena);
+}
+
+static void wait_for_end(struct api *a, struct http_exchange *x, struct str run, int64_t until)
+{
+    struct waiting *w = calloc(1, sizeof *w);
+    CHECK(w);
+    *w = (struct waiting){.next = a->waiting, .api = a, .exchange = x, .until = until};
+    w->run = arena_str(&w->arena, run);
+    if (w->next)
+        w->next->prev = w;
+    a->waiting = w;
+    look_again(w);
+}
+
+/* ---- asking the engine ---- */
+
+static struct str pending_key(const struct pending *p)
+{
+    return str_n((const char *)&p->id, sizeof p->id);
+}
+
+static void ask(struct api *a, struct http_exchange *x, const char *what, struct str run, const struct val *body,
+                int64_t wait_until)
+{
+    struct arena arena = {0};
+    struct val_map m = val_map_new(&arena);
+    if (body)
+        val_map_merge(&m, body);
+    VAL_MAP_SET(&m, "do", val_str(str_c(what)));
+    if (run.n)
+        VAL_MAP_SET(&m, "run", val_str(run));
+    struct val request = val_map_done(&m);
+    struct pending *p = calloc(1, sizeof *p);
+    CHECK(p);
+    *p = (struct pending){.id = ++a->next, .exchange = x, .wait_until = wait_until};
+    map_put(&a->pending, pending_key(p), p);
+    if (!a->o.ask(a->o.ctx, p->id, &request)) {
+        map_del(&a->pending, pending_key(p));
+        free(p);
+        send_problem(x, 503, "Not available", "the engine is being restarted; try again");
+    }
+    arena_done(&arena);
+}
+
+void api_answer(struct api *a, uint64_t id, int status, const struct val *body)
+{
+    struct pending *p = map_del(&a->pending, str_n((const char *)&id, sizeof id));
+    if (!p)
+        return;
+    struct str run = val_get_str(body, STR("run_id"), STR(""));
+    if (p->wait_until && status < 300 && run.n)
+        wait_for_end(a, p->exchange, run, p->wait_until);
+    else
+        send_json(p->exchange, status, body);
+    free(p);
+}
+
+void api_engine_lost(struct api *a)
+{
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&a->pending, &i));) {
+        struct pending *p = e->value;
+        send_problem(
+            p->exchange, 503, "Not available",
+            "the engine died before it answered; the request may have been carried out: look, or repeat it with "
+            "the same idempotency_key");
+        free(p);
+    }
+    map_done(&a->pending);
+    a->pending = (struct map){0};
+}
+
+/* ---- the routes ---- */
+
+static void handle_health(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
+{
+    (void)a, (void)run, (void)body;
+    http_reply(x, 200, "application/json", STR("{\"status\":\"ok\"}"));
+}
+
+static void handle_ready(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
+{
+    ask(a, x, "state", run, body, 0);
+}
+
+static bool known_keys(struct http_exchange *x, const struct val *body, const char *keys)
+{
+    char text[300];
+    for (size_t i = 0; i < body->obj.n; i++) {
+        struct str key = body->obj.m[i].key, rest = str_c(keys);
+        bool known = false;
+        while (rest.n && !known) {
+            size_t n = str_find(rest, STR(" "));
+            known = str_eq(key, n == SIZE_MAX ? rest : str_n(rest.p, n));
+            rest = n == SIZE_MAX ? str_n("", 0) : str_from(rest, n + 1);
+        }
+        if (known)
+            continue;
+        snprintf(text, sizeof text, "unknown key `%.*s`; expected some of: %s", (int)(key.n > 60 ? 60 : key.n), key.p,
+                 keys);
+        send_problem(x, 400, "Bad request", text);
+        return false;
+    }
+    return true;
+}
+
+/* `wait`: true (an hour at most), or seconds. */
+static int64_t wait_of(const struct val *body)
+{
+    const struct val *w = VAL_GET(body, "wait");
+    double s = val_is(w, VAL_BOOL) ? (w->b ? WAIT_MAX_S : 0) : val_is_number(w) ? val_to_double(w, 0) : 0;
+    return s <= 0 ? 0 : clock_mono_ms() + (int64_t)((s < WAIT_MAX_S ? s : WAIT_MAX_S) * 1000);
+}
+
+static void handle_start(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
+{
+    if (!known_keys(x, body, "workflow workflow_yaml inputs idempotency_key wait priority concurrency_key"))
+        return;
+    struct arena arena = {0};
+    struct val_map m = val_map_new(&arena);
+    val_map_merge(&m, body);
+    struct str key = http_header(x, "idempotency-key");
+    if (key.n && !VAL_GET(body, "idempotency_key"))
+        VAL_MAP_SET(&m, "idempotency_key", val_str(key));
+    struct val request = val_map_done(&m);
+    ask(a, x, "start", run, &request, wait_of(body));
+    arena_done(&arena);
+}
+
+static void handle_cancel(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
+{
+    if (known_keys(x, body, ""))
+        ask(a, x, "cancel", run, NULL, 0);
+}
+
+static void handle_resume(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
+{
+    if (known_keys(x, body, "force"))
+        ask(a, x, "resume", run, body, 0);
+}
+
+static void handle_approve(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
+{
+    if (known_keys(x, body, "step choice by comment data"))
+        ask(a, x, "approve", run, body, 0);
+}
+
+static void handle_signal(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
+{
+    if (known_keys(x, body, "name data id by"))
+        ask(a, x, "signal", run, body, 0);
+}
+
+static const struct route {
+    const char *method, *path;
+    bool body;
+    void (*handle)(struct api *a, struct http_exchange *x, struct str run, const struct val *body);
+} routes[] = {
+#define X(method, path, body, handler, what) {method, path, body, handle_##handler},
+#include "api/routes.def"
+#undef X
+};
+
+static bool is_run_name(struct str s)
+{
+    if (!s.n || s.n > RUN_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+              c == '.'))
+            return false;
+    }
+    return true;
+}
+
+static bool path_fits(struct str pattern, struct str path, struct str *run)
+{
+    size_t hole = str_find(pattern, STR("{run}"));
+    if (hole == SIZE_MAX)
+        return str_eq(pattern, path);
+    struct str before = str_n(pattern.p, hole), after = str_from(pattern, hole + 5);
+    if (path.n <= before.n + after.n || !str_starts(path, before) || !str_ends(path, after))
+        return false;
+    *run = str_n(path.p + before.n, path.n - before.n - after.n);
+    return is_run_name(*run);
+}
+
+static void handle_with_body(struct api *a, const struct route *r, struct http_exchange *x, struct str run)
+{
+    struct arena arena = {0};
+    struct val body = val_empty_object;
+    struct err err;
+    struct str text = http_body(x), type = http_header(x, "content-type");
+    size_t semicolon = str_find(type, STR(";"));
+    if (semicolon != SIZE_MAX)
+        type.n = semicolon;
+    if (text.n && !str_is(str_trim(type), "application/json"))
+        send_problem(x, 415, "Unsupported media type", "the body must be JSON, with Content-Type: application/json");
+    else if (text.n && json_parse(&arena, text, &JSON_LIMITS_DEFAULT, &body, &err) != RC_OK)
+        send_problem(x, 400, "Bad request", err.msg);
+    else if (body.type != VAL_OBJECT)
+        send_problem(x, 400, "Bad request", "the body must be a JSON object");
+    else
+        r->handle(a, x, run, &body);
+    arena_done(&arena);
+}
+
+void api_request(struct api *a, struct http_exchange *x)
+{
+    bool path_known = false;
+    if (!admitted(x))
+        return;
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        const struct route *r = &routes[i];
+        struct str run = str_n("", 0);
+        if (!path_fits(str_c(r->path), http_path(x), &run))
+            continue;
+        path_known = true;
+        if (!str_is(http_method(x), r->method))
+            continue;
+        if (r->body)
+            handle_with_body(a, r, x, run);
+        else
+            r->handle(a, x, run, NULL);
+        return;
+    }
+    if (path_known)
+        send_problem(x, 405, "Method not allowed", "this path has another method");
+    else
+        send_problem(x, 404, "Not found", "there is nothing at this path; POST /run_pipeline starts a run");
+}
+
+struct api *api_new(const struct api_options *o)
+{
+    struct api *a = calloc(1, sizeof *a);
+    CHECK(a);
+    a->o = *o;
+    return a;
+}
+
+void api_free(struct api *a)
+{
+    if (!a)
+        return;
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&a->pending, &i));)
+        free(e->value);
+    map_done(&a->pending);
+    while (a->waiting)
+        waiting_free(a->waiting);
+    if (a->store)
+        store_close(a->store);
+    free(a);
+}

@@ -1,0 +1,386 @@
+/* serve: the service. This file is the part before the supervisor: what is to be listened on, what is to be kept
+ * secret, and the tree of processes.
+ *
+ * Keys are moved out of the environment into a sealed memory file, and the program executes itself anew without them,
+ * so that not even /proc shows them to anybody; only egress gets the file. The second life becomes the supervisor. When
+ * it is told to start anew (SIGHUP, after the program's file was replaced), it executes the file again, with the same
+ * sockets open: connections queue meanwhile. */
+#include "base/log.h"
+#include "base/panic.h"
+#include "cli/commands.h"
+#include "cli/home.h"
+#include "cli/session.h"
+#include "ipc/control.h"
+#include "llm/provider.h"
+#include "supervisor/notify.h"
+#include "supervisor/supervisor.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { DEFAULT_PORT = 7433, BACKLOG = 512, SOCKETS_MAX = 8, SECRETS_MAX = 64 << 10, ROLE_ARGS = 16 };
+
+/* The first life tells the second which descriptors are what. */
+static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 listen=6 listen=7" */
+
+/* ---- sockets ---- */
+
+static enum rc listen_unix(const char *path, int *ret, struct err *err)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof sa.sun_path)
+        return err_set(err, RC_USAGE, "--listen unix:%s: the path is longer than %zu bytes", path,
+                       sizeof sa.sun_path - 1);
+    memcpy(sa.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct stat st;
+    if (fd >= 0 && stat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+        connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0 && errno == ECONNREFUSED)
+        unlink(path); /* of a service that is no more */
+    mode_t old = umask(0177);
+    bool good = fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0 && listen(fd, BACKLOG) == 0;
+    umask(old);
+    if (good) {
+        *ret = fd;
+        return RC_OK;
+    }
+    err_set(err, errno == EADDRINUSE ? RC_BUSY : RC_IO, "cannot listen on %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return err->rc;
+}
+
+/* Only the loopback: what may come from elsewhere needs tokens and TLS first. */
+static enum rc listen_tcp(const char *address, int *ret, struct err *err)
+{
+    char host[64] = "127.0.0.1";
+    int64_t port = DEFAULT_PORT;
+    struct str s = str_c(address), rest = s;
+    size_t colon = str_find(s, STR(":"));
+    if (s.n && s.p[0] != '[' && colon != SIZE_MAX) {
+        rest = str_from(s, colon + 1);
+        if (colon && colon < sizeof host) {
+            memcpy(host, s.p, colon);
+            host[colon] = 0;
+        }
+    }
+    if (rest.n && (!str_to_i64(rest, &port) || port < 0 || port > 65535))
+        return err_set(err, RC_USAGE, "--listen %s: expected [127.0.0.1:]PORT or unix:PATH", address);
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    if (strcmp(host, "localhost") == 0)
+        snprintf(host, sizeof host, "127.0.0.1");
+    if (inet_pton(AF_INET, host, &sa.sin_addr) != 1 || (ntohl(sa.sin_addr.s_addr) >> 24) != 127)
+        return err_set(
+            err, RC_USAGE,
+            "--listen %s: only the loopback (127.0.0.1) or a Unix socket; put a proxy that knows its users in "
+            "front of it",
+            address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0 && listen(fd, BACKLOG) == 0) {
+        *ret = fd;
+        return RC_OK;
+    }
+    err_set(err, errno == EADDRINUSE ? RC_BUSY : RC_IO, "cannot listen on %s:%lld: %s%s", host, (long long)port,
+            strerror(errno),
+            errno == EADDRINUSE ? " (is another treadle serve running? --listen chooses another)" : "");
+    if (fd >= 0)
+        close(fd);
+    return err->rc;
+}
+
+/* ---- the first life ---- */
+
+/* NAME=VALUE for keys and addresses of the providers; keys leave the environment. */
+static int make_secrets(void)
+{
+    static const char *const names[] = {"anthropic", "gemini", "openai"};
+    int fd = memfd_create("treadle-secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct provider *p = provider_by_name(str_c(names[i]));
+        const char *const vars[] = {p->key_env, p->base_env};
+        for (int k = 0; k < 2; k++) {
+            const char *v = getenv(vars[k]);
+            if (v && *v && dprintf(fd, "%s=%s%c", vars[k], v, 0) < 0)
+                return -1;
+        }
+        unsetenv(p->key_env);
+    }
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+    return fd;
+}
+
+static void keep_open(int fd)
+{
+    fcntl(fd, F_SETFD, 0);
+}
+
+static enum rc open_sockets(const struct args *args, int *fds, size_t *n, struct err *err)
+{
+    size_t from_systemd = notify_listen_fds();
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < from_systemd && *n < SOCKETS_MAX; i++) {
+        fds[(*n)++] = 3 + (int)i;
+        fcntl(3 + (int)i, F_SETFL, O_NONBLOCK);
+    }
+    const char *v;
+    for (int i = 0; rc == RC_OK && (v = args_nth(args, "listen", i)); i++) {
+        if (*n == SOCKETS_MAX)
+            return err_set(err, RC_USAGE, "at most %d sockets", SOCKETS_MAX);
+        rc = strncmp(v, "unix:", 5) == 0 ? listen_unix(v + 5, &fds[*n], err) : listen_tcp(v, &fds[*n], err);
+        *n += rc == RC_OK;
+    }
+    if (rc == RC_OK && !*n) {
+        rc = listen_tcp("", &fds[0], err);
+        *n = rc == RC_OK;
+    }
+    return rc;
+}
+
+static void tell_where(const int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct sockaddr_storage sa = {0};
+        socklen_t length = sizeof sa;
+        if (getsockname(fds[i], (struct sockaddr *)&sa, &length) == 0 && sa.ss_family == AF_INET)
+            fprintf(stderr, "treadle: listening on http://127.0.0.1:%d\n",
+                    ntohs(((struct sockaddr_in *)&sa)->sin_port));
+        else if (sa.ss_family == AF_UNIX)
+            fprintf(stderr, "treadle: listening on unix:%s\n", ((struct sockaddr_un *)&sa)->sun_path);
+    }
+}
+
+static char **own_argv(void)
+{
+    static char text[64 << 10];
+    static char *argv[ARGS_MAX + 2];
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    size_t count = 0;
+    for (char *at = text; n > 0 && at < text + n && count < ARGS_MAX + 1; at += strlen(at) + 1)
+        argv[count++] = at;
+    return argv;
+}
+
+static int execute_again(const char *program, const char *handed)
+{
+    setenv(handed_env, handed, 1);
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_PID");
+    execv(program, own_argv());
+    return fail(EXIT_ENVIRONMENT, "cannot execute %s: %s", program, strerror(errno));
+}
+
+static int first_life(const struct args *args)
+{
+    int fds[SOCKETS_MAX] = {0};
+    size_t n = 0;
+    struct err err;
+    if (open_sockets(args, fds, &n, &err) != RC_OK)
+        return fail(exit_of(err.rc) == EXIT_USAGE && err.rc != RC_BUSY ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
+    int secrets = make_secrets();
+    if (secrets < 0)
+        return fail(EXIT_ENVIRONMENT, "no memory file for the keys: %s", strerror(errno));
+    char handed[256];
+    int at = snprintf(handed, sizeof handed, "secrets=%d", secrets);
+    keep_open(secrets);
+    for (size_t i = 0; i < n; i++) {
+        keep_open(fds[i]);
+        at += snprintf(handed + at, sizeof handed - (size_t)at, " listen=%d", fds[i]);
+    }
+    tell_where(fds, n);
+    return execute_again("/proc/self/exe", handed);
+}
+
+/* ---- the second life ---- */
+
+struct given {
+    int secrets, listen[SOCKETS_MAX];
+    size_t n;
+    char text[256];
+};
+
+static bool read_given(struct given *g)
+{
+    const char *v = getenv(handed_env);
+    if (!v || strlen(v) >= sizeof g->text)
+        return false;
+    snprintf(g->text, sizeof g->text, "%s", v);
+    unsetenv(handed_env);
+    g->secrets = -1;
+    for (struct str rest = str_c(g->text); rest.n;) {
+        size_t end = str_find(rest, STR(" "));
+        struct str word = end == SIZE_MAX ? rest : str_n(rest.p, end);
+        size_t eq = str_find(word, STR("="));
+        int64_t fd;
+        if (eq == SIZE_MAX || !str_to_i64(str_from(word, eq + 1), &fd) || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+            return false;
+        if (str_starts(word, STR("secrets=")))
+            g->secrets = (int)fd;
+        else if (g->n < SOCKETS_MAX)
+            g->listen[g->n++] = (int)fd;
+        rest = end == SIZE_MAX ? str_n("", 0) : str_from(rest, end + 1);
+    }
+    return g->secrets >= 0 && g->n;
+}
+
+static int64_t number_option(const struct args *args, const char *name, int64_t fallback)
+{
+    int64_t n = fallback;
+    const char *v = args_get(args, name);
+    return v && str_to_i64(str_c(v), &n) && n >= 0 ? n : fallback;
+}
+
+struct role_args {
+    const char *v[ROLE_ARGS];
+    size_t n;
+};
+
+static void add_option(struct role_args *a, const char *name, const char *value)
+{
+    CHECK(a->n + 2 < ROLE_ARGS);
+    if (!value)
+        return;
+    a->v[a->n++] = name;
+    a->v[a->n++] = value;
+}
+
+static void raise_descriptors(void)
+{
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
+}
+
+static int second_life(const struct args *args, struct given *g)
+{
+    char home[2100], db[2200], self[4096];
+    struct err err;
+    if (home_make(home, sizeof home, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    snprintf(db, sizeof db, "%s/service.db", home);
+    const char *given_db = args_get(args, "db");
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = 0;
+    int page = memfd_create("treadle-panic-page", MFD_CLOEXEC);
+    if (page < 0 || ftruncate(page, sizeof(struct panic_page)) != 0)
+        return fail(EXIT_ENVIRONMENT, "no memory file: %s", strerror(errno));
+    raise_descriptors();
+    struct role_args engine = {0}, egress = {0}, gateway = {0};
+    const char *mock = args_get(args, "mock");
+    add_option(&engine, "--db", given_db ? given_db : db);
+    add_option(&engine, "--home", home);
+    add_option(&engine, "--mock", mock);
+    add_option(&engine, "--max-running", args_get(args, "max-running"));
+    add_option(&engine, "--max-per-workflow", args_get(args, "max-per-workflow"));
+    add_option(&egress, "--mock", mock);
+    add_option(&gateway, "--db", given_db ? given_db : db);
+    const struct role_spec egress_spec = {.args = egress.v, .heartbeat_ms = 10000, .shutdown_ms = 5000};
+    const struct role_spec executor_spec = {.heartbeat_ms = 10000, .shutdown_ms = 10000};
+    const struct role_spec engine_spec = {
+        .args = engine.v, .ready_ms = 60000, .heartbeat_ms = 10000, .shutdown_ms = 30000};
+    const struct role_spec gateway_spec = {.args = gateway.v, .heartbeat_ms = 10000, .shutdown_ms = 5000};
+    const struct node_spec roles[] = {{.name = "egress", .role = &egress_spec},
+                                      {.name = "executor", .role = &executor_spec},
+                                      {.name = "engine", .role = &engine_spec},
+                                      {.name = "gateway", .role = &gateway_spec}};
+    const struct node_spec root = {.name = "treadle",
+                                   .strategy = SUP_ONE_FOR_ONE,
+                                   .intensity = (unsigned)number_option(args, "restart-intensity", 10),
+                                   .period_ms = number_option(args, "restart-period", 60) * 1000,
+                                   .children = roles,
+                                   .nchildren = 4};
+    static const struct link_spec links[] = {{"engine", "egress"}, {"engine", "executor"}, {"engine", "gateway"}};
+    struct handed_spec handed[SOCKETS_MAX + 2] = {{"egress", "keys", g->secrets, HAND_SECRETS},
+                                                  {"engine", "page", page, HAND_PAGE}};
+    for (size_t i = 0; i < g->n; i++)
+        handed[2 + i] = (struct handed_spec){"gateway", "http", g->listen[i], HAND_LISTEN};
+    enum supervisor_end end;
+    if (supervisor_run(&(struct supervisor_options){.self = "/proc/self/exe",
+                                                    .root = &root,
+                                                    .links = links,
+                                                    .nlinks = 3,
+                                                    .handed = handed,
+                                                    .nhanded = 2 + g->n,
+                                                    .told = "engine"},
+                       &end, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    switch (end) {
+    case SUPERVISOR_STOPPED:
+        return EXIT_OK;
+    case SUPERVISOR_UPGRADE:
+        keep_open(g->secrets);
+        for (size_t i = 0; i < g->n; i++)
+            keep_open(g->listen[i]);
+        return execute_again(self, g->text);
+    case SUPERVISOR_GAVE_UP:
+        return fail(EXIT_ENVIRONMENT, "a process of the service died too often; its last words are above. Runs are "
+                                      "where they were: start the service again to go on");
+    default:
+        return fail(EXIT_ENVIRONMENT, "the service cannot start; the reason is above");
+    }
+}
+
+static int run(const struct command *c, const struct args *args)
+{
+    (void)c;
+    struct given g = {0};
+    if (!getenv("TREADLE_LOG"))
+        setenv("TREADLE_LOG", "info", 1);
+    return read_given(&g) ? second_life(args, &g) : first_life(args);
+}
+
+static const struct option options[] = {
+    {"listen", 'l', "ADDRESS", "[127.0.0.1:]PORT (default 7433; 0: a free one) or unix:PATH. May be repeated.", false},
+    {"db", 0, "PATH", "The journal of all runs (default $TREADLE_HOME/service.db).", false},
+    {"mock", 0, "FIXTURES", "Answer instead of the models, as treadle run --mock does.", true},
+    {"max-running", 0, "N", "Runs carried on at once (default 200); more wait in a queue.", false},
+    {"max-per-workflow", 0, "N", "The same for one workflow, or one concurrency_key (default: no bound).", false},
+    {"restart-intensity", 0, "N", "How many deaths of processes are borne within the period (default 10).", false},
+    {"restart-period", 0, "SECONDS", "The period (default 60).", false},
+    OPTION_END};
+
+const struct command command_serve = {
+    .name = "serve",
+    .usage = "[options]",
+    .summary = "carry on runs as a service, over HTTP",
+    .details =
+        "Starts supervised processes: an engine (runs and their journal), egress (model calls, the only holder of "
+        "keys),\n"
+        "an executor (commands and files) and a gateway (HTTP). Each may crash; it is started again, and no finished\n"
+        "answer is paid for twice. SIGTERM stops in good order, SIGHUP starts a replaced program anew; either way "
+        "every\n"
+        "run goes on at the next start.\n\n"
+        "  POST /run_pipeline   {\"workflow_yaml\": \"…\", \"inputs\": {…}, \"idempotency_key\": \"…\", \"wait\": "
+        "true}\n"
+        "  GET  /v1/runs/ID     the run's status, results and usage\n"
+        "  GET  /healthz, /readyz\n\n"
+        "Workflows named by `workflow` are $TREADLE_HOME/workflows/NAME.yaml. Under systemd: readiness, watchdog and\n"
+        "socket activation are spoken (see treadle.service).\n\n"
+        "Exit code: 0 stopped on request, 2 wrong usage, 4 the environment or the journal is unusable.\n\n"
+        "Examples:\n"
+        "  treadle serve --mock\n"
+        "  treadle serve --listen unix:/run/treadle/http.sock --max-running 50\n"
+        "  curl -s localhost:7433/run_pipeline -H 'Content-Type: application/json' -d '{\"workflow\": \"repair\"}'",
+    .options = options,
+    .min_words = 0,
+    .max_words = 0,
+    .run = run,
+};

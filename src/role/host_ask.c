@@ -1,0 +1,662 @@
+/* Requests about runs: start, cancel, resume, approve, signal, and how the service stands.
+ *
+ * A request that changes something is answered when the change is durable: the answer waits for the batch that holds
+ * it. Whatever a client sends is checked here as hostile: sizes by the gateway, types and names here. */
+#include "role/host_int.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "base/sha256.h"
+#include "data/json.h"
+#include "flow/wait.h"
+#include "role/run_id.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { WORKFLOW_TEXT_MAX = 16 << 20, NAME_MAX_BYTES = 200, INPUT_DEPTH_MAX = 100, PRIORITY_MAX = 1000 };
+
+/* ---- answers ---- */
+
+struct asked {
+    struct host *host;
+    host_answer *answer;
+    void *ctx;
+    struct arena arena;
+    int status;
+    struct val body;
+};
+
+static struct asked *asked_new(struct host *h, host_answer *answer, void *ctx)
+{
+    struct asked *q = calloc(1, sizeof *q);
+    CHECK(q);
+    q->host = h;
+    q->answer = answer;
+    q->ctx = ctx;
+    return q;
+}
+
+static void reply(struct asked *q)
+{
+    q->answer(q->ctx, q->status, &q->body);
+    arena_done(&q->arena);
+    free(q);
+}
+
+static const char *title_of(int status)
+{
+    switch (status) {
+    case 400:
+        return "Bad request";
+    case 404:
+        return "Not found";
+    case 409:
+        return "Conflict";
+    case 422:
+        return "The workflow or its inputs are invalid";
+    case 503:
+        return "Not available";
+    default:
+        return "Error";
+    }
+}
+
+static void set_problem(struct asked *q, int status, struct str detail, const struct val *errors)
+{
+    struct val_map m = val_map_new(&q->arena);
+    VAL_MAP_SET(&m, "type", VAL_LIT("about:blank"));
+    VAL_MAP_SET(&m, "title", val_str(str_c(title_of(status))));
+    VAL_MAP_SET(&m, "status", val_int(status));
+    VAL_MAP_SET(&m, "detail", val_str(arena_str(&q->arena, detail)));
+    if (errors)
+        VAL_MAP_SET(&m, "errors", *errors);
+    q->status = status;
+    q->body = val_map_done(&m);
+}
+
+static void refuse(struct asked *q, int status, const char *detail)
+{
+    set_problem(q, status, str_c(detail), NULL);
+    reply(q);
+}
+
+static int status_of(enum rc rc)
+{
+    switch (rc) {
+    case RC_NOT_FOUND:
+        return 404;
+    case RC_BUSY:
+    case RC_TIMEOUT:
+    case RC_LIMIT:
+        return 409;
+    case RC_SCHEMA:
+    case RC_INVALID:
+    case RC_USAGE:
+    case RC_EXPRESSION:
+        return 422;
+    default:
+        return 503;
+    }
+}
+
+static void on_durable(void *ctx, enum rc rc, const struct err *err)
+{
+    struct asked *q = ctx;
+    struct host *h = q->host;
+    if (rc == RC_DISK_FULL) {
+        store_batch_free(store_take_back(h->o.store));
+        set_problem(q, 503, STR("the disk with the journal is full; nothing was changed; try again later"), NULL);
+    } else if (rc != RC_OK) {
+        set_problem(q, 503, str_c(err->msg), NULL);
+        if (!h->failed) {
+            h->failed = true;
+            h->o.failed(h->o.ctx, err);
+        }
+    }
+    reply(q);
+}
+
+static void set_accepted(struct asked *q, int status, const char *id, const char *run_status)
+{
+    struct val_map m = val_map_new(&q->arena);
+    VAL_MAP_SET(&m, "run_id", val_str(arena_str(&q->arena, str_c(id))));
+    VAL_MAP_SET(&m, "status", val_str(str_c(run_status)));
+    q->status = status;
+    q->body = val_map_done(&m);
+}
+
+/* ---- start ---- */
+
+static bool plain_name(struct str s)
+{
+    if (!s.n || s.n > NAME_MAX_BYTES || s.p[0] == '.')
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+              c == '.'))
+            return false;
+    }
+    return true;
+}
+
+static enum rc read_stored(struct host *h, struct str name, struct arena *a, struct str *ret, struct err *err)
+{
+    char path[4096];
+    if (!plain_name(name))
+        return err_set(err, RC_INVALID,
+                       "`workflow` is the name of a stored workflow: letters, digits, `_`, `-` and `.`");
+    snprintf(path, sizeof path, "%s/workflows/%.*s.yaml", h->o.home, STR_ARG(name));
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+    struct buf b;
+    buf_init(&b, WORKFLOW_TEXT_MAX);
+    enum rc rc = RC_OK;
+    for (ssize_t n = 1; fd >= 0 && n > 0 && !b.overflow;) {
+        char *room = buf_reserve(&b, 16 << 10);
+        n = room ? read(fd, room, 16 << 10) : 0;
+        b.n += n > 0 ? (size_t)n : 0;
+    }
+    if (fd < 0)
+        rc = err_set(err, RC_NOT_FOUND, "no workflow `%.*s` is stored", STR_ARG(name));
+    else if (b.overflow)
+        rc = err_set(err, RC_LIMIT, "the stored workflow is larger than %d bytes", WORKFLOW_TEXT_MAX);
+    else
+        *ret = arena_str(a, buf_str(&b));
+    if (fd >= 0)
+        close(fd);
+    buf_done(&b);
+    return rc;
+}
+
+static struct val problem_list(const struct problems *ps, struct arena *a)
+{
+    struct val_list l = val_list_new(a);
+    for (size_t i = 0; i < ps->n && i < 100; i++) {
+        if (ps->v[i].warning)
+            continue;
+        struct val_map m = val_map_new(a);
+        VAL_MAP_SET(&m, "line", val_int(ps->v[i].line));
+        VAL_MAP_SET(&m, "column", val_int(ps->v[i].col));
+        VAL_MAP_SET(&m, "detail", val_str(ps->v[i].text));
+        val_list_push(&l, val_map_done(&m));
+    }
+    return val_list_done(&l);
+}
+
+struct start {
+    struct asked *q;
+    struct called_files files;
+    const struct val *request;
+    struct str text, file;
+    struct workflow *workflow;
+    struct val inputs;
+    struct str workspace, output_dir;
+    char id[RUN_ID_SIZE];
+};
+
+/* A client names stored workflows only, never a file of this machine. */
+static enum rc read_called(void *ctx, struct str from, struct str name, bool stored, struct arena *a,
+                           struct workflow_text *ret, struct err *err)
+{
+    struct start *s = ctx;
+    struct called_file c = {.from = arena_str(s->files.a, from), .name = arena_str(s->files.a, name), .stored = stored};
+    struct str plain = c.name;
+    (void)a;
+    if (!stored && str_starts(plain, STR("./")))
+        plain = str_from(plain, 2);
+    if (!stored && str_ends(plain, STR(".yaml")))
+        plain.n -= 5;
+    enum rc rc = read_stored(s->q->host, plain, s->files.a, &c.t.text, err);
+    if (rc != RC_OK)
+        return rc;
+    c.t.file = arena_printf(s->files.a, "%.*s.yaml", STR_ARG(plain));
+    c.t.path = arena_printf(s->files.a, "/workflows/%.*s.yaml", STR_ARG(plain));
+    c.t.dir = STR("/workflows");
+    called_keep(&s->files, &c);
+    *ret = c.t;
+    return RC_OK;
+}
+
+static bool check_start(struct start *s)
+{
+    struct arena *a = &s->q->arena;
+    struct err err;
+    struct str yaml = val_get_str(s->request, STR("workflow_yaml"), str_n("", 0));
+    struct str name = val_get_str(s->request, STR("workflow"), str_n("", 0));
+    if (!yaml.n == !name.n) {
+        refuse(s->q, 400, "expected one of `workflow` (the name of a stored one) and `workflow_yaml` (its text)");
+        return false;
+    }
+    s->text = yaml;
+    s->file = name.n ? arena_printf(a, "%.*s.yaml", STR_ARG(name)) : STR("workflow.yaml");
+    if (name.n && read_stored(s->q->host, name, a, &s->text, &err) != RC_OK) {
+        refuse(s->q, status_of(err.rc), err.msg);
+        return false;
+    }
+    struct problems ps = {.a = a};
+    s->files = (struct called_files){.a = a, .root_path = STR("/workflows/.request")};
+    if (name.n)
+        s->files.root_path = arena_printf(a, "/workflows/%.*s.yaml", STR_ARG(name));
+    struct workflow_text t = {s->files.root_path, s->file, STR("/workflows"), s->text};
+    s->workflow = workflow_load_with(&t, &(struct workflow_reader){.read = read_called, .ctx = s}, &ps);
+    if (!s->workflow) {
+        struct val list = problem_list(&ps, a);
+        set_problem(s->q, 422, STR("the workflow cannot be loaded"), &list);
+        reply(s->q);
+        return false;
+    }
+    const struct val *given = VAL_GET(s->request, "inputs");
+    if (given && given->type != VAL_OBJECT && given->type != VAL_NULL) {
+        refuse(s->q, 400, "`inputs` must be an object");
+        return false;
+    }
+    if (workflow_inputs(s->workflow, given && given->type == VAL_OBJECT ? given : &val_empty_object, a, &s->inputs,
+                        &err) != RC_OK) {
+        refuse(s->q, 422, err.msg);
+        return false;
+    }
+    if (val_depth(&s->inputs) > INPUT_DEPTH_MAX) {
+        refuse(s->q, 422, "the inputs are nested too deeply");
+        return false;
+    }
+    return true;
+}
+
+/* Each run acts in a directory of its own: a client names none. */
+static enum rc make_directories(struct start *s, struct err *err)
+{
+    struct arena *a = &s->q->arena;
+    const char *home = s->q->host->o.home;
+    const char *runs = arena_printf(a, "%s/runs", home).p, *own = arena_printf(a, "%s/%s", runs, s->id).p;
+    if ((mkdir(runs, 0700) != 0 && errno != EEXIST) || mkdir(own, 0700) != 0)
+        return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "cannot make %s: %s", own, strerror(errno));
+    s->workspace = arena_printf(a, "%s/workspace", own);
+    s->output_dir = arena_printf(a, "%s/outputs", own);
+    return RC_OK;
+}
+
+static struct store_batch *acceptance(struct start *s, const struct hosted *r)
+{
+    struct arena *a = &s->q->arena;
+    struct sha256 h = sha256_of(s->text);
+    struct sha256_hex x = sha256_hex(&h);
+    int64_t now = clock_wall_ms();
+    struct val_map acc = val_map_new(a), ses = val_map_new(a), o = val_map_new(a);
+    VAL_MAP_SET(&acc, "workflow_sha256", val_str(arena_str(a, str_c(x.z))));
+    VAL_MAP_SET(&acc, "file", val_str(s->file));
+    VAL_MAP_SET(&acc, "inputs", s->inputs);
+    VAL_MAP_SET(&acc, "workspace", val_str(s->workspace));
+    VAL_MAP_SET(&acc, "output_dir", val_str(s->output_dir));
+    VAL_MAP_SET(&acc, "workflow_dir", val_str(arena_printf(a, "%s/workflows", s->q->host->o.home)));
+    VAL_MAP_SET(&acc, "started_ms", val_int(now));
+    VAL_MAP_SET(&ses, "mode", s->q->host->o.mock ? VAL_LIT("mock") : VAL_LIT("live"));
+    VAL_MAP_SET(&ses, "service", val_true);
+    VAL_MAP_SET(&ses, "files", called_val(&s->files, a));
+    VAL_MAP_SET(&o, "session", val_map_done(&ses));
+    VAL_MAP_SET(&o, "accepted", val_map_done(&acc));
+    struct val note = val_map_done(&o);
+    struct store_batch *b = store_batch_new();
+    store_batch_blob(b, s->text);
+    called_put(&s->files, b);
+    store_batch_record(
+        b, str_c(s->id),
+        &(struct record){
+            .kind = RECORD_NOTE, .attempt = 1, .path = STR(""), .time_ms = now, .data = json_text(a, &note)});
+    store_batch_run(b, &(struct run_row){.id = str_c(s->id),
+                                         .workflow = s->workflow->name,
+                                         .status = STR("queued"),
+                                         .workspace = s->workspace,
+                                         .file = s->file,
+                                         .created_ms = now,
+                                         .updated_ms = now,
+                                         .service = host_service_text(r, a)});
+    return b;
+}
+
+struct starting {
+    struct asked *q;
+    struct hosted *run;
+};
+
+static void on_accepted(void *ctx, enum rc rc, const struct err *err)
+{
+    struct starting *s = ctx;
+    if (rc == RC_OK) {
+        host_queue(s->run);
+    } else {
+        if (s->run->idem)
+            map_del(&s->run->host->idems, str_c(s->run->idem));
+        host_forget(s->run);
+    }
+    on_durable(s->q, rc, err);
+    free(s);
+}
+
+static void begin_start(struct start *s)
+{
+    struct host *h = s->q->host;
+    struct err err;
+    struct str idem = val_get_str(s->request, STR("idempotency_key"), str_n("", 0));
+    struct str group = val_get_str(s->request, STR("concurrency_key"), str_n("", 0));
+    int64_t priority = val_get_int(s->request, STR("priority"), 0);
+    if (idem.n > NAME_MAX_BYTES || group.n > NAME_MAX_BYTES || priority > PRIORITY_MAX || priority < -PRIORITY_MAX) {
+        refuse(s->q, 400,
+               "`idempotency_key` and `concurrency_key` have at most 200 bytes, `priority` is -1000 to 1000");
+        return;
+    }
+    run_id_new(s->id, sizeof s->id);
+    if (make_directories(s, &err) != RC_OK) {
+        refuse(s->q, 503, err.msg);
+        return;
+    }
+    struct str name = s->workflow->name;
+    if (name.n > NAME_MAX_BYTES)
+        name.n = str_utf8_valid(str_n(name.p, NAME_MAX_BYTES));
+    struct hosted *r = host_add(h, str_c(s->id), group.n ? group : name, idem, priority);
+    struct starting *w = calloc(1, sizeof *w);
+    CHECK(w);
+    *w = (struct starting){s->q, r};
+    set_accepted(s->q, 202, s->id, "queued");
+    store_submit(h->o.store, acceptance(s, r), on_accepted, w);
+}
+
+static void ask_start(struct asked *q, const struct val *request)
+{
+    struct host *h = q->host;
+    struct str idem = val_get_str(request, STR("idempotency_key"), str_n("", 0));
+    const char *known = idem.n ? map_get(&h->idems, idem) : NULL;
+    if (known) { /* a duplicate start answers with the first run */
+        struct arena a = {0};
+        struct run_row row;
+        struct err err;
+        bool have = store_run(h->o.store, str_c(known), &a, &row, &err) == RC_OK;
+        set_accepted(q, 200, known, have ? arena_cstr(&q->arena, row.status) : "queued");
+        arena_done(&a);
+        reply(q);
+        return;
+    }
+    struct start s = {.q = q, .request = request};
+    if (check_start(&s))
+        begin_start(&s);
+    workflow_unref(s.workflow);
+}
+
+/* ---- requests about one run ---- */
+
+/* What a run was asked, until it is answered. */
+struct wish {
+    struct asked *q;
+    struct hosted *run; /* not used before it was found again by its id */
+    struct val request; /* in the arena of `q` */
+    int64_t until_ms;
+};
+
+/* What the engine appends in this turn is handed to the store at its end; batches become durable in order, so an empty
+ * one behind it says when. */
+static void submit_barrier(void *ctx)
+{
+    struct asked *q = ctx;
+    store_submit(q->host->o.store, store_batch_new(), on_durable, q);
+}
+
+static void answer_when_durable(struct asked *q, const char *id, const char *status)
+{
+    set_accepted(q, 202, id, status);
+    ev_timer(q->host->o.loop, 0, submit_barrier, q);
+}
+
+/* Carries it on, if nobody does yet, whatever the number of places: somebody wants something of it now. */
+static enum rc wake(struct hosted *r, struct err *err)
+{
+    if (r->carried)
+        return RC_OK;
+    struct host *h = r->host;
+    if (h->draining || !h->begun)
+        return err_set(err, RC_BUSY, "the service is stopping or not ready yet; try again");
+    if (r->state == HOSTED_QUARANTINED)
+        return err_set(err, RC_BUSY, "the run was put aside; resume it with force first");
+    if (r->state == HOSTED_QUEUED)
+        host_unqueue(r);
+    enum rc rc = host_load(r, err);
+    if (rc != RC_OK)
+        return rc;
+    run_stay(engine_run(r->carried->engine), STAY_FOR_ANSWERS); /* not to be unloaded again before it was asked */
+    host_start(r);
+    return RC_OK;
+}
+
+static void asked_enough(struct hosted *r)
+{
+    if (!r || !r->carried)
+        return;
+    run_stay(engine_run(r->carried->engine), STAY_NO);
+    engine_touch(r->carried->engine);
+}
+
+static void do_cancel(struct asked *q, struct hosted *r)
+{
+    struct err err;
+    if (wake(r, &err) != RC_OK) {
+        refuse(q, status_of(err.rc), err.msg);
+        return;
+    }
+    engine_cancel(r->carried->engine);
+    asked_enough(r);
+    answer_when_durable(q, r->id, "cancelled");
+}
+
+/* Of a run that failed, was put aside, or waits; `known`: it is one of ours that has not ended. */
+static void do_resume(struct asked *q, struct str id, struct hosted *known, const struct val *request)
+{
+    struct host *h = q->host;
+    struct run_row row;
+    struct err err;
+    bool force = val_get_bool(request, STR("force"), false);
+    if (store_run(h->o.store, id, &q->arena, &row, &err) != RC_OK) {
+        refuse(q, 404, "there is no such run");
+        return;
+    }
+    if (known && (known->state == HOSTED_RUNNING || known->state == HOSTED_QUEUED)) {
+        refuse(q, 409, "the run is being carried on already");
+        return;
+    }
+    if (str_is(row.status, "succeeded")) {
+        refuse(q, 409, "the run has succeeded; there is nothing to go on with");
+        return;
+    }
+    if (known && known->state == HOSTED_QUARANTINED && !force) {
+        refuse(q, 409, "the run was put aside because the engine died while executing it; resume it with force");
+        return;
+    }
+    struct hosted *r = known ? known : host_add(h, id, row.workflow, str_n("", 0), 0);
+    r->force = force;
+    r->suspect = r->charges > 0;
+    r->charges = 0;
+    host_write_status(r, "queued", str_n("", 0));
+    host_queue(r);
+    answer_when_durable(q, r->id, "queued");
+}
+
+struct search {
+    struct str name;
+    struct arena *a;
+    struct str path;
+    size_t n;
+};
+
+static void find_wait(void *ctx, const struct run_wait *w)
+{
+    struct search *s = ctx;
+    bool ends = w->step.n > s->name.n && str_ends(w->step, s->name) && w->step.p[w->step.n - s->name.n - 1] == '/';
+    if (!str_is(val_get_str(w->wait, STR("for"), STR("")), "approval") || (!ends && !str_eq(w->step, s->name)))
+        return;
+    s->n++;
+    s->path = arena_str(s->a, w->path);
+}
+
+static void end_wish(struct wish *w, enum rc rc, const struct err *err)
+{
+    asked_enough(w->run);
+    if (rc == RC_OK)
+        answer_when_durable(w->q, w->run->id, "running");
+    else
+        refuse(w->q, status_of(rc), err->msg);
+    free(w);
+}
+
+/* A run that was just loaded needs some turns until it waits again. */
+static void try_approve(void *ctx)
+{
+    struct wish *w = ctx;
+    struct host *h = w->q->host;
+    struct err err;
+    struct str id = val_get_str(&w->request, STR("run"), STR(""));
+    w->run = host_find(h, id);
+    struct search s = {.name = val_get_str(&w->request, STR("step"), STR("")), .a = &w->q->arena};
+    if (!w->run || !w->run->carried) {
+        end_wish(w, err_set(&err, RC_NOT_FOUND, "the run waits for no approval"), &err);
+        return;
+    }
+    struct run *run = engine_run(w->run->carried->engine);
+    run_each_wait(run, find_wait, &s);
+    if (s.n == 1) {
+        struct val_map m = val_map_new(&w->q->arena);
+        static const char *const keys[] = {"choice", "by", "comment", "data"};
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+            if (val_get(&w->request, str_c(keys[i])))
+                val_map_set(&m, str_c(keys[i]), *val_get(&w->request, str_c(keys[i])));
+        struct val answer = val_map_done(&m);
+        enum rc rc = run_answer(run, s.path, &answer, &err);
+        end_wish(w, rc, &err);
+        return;
+    }
+    if (s.n > 1)
+        end_wish(w, err_set(&err, RC_INVALID, "`%.*s` may be several that wait; give the whole path", STR_ARG(s.name)),
+                 &err);
+    else if (clock_mono_ms() >= w->until_ms || run_status(run) != RUN_RUNNING)
+        end_wish(w, err_set(&err, RC_NOT_FOUND, "nothing waits for an approval at `%.*s`", STR_ARG(s.name)), &err);
+    else
+        ev_timer(h->o.loop, 5, try_approve, w);
+}
+
+static void do_approve(struct asked *q, struct hosted *r, const struct val *request)
+{
+    struct err err;
+    if (wake(r, &err) != RC_OK) {
+        refuse(q, status_of(err.rc), err.msg);
+        return;
+    }
+    struct wish *w = calloc(1, sizeof *w);
+    CHECK(w);
+    *w = (struct wish){.q = q, .request = val_copy(&q->arena, request), .until_ms = clock_mono_ms() + 2000};
+    ev_timer(q->host->o.loop, 0, try_approve, w);
+}
+
+static void do_signal(struct asked *q, struct hosted *r, const struct val *request)
+{
+    struct err err;
+    bool known = false;
+    const struct val *data = VAL_GET(request, "data");
+    enum rc rc = wake(r, &err);
+    if (rc == RC_OK) {
+        rc = run_signal(engine_run(r->carried->engine), val_get_str(request, STR("name"), STR("")),
+                        data ? data : &val_null, val_get_str(request, STR("id"), STR("")),
+                        val_get_str(request, STR("by"), STR("")), &known, &err);
+        asked_enough(r);
+    }
+    if (rc == RC_OK)
+        answer_when_durable(q, r->id, "running");
+    else
+        refuse(q, status_of(rc), err.msg);
+}
+
+/* ---- the service ---- */
+
+static void do_state(struct asked *q)
+{
+    struct host *h = q->host;
+    size_t n[HOSTED_QUARANTINED + 1] = {0};
+    static const char *const names[] = {"queued", "running", "waiting", "ended", "quarantined"};
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&h->runs, &i));)
+        n[((const struct hosted *)e->value)->state]++;
+    struct val_map m = val_map_new(&q->arena), runs = val_map_new(&q->arena);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (i != HOSTED_ENDED)
+            val_map_set(&runs, str_c(names[i]), val_int((int64_t)n[i]));
+    bool ready = h->begun && !h->draining && !h->failed && remote_linked(h->egress) && remote_linked(h->executor);
+    VAL_MAP_SET(&m, "ready", val_bool(ready));
+    VAL_MAP_SET(&m, "runs", val_map_done(&runs));
+    VAL_MAP_SET(&m, "calls_in_flight", val_int((int64_t)remote_in_flight(h->egress)));
+    VAL_MAP_SET(&m, "commands_in_flight", val_int((int64_t)remote_in_flight(h->executor)));
+    q->status = ready ? 200 : 503;
+    q->body = val_map_done(&m);
+    reply(q);
+}
+
+/* A run that ends or begins to wait in these very turns is asked a moment later. */
+struct again {
+    struct host *host;
+    struct arena arena;
+    struct val request;
+    host_answer *answer;
+    void *ctx;
+};
+
+static void ask_again(void *ctx)
+{
+    struct again *g = ctx;
+    host_ask(g->host, &g->request, g->answer, g->ctx);
+    arena_done(&g->arena);
+    free(g);
+}
+
+static bool between_lives(const struct hosted *r)
+{
+    return r && r->carried && run_status(engine_run(r->carried->engine)) != RUN_RUNNING;
+}
+
+void host_ask(struct host *h, const struct val *request, host_answer *answer, void *ctx)
+{
+    if (between_lives(host_find(h, val_get_str(request, STR("run"), STR("")))) && !h->failed) {
+        struct again *g = calloc(1, sizeof *g);
+        CHECK(g);
+        *g = (struct again){.host = h, .answer = answer, .ctx = ctx};
+        g->request = val_copy(&g->arena, request);
+        ev_timer(h->o.loop, 5, ask_again, g);
+        return;
+    }
+    struct asked *q = asked_new(h, answer, ctx);
+    struct str what = val_get_str(request, STR("do"), STR("")), id = val_get_str(request, STR("run"), STR(""));
+    struct hosted *r = host_find(h, id);
+    if (str_is(what, "state")) {
+        do_state(q);
+    } else if (h->failed || h->draining) {
+        refuse(q, 503, "the service is stopping; try again later");
+    } else if (str_is(what, "start")) {
+        ask_start(q, request);
+    } else if (str_is(what, "resume")) {
+        do_resume(q, id, r, request);
+    } else if (!r) {
+        struct run_row row;
+        struct err err;
+        if (store_run(h->o.store, id, &q->arena, &row, &err) == RC_OK)
+            refuse(q, 409, "the run has ended");
+        else
+            refuse(q, 404, "there is no such run");
+    } else if (str_is(what, "cancel")) {
+        do_cancel(q, r);
+    } else if (str_is(what, "approve")) {
+        do_approve(q, r, request);
+    } else if (str_is(what, "signal")) {
+        do_signal(q, r, request);
+    } else {
+        refuse(q, 400, "unknown request");
+    }
+}

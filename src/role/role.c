@@ -1,0 +1,214 @@
+/* The child's side of ipc/control.h. */
+#include "role/role.h"
+
+#include "base/log.h"
+#include "base/panic.h"
+#include "role/roles.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static const struct role_def *const defs[] = {&role_engine, &role_egress, &role_executor, &role_gateway};
+
+static struct process { /* one a process */
+    struct role role;
+    ev_id watch;
+    struct panic_page *page;
+    bool begun, ended;
+    int code;
+} self;
+
+static void say(enum control_kind kind, uint32_t number)
+{
+    struct err err;
+    if (control_send(CONTROL_FD, &(struct control_message){.kind = kind, .number = number, .fd = -1}, &err) != RC_OK)
+        log_line(LOG_DEBUG, "%s: the supervisor cannot be told: %s", self.role.def->name, err.msg);
+}
+
+void role_ready(struct role *r)
+{
+    (void)r;
+    say(CONTROL_READY, 0);
+}
+
+void role_end(struct role *r, int code)
+{
+    if (self.ended)
+        return;
+    self.ended = true;
+    self.code = code;
+    ev_stop(r->loop);
+}
+
+void role_executing(struct role *r, struct str run)
+{
+    (void)r;
+    struct panic_page *p = self.page;
+    if (!p)
+        return;
+    if (run.n >= sizeof p->run)
+        run.n = sizeof p->run - 1;
+    p->run[0] = p->text[0] = 0;
+    if (!run.n)
+        return;
+    memcpy(p->run + 1, run.p + 1, run.n - 1);
+    p->run[run.n] = 0;
+    p->run[0] = run.p[0]; /* last: until then the page names no run */
+}
+
+void role_executing_what(struct role *r, struct str what)
+{
+    (void)r;
+    struct panic_page *p = self.page;
+    if (!p || !what.n)
+        return;
+    if (what.n >= sizeof p->text)
+        what.n = sizeof p->text - 1;
+    memcpy(p->text, what.p, what.n);
+    p->text[what.n] = 0;
+}
+
+const char *role_option(const struct role *r, const char *name)
+{
+    for (int i = 0; i + 1 < r->nargs; i++)
+        if (strncmp(r->args[i], "--", 2) == 0 && strcmp(r->args[i] + 2, name) == 0)
+            return r->args[i + 1];
+    return NULL;
+}
+
+static void take_page(int fd)
+{
+    void *at = mmap(NULL, sizeof(struct panic_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (at == MAP_FAILED)
+        return;
+    self.page = at;
+    *self.page = (struct panic_page){.magic = PANIC_PAGE_MAGIC};
+}
+
+static struct str line_of(struct str *rest)
+{
+    size_t n = str_find(*rest, STR("\n"));
+    struct str line = n == SIZE_MAX ? *rest : str_n(rest->p, n);
+    *rest = n == SIZE_MAX ? str_from(*rest, rest->n) : str_from(*rest, n + 1);
+    return line;
+}
+
+static void obituary(const struct control_message *m)
+{
+    struct str rest = m->text, run = line_of(&rest), step = line_of(&rest), how = line_of(&rest);
+    if (self.role.def->obituary)
+        self.role.def->obituary(&self.role, run, step, how, rest, m->number == 1);
+}
+
+static void begin(void)
+{
+    struct err err;
+    if (self.begun)
+        return;
+    self.begun = true;
+    if (self.role.def->begin(&self.role, &err) == RC_OK)
+        return;
+    fprintf(stderr, "treadle: %s: %s\n", self.role.def->name, err.msg);
+    role_end(&self.role, 4);
+}
+
+static void handle(const struct control_message *m)
+{
+    struct role *r = &self.role;
+    int fd = m->fd;
+    switch (m->kind) {
+    case CONTROL_PEER:
+        if (fd >= 0) {
+            r->def->peer(r, m->text, fd);
+            fd = -1;
+        }
+        break;
+    case CONTROL_LISTEN:
+        if (fd >= 0 && r->def->listening) {
+            r->def->listening(r, m->text, fd);
+            fd = -1;
+        }
+        break;
+    case CONTROL_SECRETS:
+        if (r->secrets < 0) {
+            r->secrets = fd;
+            fd = -1;
+        }
+        break;
+    case CONTROL_PAGE:
+        if (fd >= 0 && !self.page) {
+            take_page(fd);
+            fd = -1;
+        }
+        break;
+    case CONTROL_OBITUARY:
+        obituary(m);
+        break;
+    case CONTROL_GO:
+        begin();
+        break;
+    case CONTROL_PING:
+        say(CONTROL_PONG, m->number);
+        break;
+    case CONTROL_STOP:
+        if (self.begun)
+            r->def->stop(r);
+        else
+            role_end(r, 0);
+        break;
+    default:
+        break;
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void readable(void *ctx)
+{
+    (void)ctx;
+    char room[CONTROL_TEXT_MAX];
+    struct control_message m;
+    struct err err;
+    for (int i = 0; i < 32 && !self.ended; i++) {
+        enum rc rc = control_receive(CONTROL_FD, room, &m, &err);
+        if (rc == RC_BUSY)
+            return;
+        if (rc != RC_OK) { /* the supervisor is gone: what is durable is all that counts */
+            role_end(&self.role, 1);
+            return;
+        }
+        handle(&m);
+    }
+}
+
+int role_main(int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof defs / sizeof *defs; i++)
+        if (argc > 0 && strcmp(argv[0], defs[i]->name) == 0)
+            self.role.def = defs[i];
+    if (!self.role.def || fcntl(CONTROL_FD, F_GETFD) < 0) {
+        fprintf(stderr, "treadle: __role is for the supervisor of treadle serve\n");
+        return 2;
+    }
+    fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
+    prctl(PR_SET_NAME, argv[0]);
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    self.role.args = argv + 1;
+    self.role.nargs = argc - 1;
+    self.role.secrets = -1;
+    self.role.loop = ev_loop_new();
+    say(CONTROL_HELLO, CONTROL_VERSION);
+    self.watch = ev_readable(self.role.loop, CONTROL_FD, readable, NULL);
+    ev_run(self.role.loop);
+    self.role.def->end(&self.role);
+    ev_cancel(self.role.loop, self.watch);
+    ev_loop_free(self.role.loop);
+    return self.code;
+}

@@ -1,0 +1,149 @@
+/* The egress process: role/egress.c behind a keeper.
+ *
+ * Keys come in a sealed memory file, NAME=VALUE lines separated by NUL, written by `treadle serve` before it became the
+ * supervisor: neither the supervisor's memory nor any environment ever holds them. */
+#include "base/buf.h"
+#include "base/panic.h"
+#include "data/yaml.h"
+#include "role/egress.h"
+#include "role/keeper.h"
+#include "role/roles.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { SECRETS_MAX = 64 << 10, FIXTURES_MAX = 16 << 20 };
+
+struct state {
+    struct role *role;
+    struct egress *egress;
+    struct keeper *keeper;
+    struct arena arena;
+    int early; /* a link that came before begin() */
+};
+
+static struct state *state_of(struct role *r)
+{
+    if (!r->state) {
+        struct state *s = calloc(1, sizeof *s);
+        CHECK(s);
+        *s = (struct state){.role = r, .early = -1};
+        r->state = s;
+    }
+    return r->state;
+}
+
+/* Into the environment, for the moment until egress_new() takes and removes them. */
+static void read_secrets(int fd)
+{
+    static char room[SECRETS_MAX];
+    ssize_t n = fd < 0 ? 0 : pread(fd, room, sizeof room - 1, 0);
+    for (char *at = room, *end = room + (n > 0 ? n : 0); at < end; at += strlen(at) + 1)
+        if (strchr(at, '=')) {
+            char *value = strchr(at, '=');
+            *value = 0;
+            setenv(at, value + 1, 1);
+            *value = '=';
+        }
+    explicit_bzero(room, sizeof room);
+    if (fd >= 0)
+        close(fd);
+}
+
+static enum rc read_fixtures(struct state *s, const char *path, struct val *ret, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    struct buf b;
+    buf_init(&b, FIXTURES_MAX);
+    ssize_t n = -1;
+    while (fd >= 0 && !b.overflow) {
+        char *room = buf_reserve(&b, 64 << 10);
+        n = room ? read(fd, room, 64 << 10) : -1;
+        if (n <= 0)
+            break;
+        b.n += (size_t)n;
+    }
+    enum rc rc = n != 0
+                     ? err_set(err, RC_NOT_FOUND, "cannot read %s: %s", path, strerror(errno))
+                     : yaml_parse(&s->arena, arena_str(&s->arena, buf_str(&b)), path, &YAML_LIMITS_DEFAULT, ret, err);
+    if (fd >= 0)
+        close(fd);
+    buf_done(&b);
+    return rc;
+}
+
+static void op_start(void *ctx, const struct keeper_call *c, port_done *done, void *done_ctx)
+{
+    struct state *s = ctx;
+    egress_start(
+        s->egress,
+        &(struct effect){
+            .id = c->id, .kind = c->kind, .path = c->path, .attempt = c->attempt, .key = c->key, .request = c->request},
+        done, done_ctx);
+}
+
+static void op_cancel(void *ctx, const struct keeper_call *c)
+{
+    egress_cancel(((struct state *)ctx)->egress, c->id);
+}
+
+static const struct keeper_ops keeper_ops = {op_start, op_cancel, NULL};
+
+static enum rc begin(struct role *r, struct err *err)
+{
+    struct state *s = state_of(r);
+    struct val fixtures;
+    const char *mock = role_option(r, "mock");
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    read_secrets(r->secrets);
+    r->secrets = -1;
+    if (mock && *mock && read_fixtures(s, mock, &fixtures, err) != RC_OK)
+        return err->rc;
+    enum rc rc = egress_new(&(struct egress_options){.loop = r->loop,
+                                                     .mode = mock ? EGRESS_MOCK : EGRESS_LIVE,
+                                                     .fixtures = mock && *mock ? &fixtures : NULL},
+                            &s->egress, err);
+    if (rc != RC_OK)
+        return rc;
+    s->keeper = keeper_new(r->loop, &keeper_ops, s);
+    if (s->early >= 0)
+        keeper_link(s->keeper, s->early);
+    s->early = -1;
+    role_ready(r);
+    return RC_OK;
+}
+
+static void peer(struct role *r, struct str name, int fd)
+{
+    struct state *s = state_of(r);
+    (void)name; /* only the engine is linked with it */
+    if (s->keeper) {
+        keeper_link(s->keeper, fd);
+        return;
+    }
+    if (s->early >= 0)
+        close(s->early);
+    s->early = fd;
+}
+
+/* The engine has stopped before, so what runs here nobody waits for: calls in flight are given up. */
+static void stop(struct role *r)
+{
+    role_end(r, 0);
+}
+
+static void end(struct role *r)
+{
+    struct state *s = r->state;
+    if (!s)
+        return;
+    keeper_free(s->keeper);
+    egress_free(s->egress);
+    arena_done(&s->arena);
+    free(s);
+}
+
+const struct role_def role_egress = {.name = "egress", .begin = begin, .peer = peer, .stop = stop, .end = end};

@@ -1,0 +1,168 @@
+/* The gateway process: HTTP in. It asks the engine for every change, and reads the journal for the rest. */
+#include "api/api.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "data/json.h"
+#include "role/channel.h"
+#include "role/roles.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { BODY_MAX = 16 << 20, LISTENERS_MAX = 8, DRAIN_MS = 3000 };
+
+struct state {
+    struct role *role;
+    struct api *api;
+    struct channel *engine;
+    int early; /* a link that came before begin() */
+    int listeners[LISTENERS_MAX];
+    struct http_server *servers[LISTENERS_MAX];
+    size_t n;
+};
+
+static struct state *state_of(struct role *r)
+{
+    if (!r->state) {
+        struct state *s = calloc(1, sizeof *s);
+        CHECK(s);
+        *s = (struct state){.role = r, .early = -1};
+        r->state = s;
+    }
+    return r->state;
+}
+
+static void on_message(void *ctx, const struct frame *f)
+{
+    struct state *s = ctx;
+    struct arena a = {0};
+    struct val v;
+    struct err err;
+    if (f->type != FRAME_ANSWER || json_parse(&a, f->body, &JSON_LIMITS_DEFAULT, &v, &err) != RC_OK ||
+        !VAL_GET(&v, "body"))
+        log_line(LOG_ERROR, "the engine sends what is no answer");
+    else
+        api_answer(s->api, f->id, (int)val_get_int(&v, STR("status"), 500), VAL_GET(&v, "body"));
+    arena_done(&a);
+}
+
+static void on_closed(void *ctx, const char *why)
+{
+    struct state *s = ctx;
+    log_line(LOG_INFO, "the link to the engine has ended: %s", why);
+    channel_free(s->engine);
+    s->engine = NULL;
+    api_engine_lost(s->api);
+}
+
+static const struct channel_ops engine_ops = {on_message, on_closed};
+
+static bool ask(void *ctx, uint64_t id, const struct val *request)
+{
+    struct state *s = ctx;
+    struct arena a = {0};
+    struct str text = json_text(&a, request);
+    bool can = s->engine && text.n <= frame_body_max(FRAME_ASK);
+    if (can)
+        channel_send(s->engine, FRAME_ASK, id, text);
+    arena_done(&a);
+    return can;
+}
+
+static void connect_engine(struct state *s, int fd)
+{
+    if (s->engine) {
+        channel_free(s->engine);
+        api_engine_lost(s->api);
+    }
+    s->engine = channel_new(s->role->loop, fd, &engine_ops, s);
+}
+
+static void peer(struct role *r, struct str name, int fd)
+{
+    struct state *s = state_of(r);
+    (void)name; /* only the engine is linked with it */
+    if (s->api) {
+        connect_engine(s, fd);
+        return;
+    }
+    if (s->early >= 0)
+        close(s->early);
+    s->early = fd;
+}
+
+static void listening(struct role *r, struct str name, int fd)
+{
+    struct state *s = state_of(r);
+    (void)name;
+    if (s->n == LISTENERS_MAX)
+        close(fd);
+    else
+        s->listeners[s->n++] = fd;
+}
+
+static void request(void *ctx, struct http_exchange *x)
+{
+    api_request(((struct state *)ctx)->api, x);
+}
+
+static enum rc begin(struct role *r, struct err *err)
+{
+    struct state *s = state_of(r);
+    const char *db = role_option(r, "db");
+    if (!db || !s->n)
+        return err_set(err, RC_USAGE, "--db or a listening socket is missing");
+    s->api = api_new(&(struct api_options){.loop = r->loop, .db = db, .ask = ask, .ctx = s});
+    if (s->early >= 0)
+        connect_engine(s, s->early);
+    s->early = -1;
+    for (size_t i = 0; i < s->n; i++)
+        s->servers[i] = http_server_new(&(struct http_server_options){
+            .loop = r->loop, .fd = s->listeners[i], .body_max = BODY_MAX, .request = request, .ctx = s});
+    role_ready(r);
+    return RC_OK;
+}
+
+static void over(void *ctx)
+{
+    role_end(((struct state *)ctx)->role, 0);
+}
+
+static void look(void *ctx)
+{
+    struct state *s = ctx;
+    for (size_t i = 0; i < s->n; i++)
+        if (http_server_open(s->servers[i])) {
+            ev_timer(s->role->loop, 20, look, s);
+            return;
+        }
+    over(s);
+}
+
+static void stop(struct role *r)
+{
+    struct state *s = r->state;
+    for (size_t i = 0; i < s->n; i++)
+        http_server_drain(s->servers[i]);
+    ev_timer(r->loop, DRAIN_MS, over, s);
+    look(s);
+}
+
+static void end(struct role *r)
+{
+    struct state *s = r->state;
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->servers[i])
+            http_server_free(s->servers[i]);
+        else
+            close(s->listeners[i]);
+    }
+    channel_free(s->engine);
+    api_free(s->api);
+    free(s);
+}
+
+const struct role_def role_gateway = {
+    .name = "gateway", .begin = begin, .peer = peer, .listening = listening, .stop = stop, .end = end};

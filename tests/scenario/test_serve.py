@@ -1,0 +1,440 @@
+"""`treadle serve`: processes may die, and no run is lost, hurt by another, or paid for twice. Judged by the provider's
+ledger, by files that commands write, and by what the HTTP interface tells."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+import pytest
+from conftest import ROOT, wait_for
+from service import Service, directory_of
+
+HELLO = """\
+workflow:
+  name: hello
+  inputs: {word: {type: string, default: hello}}
+  output: "{{ steps.say.text }} {{ steps.run.stdout }}"
+  steps:
+    - {name: say, type: claude, prompt: "{{ inputs.word }}"}
+    - {name: run, type: command, run: [printf, done]}
+"""
+
+
+@pytest.fixture
+def service(treadle):
+    made = []
+
+    def start(*args, **more):
+        made.append(Service(treadle, *args, **more).start())
+        return made[-1]
+
+    yield start
+    for each in made:
+        if each.process.popen.poll() is None:
+            assert each.stop().code == 0, each.log()[-3000:]
+
+
+def test_a_run_by_http(service):
+    s = service(mock="")
+    status, body = s.http("POST", "/run_pipeline", {"workflow_yaml": HELLO, "inputs": {"word": "loom"}, "wait": True})
+    assert status == 200 and body["status"] == "succeeded" and body["output"] == "loom done", body
+    assert s.show(body["run_id"]) == body
+    assert s.http("GET", "/healthz")[0] == 200
+    status, state = s.http("GET", "/readyz")
+    assert status == 200 and state["ready"] is True and state["runs"]["running"] == 0
+
+
+def test_a_stored_workflow_and_its_directory(service, treadle):
+    (treadle.home / "workflows").mkdir(parents=True)
+    (treadle.home / "workflows" / "hello.yaml").write_text(HELLO)
+    s = service(mock="")
+    status, body = s.http("POST", "/run_pipeline", {"workflow": "hello", "wait": 20})
+    assert (status, body["output"]) == (200, "hello done"), body
+    assert s.http("POST", "/run_pipeline", {"workflow": "../hello"})[0] == 422
+    assert s.http("POST", "/run_pipeline", {"workflow": "nothing"})[0] == 404
+
+
+def test_a_duplicate_start_is_the_first_run(service, fake_provider):
+    provider = fake_provider()
+    s = service(env=provider.env)
+    key = {"idempotency_key": "order-7"}
+    first = s.http("POST", "/run_pipeline", {"workflow_yaml": HELLO, **key, "wait": True})[1]
+    again = s.http("POST", "/run_pipeline", {"workflow_yaml": HELLO, **key})
+    assert again[0] == 200 and again[1]["run_id"] == first["run_id"]
+    header = s.http("POST", "/v1/runs", {"workflow_yaml": HELLO}, {"Idempotency-Key": "order-7"})
+    assert header[1]["run_id"] == first["run_id"]
+    s.stop()
+    s.start()  # it is remembered
+    assert s.http("POST", "/run_pipeline", {"workflow_yaml": HELLO, **key})[1]["run_id"] == first["run_id"]
+    assert provider.total() == 1
+
+
+@pytest.mark.parametrize("body, status, says", [
+    ({}, 400, "workflow_yaml"),
+    ({"workflow_yaml": HELLO, "workflow": "x"}, 400, "one of"),
+    ({"workflow_yaml": "workflow: [", }, 422, "cannot be loaded"),
+    ({"workflow_yaml": HELLO.replace("claude", "clod")}, 422, "cannot be loaded"),
+    ({"workflow_yaml": HELLO, "inputs": {"word": 1}}, 422, "word"),
+    ({"workflow_yaml": HELLO, "inputs": {"words": "x"}}, 422, "words"),
+    ({"workflow_yaml": HELLO, "inputs": []}, 400, "inputs"),
+    ({"workflow_yaml": HELLO, "wurst": 1}, 400, "wurst"),
+    (b"{", 400, ""), (b"[]", 400, "object"),
+])
+def test_bad_starts_are_explained(service, body, status, says):
+    s = service(mock="")
+    got, problem = s.http("POST", "/run_pipeline", body)
+    assert got == status and says in problem["detail"] and problem["status"] == status, problem
+    if problem.get("errors"):
+        assert problem["errors"][0]["line"] >= 1
+
+
+def test_web_pages_cannot_use_a_browser(service):
+    s = service(mock="")
+    for headers, wanted in [({"Host": "evil.example:7433"}, 421), ({"Origin": "http://evil.example"}, 403),
+                            ({"Origin": "null"}, 403), ({"Host": "localhost.evil.example"}, 421)]:
+        assert s.http("GET", "/readyz", headers=headers)[0] == wanted, headers
+    assert s.http("POST", "/run_pipeline", b"{}", {"Content-Type": "text/plain"})[0] == 415
+    assert s.http("GET", "/run_pipeline")[0] == 405
+    assert s.http("GET", "/v1/runs/../../etc")[0] == 404
+    assert s.http("GET", "/v1/runs/nothing")[0] == 404
+
+
+def raw(s, text):
+    with socket.create_connection(("127.0.0.1", s.port), 10) as c:
+        c.sendall(text)
+        c.settimeout(5)
+        out = b""
+        while True:
+            try:
+                piece = c.recv(65536)
+            except TimeoutError:
+                return out
+            if not piece:
+                return out
+            out += piece
+
+
+@pytest.mark.parametrize("request_text", [
+    b"POST /run_pipeline HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    b"POST /run_pipeline HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX:\rTransfer-Encoding: chunked\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost : localhost\r\n\r\n",
+    b"GET /healthz HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: local\x00host\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 20000 + b"\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+])
+def test_what_is_no_request_is_refused(service, request_text):
+    s = service(mock="")
+    answer = raw(s, request_text)
+    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5")) and b"HTTP/1.1 200" not in answer, answer
+    assert s.http("GET", "/healthz")[0] == 200
+
+
+def test_requests_one_after_another_on_a_connection(service):
+    s = service(mock="")
+    one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Empty:\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert raw(s, one + one + last).count(b"200 OK") == 3
+
+
+def test_keys_are_in_egress_alone(service, fake_provider):
+    provider = fake_provider(args=("--key", "canary-4711"))
+    env = {**provider.env, "ANTHROPIC_API_KEY": "canary-4711"}
+    s = service(env=env)
+    body = s.http("POST", "/run_pipeline", {"workflow_yaml": HELLO.replace("[printf, done]", "env"), "wait": True})[1]
+    assert body["status"] == "succeeded", body
+    assert "canary" not in str(body)
+    for role in ("supervisor", "engine", "executor", "gateway", "egress"):
+        with open(f"/proc/{s.pid(role)}/environ", "rb") as file:
+            assert b"canary" not in file.read(), role
+    s.kill("egress")  # a new life gets them again
+    body = s.http("POST", "/run_pipeline", {"workflow_yaml": HELLO, "wait": True})[1]
+    assert body["status"] == "succeeded", body
+
+
+MIXED = """\
+workflow:
+  name: mixed
+  steps:
+    - name: each
+      type: for_loop
+      data_source: "range(1, 4)"
+      parallel: true
+      steps:
+        - {name: ask, type: claude, prompt: "[[key:ask-{{ loop.index }}]] x"}
+    - {name: slow, type: command, run: "echo on >> ran.txt; sleep 2.0625; echo over >> ran.txt", on_interrupt: hold}
+    - {name: last, type: claude, prompt: "[[key:last]] y"}
+"""
+
+
+def sleepers():
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += [path] if path.read_bytes() == b"sleep\x002.03125\x00" else []
+        except OSError:
+            pass
+    return found
+
+
+def test_an_engine_killed_during_calls_and_a_command_repeats_nothing(service, fake_provider):
+    provider = fake_provider(delay_ms=1500)
+    s = service(env=provider.env)
+    run = s.run(MIXED)
+    wait_for(lambda: provider.total() == 4, 10, "four calls")
+    s.kill("engine")
+    ran = directory_of(s, run) / "workspace" / "ran.txt"
+    wait_for(lambda: ran.exists() and ran.read_text(), 10, "the command runs")
+    s.kill("engine")
+    body = s.ended(run)
+    assert body["status"] == "succeeded", body
+    assert len(ran.read_text().splitlines()) == 2, "the command ran once"
+    assert {k: v["started"] for k, v in provider.ledger().items()} == {
+        **{f"anthropic:ask-{i}#0": 1 for i in range(4)}, "anthropic:last#0": 1}
+
+
+def test_egress_killed_during_calls_repeats_only_those(service, fake_provider):
+    provider = fake_provider(delay_ms=1000)
+    s = service(env=provider.env)
+    run = s.run(MIXED)
+    wait_for(lambda: provider.total() == 4, 10, "four calls")
+    s.kill("egress")
+    body = s.ended(run)
+    assert body["status"] == "succeeded", body
+    assert {v["started"] for k, v in provider.ledger().items() if "ask" in k} == {2}
+    assert provider.ledger()["anthropic:last#0"]["started"] == 1
+
+
+def test_an_executor_killed_during_a_command_holds_it(service, fake_provider):
+    provider = fake_provider()
+    s = service(env=provider.env)
+    run = s.run(MIXED.replace("2.0625", "2.03125"))
+    ran = directory_of(s, run) / "workspace" / "ran.txt"
+    wait_for(lambda: ran.exists() and ran.read_text(), 10, "the command runs")
+    assert sleepers()
+    s.kill("executor")
+    assert not sleepers(), "its tree is dead before another executor is ready"
+    body = s.ended(run, statuses=("waiting",))
+    assert "resume" in body["error"]["message"]
+    assert s.http("POST", f"/v1/runs/{run}/resume", {"force": True})[0] == 202
+    assert s.ended(run)["status"] == "succeeded"
+    assert provider.total() == 5, "nothing that was finished was asked again"
+
+
+def test_a_gateway_killed_costs_a_reconnect(service):
+    s = service(mock="")
+    run = s.run(HELLO)
+    s.kill("gateway")
+    assert s.ended(run)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_whole_group_stops_and_goes_on(service, fake_provider, number):
+    provider = fake_provider(delay_ms=300)
+    s = service(env=provider.env)
+    runs = [s.run(MIXED) for _ in range(3)]
+    wait_for(lambda: provider.total() >= 3, 10, "calls")
+    s.process.signal(number)
+    s.process.wait(40)
+    s.start()
+    for run in runs:
+        body = s.ended(run, statuses=("succeeded", "waiting"))
+        if body["status"] == "waiting":  # the kill struck while the command ran
+            assert s.http("POST", f"/v1/runs/{run}/resume", {"force": True})[0] == 202
+            body = s.ended(run)
+        assert body["status"] == "succeeded", body
+    if number == signal.SIGTERM:
+        assert provider.total() == 15, "an orderly stop loses no call"
+
+
+def test_a_new_program_takes_over_the_sockets(service):
+    s = service(mock="")
+    before = s.run(HELLO)
+    s.ended(before)
+    pids = {role: s.pid(role) for role in ("engine", "gateway")}
+    s.process.signal(signal.SIGHUP)
+    wait_for(lambda: s.log().count("info: ready\n") == 2, 20, "ready again")
+    assert s.process.popen.poll() is None and s.pid("engine") not in (0, pids["engine"])
+    assert s.show(before)["status"] == "succeeded"
+    assert s.ended(s.run(HELLO))["status"] == "succeeded"
+
+
+WAITING = """\
+workflow:
+  name: waiting
+  output: "{{ steps.ask.choice }} {{ steps.paid.data.sum }}"
+  steps:
+    - {name: ask, type: approval, message: "Ship it?"}
+    - {name: paid, type: wait_signal, signal: paid}
+"""
+
+
+def test_waiting_runs_are_answered_across_restarts(service):
+    s = service(mock="")
+    run = s.run(WAITING)
+    s.ended(run, statuses=("waiting",))
+    s.kill("engine")
+    assert s.http("POST", f"/v1/runs/{run}/approve", {"step": "nothing", "choice": "approve"})[0] == 404
+    status, body = s.http("POST", f"/v1/runs/{run}/approve", {"step": "ask", "choice": "approve", "by": "me"})
+    assert status == 202, body
+    s.ended(run, statuses=("waiting",))
+    s.kill("engine")
+    assert s.http("POST", f"/v1/runs/{run}/signal", {"name": "paid", "data": {"sum": 7}})[0] == 202
+    assert s.ended(run)["output"] == "approve 7"
+    assert s.http("POST", f"/v1/runs/{run}/signal", {"name": "paid"})[0] == 409
+
+
+def test_cancel_reaches_running_queued_and_waiting_runs(service):
+    s = service("--max-running", "1", mock="")
+    long = s.run("workflow: {name: l, steps: [{name: c, type: command, run: 'sleep 60'}]}")
+    queued = s.run(HELLO)
+    assert s.http("GET", "/readyz")[1]["runs"]["queued"] == 1
+    assert s.http("POST", f"/v1/runs/{queued}/cancel", {})[0] == 202
+    assert s.ended(queued)["status"] == "cancelled"
+    assert s.http("POST", f"/v1/runs/{long}/cancel", {})[0] == 202
+    assert s.ended(long)["status"] == "cancelled"
+    waiting = s.run(WAITING)
+    s.ended(waiting, statuses=("waiting",))
+    assert s.http("POST", f"/v1/runs/{waiting}/cancel", {})[0] == 202
+    assert s.ended(waiting)["status"] == "cancelled"
+
+
+def test_a_hung_engine_is_replaced(service):
+    s = service(mock="")
+    pid = s.pid("engine")
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: s.pid("engine") not in (0, pid), 40, "another engine")
+    assert s.ended(s.run(HELLO))["status"] == "succeeded"
+    assert "missed its heartbeat" in s.log()
+
+
+POISON = """\
+workflow:
+  name: poison
+  steps:
+    - {name: good, type: claude, prompt: "[[key:poison]] x"}
+    - {name: bad, type: test_echo, value: poison}
+"""
+
+
+def test_a_run_that_kills_the_engine_is_put_aside(treadle_faults, fake_provider):
+    provider = fake_provider(delay_ms=200)
+    s = Service(treadle_faults, env={**provider.env, "TREADLE_FAULT": "test_echo.poison=0"}).start()
+    healthy = [s.run(MIXED.replace("2.0625", "0.3")) for _ in range(20)]
+    poison = s.run(POISON)
+    body = s.ended(poison)
+    assert body["status"] == "quarantined", body
+    for run in healthy:
+        assert s.ended(run, statuses=("succeeded", "failed", "waiting"))["status"] == "succeeded"
+    assert "3 times" in body["error"]["message"]
+    assert len(re.findall(r"error: engine \(pid \d+\) was killed by SIGABRT", s.log())) == 3
+    assert provider.ledger()["anthropic:poison#0"]["started"] == 1
+    assert provider.total() == 20 * 5 + 1, "nobody paid twice"
+    assert s.http("POST", f"/v1/runs/{poison}/resume", {})[0] == 409
+    s.stop()
+    s.env.pop("TREADLE_FAULT")  # mended
+    s.start()
+    assert s.show(poison)["status"] == "quarantined"
+    assert s.http("POST", f"/v1/runs/{poison}/resume", {"force": True})[0] == 202
+    assert s.ended(poison)["status"] == "succeeded"
+    assert s.stop().code == 0
+
+
+def test_many_runs_share_few_places(service, fake_provider):
+    provider = fake_provider(delay_ms=100)
+    s = service("--max-running", "3", "--max-per-workflow", "2", env=provider.env)
+    one = "workflow: {name: NAME, steps: [{name: a, type: claude, prompt: '[[key:ID]] x'}]}"
+    runs = [s.run(one.replace("NAME", name).replace("ID", f"{name}{i}")) for i in range(6) for name in ("x", "y")]
+    for run in runs:
+        assert s.ended(run)["status"] == "succeeded"
+    assert provider.stats()["peak_in_flight"] <= 3
+    starts = [e["key"] for e in provider.events() if e["event"] == "start"]
+    assert {k[len("anthropic:")] for k in starts[:4]} == {"x", "y"}, "no workflow waits for all of another"
+
+
+def test_priorities(service, fake_provider):
+    provider = fake_provider(delay_ms=300)
+    s = service("--max-running", "1", env=provider.env)
+    one = "workflow: {name: w, steps: [{name: a, type: claude, prompt: '[[key:ID]] x'}]}"
+    first = s.run(one.replace("ID", "first"))
+    low = [s.run(one.replace("ID", f"low{i}"), priority=-5) for i in range(2)]
+    high = s.run(one.replace("ID", "high"), priority=5)
+    for run in [first, *low, high]:
+        s.ended(run)
+    starts = [e["key"].split(":")[1] for e in provider.events() if e["event"] == "start"]
+    assert starts == ["first#0", "high#0", "low0#0", "low1#0"]
+
+
+def test_systemd_is_told(treadle, tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as n:
+        n.bind(str(path))
+        n.settimeout(20)
+        s = Service(treadle, mock="", env={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000"}).start()
+        heard = [n.recv(100) for _ in range(4)]
+        assert heard[0] == b"READY=1" and heard.count(b"WATCHDOG=1") >= 2
+        s.process.signal(signal.SIGTERM)
+        while n.recv(100) != b"STOPPING=1":
+            pass
+        assert s.process.wait(30).code == 0
+
+
+def test_sockets_from_systemd(treadle, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        port = given.getsockname()[1]
+        script = f'import os; os.dup2({given.fileno()}, 3, True); os.environ.update(LISTEN_FDS="1", ' \
+                 f'LISTEN_PID=str(os.getpid())); os.execv({treadle.path!r}, ["treadle", "serve", "--mock"])'
+        process = subprocess.Popen([sys.executable, "-c", script], env=treadle.environment({"TREADLE_LOG": "info"}),
+                                   pass_fds=[given.fileno()], cwd=treadle.cwd, stderr=subprocess.DEVNULL)
+    try:
+        s = Service(treadle)
+        s.port = port
+        wait_for(lambda: answers(s), 20, "an answer")
+        assert s.http("POST", "/run_pipeline", {"workflow_yaml": HELLO, "wait": True})[1]["status"] == "succeeded"
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def answers(s):
+    try:
+        return s.http("GET", "/readyz")[0] == 200
+    except OSError:
+        return False
+
+
+def test_the_unit_file_is_valid():
+    verify = shutil.which("systemd-analyze")
+    if not verify:
+        pytest.skip("NOT TESTED: there is no systemd-analyze")
+    unit = (ROOT / "dist/treadle.service").read_text().replace("/usr/local/bin/treadle", sys.executable)
+    with tempfile.TemporaryDirectory() as place:
+        path = pathlib.Path(place) / "treadle.service"
+        path.write_text(unit)
+        done = subprocess.run([verify, "verify", str(path)], capture_output=True, text=True)
+    assert done.returncode == 0 and "treadle.service" not in done.stderr, done.stderr
+
+
+def test_where_it_may_listen(treadle):
+    for address in ("0.0.0.0:7433", "10.0.0.1:1", "wurst", "99999", "example.com:80"):
+        result = treadle("serve", "--listen", address, code=2)
+        assert "--listen" in result.err
+    path = treadle.cwd / "http.sock"
+    with treadle.start("serve", "--mock", "--listen", f"unix:{path}", env={"TREADLE_LOG": "info"}) as process:
+        process.wait_output(r"info: ready\n", timeout=20)
+        with socket.socket(socket.AF_UNIX) as c:
+            c.connect(str(path))
+            c.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert c.recv(1000).startswith(b"HTTP/1.1 200")
+        assert oct(path.stat().st_mode & 0o777) == "0o600"
+        second = treadle("serve", "--mock", "--listen", "0", code=4)  # one owner of the journal
+        assert "journal" in second.err or "service.db" in second.err, second
+        process.signal(signal.SIGTERM)
+        assert process.wait(30).code == 0
