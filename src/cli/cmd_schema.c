@@ -337,8 +337,13 @@ static void define_steps(struct maker *k)
         val_list_push(&all, val_map_done(&branch));
     }
     struct val_map type = val_map_new(&k->a), properties = val_map_new(&k->a), m = val_map_new(&k->a);
-    VAL_MAP_SET(&type, "description", VAL_LIT("What the step does."));
-    VAL_MAP_SET(&type, "enum", val_list_done(&every));
+    struct val_map known = val_map_new(&k->a);
+    struct val_list any = val_list_new(&k->a);
+    VAL_MAP_SET(&known, "enum", val_list_done(&every));
+    val_list_push(&any, val_map_done(&known));
+    val_list_push(&any, reference(k, "hole"));
+    VAL_MAP_SET(&type, "description", VAL_LIT("What the step does; a template is known when the step starts."));
+    VAL_MAP_SET(&type, "anyOf", val_list_done(&any));
     VAL_MAP_SET(&properties, "type", val_map_done(&type));
     VAL_MAP_SET(&m, "type", VAL_LIT("object"));
     VAL_MAP_SET(&m, "required", texts(k, "type"));

@@ -133,6 +133,8 @@ static void check_step(const struct reader *r, struct str name, struct str field
 {
     const struct step_def *s;
     enum sight sight = scope_step(r, name, &s);
+    if (sight == SIGHT_UNKNOWN && late_matches(r->l, name))
+        return;
     if (sight != SIGHT_SEEN)
         unseen_step(r, name, sight, s, soft, p);
     else if (field.n && !soft)
@@ -380,12 +382,16 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
     struct str head = path->seg[0].name, name = seg_name(path, 1);
     struct place p = place_of(r, path->line, path->col);
     (void)err;
-    if (r->l->inherits && !known_here(r, path))
+    if (r->l->inherits && !str_is(head, "file:") && !known_here(r, path))
         return RC_OK;
-    if (problems_full(r->l->ps, soft)) /* finding the nearest name is work; nobody would see it */
+    if (!str_is(head, "file:") &&
+        problems_full(r->l->ps, soft)) /* finding the nearest name is work; nobody would see it */
         return RC_OK;
     if (str_is(head, "file:")) { /* {{file:PATH}} */
-        REPORT(r, false, p, "`{{file:…}}` is not available in this version; use a prompt part of type file");
+        if (r->at && !r->cond)
+            ((struct step_def *)r->at)->reads_files = true; /* made by this load, not published yet */
+        else
+            REPORT(r, false, p, "`{{file:…}}` can only stand in the keys of a step; expected it there");
     } else if (str_is(head, "previous_response:")) { /* an older spelling of steps.NAME */
         if (!scope_variable(r, name))
             check_step(r, name, STR(""), soft, p);
@@ -441,6 +447,11 @@ static void check_step_def(struct loader *l, const struct step_def *s)
     struct reader r = {l, s, WHERE_STEP, s->line, s->col, false};
     check_cond(r, s->condition);
     check_tree(r, s->config);
+    struct err late;
+    if (s->late_type)
+        (void)!tmpl_each_path(s->late_type, check_path, &r, &late);
+    if (s->late_name)
+        (void)!tmpl_each_path(s->late_name, check_path, &r, &late);
     for (size_t i = 0; i < s->nvariables; i++)
         check_tree(r, s->variables[i].value);
     struct err err;

@@ -7,6 +7,7 @@
 
 struct step_type;
 struct list_def;
+struct places;
 
 /* A condition: an expression, a constant, or and/or/not over conditions. */
 struct cond {
@@ -81,6 +82,11 @@ struct step_def {
     size_t nvariables;
     struct str timer; /* metadata.timer_start, or empty */
 
+    const struct tmpl *late_type; /* its type is a template, known when it starts; else NULL */
+    const struct tmpl *late_name; /* so is its name: a second one, beside `name` */
+    struct str late_name_text;    /* as written */
+    bool reads_files;             /* some {{file:PATH}} stands in its configuration */
+
     const struct tmpl_tree *config;      /* the type's keys that may hold templates: evaluates to an object */
     const struct val *data;              /* the type's keys that are taken literally: an object */
     const struct cond *const *conds;     /* by slot of the type's KEY_COND keys; NULL where absent */
@@ -152,6 +158,10 @@ struct workflow {
     const struct list_def *root;
     const struct step_def *const *all; /* every step, for lookups */
     size_t nall;
+    struct places *places; /* of its files, for steps that are read late */
+    struct retry_policy default_retry;
+    int64_t default_timeout_ms;
+    bool default_continue;
     const struct file_ref *files; /* prompt files with a name that is known before a run */
     size_t nfiles;
 };
@@ -159,6 +169,9 @@ struct workflow {
 struct workflow *workflow_ref(struct workflow *w);
 void workflow_unref(struct workflow *w);
 
+/* The step as it is once its type is known; in `a`. RC_INVALID with the place. */
+enum rc load_late(const struct workflow *w, const struct step_def *s, struct str type, struct arena *a,
+                  const struct step_def **ret, struct err *err) MUST_CHECK;
 /* Does the name of an environment variable (in capitals) say that it holds a credential? */
 bool env_looks_secret(struct str name);
 /* Is the environment variable one that templates may read? */

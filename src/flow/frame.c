@@ -30,11 +30,17 @@ struct step_state {
     struct box *ok;                              /* result waiting for the output file, or for children to stop */
     struct box *failure;                         /* error object, once the step has failed for good */
     struct val partial;
+    struct hole_files files;
 };
 
 static struct step_state *state_of(struct frame *f)
 {
     return f->state;
+}
+
+struct hole_files *frame_files(const struct frame *f)
+{
+    return f->ops == &step_ops && f->state ? &((struct step_state *)f->state)->files : NULL;
 }
 
 /* ---- reading the definition
@@ -67,7 +73,7 @@ static enum rc rc_of(const struct err *err)
     return err->rc == RC_NOT_FOUND ? RC_EXPRESSION : err->rc;
 }
 
-static void fail_with(struct frame *f, const struct err *err)
+void frame_fail(struct frame *f, const struct err *err)
 {
     step_fail(f, &(struct failure){.rc = rc_of(err), .message = message_of(f, err)});
 }
@@ -92,7 +98,7 @@ bool frame_pin(struct frame *f, const struct val *object)
     if (run_append_value(f->run, RECORD_OPEN, f->path, f->attempt, &data, &err) == RC_OK)
         return true;
     err_wrap(&err, "the step's configuration");
-    fail_with(f, &err);
+    frame_fail(f, &err);
     return false;
 }
 
@@ -107,7 +113,7 @@ bool frame_expr(struct frame *f, struct str text, struct val *ret)
         *ret = val_copy(&f->arena, &v);
         return true;
     }
-    fail_with(f, &err);
+    frame_fail(f, &err);
     return false;
 }
 
@@ -141,7 +147,7 @@ const struct val *frame_config(struct frame *f, bool pin)
     struct expr_scope scope = frame_scope(f, false);
     struct val evaluated = val_empty_object;
     if (f->def->config && tmpl_tree_eval(f->def->config, &scope, &f->run->scratch, &evaluated, &err) != RC_OK) {
-        fail_with(f, &err);
+        frame_fail(f, &err);
         return NULL;
     }
     struct val_map m = val_map_new(&f->run->scratch);
@@ -189,7 +195,7 @@ bool frame_cond(struct frame *f, const struct cond *c, bool *ret)
     struct expr_scope scope = frame_scope(f, true);
     if (cond_eval(c, &scope, &f->run->scratch, ret, &err) == RC_OK)
         return true;
-    fail_with(f, &err);
+    frame_fail(f, &err);
     return false;
 }
 
@@ -252,7 +258,7 @@ bool frame_duration(struct frame *f, const struct val *config, const char *key, 
     if (units_duration(v, ret_ms, &err) == RC_OK)
         return true;
     err_wrap(&err, "`%s`", key);
-    fail_with(f, &err);
+    frame_fail(f, &err);
     return false;
 }
 
@@ -306,7 +312,7 @@ static void succeed(struct frame *f, struct box *result)
     if (end_ok(f, result, NULL, &err))
         return;
     err_wrap(&err, "the step's result");
-    fail_with(f, &err);
+    frame_fail(f, &err);
 }
 
 static void end_failed(struct frame *f, struct box *error, bool go_on)
@@ -564,7 +570,7 @@ void step_ok(struct frame *f, const struct val *result)
         enum rc rc = schema_check(f->def->output_schema, data ? data : result, &f->run->scratch, &err);
         if (rc != RC_OK) {
             err_wrap(&err, "the result does not match output_schema");
-            fail_with(f, &err);
+            frame_fail(f, &err);
             return;
         }
     }
@@ -578,7 +584,7 @@ void step_ok(struct frame *f, const struct val *result)
     struct expr_scope scope = frame_scope(f, false);
     struct val path;
     if (tmpl_eval(f->def->output_to_file, &scope, &f->run->scratch, &path, &err) != RC_OK)
-        fail_with(f, &err);
+        frame_fail(f, &err);
     else if (path.type != VAL_STR || !path.s.n)
         step_failf(f, RC_INVALID, "`output_to_file` is %s; expected a file name", val_type_name(&path));
     else
@@ -605,6 +611,8 @@ static void set_base(struct frame *f)
 static void start_attempt(struct frame *f)
 {
     struct step_state *s = state_of(f);
+    if (!frame_settle_late(f))
+        return;
     s->has_config = false;
     f->failing_set = false;
     f->leave = LEAVE_NO;
@@ -613,7 +621,10 @@ static void start_attempt(struct frame *f)
     if (f->def->timeout_ms && !f->def->type->own_timeout)
         frame_timer_set(f, f->def->timeout_ms);
     frame_event(f, EVENT_STARTED, NULL, NULL);
-    f->def->type->enter(f);
+    if (f->def->reads_files && !frame_pinned(f))
+        frame_read_files(f, &s->files);
+    else
+        f->def->type->enter(f);
 }
 
 static void skip(struct frame *f)
@@ -629,7 +640,7 @@ static void skip(struct frame *f)
     frame_event(f, EVENT_SKIPPED, arena_str(a, cond).p, NULL);
     struct err err;
     if (!end_ok(f, box_new(&v), "skipped", &err))
-        fail_with(f, &err);
+        frame_fail(f, &err);
 }
 
 static void enter_again(struct frame *f, const struct past *p)
@@ -692,6 +703,8 @@ static void step_enter(struct frame *f)
     const struct past *p = f->past;
     if (p && p->done) {
         const struct val *ok = VAL_GET(&p->done->val, "ok");
+        if (p->late)
+            frame_register_late(f, val_get_str(VAL_GET(&p->late->val, "late"), STR("name"), STR("")));
         bool went_on = VAL_GET(&p->done->val, "goto") != NULL;
         instance_recall_steps(f, &p->done->val);
         f->skipped = VAL_GET(&p->done->val, "skipped") != NULL;
@@ -724,6 +737,10 @@ static void step_enter(struct frame *f)
 static void step_child_done(struct frame *f, struct frame *c)
 {
     struct step_state *s = state_of(f);
+    if (c->tag == TAG_FILE && c->ops == &effect_ops) {
+        frame_file_read(f, &s->files, c);
+        return;
+    }
     if (c->tag == TAG_OUTPUT && c->ops == &effect_ops) {
         struct box *b = s->ok;
         s->ok = NULL;
@@ -799,6 +816,7 @@ static void step_free(struct frame *f)
         return;
     box_unref(s->ok);
     box_unref(s->failure);
+    map_done(&s->files.texts);
     drop_type_state(f);
 }
 
@@ -844,7 +862,7 @@ bool frame_set_variables(struct frame *f, bool local, const struct val *values)
     struct val data = val_map_done(&m);
     if (run_append_value(f->run, RECORD_WRITE, f->path, f->attempt, &data, &err) != RC_OK) {
         err_wrap(&err, "the variables");
-        fail_with(f, &err);
+        frame_fail(f, &err);
         return false;
     }
     for (size_t i = 0; i < values->obj.n; i++)
@@ -861,7 +879,7 @@ bool frame_record(struct frame *f, const char *segment, const struct val *object
     struct str path = path_join(&f->run->scratch, f->base, segment);
     if (run_append_value(f->run, RECORD_RESULT, path, 1, &data, &err) == RC_OK)
         return true;
-    fail_with(f, &err);
+    frame_fail(f, &err);
     return false;
 }
 

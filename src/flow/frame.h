@@ -73,6 +73,7 @@ struct frame {
     size_t tag;             /* the parent's: which child this is */
     uint64_t effect, timer; /* pending ones, 0 = none */
     bool ok, skipped, unlinked;
+    bool late_known;        /* what is a template in its type and name has been settled */
     bool opaque;            /* names around it are not seen from inside: a workflow that was called */
     enum leave leave;       /* ended well, and the nearest loop's iteration ends with it */
     struct box *result;     /* ENDED: the result, or the error object */

@@ -273,6 +273,7 @@ static void done(struct frame *f)
     for (size_t i = 0; (e = map_next(&l->vars, &i));)
         free_var(e->value);
     map_done(&l->vars);
+    map_done(&l->late);
     if (l->is_loop)
         box_unref(l->loop.item);
     box_unref(l->error_var);

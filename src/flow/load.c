@@ -336,6 +336,11 @@ static void load_whole(struct loader *l, const struct val *root, const struct va
     add_found_env(l);
     w->wanted = l->wanted;
     w->nwanted = l->nwanted;
+    w->places = ARENA_NEW(l->a, struct places);
+    *w->places = l->places;
+    w->default_retry = l->retry;
+    w->default_timeout_ms = l->timeout_ms;
+    w->default_continue = l->continue_on_error;
 }
 
 /* ---- the way in ---- */

@@ -96,9 +96,11 @@ struct loader {
     struct map assigned; /* names that some set_variable step, or `variables`, sets: to the text itself */
     struct str **names;  /* the same, in the order met */
     size_t nnames, names_cap;
-    struct val_map variables; /* `variables` and `global_vars` */
-    struct map timers;        /* names that some metadata.timer_start gives */
-    struct str *found_env;    /* environment variables that templates read without their being listed */
+    struct val_map variables;     /* `variables` and `global_vars` */
+    const struct step_def **late; /* steps whose name is a template */
+    size_t nlate, late_cap;
+    struct map timers;     /* names that some metadata.timer_start gives */
+    struct str *found_env; /* environment variables that templates read without their being listed */
     size_t nfound_env, found_env_cap;
     struct str *wanted;
     size_t nwanted, wanted_cap;
@@ -189,6 +191,17 @@ void load_old_defaults(struct loader *l, const struct val *root, struct val_map 
 /* load_step.c: a list of steps. Never NULL; what is no step is left out. */
 const struct list_def *load_list(struct loader *l, const struct val *v, const struct step_def *owner,
                                  struct str iterator, unsigned depth);
+/* load_late.c: steps whose type or name is a template. */
+void load_late_type(struct loader *l, struct step_def *s, const struct val *v);
+void load_late_name(struct loader *l, struct step_def *s, const struct val *v);
+void load_late_keys(struct loader *l, struct step_def *s);
+/* The name of such a step in paths and results: make_{{ inputs.lang }} is make_inputs_lang. */
+struct str late_plain_name(struct arena *a, struct str name);
+/* May a step come to be called so? */
+bool late_matches(const struct loader *l, struct str name);
+/* load_step.c: the keys of the type of a step whose other keys have been read. */
+void load_late_type_keys(struct loader *l, struct step_def *s, unsigned depth);
+extern const struct step_type step_late;
 /* load_dialect.c: the step in its modern form; `step` itself when it is. */
 const struct val *load_modern_step(struct loader *l, const struct val *step);
 /* Tells, once a spelling, what the key is called today. */

@@ -36,11 +36,6 @@ static struct str name_remedy(struct loader *l, struct str name)
 
 static bool name_check(struct loader *l, const struct val *v, struct str name)
 {
-    if (str_find(name, STR("{{")) != SIZE_MAX) {
-        BAD(l, v,
-            "the name of a step cannot hold a template; expected fixed text of letters, digits, `_`, `-` and `.`");
-        return false;
-    }
     bool dots = true, good = name.n > 0;
     for (size_t i = 0; i < name.n; i++) {
         dots &= name.p[i] == '.';
@@ -79,8 +74,12 @@ static void step_name(struct loader *l, struct step_def *s)
     }
     struct str name;
     if (load_text(l, m, &name)) {
-        (void)name_check(l, &m->val, name);
         s->name = name;
+        if (str_find(name, STR("{{")) != SIZE_MAX) {
+            load_late_name(l, s, &m->val);
+            s->name = name = late_plain_name(l->a, name);
+        }
+        (void)name_check(l, &m->val, name);
     }
 }
 
@@ -125,10 +124,6 @@ static void type_unknown(struct loader *l, const struct val *v, struct str name)
         BAD(l, v, "unknown step type `%s`", clip(name).z);
         return;
     }
-    if (str_find(name, STR("{{")) != SIZE_MAX) {
-        BAD(l, v, "the type of a step cannot be a template in this version; expected the name of a step type");
-        return;
-    }
     for (size_t i = 0; i < sizeof language_types / sizeof *language_types; i++)
         if (str_is(name, language_types[i])) {
             struct str have = STR("");
@@ -168,6 +163,10 @@ static void step_type_read(struct loader *l, struct step_def *s)
     }
     if (!load_text(l, m, &s->type_name))
         return;
+    if (str_find(s->type_name, STR("{{")) != SIZE_MAX) {
+        load_late_type(l, s, &m->val);
+        return;
+    }
     s->type = step_type_find(s->type_name);
     if (!s->type)
         type_unknown(l, &m->val, s->type_name);
@@ -206,15 +205,29 @@ static void step_keys(struct loader *l, struct step_def *s, struct common *c, un
         const struct step_key *row = key_find(step_common_keys, m->key);
         if (row)
             load_common_key(l, s, c, row, m, depth);
-        else if (s->type && !load_unused_key(l, m, step_unused_keys))
+        else if (s->type && s->type != &step_late && !load_unused_key(l, m, step_unused_keys))
             load_unknown_key(l, m, arena_printf(l->ps->a, "step `%s` (%s)", clip(s->name).z, s->type->name).p,
                              s->type->keys, step_common_keys);
     }
-    if (s->type)
+    if (s->type == &step_late)
+        load_late_keys(l, s);
+    else if (s->type)
         load_type_keys(l, s, depth);
     if (s->type && s->type->boundary)
         load_call(l, s, c, depth);
     step_defaults(l, s, c);
+}
+
+void load_late_type_keys(struct loader *l, struct step_def *s, unsigned depth)
+{
+    for (size_t i = 0; i < s->source->obj.n; i++) {
+        const struct member *m = &s->source->obj.m[i];
+        if (!key_find(s->type->keys, m->key) && !key_find(step_common_keys, m->key) &&
+            !load_unused_key(l, m, step_unused_keys))
+            load_unknown_key(l, m, arena_printf(l->ps->a, "step `%s` (%s)", clip(s->name).z, s->type->name).p,
+                             s->type->keys, step_common_keys);
+    }
+    load_type_keys(l, s, depth);
 }
 
 static void all_push(struct loader *l, struct step_def *s)

@@ -96,6 +96,7 @@ static void past_free(struct past *p)
     box_unref(p->intent);
     box_unref(p->result);
     box_unref(p->done);
+    box_unref(p->late);
     drop_errors(p);
     while (p->writes) {
         struct past_write *w = p->writes;
@@ -288,6 +289,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
     case RECORD_NOTE:
         if (VAL_GET(&data->val, "held"))
             p->held = true;
+        if (VAL_GET(&data->val, "late"))
+            replace(&p->late, data);
         return;
     default:
         return;

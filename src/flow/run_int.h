@@ -19,6 +19,7 @@ struct past {
     struct past_error *errors; /* failed attempts at an effect, the newest ones */
     size_t nerrors;
     struct box *open, *intent, *result, *done;
+    struct box *late; /* {type, name} of a step where they are templates */
     bool done_ok, begun, held;
     bool broken;                             /* a child of this attempt ended with a break */
     bool fresh;                              /* failed by itself before the last resume: needs a new attempt */
@@ -131,6 +132,7 @@ struct list_state {
     struct box **previous; /* of the loop's iteration before, borrowed from the loop; or NULL */
     uint8_t *state;        /* by index: waiting, running, ended */
     size_t next, ended;
+    struct map late; /* name -> step_def: names that templates came to */
     struct map vars; /* name -> struct var; keys live in the var */
     bool is_loop;
     struct loop_scope loop;
@@ -169,6 +171,28 @@ struct box *waits_error(const struct run *r);
 void waits_fold_signal(struct run *r, const struct record *rec, struct box *data);
 void waits_fold_result(struct run *r, const struct val *data);
 void waits_free(struct run *r);
+
+/* late.c */
+/* Settles what is a template in the step's type and name. False: the step has failed. */
+bool frame_settle_late(struct frame *f);
+void frame_register_late(struct frame *f, struct str name);
+
+/* hole_files.c: the files of {{file:PATH}} in a step's configuration. */
+enum { TAG_FILE = INT32_MAX };
+struct hole_files {
+    struct map texts;  /* path -> struct str */
+    struct str wanted; /* the path that an evaluation has asked for and that is not there yet */
+    size_t n;
+};
+/* Of the step; NULL when the frame is none. */
+struct hole_files *frame_files(const struct frame *f);
+/* Reads, one after another, what the configuration asks for; then the step's type is entered. */
+void frame_read_files(struct frame *f, struct hole_files *files);
+void frame_file_read(struct frame *f, struct hole_files *files, struct frame *child);
+/* The text of a file, or NULL: it is asked for now. */
+const struct val *hole_file(struct frame *f, struct str path, struct arena *a);
+/* Fails the step with what an evaluation said. */
+void frame_fail(struct frame *f, const struct err *err);
 
 /* scope.c */
 enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,

@@ -139,6 +139,8 @@ static const struct val *find_result(const struct frame *from, struct str name, 
             older = l->previous;
         }
         const struct step_def *d = def ? list_find(def, name) : NULL;
+        if (!d && f->ops == &list_ops)
+            d = map_get(&((struct list_state *)f->state)->late, name);
         if (!d)
             continue;
         *ret_known = true;
@@ -426,6 +428,12 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *
         return resolve_variable(f, key, n, a, ret, ret_used, err);
     if (str_is(head, "loop"))
         return resolve_loop(f, key, n, a, ret, ret_used, err);
+    if (str_is(head, "file:") && n > 1) {
+        *ret_used = 2;
+        *ret = hole_file(f, key_name(&key[1]), a);
+        return *ret ? RC_OK
+                    : err_set(err, RC_NOT_FOUND, "the file `%.*s` cannot be read here", STR_ARG(key_name(&key[1])));
+    }
     if (str_is(head, "workflow") && n > 1 && str_is(key_name(&key[1]), "variables")) {
         enum rc rc = resolve_variable(f, key + 1, n - 1, a, ret, ret_used, err);
         ++*ret_used;

@@ -347,8 +347,8 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         if (pick(g, 5) == 0)
             line(g, in, "output_to_file: \"vars.txt\"");
     } else if (kind == 4) {
-        line(g, in, "type: test_echo");
-        line(g, in, "value: \"{{ inputs.file }}\"");
+        line(g, in, pick(g, 4) ? "type: test_echo" : "type: \"{{ 'test_' + 'echo' }}\"");
+        line(g, in, pick(g, 4) ? "value: \"{{ inputs.file }}\"" : "value: \"a {{file:{{ inputs.file }}}} b\"");
         if (pick(g, 12) == 0)
             line(g, in, "fail: true");
         options(g, in, true, parallel, end);
