@@ -158,7 +158,8 @@ static int by_place(const void *a, const void *b)
 struct str edits_apply(struct migration *g)
 {
     size_t grown = g->text.n, n = 0, at = 0;
-    qsort(g->edits, g->n, sizeof *g->edits, by_place);
+    if (g->n)
+        qsort(g->edits, g->n, sizeof *g->edits, by_place);
     for (size_t i = 0; i < g->n; i++)
         grown += g->edits[i].with.n;
     char *out = arena_alloc(g->a, grown + 1);
