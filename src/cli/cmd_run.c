@@ -58,19 +58,38 @@ static enum rc gather_inputs(const struct workflow *w, const struct args *args, 
 /* ---- directories
  * --------------------------------------------------------------------------------------------------------- */
 
+/* `${X}` and `${X:-text}` in a directory that the workflow names. */
+static struct str expand(struct arena *a, struct str s)
+{
+    struct str out = STR("");
+    for (size_t at; (at = str_find(s, STR("${"))) != SIZE_MAX;) {
+        size_t end = str_find(str_from(s, at), STR("}"));
+        if (end == SIZE_MAX)
+            break;
+        struct str in = str_n(s.p + at + 2, end - 2);
+        size_t dash = str_find(in, STR(":-"));
+        const char *v = getenv(arena_cstr(a, dash == SIZE_MAX ? in : str_n(in.p, dash)));
+        struct str text = v ? str_c(v) : dash == SIZE_MAX ? STR("") : str_from(in, dash + 2);
+        out = arena_printf(a, "%.*s%.*s%.*s", STR_ARG(out), (int)at, s.p, STR_ARG(text));
+        s = str_from(s, at + end + 1);
+    }
+    return arena_printf(a, "%.*s%.*s", STR_ARG(out), STR_ARG(s));
+}
+
 /* The command line, then the environment, then the workflow. */
-static struct str directory(const char *given, const char *variable, struct str written, const char *fallback)
+static struct str directory(struct arena *a, const char *given, const char *variable, struct str written,
+                            const char *fallback)
 {
     const char *env = getenv(variable);
-    return given ? str_c(given) : env && *env ? str_c(env) : written.n ? written : str_c(fallback);
+    return given ? str_c(given) : env && *env ? str_c(env) : written.n ? expand(a, written) : str_c(fallback);
 }
 
 static enum rc directories(struct session *s, const struct args *args, const char *file, struct err *err)
 {
     const char *workspace = args_get(args, "workspace"), *output = args_get(args, "output-dir");
     const struct workflow *w = s->workflow;
-    struct str ws = directory(workspace, "PIPELINE_WORKSPACE_DIR", w->workspace_dir, "./workspace");
-    struct str out = directory(output, "PIPELINE_OUTPUT_DIR", w->output_dir, "./outputs");
+    struct str ws = directory(&s->arena, workspace, "PIPELINE_WORKSPACE_DIR", w->workspace_dir, "./workspace");
+    struct str out = directory(&s->arena, output, "PIPELINE_OUTPUT_DIR", w->output_dir, "./outputs");
     struct str f;
     enum rc rc = absolute_path(ws, &s->arena, &s->workspace, err);
     if (rc == RC_OK)

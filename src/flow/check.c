@@ -300,6 +300,8 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
     if (scope_variable(r, name))
         return;
     enum sight sight = scope_step(r, name, &s);
+    if (soft && (sight == SIGHT_UNKNOWN || sight == SIGHT_BEFORE_ALL) && upper_case(name) && !env_looks_secret(name))
+        load_found_env(r->l, name); /* {{ MODE || "test" }}: asked for, so it must be there to be read */
     if (sight == SIGHT_SEEN || soft)
         return;
     if (sight != SIGHT_UNKNOWN && sight != SIGHT_BEFORE_ALL) {

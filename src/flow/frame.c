@@ -128,7 +128,7 @@ bool frame_template(struct frame *f, struct frame *at, struct str text, struct v
         *ret = val_copy(&f->arena, &v);
         return true;
     }
-    fail_with(f, &err);
+    frame_fail(f, &err);
     return false;
 }
 

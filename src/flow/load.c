@@ -125,7 +125,7 @@ static void read_variables(struct loader *l, const struct member *m)
     for (size_t i = 0; i < m->val.obj.n; i++) {
         const struct member *v = &m->val.obj.m[i];
         load_assigned(l, v->key);
-        if (!val_map_add(&l->variables, v->key, v->val, v->line, v->col))
+        if (!val_map_add(&l->variables, v->key, load_dollars(l, &v->val), v->line, v->col))
             problem_add(l->ps, false, v->line, v->col,
                         "`%s` stands in both `variables` and `global_vars`, which mean the same; expected it once",
                         clip(v->key).z);

@@ -68,7 +68,7 @@ static void output_to_file(struct loader *l, struct step_def *s, const struct me
             clip(path).z);
         return;
     }
-    struct val v = places_content(&l->places, l->a, &m->val);
+    struct val path_or_holes = load_dollars(l, &m->val), v = places_content(&l->places, l->a, &path_or_holes);
     struct err err;
     if (tmpl_parse(l->a, v.s, v.line, v.col, &s->output_to_file, &err) != RC_OK)
         load_bad_err(l, &v, &err);

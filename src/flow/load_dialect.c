@@ -61,3 +61,63 @@ const struct val *load_modern_step(struct loader *l, const struct val *step)
     *modern = keep_place(val_map_done(&m), step);
     return modern;
 }
+
+/* ---- ${X} ---- */
+
+static bool plain_path(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!((s.p[i] | 32) >= 'a' && (s.p[i] | 32) <= 'z') && !(i && s.p[i] >= '0' && s.p[i] <= '9') &&
+            s.p[i] != '_' && !(i && s.p[i] == '.'))
+            return false;
+    return s.n > 0;
+}
+
+/* What stands between `${` and `}` as an expression; empty: it is none of ours. */
+static struct str dollar_expression(struct arena *a, struct str in)
+{
+    size_t dash = str_find(in, STR(":-"));
+    if (plain_path(in))
+        return in;
+    if (dash != SIZE_MAX && plain_path(str_n(in.p, dash)) && str_find(in, STR("\"")) == SIZE_MAX &&
+        str_find(in, STR("\\")) == SIZE_MAX)
+        return arena_printf(a, "%.*s || \"%.*s\"", (int)dash, in.p, STR_ARG(str_from(in, dash + 2)));
+    return str_find(in, STR(" ? ")) != SIZE_MAX ? in : STR("");
+}
+
+/* `${X}`, `${X:-text}` and `${a ? b : c}` become holes: in variables and in paths, where no shell will read them. */
+static struct str undollar(struct arena *a, struct str s)
+{
+    struct str out = STR("");
+    size_t done = 0;
+    for (size_t at = 0; at + 2 < s.n; at++) {
+        size_t end = s.p[at] == '$' && s.p[at + 1] == '{' ? str_find(str_from(s, at), STR("}")) : SIZE_MAX;
+        struct str e = end == SIZE_MAX ? STR("") : dollar_expression(a, str_n(s.p + at + 2, end - 2));
+        if (!e.n)
+            continue;
+        out = arena_printf(a, "%.*s%.*s{{ %.*s }}", STR_ARG(out), (int)(at - done), s.p + done, STR_ARG(e));
+        done = at + end + 1;
+        at += end;
+    }
+    return done ? arena_printf(a, "%.*s%.*s", STR_ARG(out), STR_ARG(str_from(s, done))) : s;
+}
+
+struct val load_dollars(struct loader *l, const struct val *v)
+{
+    struct val out = *v;
+    if (v->type == VAL_STR && v->s.n < 64 << 10 && str_find(v->s, STR("${")) != SIZE_MAX)
+        out.s = undollar(l->a, v->s);
+    if (v->type == VAL_ARRAY) {
+        struct val_list list = val_list_new(l->a);
+        for (size_t i = 0; i < v->arr.n; i++)
+            val_list_push(&list, load_dollars(l, &v->arr.v[i]));
+        out = keep_place(val_list_done(&list), v);
+    }
+    if (v->type == VAL_OBJECT) {
+        struct val_map m = val_map_new(l->a);
+        for (size_t i = 0; i < v->obj.n; i++)
+            val_map_add(&m, v->obj.m[i].key, load_dollars(l, &v->obj.m[i].val), v->obj.m[i].line, v->obj.m[i].col);
+        out = keep_place(val_map_done(&m), v);
+    }
+    return out;
+}

@@ -204,6 +204,8 @@ void load_late_type_keys(struct loader *l, struct step_def *s, unsigned depth);
 extern const struct step_type step_late;
 /* load_dialect.c: the step in its modern form; `step` itself when it is. */
 const struct val *load_modern_step(struct loader *l, const struct val *step);
+/* The value with `${X}` in its texts turned into holes. */
+struct val load_dollars(struct loader *l, const struct val *v);
 /* Tells, once a spelling, what the key is called today. */
 void load_older(struct loader *l, const struct member *m, const char *modern);
 /* load_common.c: keys that every step has. */

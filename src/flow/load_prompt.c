@@ -142,6 +142,8 @@ static bool part_key(struct loader *l, const struct step_def *s, const struct pa
         return false;
     if (raw && str_is(k->key, "content"))
         ret->s = escape(l->a, text);
+    if (str_is(k->key, "path"))
+        *ret = load_dollars(l, ret);
     return true;
 }
 

@@ -143,3 +143,33 @@ def test_what_happens_over_the_budget(treadle):
         assert ("c" in result.json["results"]) == (action == "continue")
         if action == "abort":
             assert result.json["error"]["class"] == "budget"
+
+
+DOLLARS = """
+workflow:
+  name: dollars
+  workspace_dir: ./${PLACE:-here}
+  variables:
+    stage: "${STAGE:-test}"
+    word: "${STAGE} and ${workflow.name}"
+    level: "${inputs.n > 3 ? 'high' : 'low'}"
+    shell: "$HOME and $(x) and ${not this one!}"
+  inputs: {n: {type: integer, default: 5}}
+  steps:
+    - {name: a, type: test_echo, value: "{{ state.stage }}|{{ state.word }}|{{ state.level }}|{{ state.shell }}"}
+    - {name: b, type: command, run: "X=y; echo ${X} $PWD"}
+    - {name: c, type: test_echo, value: x, output_to_file: "${STAGE:-none}.txt"}
+"""
+
+
+def test_dollars_in_variables_and_paths(treadle):
+    treadle.file("w.yaml", DOLLARS)
+    got = treadle("run", "w.yaml", "--json", env={"STAGE": "prod"}, code=0).json["results"]
+    assert got["a"] == "prod|prod and dollars|high|$HOME and $(x) and ${not this one!}"
+    assert got["b"]["stdout"] == f"y {treadle.cwd}/here\n"
+    assert (treadle.cwd / "outputs/prod.txt").exists()
+    treadle.file("w.yaml", DOLLARS.replace('    word: "${STAGE} and ${workflow.name}"\n', "")
+                 .replace("{{ state.word }}|", ""))
+    got = treadle("run", "w.yaml", "--json", env={"PLACE": "there"}, code=0).json["results"]
+    assert got["a"].startswith("test|high|") and got["b"]["stdout"].endswith("/there\n")
+    assert (treadle.cwd / "outputs/none.txt").exists()
