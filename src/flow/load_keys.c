@@ -188,6 +188,7 @@ const struct unused_key default_unused_keys[] = {
 };
 
 const struct unused_key step_unused_keys[] = {
+    {"batch_size", "max_parallel bounds how many are done at a time"},
     {"cache", "replies are not cached"},
     {"error_output", "the error is in the step's result as `error`"},
     {"output_to_global", "other steps read the result as steps.NAME"},

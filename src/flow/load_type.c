@@ -200,8 +200,11 @@ static bool expression_key(const char *name)
 /* STEP:FIELD, an older spelling of STEP.FIELD. */
 static struct str modern_path(struct loader *l, struct str s)
 {
+    struct str old = STR("previous_response:");
+    if (str_starts(s, old))
+        return arena_printf(l->a, "%.*s%.*s", STR_ARG(old), STR_ARG(modern_path(l, str_from(s, old.n))));
     size_t colon = str_find(s, STR(":")), end;
-    if (colon == SIZE_MAX || str_starts(s, STR("previous_response:")) || !plain_name(str_n(s.p, colon)))
+    if (colon == SIZE_MAX || !plain_name(str_n(s.p, colon)))
         return s;
     struct str field = str_from(s, colon + 1);
     for (end = 0; end < field.n && field.p[end] != '.' && field.p[end] != '['; end++)
