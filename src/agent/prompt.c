@@ -164,16 +164,19 @@ static void read_file(struct frame *f, size_t i, const struct val *part)
 bool prompt_advance(struct frame *f, struct prompt *p)
 {
     while (p->parts && p->next < p->parts->arr.n) {
-        size_t i = p->next++;
+        size_t i = p->next; /* goes on when the part has been evaluated: what it reads may have to be fetched first */
         const struct val *part = &p->parts->arr.v[i];
         struct str type = val_get_str(part, STR("type"), STR("static"));
         bool wanted;
         if (!part_condition(f, part, i, &wanted))
             return false;
         p->left_out[i] = !wanted;
-        if (!wanted)
+        if (!wanted) {
+            p->next++;
             continue;
+        }
         if (str_is(type, "file")) {
+            p->next++;
             read_file(f, i, part);
             return false;
         }
@@ -183,6 +186,7 @@ bool prompt_advance(struct frame *f, struct prompt *p)
         } else {
             p->text[i] = as_text(f, VAL_GET(part, "content") ? VAL_GET(part, "content") : &val_null);
         }
+        p->next++;
     }
     return true;
 }

@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "base/panic.h"
 #include "data/json.h"
+#include "flow/away.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -103,6 +104,37 @@ static enum rc open_store(struct api *a, struct err *err)
     return a->store ? RC_OK : store_open(a->o.db, STORE_READ, &a->store, err);
 }
 
+struct reading {
+    struct store *store;
+    struct str run;
+};
+
+static enum rc read_each(void *ctx, enum record_kind kind, struct str path, bool below,
+                         bool (*cb)(void *ctx, const struct record *r), void *cb_ctx, struct err *err)
+{
+    struct reading *x = ctx;
+    return store_each_at(x->store, x->run, kind, path, below, cb, cb_ctx, err);
+}
+
+/* With the iterations of loops in their places; they stand in records of their own. */
+static enum rc whole_outcome(struct api *a, struct str run, struct arena *arena, struct val *outcome, struct val *ret,
+                             struct err *err)
+{
+    const struct val *refs = VAL_GET(outcome, "refs");
+    struct reading reading = {a->store, run};
+    struct away_reader r = {&reading, read_each};
+    struct val_map m = val_map_new(arena);
+    *ret = *outcome;
+    if (!refs)
+        return RC_OK;
+    enum rc rc = away_put(arena, outcome, refs, err);
+    for (size_t i = 0; i < outcome->obj.n; i++)
+        if (!str_is(outcome->obj.m[i].key, "refs"))
+            val_map_set(&m, outcome->obj.m[i].key, outcome->obj.m[i].val);
+    struct val v = val_map_done(&m);
+    return rc ? rc : away_expand(&r, &v, arena, ret, err);
+}
+
 /* The answer about a run, built in `arena`; false: there is none of that name. */
 static bool describe(struct api *a, struct str run, struct arena *arena, struct val *ret, bool *ret_over,
                      struct err *err)
@@ -120,8 +152,7 @@ static bool describe(struct api *a, struct str run, struct arena *arena, struct 
     if (*ret_over && sha.n && store_blob(a->store, sha, arena, &text, err) == RC_OK &&
         json_parse(arena, text, &JSON_LIMITS_DEFAULT, &outcome, err) == RC_OK &&
         str_eq(val_get_str(&outcome, STR("status"), STR("")), row.status)) {
-        *ret = outcome;
-        return true;
+        return whole_outcome(a, run, arena, &outcome, ret, err) == RC_OK;
     }
     struct val_map m = val_map_new(arena), u = val_map_new(arena);
     VAL_MAP_SET(&m, "run_id", val_str(row.id));

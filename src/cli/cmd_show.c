@@ -10,6 +10,7 @@
 #include "cli/seen_run.h"
 #include "cli/session.h"
 #include "data/json.h"
+#include "role/reread.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -370,6 +371,27 @@ static struct val tree_value(struct show *s)
     return whole;
 }
 
+/* The iterations of loops, from where they are; what cannot be read is null. */
+static struct val whole_results(struct show *s, struct val results)
+{
+    struct store *store = NULL;
+    struct err err;
+    struct val whole = results;
+    if (!results.away)
+        return results;
+    enum rc rc = store_open(s->run.home.journal, STORE_READ, &store, &err);
+    if (rc == RC_OK) {
+        struct reread_source source = {store, str_c(s->run.home.id)};
+        struct away_reader r = reread_from(&source);
+        rc = away_expand(&r, &results, &s->arena, &whole, &err);
+    }
+    store_close(store);
+    if (rc == RC_OK)
+        return whole;
+    fprintf(stderr, "treadle: warning: the iterations of some loops cannot be read: %s\n", err.msg);
+    return results;
+}
+
 static void print_json(struct show *s)
 {
     const struct digest *d = s->digest;
@@ -381,7 +403,7 @@ static void print_json(struct show *s)
     for (const struct digest_node *n = t->first; n; n = n->next)
         if (n->result)
             val_map_set(&results, n->name, *n->result);
-    VAL_MAP_SET(&m, "results", val_map_done(&results));
+    VAL_MAP_SET(&m, "results", whole_results(s, val_map_done(&results)));
     if (d->output)
         VAL_MAP_SET(&m, "output", *d->output);
     if (d->error)

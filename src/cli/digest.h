@@ -38,7 +38,7 @@ struct digest_node {
     size_t total, ok, failed, running; /* children */
     bool trouble;                      /* it, or something below it, is not simply done */
     size_t told;                       /* lines that were given to its children; for whoever prints */
-    const struct val *result;          /* of the workflow's own steps; NULL: none */
+    const struct val *result;          /* of the workflow's own steps; NULL: none. Parts may be away (flow/away.h) */
     const struct val *wait;            /* what it waits, or waited, for (flow/wait.h); NULL: it is no wait */
     const struct val *answer;          /* what came of it; NULL: nothing yet */
     struct str record_path;            /* of a wait: its path as records have it */

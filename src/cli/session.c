@@ -17,6 +17,7 @@
 #include "role/engine.h"
 #include "role/history.h"
 #include "role/outcome.h"
+#include "role/reread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -332,6 +333,14 @@ static enum rc recover(struct live *l, struct err *err)
 /* ---- how it ended
  * ------------------------------------------------------------------------------------------------------ */
 
+/* Everything in the journal is durable by now, so what has left memory can be read back. */
+static enum rc all_results(struct live *l, struct val *outcome, struct err *err)
+{
+    struct reread_source source = {l->s->store, str_c(l->s->home.id)};
+    struct away_reader r = reread_from(&source);
+    return away_expand(&r, outcome, &l->s->arena, outcome, err);
+}
+
 /* The same shape when the journal failed. Results that may not be durable are not shown: resume tells them. */
 static struct val failure_object(struct live *l, struct run *run, const struct err *err)
 {
@@ -370,6 +379,9 @@ static int write_result(struct live *l, struct run *run)
     if (!l->s->json)
         return run_status(run) == RUN_SUCCEEDED && run_output(run) ? write_value(run_output(run), true) : EXIT_OK;
     struct val v = outcome_of(run, str_c(l->s->home.id), &l->s->arena);
+    struct err err;
+    if (all_results(l, &v, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "the results cannot be read back from the journal: %s", err.msg);
     return write_value(&v, false);
 }
 
@@ -554,8 +566,10 @@ int session_tell(struct session *s)
         code = fail(EXIT_ENVIRONMENT, "the journal of %s cannot be used: %s", s->home.id, err.msg);
     } else {
         run_start(run);
-        while (run_status(run) == RUN_RUNNING && run_work(run, 1000))
-            ;
+        do
+            while (run_status(run) == RUN_RUNNING && run_work(run, 1000))
+                ;
+        while (run_status(run) == RUN_RUNNING && engine_load_now(l.engine, s->store));
         code = run_status(run) == RUN_SUCCEEDED
                    ? write_result(&l, run)
                    : fail(EXIT_ENVIRONMENT, "the journal of %s says that it succeeded, but lacks results", s->home.id);

@@ -281,7 +281,7 @@ bool val_eq(const struct val *a, const struct val *b)
 /* `v` is a shallow copy: gives it text of its own and, for a container, children that are shallow copies in turn. */
 static void own(struct arena *a, struct todo *t, struct val *v)
 {
-    if (v->type == VAL_STR || v->type == VAL_BIGINT) {
+    if (v->type == VAL_STR || v->type == VAL_BIGINT || (v->type == VAL_NULL && v->away)) {
         v->s = arena_str(a, v->s);
     } else if (v->type == VAL_ARRAY && v->arr.n) {
         struct val *mine = arena_calloc(a, v->arr.n, sizeof *mine);
@@ -388,11 +388,12 @@ void val_list_push(struct val_list *l, struct val v)
         l->cap = cap;
     }
     l->v[l->n++] = v;
+    l->away |= v.away;
 }
 
 struct val val_list_done(struct val_list *l)
 {
-    struct val v = {.type = VAL_ARRAY, .arr = {.v = l->v, .n = l->n}};
+    struct val v = {.type = VAL_ARRAY, .away = l->away, .arr = {.v = l->v, .n = l->n}};
     *l = (struct val_list){.a = l->a};
     return v;
 }
@@ -448,12 +449,14 @@ void val_map_set(struct val_map *m, struct str key, struct val v)
     struct member *there = map_add(m, key, v);
     if (there)
         there->val = v;
+    m->away |= v.away;
 }
 
 bool val_map_add(struct val_map *m, struct str key, struct val v, uint32_t line, uint32_t col)
 {
     if (map_add(m, key, v))
         return false;
+    m->away |= v.away;
     m->m[m->n - 1].line = line;
     m->m[m->n - 1].col = col;
     return true;
@@ -469,7 +472,7 @@ void val_map_merge(struct val_map *m, const struct val *src)
 
 struct val val_map_done(struct val_map *m)
 {
-    struct val v = {.type = VAL_OBJECT, .obj = {.m = m->m, .n = m->n, .index = m->index}};
+    struct val v = {.type = VAL_OBJECT, .away = m->away, .obj = {.m = m->m, .n = m->n, .index = m->index}};
     *m = (struct val_map){.a = m->a};
     return v;
 }

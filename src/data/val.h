@@ -12,6 +12,7 @@ enum val_type { VAL_NULL, VAL_BOOL, VAL_INT, VAL_BIGINT, VAL_DOUBLE, VAL_STR, VA
 struct member;
 struct val {
     uint8_t type; /* enum val_type */
+    bool away; /* VAL_NULL: it has left memory, and `s` says where it is (flow/away.h). Containers: it has such parts */
     uint32_t line, col;
     union {
         bool b;
@@ -97,6 +98,7 @@ struct val_list {
     struct arena *a;
     struct val *v;
     size_t n, cap;
+    bool away;
 };
 static inline struct val_list val_list_new(struct arena *a)
 {
@@ -111,6 +113,7 @@ struct val_map {
     size_t n, cap;
     uint32_t *index;
     size_t index_cap;
+    bool away;
 };
 static inline struct val_map val_map_new(struct arena *a)
 {

@@ -15,11 +15,15 @@
 
 #include "base/panic.h"
 #include "data/schema.h"
-#include "flow/units.h"
+#include "flow/away.h"
+#include "flow/shelf.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* What to do again when what an evaluation needed has been fetched. */
+enum phase { PHASE_CONDITION, PHASE_ENTER, PHASE_CHILD, PHASE_OK };
 
 enum { TAG_OUTPUT = SIZE_MAX - 1, TAG_HANDLER = SIZE_MAX - 2 };
 
@@ -31,6 +35,9 @@ struct step_state {
     struct box *failure;                         /* error object, once the step has failed for good */
     struct val partial;
     struct hole_files files;
+    enum phase phase;
+    bool fetching;
+    struct frame *child; /* PHASE_CHILD: whose end is being looked at, when that must be done again */
 };
 
 static struct step_state *state_of(struct frame *f)
@@ -45,43 +52,6 @@ struct hole_files *frame_files(const struct frame *f)
 
 /* ---- reading the definition
  * ------------------------------------------------------------------------------------------ */
-
-struct expr_scope frame_scope(struct frame *f, bool null_safe)
-{
-    return (struct expr_scope){.resolve = null_safe ? scope_resolve_asking : scope_resolve,
-                               .ctx = f,
-                               .null_safe = null_safe,
-                               .now_ms = run_now(f->run),
-                               .fuel = 1000000};
-}
-
-/* Messages about templates begin with line:column; the reader wants to know of which file. */
-static struct str message_of(const struct frame *f, const struct err *err)
-{
-    struct str message = str_c(err->msg);
-    unsigned line, col;
-    int used = 0;
-    if (sscanf(err->msg, "%u:%u: %n", &line, &col, &used) == 2 && used) {
-        struct str file = workflow_place(f->instance->workflow, &line);
-        message = arena_printf(&f->run->scratch, "%.*s:%u:%u: %s", STR_ARG(file), line, col, err->msg + used);
-    }
-    return message;
-}
-
-static enum rc rc_of(const struct err *err)
-{
-    return err->rc == RC_NOT_FOUND ? RC_EXPRESSION : err->rc;
-}
-
-void frame_fail(struct frame *f, const struct err *err)
-{
-    step_fail(f, &(struct failure){.rc = rc_of(err), .message = message_of(f, err)});
-}
-
-struct box *frame_error(const struct frame *f, const struct err *err)
-{
-    return error_box(rc_of(err), STR(""), message_of(f, err), f->attempt, f->path);
-}
 
 const struct val *frame_pinned(const struct frame *f)
 {
@@ -98,21 +68,6 @@ bool frame_pin(struct frame *f, const struct val *object)
     if (run_append_value(f->run, RECORD_OPEN, f->path, f->attempt, &data, &err) == RC_OK)
         return true;
     err_wrap(&err, "the step's configuration");
-    frame_fail(f, &err);
-    return false;
-}
-
-bool frame_expr(struct frame *f, struct str text, struct val *ret)
-{
-    struct err err;
-    const struct expr *e;
-    struct expr_scope scope = frame_scope(f, false);
-    struct val v;
-    if (expr_parse(&f->run->scratch, text, 0, 0, &e, &err) == RC_OK &&
-        expr_eval(e, &scope, &f->run->scratch, &v, &err) == RC_OK) {
-        *ret = val_copy(&f->arena, &v);
-        return true;
-    }
     frame_fail(f, &err);
     return false;
 }
@@ -159,109 +114,6 @@ const struct val *frame_config(struct frame *f, bool pin)
     return !pin || frame_pin(f, &s->config) ? &s->config : NULL;
 }
 
-const struct val *frame_defaults(const struct frame *f)
-{
-    return f->instance->defaults;
-}
-const struct val *frame_workflow_key(const struct frame *f, const char *key)
-{
-    return val_get(f->run->workflow->source, str_c(key));
-}
-struct str frame_env(const struct frame *f, const char *name)
-{
-    return val_get_str(&f->run->env->val, str_c(name), STR(""));
-}
-struct str frame_workflow(const struct frame *f)
-{
-    return f->instance->workflow->name;
-}
-struct str frame_run(const struct frame *f)
-{
-    return f->run->id;
-}
-const struct run_limits *frame_limits(const struct frame *f)
-{
-    return &f->run->workflow->limits;
-}
-
-const struct val *step_config_get(const struct val *config, const char *key)
-{
-    return val_get(config, str_c(key));
-}
-
-bool frame_cond(struct frame *f, const struct cond *c, bool *ret)
-{
-    struct err err;
-    struct expr_scope scope = frame_scope(f, true);
-    if (cond_eval(c, &scope, &f->run->scratch, ret, &err) == RC_OK)
-        return true;
-    frame_fail(f, &err);
-    return false;
-}
-
-static void wrong_type(struct frame *f, const char *key, const struct val *v, const char *expected)
-{
-    step_failf(f, RC_INVALID, "`%s` is %s; expected %s", key, val_type_name(v), expected);
-}
-
-bool frame_int(struct frame *f, const struct val *config, const char *key, int64_t fallback, int64_t min, int64_t max,
-               int64_t *ret)
-{
-    const struct val *v = val_get(config, str_c(key));
-    *ret = fallback;
-    if (!v || v->type == VAL_NULL)
-        return true;
-    if (v->type == VAL_INT)
-        *ret = v->i;
-    else if (!(v->type == VAL_STR && str_to_i64(v->s, ret))) {
-        wrong_type(f, key, v, "an integer");
-        return false;
-    }
-    if (*ret >= min && *ret <= max)
-        return true;
-    step_failf(f, RC_INVALID, "`%s` is %lld; expected %lld to %lld", key, (long long)*ret, (long long)min,
-               (long long)max);
-    return false;
-}
-
-bool frame_bool(struct frame *f, const struct val *config, const char *key, bool fallback, bool *ret)
-{
-    const struct val *v = val_get(config, str_c(key));
-    *ret = fallback;
-    if (!v || v->type == VAL_NULL)
-        return true;
-    if (v->type != VAL_BOOL) {
-        wrong_type(f, key, v, "true or false");
-        return false;
-    }
-    *ret = v->b;
-    return true;
-}
-
-bool frame_text(struct frame *f, const struct val *config, const char *key, struct str fallback, struct str *ret)
-{
-    const struct val *v = val_get(config, str_c(key));
-    *ret = fallback;
-    if (!v || v->type == VAL_NULL)
-        return true;
-    *ret = v->type == VAL_STR ? v->s : json_text(&f->arena, v);
-    return true;
-}
-
-bool frame_duration(struct frame *f, const struct val *config, const char *key, int64_t fallback_ms, int64_t *ret_ms)
-{
-    const struct val *v = val_get(config, str_c(key));
-    *ret_ms = fallback_ms;
-    if (!v || v->type == VAL_NULL)
-        return true;
-    struct err err;
-    if (units_duration(v, ret_ms, &err) == RC_OK)
-        return true;
-    err_wrap(&err, "`%s`", key);
-    frame_fail(f, &err);
-    return false;
-}
-
 void frame_event(struct frame *f, enum event_kind kind, const char *detail, struct box *data)
 {
     f->run->io->emit(f->run->io_ctx,
@@ -294,6 +146,8 @@ static bool end_ok(struct frame *f, struct box *result, const char *flag, struct
     if (f->leave)
         VAL_MAP_SET(&m, "leave", val_str(str_c(leave_name(f->leave))));
     instance_record_steps(f, &m);
+    if (result->val.away)
+        VAL_MAP_SET(&m, "refs", away_places(&f->run->scratch, &result->val));
     struct val data = val_map_done(&m);
     if (run_append_value(f->run, RECORD_DONE, f->path, end_number(f), &data, err) != RC_OK) {
         box_unref(result);
@@ -492,7 +346,14 @@ void step_fail(struct frame *f, const struct failure *why)
 {
     CHECK(f->ops == &step_ops && f->status != FRAME_ENDED);
     if (f->failing_set)
-        return; /* the first failure counts */
+        return;             /* the first failure counts */
+    if (f->run->wanted.n) { /* it failed only because something must be fetched first */
+        if (!state_of(f)->fetching)
+            shelf_fetch(f);
+        state_of(f)->fetching = true;
+        f->run->wanted = str_n("", 0);
+        return;
+    }
     f->failing = (struct failure){.rc = why->rc,
                                   .code = arena_str(&f->arena, why->code),
                                   .message = arena_str(&f->arena, why->message),
@@ -526,11 +387,10 @@ struct failure child_failure(const struct frame *c)
                             .below = true};
 }
 
-static void write_output(struct frame *f, struct str path)
+static void write_output(struct frame *f, const struct val *v, struct str path)
 {
-    struct step_state *s = state_of(f);
     struct arena *a = &f->arena;
-    const struct val *v = &s->ok->val, *text = VAL_GET(v, "text"), *data = VAL_GET(v, "data");
+    const struct val *text = VAL_GET(v, "text"), *data = VAL_GET(v, "data");
     struct str content = val_is(data, VAL_OBJECT) || val_is(data, VAL_ARRAY) ? json_text(a, data)
                          : val_is(text, VAL_STR)                             ? text->s
                          : v->type == VAL_STR                                ? v->s
@@ -559,22 +419,24 @@ void step_ok_stop(struct frame *f, const struct val *result)
     frame_drain(f);
 }
 
-void step_ok(struct frame *f, const struct val *result)
+static void take_ok(struct frame *f, struct err *err)
 {
     struct step_state *s = state_of(f);
-    struct err err;
-    CHECK(f->ops == &step_ops && !f->first && !f->failing_set);
-    frame_timer_clear(f);
+    struct arena *a = &f->run->scratch;
+    struct val whole = s->ok->val, path;
+    if ((f->def->output_schema || f->def->output_to_file) && s->ok->val.away &&
+        scope_whole(f, &s->ok->val, a, &whole, err) != RC_OK) {
+        frame_fail(f, err);
+        return;
+    }
     if (f->def->output_schema) {
-        const struct val *data = VAL_GET(result, "data");
-        enum rc rc = schema_check(f->def->output_schema, data ? data : result, &f->run->scratch, &err);
-        if (rc != RC_OK) {
-            err_wrap(&err, "the result does not match output_schema");
-            frame_fail(f, &err);
+        const struct val *data = VAL_GET(&whole, "data");
+        if (schema_check(f->def->output_schema, data ? data : &whole, a, err) != RC_OK) {
+            err_wrap(err, "the result does not match output_schema");
+            frame_fail(f, err);
             return;
         }
     }
-    s->ok = box_new(result);
     if (!f->def->output_to_file) {
         struct box *b = s->ok;
         s->ok = NULL;
@@ -582,13 +444,29 @@ void step_ok(struct frame *f, const struct val *result)
         return;
     }
     struct expr_scope scope = frame_scope(f, false);
-    struct val path;
-    if (tmpl_eval(f->def->output_to_file, &scope, &f->run->scratch, &path, &err) != RC_OK)
-        frame_fail(f, &err);
+    if (tmpl_eval(f->def->output_to_file, &scope, a, &path, err) != RC_OK)
+        frame_fail(f, err);
     else if (path.type != VAL_STR || !path.s.n)
         step_failf(f, RC_INVALID, "`output_to_file` is %s; expected a file name", val_type_name(&path));
     else
-        write_output(f, path.s);
+        write_output(f, &whole, path.s);
+}
+
+void frame_cancel_children(struct frame *f)
+{
+    for (struct frame *c = f->first; c; c = c->next)
+        frame_cancel(c);
+}
+
+void step_ok(struct frame *f, const struct val *result)
+{
+    struct step_state *s = state_of(f);
+    struct err err;
+    CHECK(f->ops == &step_ops && !f->first && !f->failing_set);
+    frame_timer_clear(f);
+    s->ok = box_new(result);
+    s->phase = PHASE_OK;
+    take_ok(f, &err);
 }
 
 /* ---- the machine
@@ -601,6 +479,9 @@ static void drop_type_state(struct frame *f)
     f->type_state = NULL;
     list_drop_results(f->inner, f->inner_results);
     f->inner_results = NULL;
+    if (state_of(f)->child)
+        frame_free(state_of(f)->child);
+    state_of(f)->child = NULL;
 }
 
 static void set_base(struct frame *f)
@@ -621,10 +502,8 @@ static void start_attempt(struct frame *f)
     if (f->def->timeout_ms && !f->def->type->own_timeout)
         frame_timer_set(f, f->def->timeout_ms);
     frame_event(f, EVENT_STARTED, NULL, NULL);
-    if (f->def->reads_files && !frame_pinned(f))
-        frame_read_files(f, &s->files);
-    else
-        f->def->type->enter(f);
+    s->phase = PHASE_ENTER;
+    f->def->type->enter(f);
 }
 
 static void skip(struct frame *f)
@@ -696,6 +575,18 @@ static bool start_timer(struct frame *f)
     return frame_set_variables(f, false, &v);
 }
 
+static void begin(struct frame *f)
+{
+    bool go = true;
+    state_of(f)->phase = PHASE_CONDITION;
+    if (f->def->condition && !frame_cond(f, f->def->condition, &go))
+        f->failing.final |= f->failing_set; /* another attempt would begin without asking */
+    else if (!go)
+        skip(f);
+    else if (start_timer(f))
+        start_attempt(f);
+}
+
 static void step_enter(struct frame *f)
 {
     f->state = ARENA_NEW(&f->arena, struct step_state);
@@ -723,22 +614,61 @@ static void step_enter(struct frame *f)
     }
     if (p)
         f->attempt = p->last_attempt + 1;
-    bool go = true;
-    if (f->def->condition && !frame_cond(f, f->def->condition, &go)) {
-        f->failing.final = true; /* another attempt would begin without asking */
-        return;
+    begin(f);
+}
+
+static void child_ended(struct frame *f, struct frame *c)
+{
+    struct step_state *s = state_of(f);
+    s->phase = PHASE_CHILD;
+    f->def->type->child_done(f, c);
+    if (s->fetching && s->phase == PHASE_CHILD && !f->def->type->again) {
+        s->child = c;
+        c->held_back = true;
     }
-    if (!go)
-        skip(f);
-    else if (start_timer(f))
-        start_attempt(f);
+}
+
+/* What was fetched lies on the shelf. */
+static void again(struct frame *f)
+{
+    struct step_state *s = state_of(f);
+    struct frame *c = s->child;
+    struct err err;
+    s->fetching = false;
+    s->child = NULL;
+    switch (s->phase) {
+    case PHASE_CONDITION:
+        begin(f);
+        break;
+    case PHASE_ENTER:
+        drop_type_state(f);
+        f->def->type->enter(f);
+        break;
+    case PHASE_CHILD:
+        if (f->def->type->again)
+            f->def->type->again(f);
+        else
+            child_ended(f, c);
+        if (c && s->child != c)
+            frame_free(c);
+        break;
+    case PHASE_OK:
+        take_ok(f, &err);
+        break;
+    }
+    if (!s->fetching)
+        shelf_release(f);
 }
 
 static void step_child_done(struct frame *f, struct frame *c)
 {
     struct step_state *s = state_of(f);
-    if (c->tag == TAG_FILE && c->ops == &effect_ops) {
-        frame_file_read(f, &s->files, c);
+    if (shelf_is_fetch(c)) {
+        struct failure why = child_failure(c);
+        if (c->ok)
+            again(f);
+        else
+            step_fail(f, &why);
         return;
     }
     if (c->tag == TAG_OUTPUT && c->ops == &effect_ops) {
@@ -768,7 +698,7 @@ static void step_child_done(struct frame *f, struct frame *c)
     }
     if (c->ops == &list_ops && !f->def->type->loop && !f->def->type->boundary)
         f->leave = c->leave > f->leave ? c->leave : f->leave;
-    f->def->type->child_done(f, c);
+    child_ended(f, c);
 }
 
 static void step_timer(struct frame *f)
@@ -907,13 +837,37 @@ int64_t frame_now(const struct frame *f)
 bool frame_past_begun(const struct frame *f, const char *segment)
 {
     const struct past *p = past_below(f, segment);
-    return p && (p->begun || p->done);
+    int64_t index;
+    return (p && (p->begun || p->done)) ||
+           (str_to_i64(str_c(segment), &index) && index >= 0 && frame_past_passed(f, (size_t)index));
 }
 
 bool frame_past_done(const struct frame *f, const char *segment)
 {
     const struct past *p = past_below(f, segment);
     return p && p->done && p->done_ok;
+}
+
+size_t frame_past_count(struct frame *f)
+{
+    struct past *p = past_find(f->run, f->base);
+    if (!p)
+        return 0;
+    instance_add_steps(f, p->passed_steps);
+    p->passed_steps = 0;
+    return p->npassed;
+}
+
+bool frame_past_passed(const struct frame *f, size_t index)
+{
+    const struct past *p = past_find(f->run, f->base);
+    return p && index / 8 < p->passed_cap && (p->passed[index / 8] >> index % 8 & 1);
+}
+
+const struct val *frame_past_newest(const struct frame *f)
+{
+    const struct past *p = past_find(f->run, f->base);
+    return p && p->newest ? &p->newest->val : NULL;
 }
 
 bool frame_past_broken(const struct frame *f)

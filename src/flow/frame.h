@@ -75,6 +75,7 @@ struct frame {
     bool ok, skipped, unlinked;
     bool late_known;        /* what is a template in its type and name has been settled */
     bool opaque;            /* names around it are not seen from inside: a workflow that was called */
+    bool held_back;         /* ended; its parent will look at it again, and free it */
     enum leave leave;       /* ended well, and the nearest loop's iteration ends with it */
     struct box *result;     /* ENDED: the result, or the error object */
     struct failure failing; /* DRAINING: what it ends with (text in the arena) */
@@ -85,6 +86,7 @@ struct frame {
     const struct list_def *inner; /* a loop's body whose newest results its own condition may read */
     struct box **inner_results;
     struct box *locals; /* steps: an object of names that only the step and what is below it see, or NULL */
+    struct keep *keeps; /* what the shelf keeps for it (flow/shelf.h) */
 };
 
 /* --- for step types ------------------------------------------------------------------------------------------------
@@ -105,6 +107,8 @@ const struct val *frame_recorded(const struct frame *f, const char *segment);
 bool frame_expr(struct frame *f, struct str text, struct val *ret);
 /* Evaluates text with holes in the scope of `at`, for the step `f`; false: `f` has failed. */
 bool frame_template(struct frame *f, struct frame *at, struct str text, struct val *ret);
+/* Does the text parse as one? */
+bool frame_is_expr(const struct frame *f, struct str text);
 /* Evaluates a condition in the frame's scope; on error the step has failed and false is returned. */
 bool frame_cond(struct frame *f, const struct cond *c, bool *ret);
 /* A scope for expressions standing in this frame. */
@@ -127,12 +131,15 @@ bool frame_int(struct frame *f, const struct val *config, const char *key, int64
                int64_t *ret);
 bool frame_bool(struct frame *f, const struct val *config, const char *key, bool fallback, bool *ret);
 bool frame_text(struct frame *f, const struct val *config, const char *key, struct str fallback, struct str *ret);
+bool frame_size(struct frame *f, const struct val *config, const char *key, int64_t fallback, int64_t *ret);
 bool frame_duration(struct frame *f, const struct val *config, const char *key, int64_t fallback_ms, int64_t *ret_ms);
 
 /* The attempt has succeeded; `result` is copied. Called once per attempt, with no children left. */
 void step_ok(struct frame *f, const struct val *result);
 /* The same while children still run: they are stopped first, unrecorded. */
 void step_ok_stop(struct frame *f, const struct val *result);
+/* Stops the children that run; each still ends, well or not, and child_done() is called. */
+void frame_cancel_children(struct frame *f);
 /* The attempt has failed; children that still run are stopped first. Text is copied. */
 void step_fail(struct frame *f, const struct failure *why);
 /* printf form of step_fail. */
@@ -230,6 +237,8 @@ struct failure child_failure(const struct frame *c);
 struct val list_results(const struct frame *list, struct arena *a);
 /* Puts an ended list's results over those of the iteration before, where it has any; the array is made when NULL. */
 struct box **list_take_results(struct frame *list, struct box **over);
+/* The same, from {name: result}. */
+struct box **list_boxes(const struct list_def *def, const struct val *results);
 void list_drop_results(const struct list_def *def, struct box **results);
 
 /* Sets variables: `scope` is "global" or "local"; journaled. False: the step has failed. */
@@ -240,6 +249,11 @@ bool frame_past_done(const struct frame *f, const char *segment);
 /* True when it shows that a child ended with a break, and that the child with this segment ended, well or not. */
 bool frame_past_broken(const struct frame *f);
 bool frame_past_ended(const struct frame *f, const char *segment);
+/* Of a loop's attempt: how many of its iterations have ended well, whether the one with this index has, and, for loops
+ * that see the iteration before, its newest results {step: result}, or NULL. Nothing else is known of them here. */
+size_t frame_past_count(struct frame *f);
+bool frame_past_passed(const struct frame *f, size_t index);
+const struct val *frame_past_newest(const struct frame *f);
 
 /* Room left in the run's or the step's budget; on false the frame was held with the reason. */
 bool frame_budget(struct frame *f);

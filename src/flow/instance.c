@@ -60,15 +60,19 @@ void instance_record_steps(const struct frame *f, struct val_map *m)
         }
 }
 
+void instance_add_steps(struct frame *f, int64_t n)
+{
+    f->steps += n;
+    for (struct instance *i = f->instance; i; i = i->parent)
+        i->steps += n;
+}
+
 void instance_recall_steps(struct frame *f, const struct val *record)
 {
     int64_t n = val_get_int(record, STR("steps"), 0);
     if (n < 0 || n > (int64_t)1 << 40) /* nobody did so many */
         n = 0;
-    n = n > f->steps ? n - f->steps : 0; /* its own entry may have been counted already */
-    f->steps += n;
-    for (struct instance *i = f->instance; i; i = i->parent)
-        i->steps += n;
+    instance_add_steps(f, n > f->steps ? n - f->steps : 0); /* its own entry may have been counted already */
 }
 
 static const struct val *merged(struct frame *f, const struct val *under, const struct val *over)

@@ -25,6 +25,7 @@ bool instance_count_step(struct frame *f);
 /* With the end of a frame its number of steps is recorded, where a limit asks for it; and counted again in a later
  * life, in which what is below the frame is not entered. */
 void instance_record_steps(const struct frame *f, struct val_map *m);
+void instance_add_steps(struct frame *f, int64_t n);
 void instance_recall_steps(struct frame *f, const struct val *record);
 /* "inner ← outer ← run", built in `a`. */
 struct str instance_chain(const struct instance *i, struct str inner, struct arena *a);

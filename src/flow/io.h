@@ -15,7 +15,8 @@ enum effect_kind {
     EFFECT_OUTPUT,
     EFFECT_CHECKPOINT,
     EFFECT_FILES,
-    EFFECT_CODE
+    EFFECT_CODE,
+    EFFECT_LOAD /* {of}: what has left memory under that path (flow/away.h); never recorded, ends soon */
 };
 
 struct effect {

@@ -12,6 +12,8 @@
 #include "flow/run_int.h"
 
 #include "base/panic.h"
+#include "flow/away.h"
+#include "flow/shelf.h"
 
 #include <stdlib.h>
 
@@ -56,8 +58,13 @@ static bool init_root(struct frame *f, struct list_state *l)
     scope.now_ms = r->started_ms; /* the same in every life of the run */
     struct val v;
     struct err err;
+    l->starting = false;
     if (tmpl_tree_eval(variables, &scope, &r->scratch, &v, &err) != RC_OK) {
-        frame_end(f, false, error_box(err.rc, STR("variables"), str_c(err.msg), 1, STR("")));
+        l->starting = r->wanted.n != 0;
+        if (l->starting)
+            shelf_fetch(f);
+        else
+            frame_end(f, false, error_box(err.rc, STR("variables"), str_c(err.msg), 1, STR("")));
         return false;
     }
     set_all(l, &v);
@@ -132,6 +139,7 @@ enum leave leave_of(const struct val *done)
 static enum rc record_end(struct frame *f, const char *key, struct val v, struct err *err)
 {
     struct run *r = f->run;
+    struct val refs = away_places(&r->scratch, &v);
     struct val_map m = val_map_new(&r->scratch);
     val_map_set(&m, str_c(key), v);
     if (f->leave)
@@ -139,6 +147,10 @@ static enum rc record_end(struct frame *f, const char *key, struct val v, struct
     if (f->skipped)
         VAL_MAP_SET(&m, "skipped", val_true);
     instance_record_steps(f, &m);
+    if (list_of(f)->is_loop)
+        VAL_MAP_SET(&m, "iteration", val_str(list_of(f)->loop.total < 0 ? STR("again") : STR("each")));
+    if (refs.type != VAL_NULL)
+        VAL_MAP_SET(&m, "refs", refs);
     struct val data = val_map_done(&m);
     return run_append_value(r, RECORD_DONE, f->path, (f->past ? f->past->dones : 0) + 1, &data, err);
 }
@@ -150,6 +162,10 @@ static bool ask(struct frame *f, const struct cond *c, bool *ret, struct box **f
     struct expr_scope scope = frame_scope(f, true);
     if (cond_eval(c, &scope, &f->run->scratch, ret, &err) == RC_OK)
         return true;
+    if (f->run->wanted.n) {
+        shelf_fetch(f);
+        return false;
+    }
     *failure = frame_error(f, &err);
     return false;
 }
@@ -160,14 +176,59 @@ static void finish(struct frame *f, bool ok, struct box *error)
     struct box *failure = ok ? NULL : box_ref(error);
     struct err err;
     bool last = false;
-    if (ok && stop && f->leave != LEAVE_BREAK && ask(f, stop, &last, &failure) && last)
-        f->leave = LEAVE_BREAK;
+    if (ok && stop && f->leave != LEAVE_BREAK) {
+        if (ask(f, stop, &last, &failure))
+            f->leave = last ? LEAVE_BREAK : f->leave;
+        else if (!failure)
+            return; /* it must be fetched first, and then we are called again */
+    }
+    if (ok && !f->parent && !run_conclude(f->run)) {
+        shelf_fetch(f);
+        return;
+    }
     ok = !failure;
     if (ok && records_end(f) && record_end(f, "ok", list_results(f, &f->run->scratch), &err) != RC_OK)
         failure = error_box(err.rc, STR(""), str_c(err.msg), f->attempt, f->path);
     if (failure && records_end(f) && record_end(f, "error", failure->val, &err) != RC_OK)
         PANIC("the end of %.*s: %s", STR_ARG(f->path), err.msg);
     frame_end(f, !failure, failure ? failure : box_new(NULL));
+}
+
+static void begin(struct frame *f)
+{
+    struct list_state *l = list_of(f);
+    struct box *failure = NULL;
+    bool begun = f->past && f->past->begun; /* then it was asked, and not to be skipped */
+    l->entering = l->loop.skip && !begun;
+    if (l->entering && !ask(f, l->loop.skip, &f->skipped, &failure)) {
+        if (failure)
+            finish(f, false, failure);
+        box_unref(failure);
+        return;
+    }
+    l->entering = false;
+    if (f->skipped) {
+        l->loop.stop = NULL; /* nothing was done that could have been the last */
+        finish(f, true, NULL);
+    } else {
+        advance(f);
+    }
+}
+
+static void enter(struct frame *f);
+
+static void fetched(struct frame *f, struct frame *c)
+{
+    if (!c->ok)
+        finish(f, false, c->result);
+    else if (list_of(f)->starting)
+        enter(f);
+    else if (list_of(f)->entering)
+        begin(f);
+    else
+        finish(f, true, NULL);
+    if (!f->last || !shelf_is_fetch(f->last))
+        shelf_release(f);
 }
 
 static void enter(struct frame *f)
@@ -195,24 +256,16 @@ static void enter(struct frame *f)
         }
         return;
     }
-    for (const struct past_write *w = p ? p->writes : NULL; w; w = w->next)
-        set_all(l, VAL_GET(&w->values->val, "set"));
-    struct box *failure = NULL;
-    bool begun = p && p->begun; /* then it was asked, and not to be skipped */
-    if (l->loop.skip && !begun && !ask(f, l->loop.skip, &f->skipped, &failure)) {
-        finish(f, false, failure);
-        box_unref(failure);
-    } else if (f->skipped) {
-        l->loop.stop = NULL; /* nothing was done that could have been the last */
-        finish(f, true, NULL);
-    } else {
-        advance(f);
-    }
+    struct map_entry *e;
+    for (size_t i = 0; p && (e = map_next(&p->vars, &i));)
+        list_var_set(l, e->key, val_get(&((const struct past_var *)e->value)->values->val, e->key));
+    begin(f);
 }
 
 static void drained(struct frame *f)
 {
     if (f->leave && f->failing.rc == RC_OK) {
+        f->status = FRAME_RUNNING; /* the end may need something fetched */
         finish(f, true, NULL);
         return;
     }
@@ -232,6 +285,10 @@ static void drained(struct frame *f)
 static void child_done(struct frame *f, struct frame *c)
 {
     struct list_state *l = list_of(f);
+    if (shelf_is_fetch(c)) {
+        fetched(f, c);
+        return;
+    }
     l->state[c->tag] = STEP_ENDED;
     l->ended++;
     if (!c->ok) {
@@ -342,6 +399,18 @@ struct box **list_take_results(struct frame *list, struct box **over)
             box_unref(taken[i]);
             taken[i] = box_ref(l->results[i]);
         }
+    return taken;
+}
+
+struct box **list_boxes(const struct list_def *def, const struct val *results)
+{
+    struct box **taken = calloc(def->n + 1, sizeof *taken);
+    if (!taken)
+        PANIC("out of memory");
+    for (size_t i = 0; i < def->n; i++) {
+        const struct val *v = val_get(results, def->steps[i]->name);
+        taken[i] = v ? box_new(v) : NULL;
+    }
     return taken;
 }
 

@@ -1,8 +1,9 @@
 /* Folding a journal into what a new life of the run must know.
  *
  * Records come in order; each path gets a `struct past`. The tree stays small: when a frame has ended well, all below
- * it is dropped, for its own result says everything that can still be asked. So after the fold there is one entry for
- * each open frame and for each ended child of an open frame, however long the run was.
+ * it is dropped, for its own result says everything that can still be asked; of an iteration of a loop only a bit
+ * remains. So after the fold there is one entry for each open frame and for each ended step or failed iteration of an
+ * open frame, however long the run was.
  *
  * The engine then walks the workflow again from the top. Each frame looks its path up here: ended ones answer at once,
  * open ones go on, unknown ones start. Because a commit keeps a prefix of the journal, the variables folded here are
@@ -15,6 +16,7 @@
 
 #include "base/fault.h"
 #include "base/panic.h"
+#include "flow/away.h"
 #include "flow/units.h"
 
 #include <stdlib.h>
@@ -61,13 +63,14 @@ static struct past *past_get(struct run *r, struct str path)
     char *text = (char *)(p + 1);
     memcpy(text, path.p, path.n);
     p->path = str_n(text, path.n);
-    p->writes_end = &p->writes;
     map_put(&r->past, p->path, p);
     if (path.n) {
         uint32_t k;
         struct str up = parent_path(p->path, &k);
         p->parent = past_get(r, up);
         p->next = p->parent->first;
+        if (p->next)
+            p->next->prev = p;
         p->parent->first = p;
         uint32_t at_least = k ? k : 1;
         if (p->parent->current < at_least) {
@@ -98,12 +101,15 @@ static void past_free(struct past *p)
     box_unref(p->done);
     box_unref(p->late);
     drop_errors(p);
-    while (p->writes) {
-        struct past_write *w = p->writes;
-        p->writes = w->next;
-        box_unref(w->values);
-        free(w);
+    box_unref(p->newest);
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&p->vars, &i));) {
+        struct past_var *v = e->value;
+        box_unref(v->values);
+        free(v);
     }
+    map_done(&p->vars);
+    free(p->passed);
     free(p);
 }
 
@@ -118,6 +124,8 @@ static void drop_children(struct run *r, struct past *top)
         }
         struct past *up = p->parent;
         up->first = p->next;
+        if (p->next)
+            p->next->prev = NULL;
         map_del(&r->past, p->path);
         past_free(p);
         p = up;
@@ -245,6 +253,63 @@ static void fold_error(struct past *p, const struct record *rec, struct box *dat
     p->errors[p->nerrors++] = (struct past_error){rec->attempt, took, box_ref(data)};
 }
 
+/* ---- iterations ---- */
+
+enum { PASSED_MAX = 1 << 28 };
+
+static void merge_newest(struct past *loop, const struct val *results)
+{
+    struct val_map m;
+    struct box *b = box_empty();
+    m = val_map_new(&b->arena);
+    val_map_merge(&m, loop->newest ? &loop->newest->val : NULL);
+    val_map_merge(&m, results);
+    struct val v = val_map_done(&m);
+    b->val = val_copy(&b->arena, &v);
+    box_unref(loop->newest);
+    loop->newest = b;
+}
+
+/* An iteration that has ended well leaves a bit: its results are in the journal, and the loop only counts it. False: it
+ * stays as it is. */
+static bool pass_iteration(struct run *r, struct past *p, const struct val *done)
+{
+    struct str how = val_get_str(done, STR("iteration"), STR(""));
+    struct past *loop = p->parent;
+    int64_t index;
+    size_t slash = p->path.n;
+    while (slash && p->path.p[slash - 1] != '/')
+        slash--;
+    if (!how.n || !loop || !str_to_i64(str_from(p->path, slash), &index) || index < 0 || index > PASSED_MAX)
+        return false;
+    size_t at = (size_t)index / 8;
+    if (at >= loop->passed_cap) {
+        size_t cap = loop->passed_cap ? loop->passed_cap * 2 : 16;
+        cap = cap > at ? cap : at + 1;
+        uint8_t *more = realloc(loop->passed, cap);
+        if (!more)
+            PANIC("out of memory (%zu bytes)", cap);
+        memset(more + loop->passed_cap, 0, cap - loop->passed_cap);
+        loop->passed = more;
+        loop->passed_cap = cap;
+    }
+    uint8_t bit = (uint8_t)(1u << index % 8);
+    loop->npassed += !(loop->passed[at] & bit);
+    loop->passed[at] |= bit;
+    int64_t steps = val_get_int(done, STR("steps"), 0);
+    if (steps > 0 && steps < (int64_t)1 << 40 && loop->passed_steps < (int64_t)1 << 40) /* nobody did so many */
+        loop->passed_steps += steps;
+    if (str_is(how, "again"))
+        merge_newest(loop, VAL_GET(done, "ok"));
+    drop_children(r, p);
+    *(p->prev ? &p->prev->next : &loop->first) = p->next;
+    if (p->next)
+        p->next->prev = p->prev;
+    map_del(&r->past, p->path);
+    past_free(p);
+    return true;
+}
+
 static void fold(struct run *r, const struct record *rec, struct box *data)
 {
     struct past *p = past_get(r, rec->path);
@@ -278,8 +343,15 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         if (p->parent && leave_of(&data->val) == LEAVE_BREAK)
             p->parent->broken = true;
         p->dones = rec->attempt > p->dones ? rec->attempt : p->dones;
+        if (p->done_ok && pass_iteration(r, p, &data->val))
+            return;
         if (p->done_ok) {
             drop_children(r, p);
+            free(p->passed);
+            p->passed = NULL;
+            p->passed_cap = p->npassed = 0;
+            p->passed_steps = 0;
+            replace(&p->newest, NULL);
             if (!VAL_GET(p->open ? &p->open->val : NULL, "error")) /* a handler's is asked for until its step ends */
                 replace(&p->open, NULL);
             replace(&p->result, NULL);
@@ -307,10 +379,21 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
 static void fold_write(struct run *r, struct box *data)
 {
     struct past *scope = past_get(r, val_get_str(&data->val, STR("scope"), STR("")));
-    struct past_write *w = xcalloc(sizeof *w);
-    w->values = box_ref(data);
-    *scope->writes_end = w;
-    scope->writes_end = &w->next;
+    const struct val *set = VAL_GET(&data->val, "set");
+    struct box *values = val_is(set, VAL_OBJECT) ? box_new(set) : NULL;
+    for (size_t i = 0; values && i < values->val.obj.n; i++) {
+        struct str name = values->val.obj.m[i].key;
+        struct past_var *v = map_get(&scope->vars, name);
+        if (!v) {
+            v = xcalloc(sizeof *v + name.n + 1);
+            memcpy(v->name, name.p, name.n);
+            v->n = name.n;
+            map_put(&scope->vars, str_n(v->name, v->n), v);
+        }
+        box_unref(v->values);
+        v->values = box_ref(values);
+    }
+    box_unref(values);
 }
 
 enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, struct str path), void *ctx,
@@ -354,6 +437,13 @@ enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
         err->rc = rc = RC_CORRUPT;
         box_unref(data);
         return rc;
+    }
+    const struct val *ok = VAL_GET(&data->val, "ok"), *refs = VAL_GET(&data->val, "refs");
+    if (rec->kind == RECORD_DONE && ok && refs &&
+        away_put(&data->arena, (struct val *)ok, refs, err) != RC_OK) { /* of the record: nobody else has it */
+        err_wrap(err, "record %llu (%.*s)", (unsigned long long)rec->seq, STR_ARG(rec->path));
+        box_unref(data);
+        return err->rc;
     }
     const struct void_path *v = rec->kind == RECORD_RUN || rec->kind == RECORD_RESUME ? NULL : void_of(r, rec);
     if (rec->kind == RECORD_RESULT)

@@ -16,6 +16,7 @@
 #include "flow/run_int.h"
 
 #include "base/panic.h"
+#include "flow/shelf.h"
 
 #include <stdio.h>
 
@@ -147,13 +148,14 @@ static void unlink_from_parent(struct frame *f)
     f->unlinked = true; /* keeps its parent: names are still looked up through it */
 }
 
-static void frame_free(struct frame *f)
+void frame_free(struct frame *f)
 {
     CHECK(f->magic == FRAME_MAGIC && !f->first && !f->effect && !f->timer && !f->queued);
     if (f->parent && !f->unlinked)
         unlink_from_parent(f);
     if (f->ops->done)
         f->ops->done(f);
+    shelf_release(f);
     box_unref(f->result);
     f->magic = 0;
     struct arena a = f->arena;
@@ -346,13 +348,15 @@ static void child_ended(struct frame *c)
     }
     unlink_from_parent(c); /* the parent may end itself now */
     p->ops->child_done(p, c);
-    frame_free(c);
+    if (!c->held_back)
+        frame_free(c);
 }
 
 static void transition(struct frame *f)
 {
     enum queued what = f->queued;
     f->queued = QUEUED_NO;
+    f->run->wanted = str_n("", 0);
     switch (what) {
     case QUEUED_ENTER:
         if (f->status == FRAME_DRAINING) {
@@ -486,6 +490,7 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
     r->env = box_new(o->env ? o->env : &val_empty_object);
     r->force = o->force;
     r->waits.stay = o->stay;
+    r->shelf_limit = o->shelf_bytes ? o->shelf_bytes : SHELF_BYTES;
     r->qtail = &r->qhead;
     buf_init(&r->json, RECORD_MAX);
     r->arena = a;
@@ -516,6 +521,7 @@ void run_free(struct run *r)
     map_done(&r->effects);
     map_done(&r->timers);
     free_tree(r->root);
+    shelf_free(r);
     past_free_all(r);
     called_free_all(r);
     waits_free(r);
@@ -601,6 +607,23 @@ void run_start(struct run *r)
     }
 }
 
+bool run_conclude(struct run *r)
+{
+    if (!r->workflow->output || r->error || r->answered)
+        return true;
+    struct err err;
+    struct val v;
+    struct expr_scope scope = frame_scope(r->root, false);
+    if (tmpl_tree_eval(r->workflow->output, &scope, &r->scratch, &v, &err) == RC_OK)
+        r->output = box_new(&v);
+    else if (r->wanted.n)
+        return false;
+    else
+        r->error = error_box(err.rc, STR("output"), str_c(err.msg), 1, STR(""));
+    r->answered = true;
+    return true;
+}
+
 static void output_failed(struct run *r, const struct err *err)
 {
     box_unref(r->output);
@@ -654,15 +677,9 @@ static void finish_run(struct run *r)
     r->status = r->cancelling ? RUN_CANCELLED : root->ok && !r->error ? RUN_SUCCEEDED : RUN_FAILED;
     if (r->status == RUN_FAILED && !r->error)
         r->error = box_ref(root->result);
-    if (r->status == RUN_SUCCEEDED && r->workflow->output) {
-        struct err err;
-        struct val v;
-        struct expr_scope scope = frame_scope(root, false);
-        if (tmpl_tree_eval(r->workflow->output, &scope, &r->scratch, &v, &err) == RC_OK) {
-            r->output = box_new(&v);
-        } else {
-            output_failed(r, &err);
-        }
+    if (r->status != RUN_SUCCEEDED) {
+        box_unref(r->output);
+        r->output = NULL;
     }
     append_end(r);
 }

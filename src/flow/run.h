@@ -28,6 +28,8 @@ struct run_options {
     bool force;                                                      /* when resuming: do again what is held */
     /* What makes the run stay, rather than end as RUN_WAITING, while nothing but answers can move it. */
     enum run_stay { STAY_NO, STAY_FOR_APPROVALS, STAY_FOR_ANSWERS } stay;
+    size_t shelf_bytes; /* loops' iterations that are kept in memory for their readers; 0: SHELF_BYTES, SIZE_MAX: all
+                         * (flow/shelf.h) */
 };
 
 /* Takes a reference of `w`. `io` and `io_ctx` must outlive the run. */
@@ -87,7 +89,8 @@ struct run_totals {
     size_t in_flight, held, awaiting;
 };
 struct run_totals run_totals(const struct run *r);
-/* {step: result} of the workflow's own list, as far as it got; built in `a`. */
+/* {step: result} of the workflow's own list, as far as it got; built in `a`. What has left memory is marked `away`: see
+ * away_expand(). */
 struct val run_results(const struct run *r, struct arena *a);
 /* The run's answer once succeeded (workflow.output); null otherwise. Borrowed. */
 const struct val *run_output(const struct run *r);

@@ -7,7 +7,7 @@
 
 /* What the journal says about one path, folded. Owned by run->past. */
 struct past {
-    struct past *parent, *first, *next; /* tree by path */
+    struct past *parent, *first, *prev, *next; /* tree by path */
     struct str path;
     uint32_t last_attempt; /* highest ever, void ones included */
     uint32_t current;      /* attempt under way or ended; 0: none that counts */
@@ -21,18 +21,23 @@ struct past {
     struct box *open, *intent, *result, *done;
     struct box *late; /* {type, name} of a step where they are templates */
     bool done_ok, begun, held;
-    bool broken;                             /* a child of this attempt ended with a break */
-    bool fresh;                              /* failed by itself before the last resume: needs a new attempt */
-    struct past_write *writes, **writes_end; /* variables living in this list, in order */
+    bool broken;                /* a child of this attempt ended with a break */
+    bool fresh;                 /* failed by itself before the last resume: needs a new attempt */
+    struct map vars;            /* name -> struct past_var: variables living in this list */
+    uint8_t *passed;            /* a bit for each iteration of this attempt that has ended well, */
+    size_t passed_cap, npassed; /* bytes of it; bits that are set */
+    int64_t passed_steps; /* entered in them (frame.steps); 0 once the loop's frame has them */
+    struct box *newest;         /* {step: result}: the newest ones of such iterations, where they see them */
 };
 struct past_error {
     uint32_t attempt;
     int64_t took_ms;
     struct box *box; /* of the RESULT */
 };
-struct past_write {
-    struct past_write *next;
-    struct box *values;
+struct past_var {
+    struct box *values; /* an object that has it */
+    size_t n;
+    char name[];
 };
 
 struct void_path {
@@ -81,6 +86,11 @@ struct run {
     bool told_budget; /* that it is spent */
     unsigned nested;  /* variables of steps that are being evaluated */
     int64_t started_ms, journal_bytes;
+    struct str wanted; /* what the evaluation that just failed would have needed; empty: it failed for another reason */
+    struct map shelf;  /* flow/shelf.h */
+    struct shelved *shelf_newest, *shelf_oldest;
+    size_t shelf_bytes, shelf_limit;
+    bool answered; /* workflow.output was evaluated: `output`, or `error` */
     uint64_t wall_timer;
     struct box *output, *error;
     /* recovery */
@@ -102,6 +112,7 @@ enum rc run_append_value(struct run *r, enum record_kind kind, struct str path, 
                          const struct val *data, struct err *err) MUST_CHECK;
 void run_queue(struct frame *f, enum queued what);
 struct frame *frame_new(struct run *r, struct frame *parent, const struct frame_ops *ops, struct str path);
+void frame_free(struct frame *f);
 void frame_end(struct frame *f, bool ok, struct box *result); /* takes the reference */
 /* Stops what runs below `f`; drained() is called (queued) when nothing is left, at once if nothing was. */
 void frame_drain(struct frame *f);
@@ -125,6 +136,9 @@ bool run_is_quiet(const struct run *r);
 /* Ends the run as failed: no step can go on over a limit of the whole run. */
 void run_over_limit(struct run *r, const char *code, struct str message);
 
+/* Evaluates workflow.output; false: it needs what has left memory first. */
+bool run_conclude(struct run *r);
+
 /* list.c */
 struct list_state {
     const struct list_def *def;
@@ -139,6 +153,8 @@ struct list_state {
     bool apart;                /* a called workflow that records its end itself */
     struct instance *instance; /* of the workflow that this list is the root of, when it was called; or NULL */
     struct box *error_var;     /* `error` inside an on_error handler, or NULL */
+    bool entering; /* what is being fetched is for the question whether the iteration is skipped, */
+    bool starting; /* or for the variables of the workflow that was called */
 };
 struct var {
     char *name;
@@ -195,6 +211,8 @@ const struct val *hole_file(struct frame *f, struct str path, struct arena *a);
 void frame_fail(struct frame *f, const struct err *err);
 
 /* scope.c */
+/* `v` with all that has left memory in its place, built in `a`; fails with run->wanted set when it must be fetched. */
+enum rc scope_whole(struct frame *f, const struct val *v, struct arena *a, struct val *ret, struct err *err);
 enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
                       size_t *ret_used, struct err *err);
 /* The same for conditions: unset variables are null. */

@@ -4,6 +4,8 @@
  * what is returned lives in the boxes of the frames, or was built in the arena of the evaluation. */
 #include "flow/run_int.h"
 
+#include "flow/shelf.h"
+
 #include <stdlib.h>
 
 static struct str key_name(const struct val *key)
@@ -73,8 +75,6 @@ static const struct val *indirect_field(struct arena *a, const struct val *resul
             return data;
         return VAL_GET(result, "text") ? VAL_GET(result, "text") : result;
     }
-    if (str_is(key, "results") && val_is(VAL_GET(result, "iterations"), VAL_ARRAY)) /* of a for_loop */
-        return VAL_GET(result, "iterations");
     if (str_is(key, "error"))
         return &val_null;
     return older_field(result, key);
@@ -405,10 +405,9 @@ static enum rc resolve_root(struct frame *f, const struct val *key, size_t n, st
                    STR_ARG(head), field.n ? "." : "", STR_ARG(field));
 }
 
-enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *a, const struct val **ret,
-                      size_t *ret_used, struct err *err)
+static enum rc resolve(struct frame *f, const struct val *key, size_t n, struct arena *a, const struct val **ret,
+                       size_t *ret_used, struct err *err)
 {
-    struct frame *f = ctx;
     struct str head = key_name(&key[0]);
     *ret = NULL;
     *ret_used = 1;
@@ -440,6 +439,85 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *
         return rc;
     }
     return resolve_root(f, key, n, a, ret, ret_used, err);
+}
+
+/* ---- what has left memory ---- */
+
+/* On the shelf, or to be fetched: `whole` then names what holds it, so that one fetch brings all of that. */
+static enum rc take_off(struct frame *f, const struct val *away, struct str whole, const struct val **ret,
+                        struct err *err)
+{
+    const struct box *b = shelf_get(f->run, away->s);
+    if (b) {
+        *ret = &b->val;
+        return RC_OK;
+    }
+    f->run->wanted = whole.n ? whole : away->s;
+    return err_set(err, RC_INTERNAL, "the iterations of %.*s have left memory", STR_ARG(f->run->wanted));
+}
+
+static enum rc put_in(struct frame *f, const struct val *v, struct str whole, struct arena *a, struct val *ret,
+                      struct err *err)
+{
+    *ret = *v;
+    if (!v->away)
+        return RC_OK;
+    enum rc rc = RC_OK;
+    ret->away = false;
+    if (v->type == VAL_NULL) {
+        const struct val *there = NULL;
+        rc = take_off(f, v, whole, &there, err);
+        return rc || !there ? rc : put_in(f, there, whole.n ? whole : v->s, a, ret, err);
+    }
+    if (v->type == VAL_ARRAY) {
+        struct val *mine = arena_calloc(a, v->arr.n + 1, sizeof *mine);
+        for (size_t i = 0; i < v->arr.n && !rc; i++)
+            rc = put_in(f, &v->arr.v[i], whole, a, &mine[i], err);
+        ret->arr.v = mine;
+        return rc;
+    }
+    struct member *mine = arena_calloc(a, v->obj.n + 1, sizeof *mine);
+    memcpy(mine, v->obj.m, v->obj.n * sizeof *mine);
+    for (size_t i = 0; i < v->obj.n && !rc; i++)
+        rc = put_in(f, &v->obj.m[i].val, whole, a, &mine[i].val, err);
+    ret->obj.m = mine;
+    return rc;
+}
+
+enum rc scope_whole(struct frame *f, const struct val *v, struct arena *a, struct val *ret, struct err *err)
+{
+    return put_in(f, v, str_n("", 0), a, ret, err);
+}
+
+/* Goes on along the path while parts of the value may be away, so that only what is read is fetched. */
+static enum rc follow_away(struct frame *f, const struct val *key, size_t n, struct arena *a, const struct val **ret,
+                           size_t *ret_used, struct err *err)
+{
+    const struct val *v = *ret, *next = v;
+    enum rc rc = RC_OK;
+    for (; next && v->away && !rc; v = next ? next : v) {
+        if (v->type == VAL_NULL) {
+            rc = take_off(f, v, str_n("", 0), &next, err);
+            continue;
+        }
+        const struct val *k = *ret_used < n ? &key[*ret_used] : &val_null;
+        next = k->type == VAL_STR ? val_get(v, k->s) : k->type == VAL_INT && k->i >= 0 ? val_at(v, (size_t)k->i) : NULL;
+        *ret_used += next != NULL;
+    }
+    if (rc || !v->away) {
+        *ret = v;
+        return rc;
+    }
+    struct val *whole = ARENA_NEW(a, struct val);
+    *ret = whole;
+    return scope_whole(f, v, a, whole, err);
+}
+
+enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *a, const struct val **ret,
+                      size_t *ret_used, struct err *err)
+{
+    enum rc rc = resolve(ctx, key, n, a, ret, ret_used, err);
+    return rc || !*ret || !(*ret)->away ? rc : follow_away(ctx, key, n, a, ret, ret_used, err);
 }
 
 /* In conditions, what may be there and is not is null: a variable that nobody has set, an environment variable. */

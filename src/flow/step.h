@@ -67,6 +67,10 @@ struct step_type {
     void (*enter)(struct frame *f);
     /* A child has ended; read it with child_result(). It is freed after the call. */
     void (*child_done)(struct frame *f, struct frame *child);
+    /* Expressions may read what has left memory. The evaluation then fails (false, NULL) like one of a step that has
+     * failed, and once all of it is there, what called it is called again: enter(), child_done() with the same child,
+     * or instead of that child_done(), where it is not NULL, this. So evaluate first, and change things then. */
+    void (*again)(struct frame *f);
     /* Frees what `type_state` holds outside the arena, at the end of each attempt. May be NULL. */
     void (*free_state)(void *type_state);
 };

@@ -22,6 +22,7 @@
 #include "base/rng.h"
 #include "data/val.h"
 #include "flow/outbox.h"
+#include "role/reread.h"
 
 #include <signal.h>
 #include <stddef.h>
@@ -72,6 +73,7 @@ struct engine {
     void (*on_execute)(void *ctx, bool begins);
     void *ctx;
     struct engine_timer *timers;
+    struct reread *reread;
     struct store_batch *first;           /* what the first batch begins with */
     struct store_batch *batch;           /* being filled by seal */
     unsigned kinds;                      /* of the records in it */
@@ -108,10 +110,7 @@ static void io_append(void *ctx, const struct record *r)
 {
     outbox_append(((struct engine *)ctx)->outbox, r);
 }
-static void io_effect(void *ctx, const struct effect *e)
-{
-    outbox_effect(((struct engine *)ctx)->outbox, e);
-}
+static void io_effect(void *ctx, const struct effect *e);
 static void io_emit(void *ctx, const struct event *e)
 {
     outbox_event(((struct engine *)ctx)->outbox, e);
@@ -210,9 +209,41 @@ static void effect_done(void *ctx, uint64_t id, bool ok, const struct val *resul
     io_wake(g);
 }
 
+static void loaded(void *ctx, uint64_t id, bool ok, const struct val *result)
+{
+    struct engine *g = ctx;
+    if (run_status(g->run) == RUN_RUNNING)
+        run_effect_done(g->run, id, ok, result);
+    io_wake(g);
+}
+
+static void start_load(struct engine *g, const struct effect *e)
+{
+    struct str of = val_get_str(e->request, STR("of"), STR(""));
+    reread_start(g->reread, e->id, g->store ? store_file(g->store) : NULL, g->row.id, of);
+}
+
+bool engine_load_now(struct engine *g, struct store *store)
+{
+    return reread_now(g->reread, store);
+}
+
+static void io_effect(void *ctx, const struct effect *e)
+{
+    struct engine *g = ctx;
+    if (!g->driver && e->kind == EFFECT_LOAD) /* nothing will be committed, and what it asks for has been long ago */
+        start_load(g, e);
+    else
+        outbox_effect(g->outbox, e);
+}
+
 static void start_effect(void *ctx, const struct effect *e)
 {
     struct engine *g = ctx;
+    if (e->kind == EFFECT_LOAD) {
+        start_load(g, e);
+        return;
+    }
     struct port *p = e->kind == EFFECT_MODEL ? g->model : g->local;
     p->start(p, e, effect_done, g);
 }
@@ -504,6 +535,7 @@ struct engine *engine_new(const struct engine_options *o)
     g->durable_tail = &g->durable;
     rng_seed(&g->rng, rng_entropy());
     g->outbox = outbox_new(&outbox_ops, g);
+    g->reread = reread_new(g->loop, loaded, g);
     g->run = run_new(o->workflow, &o->run, &io, g);
     if (g->driver)
         driver_join(g->driver, &g->driven);
@@ -517,6 +549,7 @@ void engine_free(struct engine *g)
     CHECK(!g->under_way || g->failed);
     if (g->driver)
         driver_leave(g->driver, &g->driven);
+    reread_free(g->reread);
     while (g->timers) {
         ev_cancel(g->loop, g->timers->id);
         timer_free(g->timers);

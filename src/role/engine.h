@@ -39,6 +39,9 @@ struct run *engine_run(struct engine *g); /* for run_recover before engine_start
 void engine_begin_with(struct engine *g, struct store_batch *b);
 /* Appends the start; the rest happens in ev_run(). */
 void engine_start(struct engine *g);
+/* For an engine without a driver: carries out one fetch (EFFECT_LOAD) that the run has asked for; false: there is none.
+ */
+bool engine_load_now(struct engine *g, struct store *store);
 /* What made the journal unusable, or NULL. Nothing since the last durable batch counts; resume reads what is there. */
 const struct err *engine_error(const struct engine *g);
 /* Calls `done` from the loop when everything that the run has appended so far is durable; never when the journal fails

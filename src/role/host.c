@@ -16,6 +16,7 @@
 #include "base/panic.h"
 #include "base/sha256.h"
 #include "data/json.h"
+#include "flow/away.h"
 #include "role/outcome.h"
 
 #include <errno.h>
@@ -180,7 +181,13 @@ static struct str on_last(void *ctx, struct store_batch *b)
     struct carried *c = r->carried;
     const struct run *run = engine_run(c->engine);
     struct arena a = {0};
-    struct val answer = outcome_of(run, str_c(r->id), &a);
+    struct val answer = outcome_of(run, str_c(r->id), &a), refs = away_places(&a, &answer);
+    if (refs.type != VAL_NULL) { /* what has left memory is put in its place when the outcome is told */
+        struct val_map m = val_map_new(&a);
+        val_map_merge(&m, &answer);
+        VAL_MAP_SET(&m, "refs", refs);
+        answer = val_map_done(&m);
+    }
     struct str text = json_text(&a, &answer);
     r->due_ms = 0;
     if (run_status(run) == RUN_WAITING)

@@ -4,10 +4,14 @@
  * inside the loop (or a crash) never changes the list under it. An iteration is a list frame `N` below the loop, from
  * 0.
  *
- * A break stops what runs beside it; what had ended by then is the result. */
-#include "base/panic.h"
+ * A break stops what runs beside it; what has ended by then is the result.
+ *
+ * Iterations do not stay: when one ends, the journal has it, and the loop only counts. Its result says where they are
+ * (flow/away.h); the few of a small loop are put on the run's shelf, so that whoever reads them next need not fetch
+ * them. */
 #include "data/json.h"
-#include "flow/frame.h"
+#include "flow/away.h"
+#include "flow/shelf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +37,9 @@ static const struct step_key keys[] = {
      .doc = "Asked before each iteration, about it (loop.* and what is around): whether it is skipped."},
     {"ordered_results", KEY_BOOL, .fallback = "true",
      .doc = "Results are always in the order of the items; no effect."},
-    {"memory_limit", KEY_SIZE, .doc = "Accepted; no effect."},
+    {"memory_limit", KEY_SIZE,
+     .doc = "How much of its results may stay in memory; what is more is read from the journal when it is asked for. "
+            "There is a small limit anyway."},
     {"break_on_error", KEY_BOOL, .fallback = "true",
      .doc =
          "Whether a failed iteration ends the loop (what runs beside it is stopped) and fails the step. With false the "
@@ -41,12 +47,16 @@ static const struct step_key keys[] = {
     {0}};
 
 struct loop {
-    const struct val *items; /* an array, in the pinned object */
+    const struct val *plan; /* the pinned object */
+    size_t n;               /* items */
     size_t next, ok, failed, running;
     int64_t max_parallel;
     bool break_on_error;
-    bool broken; /* a resumed run knows that a break was met: what had ended counts, nothing else is started */
-    struct box **iterations; /* by index: {index, item, success, results | error} */
+    bool broken;          /* a resumed run knows that a break was met: what had ended counts, nothing else is started */
+    bool leaving;         /* a break was met: what runs is being stopped */
+    struct box *kept;     /* the iterations so far, while they are few; else NULL: the journal has them */
+    struct val_list list; /* of them, in the order of their ends */
+    int64_t memory_limit;
     struct box *last_error;
 };
 
@@ -124,36 +134,73 @@ static bool compute_items(struct frame *f, const struct val *source, struct val 
     return false;
 }
 
-/* The pinned object: {items, max_parallel, break_on_error}. */
+/* `range(A, B)` and nothing more needs no list: {range: [A, B]} stands for it. False: it is something else. */
+static bool compute_range(struct frame *f, const struct val *source, int64_t most, struct val_map *plan)
+{
+    struct str text = val_is(source, VAL_STR) && !is_template(f->def->source) ? str_trim(source->s) : str_n("", 0);
+    struct val *ends = ARENA_NEW(&f->arena, struct val);
+    if (!str_starts(text, STR("range(")) || !str_ends(text, STR(")")))
+        return false;
+    text = arena_printf(&f->arena, "[%.*s]", (int)(text.n - 7), text.p + 6);
+    if (!frame_is_expr(f, text) || !frame_expr(f, text, ends))
+        return false;
+    if (ends->type != VAL_ARRAY || ends->arr.n != 2)
+        return false;
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "range", *ends);
+    struct val v = val_map_done(&m);
+    int64_t n = away_item_count(&v);
+    if (n < 0)
+        return false;
+    struct val *cut = arena_calloc(&f->arena, 2, sizeof *cut);
+    cut[0] = ends->arr.v[0];
+    cut[1] = val_int(cut[0].i + (n < most ? n : most) - 1);
+    VAL_MAP_SET(plan, "range", ((struct val){.type = VAL_ARRAY, .arr = {.v = cut, .n = 2}}));
+    return true;
+}
+
+/* The pinned object: {items or range, max_parallel, break_on_error, memory_limit?}. */
 static const struct val *compute_plan(struct frame *f)
 {
     const struct val *c = frame_config(f, false);
     bool parallel, break_on_error;
-    int64_t max_parallel, max_iterations;
+    int64_t max_parallel, max_iterations, memory_limit;
     struct val items;
     if (!c || !frame_bool(f, c, "parallel", false, &parallel) ||
         !frame_bool(f, c, "break_on_error", true, &break_on_error) ||
         !frame_int(f, c, "max_parallel", DEFAULT_PARALLEL, 1, MAX_PARALLEL, &max_parallel) ||
         !frame_int(f, c, "max_iterations", INT64_MAX, 0, INT64_MAX, &max_iterations) ||
-        !compute_items(f, VAL_GET(c, "data_source"), &items))
+        !frame_size(f, c, "memory_limit", INT64_MAX, &memory_limit))
         return NULL;
+    struct val_map m = val_map_new(&f->arena);
+    if (!compute_range(f, VAL_GET(c, "data_source"), max_iterations, &m)) {
+        if (f->failing_set || !compute_items(f, VAL_GET(c, "data_source"), &items))
+            return NULL;
+        if ((int64_t)items.arr.n > max_iterations)
+            items.arr.n = (size_t)max_iterations;
+        VAL_MAP_SET(&m, "items", items);
+    }
     int64_t ceiling = frame_limits(f)->max_parallel;
     if (ceiling && max_parallel > ceiling)
         max_parallel = ceiling;
-    if ((int64_t)items.arr.n > max_iterations)
-        items.arr.n = (size_t)max_iterations;
-    struct val_map m = val_map_new(&f->arena);
-    VAL_MAP_SET(&m, "items", items);
     VAL_MAP_SET(&m, "max_parallel", val_int(parallel ? max_parallel : 1));
     VAL_MAP_SET(&m, "break_on_error", val_bool(break_on_error));
+    if (memory_limit < INT64_MAX)
+        VAL_MAP_SET(&m, "memory_limit", val_int(memory_limit));
     struct val *plan = ARENA_NEW(&f->arena, struct val);
     *plan = val_map_done(&m);
     return frame_pin(f, plan) ? plan : NULL;
 }
 
+static int by_index(const void *a, const void *b)
+{
+    int64_t x = val_get_int(a, STR("index"), 0), y = val_get_int(b, STR("index"), 0);
+    return (x > y) - (x < y);
+}
+
 static void finish(struct frame *f, struct loop *l)
 {
-    size_t n = l->items->arr.n;
+    size_t n = l->n;
     if (l->failed && !l->ok && !l->break_on_error) {
         struct str message = val_get_str(&l->last_error->val, STR("message"), STR(""));
         step_fail(f,
@@ -163,31 +210,36 @@ static void finish(struct frame *f, struct loop *l)
                                     .below = true});
         return;
     }
-    struct box *b = box_empty();
-    struct val_list list = val_list_new(&b->arena);
-    for (size_t i = 0; i < n; i++)
-        if (l->iterations[i])                            /* after a break some are missing */
-            val_list_push(&list, l->iterations[i]->val); /* borrowed: step_ok copies while they live */
-    struct val_map m = val_map_new(&b->arena);
+    struct val iterations = val_empty_array;
+    if (l->ok || l->failed)
+        iterations = (struct val){.away = true, .s = f->base};
+    if (l->kept) {
+        qsort(l->list.v, l->list.n, sizeof *l->list.v, by_index);
+        size_t weight = l->kept->arena.used;
+        l->kept->val = val_list_done(&l->list);
+        shelf_put(f->run, f->base, l->kept, weight, NULL);
+        l->kept = NULL;
+    }
+    struct val_map m = val_map_new(&f->arena);
     VAL_MAP_SET(&m, "success", val_bool(!l->failed));
     VAL_MAP_SET(&m, "total_items", val_int((int64_t)n));
     VAL_MAP_SET(&m, "completed_items", val_int((int64_t)l->ok));
-    VAL_MAP_SET(&m, "iterations", val_list_done(&list));
-    b->val = val_map_done(&m);
-    step_ok_stop(f, &b->val);
-    box_unref(b);
+    VAL_MAP_SET(&m, "iterations", iterations);
+    struct val v = val_map_done(&m);
+    step_ok(f, &v);
 }
 
 static void start_more(struct frame *f)
 {
     struct loop *l = f->type_state;
-    size_t n = l->items->arr.n;
+    size_t n = l->n;
     for (; l->next < n && (int64_t)l->running < l->max_parallel; l->next++) {
         char segment[24];
         snprintf(segment, sizeof segment, "%zu", l->next);
-        if (l->broken && !frame_past_ended(f, segment))
+        if (frame_past_passed(f, l->next) || (l->broken && !frame_past_ended(f, segment)))
             continue;
-        struct box *item = box_new(&l->items->arr.v[l->next]);
+        struct val value = away_item(l->plan, (int64_t)l->next);
+        struct box *item = box_new(&value);
         struct loop_scope scope = {.iterator = f->def->lists[0]->iterator,
                                    .item = item,
                                    .index = (int64_t)l->next,
@@ -205,10 +257,8 @@ static void start_more(struct frame *f)
 static void free_loop(void *state)
 {
     struct loop *l = state;
-    for (size_t i = 0; l->iterations && i < l->items->arr.n; i++)
-        box_unref(l->iterations[i]);
-    free(l->iterations);
-    l->iterations = NULL;
+    box_unref(l->kept);
+    l->kept = NULL;
     box_unref(l->last_error);
     l->last_error = NULL;
 }
@@ -232,8 +282,10 @@ static void enter(struct frame *f)
     if (!plan)
         return;
     struct loop *l = ARENA_NEW(&f->arena, struct loop);
-    l->items = VAL_GET(plan, "items");
-    if (!val_is(l->items, VAL_ARRAY)) { /* a journal that we did not write */
+    int64_t n = away_item_count(plan);
+    l->plan = plan;
+    l->n = (size_t)n;
+    if (n < 0) { /* a journal that we did not write */
         step_failf(f, RC_CORRUPT, "the journal holds no list for this loop");
         return;
     }
@@ -241,53 +293,76 @@ static void enter(struct frame *f)
     if (l->max_parallel < 1)
         l->max_parallel = 1;
     l->break_on_error = val_get_bool(plan, STR("break_on_error"), true);
-    l->iterations = calloc(l->items->arr.n + 1, sizeof(struct box *));
-    if (!l->iterations)
-        PANIC("out of memory");
+    l->memory_limit = val_get_int(plan, STR("memory_limit"), INT64_MAX);
+    l->ok = frame_past_count(f);
+    if (!l->ok) { /* else some are in the journal only */
+        l->kept = box_empty();
+        l->list = val_list_new(&l->kept->arena);
+    }
     l->broken = frame_past_broken(f);
     f->type_state = l;
-    tell_total(f, l->items->arr.n);
+    tell_total(f, l->n);
     start_more(f);
 }
 
-static struct box *iteration_box(const struct loop *l, const struct frame *c)
+/* The journal has the iteration; it stays in memory too while there are few. */
+static void gather(struct frame *f, struct loop *l, struct frame *c)
 {
-    struct box *b = box_empty();
-    struct val_map m = val_map_new(&b->arena);
-    VAL_MAP_SET(&m, "index", val_int((int64_t)c->tag));
-    VAL_MAP_SET(&m, "item", val_copy(&b->arena, &l->items->arr.v[c->tag]));
-    VAL_MAP_SET(&m, "success", val_bool(child_ok(c)));
-    if (c->skipped)
-        VAL_MAP_SET(&m, "skipped", val_true);
-    struct val inner = child_ok(c) ? list_results(c, &b->arena) : *child_result(c);
-    val_map_set(&m, child_ok(c) ? STR("results") : STR("error"), val_copy(&b->arena, &inner));
-    b->val = val_map_done(&m);
-    return b;
+    if (!l->kept)
+        return;
+    struct arena *a = &l->kept->arena;
+    struct val result = child_ok(c) ? list_results(c, &c->arena) : *child_result(c);
+    struct val item = away_item(l->plan, (int64_t)c->tag);
+    val_list_push(&l->list, away_iteration(a, (int64_t)c->tag, val_copy(a, &item), child_ok(c), c->skipped,
+                                           val_copy(a, &result)));
+    if (shelf_has_room(f->run, a->used, l->memory_limit))
+        return;
+    box_unref(l->kept);
+    l->kept = NULL;
+}
+
+/* Ended by itself, while the loop is being left: nothing is decided by it any more. */
+static void late(struct frame *f, struct loop *l, struct frame *c)
+{
+    if (!child_ok(c) && child_failure(c).rc == RC_CANCELLED) /* stopped */
+        return;
+    l->ok += child_ok(c);
+    l->failed += !child_ok(c);
+    gather(f, l, c);
+}
+
+static void failed(struct frame *f, struct loop *l, struct frame *c)
+{
+    l->failed++;
+    box_unref(l->last_error);
+    l->last_error = box_new(child_result(c));
+    if (!l->break_on_error)
+        return;
+    struct failure why = child_failure(c);
+    why.message = arena_printf(&f->arena, "iteration %zu: %.*s", c->tag, STR_ARG(why.message));
+    step_fail(f, &why);
 }
 
 static void child_done(struct frame *f, struct frame *c)
 {
     struct loop *l = f->type_state;
     l->running--;
-    l->iterations[c->tag] = iteration_box(l, c);
-    if (child_ok(c)) {
-        l->ok++;
-        if (child_leave(c) == LEAVE_BREAK && !l->broken) {
-            finish(f, l);
-            return;
-        }
+    if (l->leaving || l->broken) {
+        late(f, l, c);
     } else {
-        l->failed++;
-        box_unref(l->last_error);
-        l->last_error = box_new(child_result(c));
-        if (l->break_on_error) {
-            struct failure why = child_failure(c);
-            why.message = arena_printf(&f->arena, "iteration %zu: %.*s", c->tag, STR_ARG(why.message));
-            step_fail(f, &why);
-            return;
+        gather(f, l, c);
+        if (child_ok(c))
+            l->ok++;
+        else
+            failed(f, l, c);
+        l->leaving = child_ok(c) && child_leave(c) == LEAVE_BREAK;
+        if (l->leaving) {
+            l->next = l->n;
+            frame_cancel_children(f);
         }
     }
-    start_more(f);
+    if (!f->failing_set)
+        start_more(f);
 }
 
 const struct step_type step_for_loop = {.name = "for_loop",

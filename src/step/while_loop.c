@@ -87,11 +87,17 @@ static void enter(struct frame *f)
     struct err err;
     if (!c || !frame_int(f, c, "max_iterations", 100, 0, INT64_MAX, &l->max))
         return;
+    l->index = frame_past_count(f);
+    if (l->index)
+        f->inner_results = list_boxes(f->inner, frame_past_newest(f));
     if (cond_each_path(f->def->conds[0], find_body_step, f, &err) != RC_OK) {
         step_fail(f, FAILURE(err.rc, str_c(err.msg)));
         return;
     }
-    next(f);
+    if (frame_past_broken(f))
+        finish(f, false);
+    else
+        next(f);
 }
 
 static void child_done(struct frame *f, struct frame *c)
@@ -118,4 +124,5 @@ const struct step_type step_while_loop = {.name = "while_loop",
                                           .loop = true,
                                           .keeps_last = true,
                                           .enter = enter,
-                                          .child_done = child_done};
+                                          .child_done = child_done,
+                                          .again = next};

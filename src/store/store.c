@@ -83,6 +83,11 @@ static void free_list(struct batch_list *l)
     *l = (struct batch_list){0};
 }
 
+const char *store_file(const struct store *s)
+{
+    return s->file;
+}
+
 void store_close(struct store *s)
 {
     if (!s)

@@ -39,6 +39,7 @@ enum rc store_open(const char *file, enum store_mode mode, struct store **ret, s
 /* Commits what was submitted, joins the thread, checkpoints (owner), drops the lock. No callbacks any more. A cleanly
  * closed journal is one file, unless a reader still has it open. */
 void store_close(struct store *s);
+const char *store_file(const struct store *s);
 /* Deletes a journal with all that belongs to it (-wal, -shm, .lock, .ballast). RC_BUSY when it has an owner. */
 enum rc store_unlink(const char *file, struct err *err) MUST_CHECK;
 /* The pid that holds the lock of `file`, or 0. For messages only: it may be gone by the time it is read. */
@@ -77,6 +78,10 @@ enum rc store_commit(struct store *s, struct store_batch *b, struct err *err) MU
  * what they get is borrowed for the call. */
 enum rc store_each_record(struct store *s, struct str run, uint64_t after_seq,
                           bool (*cb)(void *ctx, const struct record *r), void *ctx, struct err *err) MUST_CHECK;
+/* Only those of one kind (a kind that is inserted once) at the path, or else directly below it: one more part behind a
+ * `/`. In the order of path and attempt. */
+enum rc store_each_at(struct store *s, struct str run, enum record_kind kind, struct str path, bool below,
+                      bool (*cb)(void *ctx, const struct record *r), void *ctx, struct err *err) MUST_CHECK;
 enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx,
                        struct err *err) MUST_CHECK;
 /* The summary of one run, copied into `a`. RC_NOT_FOUND. */

@@ -103,6 +103,30 @@ enum rc store_each_record(struct store *s, struct str run, uint64_t after_seq,
     return rc;
 }
 
+enum rc store_each_at(struct store *s, struct str run, enum record_kind kind, struct str path, bool below,
+                      bool (*cb)(void *ctx, const struct record *r), void *ctx, struct err *err)
+{
+    enum statement which = below ? ST_RECORD_BELOW : ST_RECORD_AT;
+    sqlite3_stmt *st = take(s, which, err);
+    if (!st)
+        return err->rc;
+    bind_text(st, 1, run);
+    bind_text(st, 2, path);
+    sqlite3_bind_int(st, 3, (int)kind);
+    enum rc rc = RC_OK;
+    bool more = true;
+    int code = SQLITE_DONE;
+    while (more && !rc && (code = sqlite3_step(st)) == SQLITE_ROW) {
+        struct record r;
+        rc = read_record(st, &r, err);
+        more = rc || cb(ctx, &r);
+    }
+    if (!rc && more && code != SQLITE_DONE)
+        rc = sql_fail(s->read.db, code, err, "reading records");
+    give(s, which, st);
+    return rc;
+}
+
 static struct run_row read_row(sqlite3_stmt *st)
 {
     return (struct run_row){.id = column(st, 0),

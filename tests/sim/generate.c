@@ -35,7 +35,9 @@ static void handler(struct generator *g, unsigned in)
 /* `end`: a later step of the same list that on_error may go to, or 0. */
 static void options(struct generator *g, unsigned in, bool leaf, bool parallel, unsigned end)
 {
-    if (pick(g, 5) == 0)
+    if (pick(g, 20) == 0)
+        line(g, in, "condition: \"length(steps.many.iterations || []) < 99\"");
+    else if (pick(g, 5) == 0)
         line(g, in, pick(g, 2) ? "condition: \"inputs.yes\"" : "condition: \"not inputs.yes\"");
     if (pick(g, 4) == 0)
         line(g, in, "retry: {max_attempts: 3, delay: 100ms}");
@@ -62,9 +64,13 @@ static void way_out(struct generator *g, unsigned in, bool parallel)
 static void loop_conditions(struct generator *g, unsigned in, bool parallel)
 {
     if (!parallel && pick(g, 4) == 0)
-        line(g, in, "break_condition: \"loop.index == 2\"");
+        line(g, in,
+             pick(g, 2) ? "break_condition: \"loop.index == 2\""
+                        : "break_condition: \"loop.index == 2 and length(steps.many.iterations || []) >= 0\"");
     if (pick(g, 4) == 0)
-        line(g, in, "continue_condition: \"loop.index == 1\"");
+        line(g, in,
+             pick(g, 2) ? "continue_condition: \"loop.index == 1\""
+                        : "continue_condition: \"steps.many.iterations[loop.index].index == 1\"");
 }
 
 static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel);
@@ -93,8 +99,9 @@ static void loop(struct generator *g, unsigned in, unsigned depth, bool parallel
 static void while_loop(struct generator *g, unsigned in, unsigned depth, unsigned id)
 {
     line(g, in, "type: while_loop");
-    buf_printf(&g->out, "%*scondition: \"loops_%u < %d\"\n%*smax_iterations: 6\n%*ssteps:\n", (int)in, "", id,
-               1 + (int)pick(g, 3), (int)in, "", (int)in, "");
+    buf_printf(&g->out, "%*scondition: \"loops_%u < %d%s\"\n%*smax_iterations: 6\n%*ssteps:\n", (int)in, "", id,
+               1 + (int)pick(g, 3), pick(g, 3) ? "" : " and length(steps.many.results || []) < 100", (int)in, "",
+               (int)in, "");
     buf_printf(&g->out, "%*s- {name: count_%u, type: set_variable, variables: {loops_%u: \"{{ loops_%u + 1 }}\"}}\n",
                (int)in + 2, "", id, id, id);
     way_out(g, in + 2, false);
@@ -347,8 +354,12 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         if (pick(g, 5) == 0)
             line(g, in, "output_to_file: \"vars.txt\"");
     } else if (kind == 4) {
+        static const char *const values[] = {"value: \"{{ inputs.file }}\"",
+                                             "value: \"a {{file:{{ inputs.file }}}} b\"",
+                                             "value: \"{{ steps.many.iterations || inputs.file }}\"",
+                                             "value: \"{{ steps.many.iterations[3].results.note.scope || 0 }}\""};
         line(g, in, pick(g, 4) ? "type: test_echo" : "type: \"{{ 'test_' + 'echo' }}\"");
-        line(g, in, pick(g, 4) ? "value: \"{{ inputs.file }}\"" : "value: \"a {{file:{{ inputs.file }}}} b\"");
+        line(g, in, values[pick(g, 4)]);
         if (pick(g, 12) == 0)
             line(g, in, "fail: true");
         options(g, in, true, parallel, end);
@@ -386,14 +397,19 @@ static void generate(uint64_t seed, struct buf *ret)
     rng_seed(&g.rng, seed);
     buf_init(&g.out, (size_t)1 << 20);
     line(&g, 2, "steps:");
+    buf_addz(&g.out, "    - name: many\n      type: for_loop\n      data_source: \"range(1, 14)\"\n"
+                     "      parallel: true\n      on_error: continue\n");
+    if (pick(&g, 3))
+        buf_addz(&g.out, "      break_on_error: false\n");
     buf_addz(&g.out,
-             "    - name: many\n      type: for_loop\n      data_source: \"range(1, 14)\"\n"
-             "      parallel: true\n      on_error: continue\n      steps:\n"
+             "      steps:\n"
              "        - {name: ask, type: gemini, prompt: hello}\n"
              "        - {name: note, type: set_variable, scope: local, variables: {x: \"{{ loop.index }}\"}}\n");
     steps(&g, 4, 0, 6 + (unsigned)pick(&g, 6), false);
     struct buf head;
     buf_init(&head, (size_t)2 << 20);
+    if (pick(&g, 2))
+        buf_addz(&g.out, "  output: \"{{ steps.many.iterations[*].index || [] }}\"\n");
     buf_addz(&head, "workflow:\n  name: sim\n  inputs: {yes: {type: boolean, default: true}, file: {type: string, "
                     "default: f.txt}}\n  variables:\n    unused: 0\n");
     for (unsigned i = 1; i <= g.names; i++)

@@ -16,6 +16,7 @@
 
 #include "sim/generate.c"
 #include "sim/world.c"
+#include "sim/world_disk.c"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,10 @@ static struct val blanked(struct arena *a, const struct val *v)
 static void look(struct world *w, struct arena *a, struct outcome *o)
 {
     struct val v = run_results(w->run, a);
+    struct away_reader r = world_reader(w);
+    struct err err;
+    if (away_expand(&r, &v, a, &v, &err) != RC_OK)
+        snprintf(w->violation, sizeof w->violation, "the results cannot be read back: %.400s", err.msg);
     v = blanked(a, &v);
     *o = (struct outcome){.status = run_status(w->run),
                           .results = run_status(w->run) == RUN_SUCCEEDED ? json_canonical(a, &v) : STR("-"),
@@ -352,7 +357,7 @@ static void table(void)
     printf("%-14s %9s %9s %8s %8s %8s %8s %9s\n", "step", "started", "done", "failed", "retried", "skipped", "held",
            "continued");
     for (size_t i = 0; i < COVER_ROWS; i++) {
-        const struct step_type *t = i < COVER_LIVES ? step_type_at(i) : NULL;
+        const struct step_type *t = i < COVER_LOADS ? step_type_at(i) : NULL;
         if (!t && i != COVER_EFFECTS)
             continue;
         const struct coverage *c = &total[i];
@@ -361,6 +366,7 @@ static void table(void)
                (unsigned long long)c->retried, (unsigned long long)c->skipped, (unsigned long long)c->held,
                (unsigned long long)c->continued);
     }
+    printf("fetched from the journal: %llu times\n", (unsigned long long)total[COVER_LOADS].ran);
     printf("commits whose outcome was unknown at a crash: %llu turned out durable, %llu did not\n",
            (unsigned long long)batches_kept, (unsigned long long)batches_lost);
     printf("answers given to a living run %llu, to a dead one %llu, again %llu, refused %llu\n",
@@ -381,8 +387,9 @@ static bool never_fails(const struct step_type *t)
 /* Every step type must have been seen to start and to end, effects to be retried, held and cancelled. */
 static bool covered(void)
 {
-    bool all = batches_kept && batches_lost && answers[0] && answers[1] && answers[2] && answers[3] &&
-               total[COVER_EFFECTS].retried && total[COVER_EFFECTS].held && total[COVER_CANCELS].cancelled;
+    bool all = batches_kept && batches_lost && total[COVER_LOADS].ran && answers[0] && answers[1] && answers[2] &&
+               answers[3] && total[COVER_EFFECTS].retried && total[COVER_EFFECTS].held &&
+               total[COVER_CANCELS].cancelled;
     for (size_t i = 0; step_type_at(i); i++)
         if (!total[i].ran || !total[i].ok ||
             (!total[i].failed && !total[i].continued && !never_fails(step_type_at(i)))) {

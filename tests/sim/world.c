@@ -236,6 +236,14 @@ static void adopt_effect(struct world *w, const struct effect *e)
 static void start_effect(void *ctx, const struct effect *e)
 {
     struct world *w = ctx;
+    if (e->kind == EFFECT_LOAD) { /* not recorded, and told as soon as it is read */
+        struct pending_event *load = add_event(w, WORLD_EFFECT, (int64_t)choose(w, 20));
+        load->id = e->id;
+        load->effect = e->kind;
+        load->request = box_new(e->request);
+        w->cover[COVER_LOADS].ran++;
+        return;
+    }
     if (e->adopt) {
         adopt_effect(w, e);
         return;
@@ -461,6 +469,8 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
         VAL_MAP_SET(&m, "q", val_empty_array);
         return val_map_done(&m);
     }
+    case EFFECT_LOAD:
+        break;
     }
     return val_null;
 }
@@ -477,8 +487,33 @@ static void tell_unknown(struct world *w, size_t i, bool report)
 }
 
 /* The effect ends; when `report` is false (a crash) nobody hears of it. */
+static void load_ends(struct world *w, size_t i, bool report)
+{
+    struct pending_event p = w->events[i];
+    struct away_reader r = world_reader(w);
+    struct arena a = {0};
+    struct val v;
+    struct err err;
+    w->events[i] = w->events[--w->nevents];
+    if (report && p.cancelled) {
+        v = text_of(&a, "class", "cancelled");
+        run_effect_done(w->run, p.id, false, &v);
+    } else if (report) {
+        if (away_load(&r, val_get_str(&p.request->val, STR("of"), STR("")), &a, &v, &err) != RC_OK)
+            violate(w, "what has left memory cannot be read back: %s", err.msg);
+        else
+            run_effect_done(w->run, p.id, true, &v);
+    }
+    box_unref(p.request);
+    arena_done(&a);
+}
+
 static void effect_ends(struct world *w, size_t i, bool report)
 {
+    if (w->events[i].effect == EFFECT_LOAD) {
+        load_ends(w, i, report);
+        return;
+    }
     if (w->events[i].unknown) {
         tell_unknown(w, i, report);
         return;
@@ -779,7 +814,8 @@ void world_init(struct world *w, uint64_t seed, struct workflow *workflow, unsig
     *w = (struct world){.workflow = workflow, .now = 1000000, .failure_percent = failure_percent};
     rng_seed(&w->choices, seed);
     rng_seed(&w->rng, seed ^ 0x5555);
-    w->options = (struct run_options){.id = STR("sim"), .workflow_sha256 = STR("0")};
+    /* Most keep nothing for later readers, so that everything must be fetched. */
+    w->options = (struct run_options){.id = STR("sim"), .workflow_sha256 = STR("0"), .shelf_bytes = seed % 3 ? 1 : 0};
 }
 
 static void drop_run(struct world *w)

@@ -4,6 +4,7 @@
  * One call of world_step() fires exactly one event and then checks the invariants; a violation is reported through
  * world->violation (text) and ends the trial. The same seed gives the same events, and so the same journal. */
 #include "base/rng.h"
+#include "flow/away.h"
 #include "flow/outbox.h"
 #include "flow/run.h"
 
@@ -64,7 +65,7 @@ struct pending_event {
 };
 
 /* Rows of the table of what was seen: step types by their place in steps.def, then these. */
-enum { COVER_LIVES = 61, COVER_CANCELS, COVER_EFFECTS, COVER_ROWS };
+enum { COVER_LOADS = 60, COVER_LIVES, COVER_CANCELS, COVER_EFFECTS, COVER_ROWS };
 
 struct coverage {
     uint64_t ran, ok, failed, retried, skipped, held, resumed, cancelled, continued;
@@ -115,5 +116,7 @@ int64_t world_idle_ms(struct world *w);
 /* The engine dies: whatever is not durable may or may not be; the run is gone. Those who carry out effects die with it,
  * or, one by one, go on and can be asked for what became of them. */
 void world_crash(struct world *w);
+/* What is durable. */
+struct away_reader world_reader(struct world *w);
 /* SHA-256 of the journal. */
 struct sha256 world_journal(const struct world *w);

@@ -12,6 +12,9 @@
 
 #include <cmocka.h>
 
+size_t rig_shelf_bytes;
+bool rig_hold_loads;
+
 static bool repeats(enum record_kind k)
 {
     return k == RECORD_RESUME || k == RECORD_NOTE || k == RECORD_WRITE || k == RECORD_END;
@@ -111,7 +114,9 @@ static void make_run(struct rig *g)
 
 void rig_start(struct rig *g, const char *yaml)
 {
-    *g = (struct rig){.now = 1000000, .options = {.id = STR("rig"), .workflow_sha256 = STR("0")}};
+    *g = (struct rig){.now = 1000000,
+                      .holds_loads = rig_hold_loads,
+                      .options = {.id = STR("rig"), .workflow_sha256 = STR("0"), .shelf_bytes = rig_shelf_bytes}};
     g->records_end = &g->records;
     g->workflow = load(yaml);
     struct err err;
@@ -143,7 +148,9 @@ static void forge_line(struct rig *g, const char *line, size_t n)
 
 bool rig_forge(struct rig *g, const char *yaml, const char *journal)
 {
-    *g = (struct rig){.now = 1000000, .options = {.id = STR("rig"), .workflow_sha256 = STR("0")}};
+    *g = (struct rig){.now = 1000000,
+                      .holds_loads = rig_hold_loads,
+                      .options = {.id = STR("rig"), .workflow_sha256 = STR("0"), .shelf_bytes = rig_shelf_bytes}};
     g->records_end = &g->records;
     g->workflow = load(yaml);
     for (const char *end; *journal; journal = end + (*end == '\n')) {
@@ -163,6 +170,7 @@ bool rig_forge(struct rig *g, const char *yaml, const char *journal)
 void rig_done(struct rig *g)
 {
     size_t twice = g->twice;
+    rig_shelf_bytes = 0;
     run_free(g->run);
     workflow_unref(g->workflow);
     arena_done(&g->arena);
@@ -209,6 +217,56 @@ void rig_restart_with(struct rig *g, const char *yaml, const char *voided)
 
 static void end_effect(struct rig *g, struct rig_effect *e, bool ok, const char *json);
 
+static int by_path(const void *a, const void *b)
+{
+    const struct record *x = *(const struct record *const *)a, *y = *(const struct record *const *)b;
+    int order = str_cmp(x->path, y->path);
+    return order ? order : (x->attempt > y->attempt) - (x->attempt < y->attempt);
+}
+
+static enum rc read_records(void *ctx, enum record_kind kind, struct str path, bool below,
+                            bool (*cb)(void *ctx, const struct record *r), void *cb_ctx, struct err *err)
+{
+    struct rig *g = ctx;
+    (void)err;
+    const struct record **found = calloc(g->nrecords + 1, sizeof *found);
+    assert_non_null(found);
+    size_t n = 0;
+    for (const struct rig_record *r = g->records; r; r = r->next) {
+        bool under = str_starts(r->r.path, path) && r->r.path.n > path.n + 1 && r->r.path.p[path.n] == '/' &&
+                     str_find(str_from(r->r.path, path.n + 1), STR("/")) == SIZE_MAX;
+        if (r->r.kind == kind && (below ? under : str_eq(r->r.path, path)))
+            found[n++] = &r->r;
+    }
+    qsort(found, n, sizeof *found, by_path);
+    for (size_t i = 0; i < n && cb(cb_ctx, found[i]); i++)
+        ;
+    free(found);
+    return RC_OK;
+}
+
+/* What has left memory comes back at once, unless the test wants to see it asked for. */
+static bool load_one(struct rig *g)
+{
+    struct rig_effect **at = &g->effects;
+    while (*at && (*at)->e.kind != EFFECT_LOAD)
+        at = &(*at)->next;
+    struct rig_effect *e = *at;
+    if (!e || g->holds_loads)
+        return false;
+    *at = e->next;
+    struct arena a = {0};
+    struct val v;
+    struct err err;
+    struct away_reader r = {g, read_records};
+    if (away_load(&r, val_get_str(e->e.request, STR("of"), STR("")), &a, &v, &err) != RC_OK)
+        fail_msg("%s", err.msg);
+    g->loads++;
+    run_effect_done(g->run, e->e.id, true, &v);
+    arena_done(&a);
+    return true;
+}
+
 static struct rig_effect *unknown_effect(const struct rig *g)
 {
     for (struct rig_effect *e = g->effects; e && !g->keeps; e = e->next)
@@ -219,10 +277,13 @@ static struct rig_effect *unknown_effect(const struct rig *g)
 
 void rig_work(struct rig *g)
 {
-    for (struct rig_effect *e;; end_effect(g, e, false, "{\"class\": \"" EFFECT_UNKNOWN "\"}")) {
+    for (struct rig_effect *e = NULL;; e ? end_effect(g, e, false, "{\"class\": \"" EFFECT_UNKNOWN "\"}") : (void)0) {
+        e = NULL;
         while (run_work(g->run, 100))
             run_check(g->run);
         run_check(g->run);
+        if (load_one(g))
+            continue;
         e = unknown_effect(g);
         if (!e)
             return;
@@ -327,6 +388,10 @@ const char *rig_data(const struct rig *g, enum record_kind kind, const char *pat
 const char *rig_results(struct rig *g)
 {
     struct val v = run_results(g->run, &g->arena);
+    struct away_reader r = {g, read_records};
+    struct err err;
+    if (away_expand(&r, &v, &g->arena, &v, &err) != RC_OK)
+        fail_msg("%s", err.msg);
     return json_text(&g->arena, &v).p;
 }
 

@@ -3,6 +3,7 @@
  *
  * Nothing happens by itself: a test answers effects by their path, lets time pass, and restarts the run on as much of
  * its journal as a crash would have left. Include rig.c. */
+#include "flow/away.h"
 #include "flow/run.h"
 
 struct rig_record {
@@ -29,11 +30,15 @@ struct rig {
     struct rig_effect *effects;
     struct rig_timer *timers;
     int64_t now;
+    bool holds_loads; /* what has left memory is not brought back by itself */
+    unsigned loads;
     uint64_t seq;
     unsigned asked, events[16]; /* effects asked for in all; events by kind */
     bool keeps; /* whoever carries out effects outlives the engine: adopted ones are the test's to answer */
 };
 
+extern size_t rig_shelf_bytes; /* run_options.shelf_bytes of the runs that are started; reset by rig_done */
+extern bool rig_hold_loads;    /* rig.holds_loads of those */
 /* Loads a workflow (which must be valid) and starts a run of it. */
 void rig_start(struct rig *g, const char *yaml);
 void rig_done(struct rig *g);

@@ -1,0 +1,269 @@
+/* Reading back what has left memory.
+ *
+ * An iteration's end is a record of its own (DONE of its list), with its index as the last part of its path; the items
+ * are what the loop pinned when it began (OPEN of the step). Of several ends at one path (it failed, the run was
+ * resumed) the last counts. Iterations that a break stopped have none, and are not in the list: nor were they in the
+ * result.
+ *
+ * Nesting: an iteration may hold the result of a loop inside it, which is away in turn. What is loaded is loaded whole.
+ * The journal is not trusted: a place that does not exist, or loops inside one another without end, are RC_CORRUPT. */
+#include "flow/away.h"
+
+#include "data/json.h"
+
+#include <stdlib.h>
+
+enum { NESTED_MAX = 64, DEPTH_MAX = 512 };
+
+/* ---- places ---- */
+
+struct places {
+    struct arena *a;
+    struct val_list list;
+    struct val at[DEPTH_MAX];
+};
+
+static void add_place(struct places *p, size_t depth, struct str of)
+{
+    struct val *at = arena_calloc(p->a, depth + 1, sizeof *at);
+    if (depth)
+        memcpy(at, p->at, depth * sizeof *at);
+    struct val_map m = val_map_new(p->a);
+    VAL_MAP_SET(&m, "at", ((struct val){.type = VAL_ARRAY, .arr = {.v = at, .n = depth}}));
+    VAL_MAP_SET(&m, "of", val_str(of));
+    val_list_push(&p->list, val_map_done(&m));
+}
+
+/* Recurses once a level; what is too deep to be recorded at all is left out. */
+static void find_places(struct places *p, const struct val *v, size_t depth)
+{
+    if (v->away && v->type == VAL_NULL)
+        add_place(p, depth, v->s);
+    if (!v->away || depth >= DEPTH_MAX)
+        return;
+    for (size_t i = 0; v->type == VAL_ARRAY && i < v->arr.n; i++) {
+        p->at[depth] = val_int((int64_t)i);
+        find_places(p, &v->arr.v[i], depth + 1);
+    }
+    for (size_t i = 0; v->type == VAL_OBJECT && i < v->obj.n; i++) {
+        p->at[depth] = val_str(v->obj.m[i].key);
+        find_places(p, &v->obj.m[i].val, depth + 1);
+    }
+}
+
+struct val away_places(struct arena *a, const struct val *v)
+{
+    if (!v->away)
+        return val_null;
+    struct places *p = ARENA_NEW(a, struct places);
+    p->a = a;
+    p->list = val_list_new(a);
+    find_places(p, v, 0);
+    return val_list_done(&p->list);
+}
+
+enum rc away_put(struct arena *a, struct val *v, const struct val *places, struct err *err)
+{
+    for (size_t i = 0; val_at(places, i); i++) {
+        const struct val *at = VAL_GET(val_at(places, i), "at"), *to = v, *seg;
+        for (size_t k = 0; to && (seg = val_at(at, k)); k++) {
+            ((struct val *)to)->away = true; /* of a tree that was just read: nobody else has it */
+            to = seg->type == VAL_STR                  ? val_get(to, seg->s)
+                 : seg->type == VAL_INT && seg->i >= 0 ? val_at(to, (size_t)seg->i)
+                                                       : NULL;
+        }
+        struct str of = val_get_str(val_at(places, i), STR("of"), STR(""));
+        if (!to || to->type != VAL_NULL || !of.n)
+            return err_set(err, RC_CORRUPT, "a record refers to a place that it does not have");
+        struct val *mine = (struct val *)to;
+        mine->away = true;
+        mine->s = arena_str(a, of);
+    }
+    return RC_OK;
+}
+
+/* ---- loading ---- */
+
+int64_t away_item_count(const struct val *plan)
+{
+    const struct val *items = VAL_GET(plan, "items"), *range = VAL_GET(plan, "range");
+    const struct val *first = val_at(range, 0), *last = val_at(range, 1);
+    int64_t n;
+    if (val_is(items, VAL_ARRAY))
+        return (int64_t)items->arr.n;
+    if (!val_is(first, VAL_INT) || !val_is(last, VAL_INT) || __builtin_sub_overflow(last->i, first->i, &n))
+        return -1;
+    return n < 0 ? 0 : n >= AWAY_RANGE_MAX ? -1 : n + 1;
+}
+
+struct val away_item(const struct val *plan, int64_t index)
+{
+    const struct val *items = VAL_GET(plan, "items"), *first = val_at(VAL_GET(plan, "range"), 0);
+    if (index < 0 || index >= away_item_count(plan))
+        return val_null;
+    return items ? items->arr.v[index] : val_int(first->i + index);
+}
+
+struct val away_iteration(struct arena *a, int64_t index, struct val item, bool ok, bool skipped, struct val result)
+{
+    struct val_map m = val_map_new(a);
+    val_map_reserve(&m, skipped ? 5 : 4);
+    VAL_MAP_SET(&m, "index", val_int(index));
+    VAL_MAP_SET(&m, "item", item);
+    VAL_MAP_SET(&m, "success", val_bool(ok));
+    if (skipped)
+        VAL_MAP_SET(&m, "skipped", val_true);
+    val_map_set(&m, ok ? STR("results") : STR("error"), result);
+    return val_map_done(&m);
+}
+
+struct loaded {
+    int64_t index;
+    struct val done; /* the record's data */
+};
+
+struct load {
+    struct arena *a;
+    size_t prefix; /* bytes of the path before the index */
+    struct loaded *v;
+    size_t n, cap;
+    struct val plan; /* of the loop */
+    enum rc rc;
+    struct err *err;
+};
+
+static enum rc parse(struct load *l, const struct record *r, struct val *ret)
+{
+    enum rc rc = json_parse(l->a, r->data, &JSON_LIMITS_DEFAULT, ret, l->err);
+    const struct val *ok = rc ? NULL : VAL_GET(ret, "ok");
+    if (!rc && ok && VAL_GET(ret, "refs"))
+        rc = away_put(l->a, (struct val *)ok, VAL_GET(ret, "refs"), l->err);
+    if (rc)
+        err_wrap(l->err, "record %llu (%.*s)", (unsigned long long)r->seq, STR_ARG(r->path));
+    return rc;
+}
+
+static bool add_iteration(void *ctx, const struct record *r)
+{
+    struct load *l = ctx;
+    int64_t index;
+    if (!str_to_i64(str_from(r->path, l->prefix), &index) || index < 0)
+        return true; /* something else below the loop */
+    bool again = l->n && l->v[l->n - 1].index == index;
+    if (!again && l->n == l->cap) {
+        size_t cap = l->cap ? l->cap * 2 : 64;
+        struct loaded *v = arena_calloc(l->a, cap, sizeof *v);
+        if (l->n)
+            memcpy(v, l->v, l->n * sizeof *v);
+        l->v = v;
+        l->cap = cap;
+    }
+    struct loaded *to = again ? &l->v[l->n - 1] : &l->v[l->n++];
+    to->index = index;
+    l->rc = parse(l, r, &to->done);
+    return l->rc == RC_OK;
+}
+
+struct open_of {
+    struct load *load;
+    uint32_t attempt;
+};
+
+static bool take_items(void *ctx, const struct record *r)
+{
+    struct open_of *o = ctx;
+    struct val v;
+    if (r->attempt != o->attempt)
+        return true;
+    o->load->rc = parse(o->load, r, &v);
+    const struct val *plan = o->load->rc ? NULL : VAL_GET(&v, "config");
+    if (plan)
+        o->load->plan = *plan;
+    return false;
+}
+
+static int by_index(const void *a, const void *b)
+{
+    int64_t x = ((const struct loaded *)a)->index, y = ((const struct loaded *)b)->index;
+    return (x > y) - (x < y);
+}
+
+/* "a/b~3": step a/b, attempt 3. */
+static struct str step_of(struct str of, uint32_t *ret_attempt)
+{
+    *ret_attempt = 1;
+    for (size_t i = of.n; i-- > 0 && of.p[i] != '/';) {
+        int64_t k;
+        if (of.p[i] == '~' && str_to_i64(str_from(of, i + 1), &k) && k > 0 && k < UINT32_MAX) {
+            *ret_attempt = (uint32_t)k;
+            return str_n(of.p, i);
+        }
+    }
+    return of;
+}
+
+static enum rc load_level(const struct away_reader *r, struct str of, unsigned level, struct arena *a, struct val *ret,
+                          struct err *err);
+
+static enum rc expand(const struct away_reader *r, const struct val *v, unsigned level, struct arena *a,
+                      struct val *ret, struct err *err)
+{
+    *ret = *v;
+    if (!v->away)
+        return RC_OK;
+    if (v->type == VAL_NULL)
+        return load_level(r, v->s, level + 1, a, ret, err);
+    ret->away = false;
+    enum rc rc = RC_OK;
+    if (v->type == VAL_ARRAY) {
+        struct val *mine = arena_calloc(a, v->arr.n, sizeof *mine);
+        for (size_t i = 0; i < v->arr.n && !rc; i++)
+            rc = expand(r, &v->arr.v[i], level, a, &mine[i], err);
+        ret->arr.v = mine;
+    } else {
+        struct member *mine = arena_calloc(a, v->obj.n, sizeof *mine);
+        memcpy(mine, v->obj.m, v->obj.n * sizeof *mine);
+        for (size_t i = 0; i < v->obj.n && !rc; i++)
+            rc = expand(r, &v->obj.m[i].val, level, a, &mine[i].val, err);
+        ret->obj.m = mine;
+    }
+    return rc;
+}
+
+static enum rc load_level(const struct away_reader *r, struct str of, unsigned level, struct arena *a, struct val *ret,
+                          struct err *err)
+{
+    if (level > NESTED_MAX)
+        return err_set(err, RC_CORRUPT, "loops inside one another without end");
+    struct load l = {.a = a, .prefix = of.n + 1, .err = err};
+    struct open_of o = {.load = &l};
+    struct str step = step_of(of, &o.attempt);
+    enum rc rc = r->each(r->ctx, RECORD_OPEN, step, false, take_items, &o, err);
+    if (!rc && !l.rc)
+        rc = r->each(r->ctx, RECORD_DONE, of, true, add_iteration, &l, err);
+    if (rc || l.rc)
+        return rc ? rc : l.rc;
+    if (l.n)
+        qsort(l.v, l.n, sizeof *l.v, by_index);
+    struct val *list = arena_calloc(a, l.n + 1, sizeof *list);
+    for (size_t i = 0; i < l.n; i++) {
+        const struct val *done = &l.v[i].done, *ok = VAL_GET(done, "ok"), *error = VAL_GET(done, "error");
+        struct val result = ok ? val_null : error ? *error : val_null;
+        if (ok && (rc = expand(r, ok, level, a, &result, err)))
+            return rc;
+        list[i] = away_iteration(a, l.v[i].index, away_item(&l.plan, l.v[i].index), ok != NULL,
+                                 VAL_GET(done, "skipped") != NULL, result);
+    }
+    *ret = (struct val){.type = VAL_ARRAY, .arr = {.v = list, .n = l.n}};
+    return RC_OK;
+}
+
+enum rc away_load(const struct away_reader *r, struct str of, struct arena *a, struct val *ret, struct err *err)
+{
+    return load_level(r, of, 0, a, ret, err);
+}
+
+enum rc away_expand(const struct away_reader *r, const struct val *v, struct arena *a, struct val *ret, struct err *err)
+{
+    return expand(r, v, 0, a, ret, err);
+}

@@ -1,0 +1,184 @@
+/* What step types read: expressions and conditions in their scope, and the typed fields of an evaluated configuration.
+ *
+ * Everything that cannot be read fails the step, with a message that names the place; callers only return. */
+#include "flow/run_int.h"
+
+#include "flow/units.h"
+
+#include <stdio.h>
+
+struct expr_scope frame_scope(struct frame *f, bool null_safe)
+{
+    return (struct expr_scope){.resolve = null_safe ? scope_resolve_asking : scope_resolve,
+                               .ctx = f,
+                               .null_safe = null_safe,
+                               .now_ms = run_now(f->run),
+                               .fuel = 1000000};
+}
+
+/* Messages about templates begin with line:column; the reader wants to know of which file. */
+static struct str message_of(const struct frame *f, const struct err *err)
+{
+    struct str message = str_c(err->msg);
+    unsigned line, col;
+    int used = 0;
+    if (sscanf(err->msg, "%u:%u: %n", &line, &col, &used) == 2 && used) {
+        struct str file = workflow_place(f->instance->workflow, &line);
+        message = arena_printf(&f->run->scratch, "%.*s:%u:%u: %s", STR_ARG(file), line, col, err->msg + used);
+    }
+    return message;
+}
+
+static enum rc rc_of(const struct err *err)
+{
+    return err->rc == RC_NOT_FOUND ? RC_EXPRESSION : err->rc;
+}
+
+void frame_fail(struct frame *f, const struct err *err)
+{
+    step_fail(f, &(struct failure){.rc = rc_of(err), .message = message_of(f, err)});
+}
+
+struct box *frame_error(const struct frame *f, const struct err *err)
+{
+    return error_box(rc_of(err), STR(""), message_of(f, err), f->attempt, f->path);
+}
+
+bool frame_is_expr(const struct frame *f, struct str text)
+{
+    const struct expr *e;
+    struct err err;
+    return expr_parse(&f->run->scratch, text, 0, 0, &e, &err) == RC_OK;
+}
+
+bool frame_expr(struct frame *f, struct str text, struct val *ret)
+{
+    struct err err;
+    const struct expr *e;
+    struct expr_scope scope = frame_scope(f, false);
+    struct val v;
+    if (expr_parse(&f->run->scratch, text, 0, 0, &e, &err) == RC_OK &&
+        expr_eval(e, &scope, &f->run->scratch, &v, &err) == RC_OK) {
+        *ret = val_copy(&f->arena, &v);
+        return true;
+    }
+    frame_fail(f, &err);
+    return false;
+}
+
+const struct val *frame_defaults(const struct frame *f)
+{
+    return f->instance->defaults;
+}
+const struct val *frame_workflow_key(const struct frame *f, const char *key)
+{
+    return val_get(f->run->workflow->source, str_c(key));
+}
+struct str frame_env(const struct frame *f, const char *name)
+{
+    return val_get_str(&f->run->env->val, str_c(name), STR(""));
+}
+struct str frame_workflow(const struct frame *f)
+{
+    return f->instance->workflow->name;
+}
+struct str frame_run(const struct frame *f)
+{
+    return f->run->id;
+}
+const struct run_limits *frame_limits(const struct frame *f)
+{
+    return &f->run->workflow->limits;
+}
+
+const struct val *step_config_get(const struct val *config, const char *key)
+{
+    return val_get(config, str_c(key));
+}
+
+bool frame_cond(struct frame *f, const struct cond *c, bool *ret)
+{
+    struct err err;
+    struct expr_scope scope = frame_scope(f, true);
+    if (cond_eval(c, &scope, &f->run->scratch, ret, &err) == RC_OK)
+        return true;
+    frame_fail(f, &err);
+    return false;
+}
+
+static void wrong_type(struct frame *f, const char *key, const struct val *v, const char *expected)
+{
+    step_failf(f, RC_INVALID, "`%s` is %s; expected %s", key, val_type_name(v), expected);
+}
+
+bool frame_int(struct frame *f, const struct val *config, const char *key, int64_t fallback, int64_t min, int64_t max,
+               int64_t *ret)
+{
+    const struct val *v = val_get(config, str_c(key));
+    *ret = fallback;
+    if (!v || v->type == VAL_NULL)
+        return true;
+    if (v->type == VAL_INT)
+        *ret = v->i;
+    else if (!(v->type == VAL_STR && str_to_i64(v->s, ret))) {
+        wrong_type(f, key, v, "an integer");
+        return false;
+    }
+    if (*ret >= min && *ret <= max)
+        return true;
+    step_failf(f, RC_INVALID, "`%s` is %lld; expected %lld to %lld", key, (long long)*ret, (long long)min,
+               (long long)max);
+    return false;
+}
+
+bool frame_bool(struct frame *f, const struct val *config, const char *key, bool fallback, bool *ret)
+{
+    const struct val *v = val_get(config, str_c(key));
+    *ret = fallback;
+    if (!v || v->type == VAL_NULL)
+        return true;
+    if (v->type != VAL_BOOL) {
+        wrong_type(f, key, v, "true or false");
+        return false;
+    }
+    *ret = v->b;
+    return true;
+}
+
+bool frame_text(struct frame *f, const struct val *config, const char *key, struct str fallback, struct str *ret)
+{
+    const struct val *v = val_get(config, str_c(key));
+    *ret = fallback;
+    if (!v || v->type == VAL_NULL)
+        return true;
+    *ret = v->type == VAL_STR ? v->s : json_text(&f->arena, v);
+    return true;
+}
+
+bool frame_duration(struct frame *f, const struct val *config, const char *key, int64_t fallback_ms, int64_t *ret_ms)
+{
+    const struct val *v = val_get(config, str_c(key));
+    *ret_ms = fallback_ms;
+    if (!v || v->type == VAL_NULL)
+        return true;
+    struct err err;
+    if (units_duration(v, ret_ms, &err) == RC_OK)
+        return true;
+    err_wrap(&err, "`%s`", key);
+    frame_fail(f, &err);
+    return false;
+}
+
+bool frame_size(struct frame *f, const struct val *config, const char *key, int64_t fallback, int64_t *ret)
+{
+    const struct val *v = val_get(config, str_c(key));
+    *ret = fallback;
+    if (!v || v->type == VAL_NULL)
+        return true;
+    struct err err;
+    if (units_size(v, ret, &err) == RC_OK)
+        return true;
+    err_wrap(&err, "`%s`", key);
+    frame_fail(f, &err);
+    return false;
+}
