@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What the engine costs as the whole program: start-up, steps, barriers, ten thousand model calls.
 
-    bench_engine.py [start] [steps] [barriers] [calls]     default: all
+    bench_engine.py [start] [steps] [loops] [resumed] [barriers] [calls]     default: all
+
+Peak memory of loops first grows to what has a size of its own (SQLite's cache of 16 MiB above all), and then no more.
 
 Everything is compared with something measured beside it in the same minute, in turns, so that a busy machine slows
 both: a start of python3, bare SQLite commits, libcurl alone. State is in a directory of its own below the current one
@@ -25,7 +27,8 @@ ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 class Spent:
     """One run of a command: seconds by the clock, seconds of processor, peak memory in KiB, what it printed."""
 
-    def __init__(self, command, directory, env=None):
+    def __init__(self, command, directory, env=None, code=0):
+        peak = directory / "peak"
         with tempfile.TemporaryFile(dir=directory) as out:
             begun = time.perf_counter()
             process = subprocess.Popen([str(word) for word in command], cwd=directory, env={**ENV, **(env or {})},
@@ -35,10 +38,11 @@ class Spent:
             process.returncode = os.waitstatus_to_exitcode(status)
             out.seek(0)
             self.text = out.read().decode()
-        if process.returncode:
+        if process.returncode != code:
             sys.exit(f"{' '.join(map(str, command))}: exit code {process.returncode}\n{self.text}")
         self.cpu = used.ru_utime + used.ru_stime
-        self.memory = used.ru_maxrss
+        self.memory = int(peak.read_text()) if peak.exists() else used.ru_maxrss
+        peak.unlink(missing_ok=True)
 
 
 class Bench:
@@ -51,10 +55,55 @@ class Bench:
         path.write_text(json.dumps({"workflow": {"name": name, "steps": steps, **more}}))
         return path
 
+    def treadle(self, *arguments, env=None, code=0):
+        """Through a small process, for what Python reports as a child's memory includes its own."""
+        command = [BUILD / "peak", self.directory / "peak", BUILD / "treadle", *arguments, "--quiet"]
+        return Spent(command, self.directory, {**self.home, **(env or {})}, code)
+
     def run(self, *arguments, env=None):
-        spent = Spent([BUILD / "treadle", "run", *arguments, "--quiet"], self.directory, {**self.home, **(env or {})})
+        spent = self.treadle("run", *arguments, env=env)
         shutil.rmtree(self.directory / "home" / "runs", ignore_errors=True)
         return spent
+
+    def resume(self, file):
+        """A run that failed at its end, resumed (and failing again): what it takes to come back to that point."""
+        self.treadle("run", file, "--run-id", "again", code=1)
+        spent = self.treadle("resume", "again", code=1)
+        shutil.rmtree(self.directory / "home" / "runs", ignore_errors=True)
+        return spent
+
+    def growth(self, title, run):
+        """What each further item or step costs, from one count to the next, and how that grows with their number."""
+        before = last = None
+        for count in (100, 1000, 10000, 100000):
+            runs = [run(count) for _ in range(5 if count < 100000 else 2)]
+            best = min(runs, key=lambda spent: spent.seconds)
+            spent = {"time": best.seconds * 1e6, "CPU": min(r.cpu for r in runs) * 1e6,
+                     "memory": min(r.memory for r in runs) * 1024}
+            if before:
+                each = {name: (spent[name] - before[1][name]) / (count - before[0]) for name in spent}
+                print(f"{title:20} {count:6} {best.seconds * 1000:8.1f} ms, {spent['memory'] / 2 ** 20:5.1f} MiB"
+                      f"   each further: {each['time']:5.1f} us, {each['CPU']:5.1f} us CPU, {each['memory']:5.0f} bytes"
+                      + (f"   growth: time {each['time'] / last['time']:.2f}, CPU {each['CPU'] / last['CPU']:.2f}, "
+                         f"peak memory {spent['memory'] / before[1]['memory']:.2f}" if last else ""))
+                last = each
+            before = count, spent
+
+    def loop_file(self, count, parallel, last_fails):
+        """With results of 200 bytes. The items are a range: a list of them would be held while the loop runs."""
+        body = [{"name": "say", "type": "test_echo", "value": "item {{ item }}: " + 190 * "x",
+                 "fail": f"{{{{ item == {count} }}}}" if last_fails else False}]
+        return self.file("loop", [{"name": "all", "type": "for_loop", "data_source": f"range(1, {count})",
+                                   "parallel": parallel, "steps": body}])
+
+    def loops(self):
+        self.growth("loop in order", lambda count: self.run(self.loop_file(count, False, False)))
+        self.growth("loop, 8 at a time", lambda count: self.run(self.loop_file(count, True, False)))
+
+    def resumed(self):
+        self.growth("resumed in order", lambda count: self.resume(self.loop_file(count, False, True)))
+        self.growth("resumed, 8 at a time", lambda count: self.resume(self.loop_file(count, True, True)))
+        self.growth("resumed steps", lambda count: self.resume(self.steps_file(count, True)))
 
     def start(self):
         """A cold start: one step that does nothing, with its journal made durable."""
@@ -70,24 +119,15 @@ class Bench:
               f"{max(spent.memory for spent in ours) // 1024} MiB)   python3 -c pass {other * 1000:.1f} ms "
               f"({cpu[1] * 1000:.1f} ms CPU)   ratio {median / other:.2f}")
 
+    def steps_file(self, count, last_fails=False):
+        steps = [{"name": f"s{i}", "type": "set_variable", "variables": {"n": i}} for i in range(count)]
+        if last_fails:
+            steps.append({"name": "end", "type": "test_echo", "fail": True})
+        return self.file("steps", steps)
+
     def steps(self):
-        """Many small steps: time, processor and memory for each, and how that grows with their number."""
-        one = self.run(self.file("steps1", [{"name": "s", "type": "set_variable", "variables": {"n": 0}}]))
-        before, last = (1, one.seconds, one.cpu, one.memory), None
-        for count in (1000, 10000, 100000):
-            file = self.file(f"steps{count}", [{"name": f"s{i}", "type": "set_variable", "variables": {"n": i}}
-                                               for i in range(count)])
-            runs = [self.run(file) for _ in range(5 if count < 100000 else 2)]
-            best = min(runs, key=lambda spent: spent.seconds)
-            cpu = min(spent.cpu for spent in runs)
-            more = count - before[0]
-            each = {"time": (best.seconds - before[1]) / more * 1e6, "CPU": (cpu - before[2]) / more * 1e6,
-                    "memory": (best.memory - before[3]) / more * 1024}
-            growth = ", ".join(f"{name} {each[name] / last[name]:.2f}" for name in each) if last else ""
-            print(f"steps {count:6} {best.seconds * 1000:8.1f} ms, {best.memory / 1024:.0f} MiB   each further step: "
-                  f"{each['time']:5.1f} us, {each['CPU']:5.1f} us CPU, {each['memory']:5.0f} bytes"
-                  + (f"   growth: {growth}" if last else ""))
-            before, last = (count, best.seconds, cpu, best.memory), each if count > 1000 else None
+        """Many small steps, which all stand in the file: their definitions are most of the memory."""
+        self.growth("steps", lambda count: self.run(self.steps_file(count)))
 
     def barriers(self):
         """A thousand effects, each waiting for a commit of its own, and as many bare commits."""
@@ -131,7 +171,7 @@ class Bench:
 
 
 def main():
-    names = sys.argv[1:] or ["start", "steps", "barriers", "calls"]
+    names = sys.argv[1:] or ["start", "steps", "loops", "resumed", "barriers", "calls"]
     directory = pathlib.Path(tempfile.mkdtemp(prefix="bench-engine-", dir="."))
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     try:

@@ -23,7 +23,7 @@
 #include <stdlib.h>
 
 /* What to do again when what an evaluation needed has been fetched. */
-enum phase { PHASE_CONDITION, PHASE_ENTER, PHASE_CHILD, PHASE_OK };
+enum phase { PHASE_CONDITION, PHASE_FILES, PHASE_ENTER, PHASE_CHILD, PHASE_OK };
 
 enum { TAG_OUTPUT = SIZE_MAX - 1, TAG_HANDLER = SIZE_MAX - 2 };
 
@@ -502,8 +502,12 @@ static void start_attempt(struct frame *f)
     if (f->def->timeout_ms && !f->def->type->own_timeout)
         frame_timer_set(f, f->def->timeout_ms);
     frame_event(f, EVENT_STARTED, NULL, NULL);
-    s->phase = PHASE_ENTER;
-    f->def->type->enter(f);
+    bool files = f->def->reads_files && !frame_pinned(f);
+    s->phase = files ? PHASE_FILES : PHASE_ENTER;
+    if (files)
+        frame_read_files(f, &s->files);
+    else
+        f->def->type->enter(f);
 }
 
 static void skip(struct frame *f)
@@ -640,6 +644,10 @@ static void again(struct frame *f)
     case PHASE_CONDITION:
         begin(f);
         break;
+    case PHASE_FILES:
+        drop_type_state(f);
+        frame_files_again(f, &s->files);
+        break;
     case PHASE_ENTER:
         drop_type_state(f);
         f->def->type->enter(f);
@@ -669,6 +677,11 @@ static void step_child_done(struct frame *f, struct frame *c)
             again(f);
         else
             step_fail(f, &why);
+        return;
+    }
+    if (c->tag == TAG_FILE && c->ops == &effect_ops) {
+        s->phase = PHASE_FILES;
+        frame_file_read(f, &s->files, c);
         return;
     }
     if (c->tag == TAG_OUTPUT && c->ops == &effect_ops) {

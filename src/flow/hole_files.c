@@ -54,6 +54,11 @@ void frame_read_files(struct frame *f, struct hole_files *files)
     next(f, files);
 }
 
+void frame_files_again(struct frame *f, struct hole_files *files)
+{
+    next(f, files);
+}
+
 void frame_file_read(struct frame *f, struct hole_files *files, struct frame *child)
 {
     if (!child_ok(child)) {

@@ -26,7 +26,7 @@ struct past {
     struct map vars;            /* name -> struct past_var: variables living in this list */
     uint8_t *passed;            /* a bit for each iteration of this attempt that has ended well, */
     size_t passed_cap, npassed; /* bytes of it; bits that are set */
-    int64_t passed_steps; /* entered in them (frame.steps); 0 once the loop's frame has them */
+    int64_t passed_steps;       /* entered in them (frame.steps); 0 once the loop's frame has them */
     struct box *newest;         /* {step: result}: the newest ones of such iterations, where they see them */
 };
 struct past_error {
@@ -153,8 +153,8 @@ struct list_state {
     bool apart;                /* a called workflow that records its end itself */
     struct instance *instance; /* of the workflow that this list is the root of, when it was called; or NULL */
     struct box *error_var;     /* `error` inside an on_error handler, or NULL */
-    bool entering; /* what is being fetched is for the question whether the iteration is skipped, */
-    bool starting; /* or for the variables of the workflow that was called */
+    bool entering;             /* what is being fetched is for the question whether the iteration is skipped, */
+    bool starting;             /* or for the variables of the workflow that was called */
 };
 struct var {
     char *name;
@@ -204,6 +204,8 @@ struct hole_files {
 struct hole_files *frame_files(const struct frame *f);
 /* Reads, one after another, what the configuration asks for; then the step's type is entered. */
 void frame_read_files(struct frame *f, struct hole_files *files);
+/* Goes on after something else that the configuration reads had to be fetched. */
+void frame_files_again(struct frame *f, struct hole_files *files);
 void frame_file_read(struct frame *f, struct hole_files *files, struct frame *child);
 /* The text of a file, or NULL: it is asked for now. */
 const struct val *hole_file(struct frame *f, struct str path, struct arena *a);

@@ -70,7 +70,7 @@ static void loop_conditions(struct generator *g, unsigned in, bool parallel)
     if (pick(g, 4) == 0)
         line(g, in,
              pick(g, 2) ? "continue_condition: \"loop.index == 1\""
-                        : "continue_condition: \"steps.many.iterations[loop.index].index == 1\"");
+                        : "continue_condition: \"(steps.many.iterations[loop.index].index || 0) == 1\"");
 }
 
 static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel);

@@ -856,6 +856,32 @@ static void test_fetching_fails(void **state)
     assert_non_null(strstr(rig_results(&g), "record 7 is damaged"));
 }
 
+/* Of iterations that have ended only a bit is left in a resumed run; what they did is still counted. */
+static void test_passed_iterations_count_their_steps(void **state)
+{
+    (void)state;
+    const char *yaml =
+        WORKFLOW("    - name: p\n      type: pipeline\n      config: {max_total_steps: 9}\n      pipeline:\n"
+                 "        name: inner\n        steps:\n"
+                 "          - name: l\n            type: for_loop\n            data_source: [1, 2, 3, 4]\n"
+                 "            steps:\n              - {name: a, type: test_echo, value: 1}\n"
+                 "              - {name: b, type: test_echo, value: 2}\n"
+                 "          - {name: after, type: test_echo, value: 1}\n");
+    rig_start(&g, yaml);
+    rig_assert_status(&g, RUN_FAILED);
+    size_t all = g.nrecords;
+    char want[1000];
+    snprintf(want, sizeof want, "%s", rig_run_error(&g));
+    assert_non_null(strstr(want, "max_total_steps_exceeded"));
+    for (size_t keep = 1; keep < all; keep++) {
+        rig_done(&g);
+        rig_start(&g, yaml);
+        rig_restart(&g, keep, false);
+        rig_assert_status(&g, RUN_FAILED);
+        assert_string_equal(rig_run_error(&g), want);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -896,6 +922,7 @@ int main(void)
         cmocka_unit_test_teardown(test_ends_of_loops_are_short, done),
         cmocka_unit_test_teardown(test_stopping_while_fetching, done),
         cmocka_unit_test_teardown(test_fetching_fails, done),
+        cmocka_unit_test_teardown(test_passed_iterations_count_their_steps, done),
         cmocka_unit_test_teardown(test_fetching_for_a_prompt, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,112 @@
+"""What a long loop costs: memory bounded by what is in flight, in a first life and in a resumed one, and a journal that
+holds what an iteration returned twice (as the step's end and as the iteration's), however deep loops are nested."""
+import json
+import sqlite3
+import subprocess
+
+import pytest
+
+from conftest import program
+
+RESULT = "r" * 1500
+FEW, MANY = 8000, 32000  # FEW is enough to fill what has a size of its own, such as SQLite's cache of 16 MB
+
+
+def loop(count, last_fails=False, **more):
+    body = [{"name": "say", "type": "test_echo", "value": "{{ item }}" + RESULT,
+             "fail": f"{{{{ item == {count} }}}}" if last_fails else False}]
+    return {"name": "all", "type": "for_loop", "data_source": f"range(1, {count})", "steps": body, **more}
+
+
+def file(treadle, name, *steps, **more):
+    return treadle.file(f"{name}.json", json.dumps({"workflow": {"name": name, "steps": steps, **more}}))
+
+
+def peak(treadle, *arguments, code=0):
+    """The most memory that a command had, in KiB (Python itself is too large to see that of a small child)."""
+    out = treadle.cwd / "peak"
+    command = [program("peak"), out, treadle.path, *map(str, arguments), "--quiet"]
+    done = subprocess.run(command, cwd=treadle.cwd, env=treadle.environment(), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == code, done.stderr
+    return int(out.read_text())
+
+
+def journal(treadle, run):
+    found = list((treadle.home / "runs" / run).glob("journal.db"))
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.parametrize("more", [{}, {"parallel": True}], ids=["in order", "parallel"])
+def test_memory_of_a_long_loop(treadle, more):
+    few, many = (peak(treadle, "run", file(treadle, "w", loop(count, **more))) for count in (FEW, MANY))
+    assert many < 1.25 * few
+
+
+def test_memory_of_nested_loops(treadle):
+    def nested(count):
+        inner = loop(20)
+        return {"name": "outer", "type": "for_loop", "data_source": f"range(1, {count})", "steps": [inner]}
+    few, many = (peak(treadle, "run", file(treadle, "w", nested(count))) for count in (FEW // 20, MANY // 20))
+    assert many < 1.25 * few
+
+
+def test_memory_of_a_while_loop(treadle):
+    def repeat(count):
+        body = [{"name": "add", "type": "set_variable", "variables": {"n": "{{ n + 1 }}"}},
+                {"name": "say", "type": "test_echo", "value": RESULT}]
+        return {"name": "w", "type": "while_loop", "condition": f"n < {count}", "max_iterations": 10 ** 6,
+                "steps": body}
+    few, many = (peak(treadle, "run", file(treadle, "w", repeat(count), variables={"n": 0})) for count in (FEW, MANY))
+    assert many < 1.25 * few
+
+
+def test_memory_of_a_resumed_loop(treadle):
+    peaks = []
+    for count in (FEW, MANY):
+        name = f"r{count}"
+        peak(treadle, "run", file(treadle, name, loop(count, last_fails=True, parallel=True)), "--run-id", name, code=1)
+        peaks.append(peak(treadle, "resume", name, code=1))
+    assert peaks[1] < 1.25 * peaks[0]
+
+
+def test_the_measure_sees_memory(treadle):
+    """All iterations in one expression need memory, and are seen to."""
+    length = {"name": "read", "type": "test_echo", "value": "{{ length(steps.all.iterations[*].results) }}"}
+    few, many = (peak(treadle, "run", file(treadle, "w", loop(count), length)) for count in (FEW, MANY))
+    assert many > 1.5 * few
+
+
+def test_journal_holds_nothing_again(treadle):
+    sizes = {}
+    inner = {"name": "b", "type": "for_loop", "data_source": "range(1, 10)", "steps": [loop(10)]}
+    nested = {"name": "a", "type": "for_loop", "data_source": "range(1, 10)", "steps": [inner]}
+    for name, step in {"flat": loop(1000), "nested": nested}.items():
+        treadle("run", file(treadle, name, step), "--run-id", name, "--quiet", code=0)
+        db = sqlite3.connect(journal(treadle, name))
+        texts = [row[0] for row in db.execute("SELECT data FROM record WHERE data IS NOT NULL")]
+        texts += [row[0].decode() for row in db.execute("SELECT data FROM blob WHERE key IN (SELECT blob FROM record)")]
+        assert sum(text.count(RESULT) for text in texts) == 2000, name
+        sizes[name] = sum(map(len, texts))
+    assert sizes["nested"] < 1.3 * sizes["flat"]
+
+
+def test_results_of_long_loops_are_whole(treadle):
+    """Wherever they are read from: an expression, --json, show, resume, a fork."""
+    reads = [{"name": "count", "type": "test_echo", "value": "{{ length(steps.all.iterations) }}"},
+             {"name": "some", "type": "test_echo", "value": "{{ steps.all.results[4999].results.say }}"},
+             {"name": "out", "type": "test_echo", "value": "{{ steps.all.iterations[-1].item }}",
+              "condition": "steps.all.iterations[17].success"}]
+    path = file(treadle, "w", loop(5000, memory_limit="1KB"), *reads, output="{{ steps.all.iterations[41].item }}")
+    ran = treadle("run", path, "--run-id", "w", "--json", "--quiet", code=0).json
+    results = ran["results"]
+    assert [i["item"] for i in results["all"]["iterations"]] == list(range(1, 5001))
+    assert results["all"]["iterations"][7]["results"] == {"say": "8" + RESULT}
+    assert results["count"] == 5000 and results["some"] == "5000" + RESULT and results["out"] == 5000
+    assert ran["output"] == 42
+    assert treadle("show", "w", "--json", code=0).json["results"] == results
+    again = treadle("resume", "w", "--json", "--quiet", code=0).json
+    assert again["results"] == results and again["output"] == 42
+    fork = treadle("fork", "w", "--from", "some", "--run-id", "f", "--json", "--quiet", code=0).json
+    assert fork["results"] == results
