@@ -125,6 +125,14 @@ struct live {
     int interrupts;
 };
 
+/* What scripted models say must not mix with real conversations, and a replay must begin as its recording did. */
+static const char *sessions_of(struct session *s, const char *home)
+{
+    return s->mode == SESSION_LIVE   ? arena_printf(&s->arena, "%s/sessions", home).p
+           : s->mode == SESSION_MOCK ? arena_printf(&s->arena, "%s/sessions/mock", home).p
+                                     : arena_printf(&s->arena, "%s/sessions", s->home.dir).p;
+}
+
 static enum rc make_egress(struct session *s, struct ev_loop *loop, struct egress **ret, struct err *err)
 {
     static const enum egress_mode modes[] = {EGRESS_LIVE, EGRESS_MOCK, EGRESS_REPLAY};
@@ -502,6 +510,7 @@ static int set_up(struct live *l)
                                                 .workspace = arena_cstr(&s->arena, s->workspace),
                                                 .output_dir = arena_cstr(&s->arena, s->output_dir),
                                                 .workflow_dir = arena_cstr(&s->arena, s->workflow_dir),
+                                                .sessions_dir = sessions_of(s, home),
                                                 .state_dir = home},
                      &l->executor, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);

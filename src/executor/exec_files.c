@@ -3,6 +3,7 @@
 #include "executor/exec_files.h"
 
 #include "executor/files.h"
+#include "executor/read_many.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -126,6 +127,17 @@ enum rc exec_read(const struct val *req, const struct exec_places *places, struc
     if (val_get_bool(req, STR("beneath"), false))
         return read_below(path, (size_t)max, (const char *const[3]){dirs[0], dirs[1], workspace->path.p}, a, ret, code,
                           err);
+    bool list = val_get_bool(req, STR("list"), false);
+    if (list || read_is_pattern(path) || path.p[path.n - 1] == '/') {
+        const char *all[4];
+        size_t n = 0;
+        for (size_t i = 0; i < 2; i++)
+            if (dirs[i])
+                all[n++] = dirs[i];
+        all[n++] = arena_cstr(a, workspace->path);
+        all[n] = NULL;
+        return read_many(path, all, list, a, ret, err);
+    }
     if (path.p[0] == '/')
         dirs[0] = "", dirs[1] = NULL;
     for (int i = 0; i < 2; i++) {

@@ -22,6 +22,7 @@
 #include "executor/fileop.h"
 #include "executor/launch_plan.h"
 #include "executor/request.h"
+#include "executor/session_file.h"
 #include "executor/tools.h"
 
 #include <errno.h>
@@ -76,7 +77,7 @@ struct executor {
     uint32_t magic;
     struct ev_loop *loop;
     struct arena arena;
-    const char *lock_path, *workflow_dir, *state_dir, *stored_dir, *self, *output_dir;
+    const char *lock_path, *workflow_dir, *state_dir, *sessions_dir, *stored_dir, *self, *output_dir;
     struct beneath workspace, output;
     unsigned max_commands, running;
     uint32_t launch_flags;
@@ -325,6 +326,8 @@ static void work(void *ctx)
                        &j->result, &j->code, &j->err);
     else if (j->kind == EXEC_CHECKPOINT)
         rc = checkpoint_job(j);
+    else if (j->kind == EXEC_SESSION)
+        rc = exec_session(&j->request, x->sessions_dir, &j->arena, &j->result, &j->err);
     else
         rc = exec_output(&j->request, &x->output, &j->arena, &j->result, &j->code, &j->err);
     j->failed = rc != RC_OK;
@@ -420,6 +423,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->lock_path = arena_printf(&x->arena, "%s/exec.lock", o->run_dir).p;
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
     x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;
+    x->sessions_dir = o->sessions_dir ? arena_cstr(&x->arena, str_c(o->sessions_dir)) : NULL;
     x->state_dir = o->state_dir ? arena_cstr(&x->arena, str_c(o->state_dir)) : NULL;
     x->stored_dir = o->state_dir ? arena_printf(&x->arena, "%s/workflows", o->state_dir).p : NULL;
     x->workflow_dir = o->workflow_dir ? arena_cstr(&x->arena, str_c(o->workflow_dir)) : NULL;

@@ -30,6 +30,11 @@
  *
  * EXEC_OUTPUT  {path, text} -> {path: absolute, bytes}; writes atomically inside the output directory, makes parents
  *
+ *     A pattern (*, ?, [, {) or a directory (with a / at its end) gives the texts of all its files, a line `=== PATH
+ * ===` before each, and {files: [path]}; `list: true` only the latter.
+ *
+ * EXEC_SESSION  {op: read|append, name, key?, messages?, fresh?}: conversations that outlive runs, see session_file.h
+ *
  * EXEC_CHECKPOINT  {action: save|load, workflow, name, run?, state?: object, include_workspace?}
  *     save -> {saved_ms, workspace?: {files, bytes}}; replaces the workflow's checkpoint of that name (checkpoint.h)
  *     load -> {found: false} or {found: true, state, saved_ms, run, workspace?: {files, bytes} put back}
@@ -47,7 +52,16 @@
 #include "data/val.h"
 #include "ev/loop.h"
 
-enum exec_kind { EXEC_COMMAND, EXEC_TOOL, EXEC_READ, EXEC_OUTPUT, EXEC_CHECKPOINT, EXEC_FILES, EXEC_CODE };
+enum exec_kind {
+    EXEC_COMMAND,
+    EXEC_TOOL,
+    EXEC_READ,
+    EXEC_OUTPUT,
+    EXEC_CHECKPOINT,
+    EXEC_FILES,
+    EXEC_CODE,
+    EXEC_SESSION
+};
 
 struct executor_options {
     struct ev_loop *loop;
@@ -55,6 +69,7 @@ struct executor_options {
     const char *workspace;    /* absolute; created if missing */
     const char *output_dir;   /* absolute; created when first written to */
     const char *workflow_dir; /* absolute; where relative prompt files are looked for first */
+    const char *sessions_dir; /* absolute; where conversations are kept. NULL: nowhere */
     const char *state_dir;    /* absolute; what outlives runs: stored workflows and checkpoints. NULL: there are none */
     const char *self;         /* program to start as launcher; NULL: /proc/self/exe */
     unsigned max_commands;    /* at once; 0: 64. More wait */

@@ -14,6 +14,7 @@ enum effect_kind {
     EFFECT_READ,
     EFFECT_OUTPUT,
     EFFECT_CHECKPOINT,
+    EFFECT_SESSION,
     EFFECT_FILES,
     EFFECT_CODE,
     EFFECT_LOAD /* {of}: what has left memory under that path (flow/away.h); never recorded, ends soon */

@@ -79,6 +79,9 @@ static void part_file(struct loader *l, const struct step_def *s, const struct v
 {
     if (str_find(path->s, STR("{{")) != SIZE_MAX || str_find(path->s, STR("${")) != SIZE_MAX)
         return;
+    for (size_t i = 0; i < path->s.n; i++) /* a pattern, or a directory: what it finds is seen in the run */
+        if (strchr("*?[{", path->s.p[i]) || (path->s.p[i] == '/' && i + 1 == path->s.n))
+            return;
     if (l->nfiles == l->files_cap) {
         size_t cap = l->files_cap ? 2 * l->files_cap : 16;
         struct file_ref *v = arena_calloc(l->a, cap, sizeof *v);

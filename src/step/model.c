@@ -14,9 +14,50 @@ struct val *model_with(struct frame *f, const struct val *result, const char *fi
     return out;
 }
 
+/* ---- sessions ---- */
+
+enum { TAG_SESSION_READ = 2 * PROMPT_TAG, TAG_SESSION_APPEND };
+
+static void session_effect(struct frame *f, const char *segment, size_t tag, struct val_map *m)
+{
+    struct val *request = ARENA_NEW(&f->arena, struct val);
+    struct str name = model_of(f)->session;
+    VAL_MAP_SET(m, "name", val_str(name));
+    *request = val_map_done(m);
+    frame_effect(f, segment, tag,
+                 &(struct effect_plan){.kind = EFFECT_SESSION,
+                                       .request = request,
+                                       .on_interrupt = ON_INTERRUPT_RETRY,
+                                       .label = arena_printf(&f->arena, "session %.*s", STR_ARG(name)).p});
+}
+
+static void read_session(struct frame *f)
+{
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "op", VAL_LIT("read"));
+    session_effect(f, "session:read", TAG_SESSION_READ, &m);
+}
+
+static void append_session(struct frame *f, struct model_state *s, const struct val *result)
+{
+    struct val_map m = val_map_new(&f->arena);
+    struct str run = frame_run(f);
+    s->result = result;
+    VAL_MAP_SET(&m, "op", VAL_LIT("append"));
+    VAL_MAP_SET(&m, "key", val_str(arena_printf(&f->arena, "%.*s %.*s", STR_ARG(run), STR_ARG(f->base))));
+    VAL_MAP_SET(&m, "messages", agent_messages(s->agent));
+    if (s->session_fresh)
+        VAL_MAP_SET(&m, "fresh", val_true);
+    session_effect(f, "session:append", TAG_SESSION_APPEND, &m);
+}
+
 static void answered(struct frame *f, const struct val *result)
 {
     struct model_state *s = model_of(f);
+    if (s->session.n && !s->result) {
+        append_session(f, s, result);
+        return;
+    }
     if (s->kind->answered)
         s->kind->answered(f, s, result);
     else
@@ -69,8 +110,41 @@ static void begin(struct frame *f, struct model_state *s)
     if (!model_read(f, kind, config, &s->options) || (kind->prepare && !kind->prepare(f, s)))
         return;
     s->prompt = prompt_new(f, config);
-    if (s->prompt)
+    if (s->prompt && s->session.n)
+        read_session(f);
+    else if (s->prompt)
         go_on(f, s);
+}
+
+static void over_session(struct frame *f, const struct model_state *s)
+{
+    step_fail(f,
+              &(struct failure){.rc = RC_LIMIT,
+                                .code = STR("session_turns"),
+                                .message = arena_printf(
+                                    &f->arena, "session `%.*s` has had its %lld exchanges (session_config.max_turns)",
+                                    STR_ARG(s->session), (long long)s->session_max),
+                                .final = true});
+}
+
+static void session_done(struct frame *f, struct model_state *s, struct frame *child)
+{
+    if (!child_ok(child)) {
+        struct failure why = child_failure(child);
+        step_fail(f, &why);
+        return;
+    }
+    struct val *r = ARENA_NEW(&f->arena, struct val);
+    *r = val_copy(&f->arena, child_result(child));
+    s->session_turns = val_get_int(r, STR("turns"), 0);
+    if (child->tag == TAG_SESSION_APPEND) {
+        answered(f, s->result);
+    } else if (!s->session_fresh && s->session_turns >= s->session_max) {
+        over_session(f, s);
+    } else {
+        s->options.history = s->session_fresh ? NULL : VAL_GET(r, "messages");
+        go_on(f, s);
+    }
 }
 
 void model_enter(struct frame *f, const struct model_kind *kind)
@@ -88,6 +162,8 @@ void model_child_done(struct frame *f, struct frame *child)
     if (codebase_is(child)) {
         if (codebase_take(f, child))
             begin(f, s);
+    } else if (child->tag == TAG_SESSION_READ || child->tag == TAG_SESSION_APPEND) {
+        session_done(f, s, child);
     } else if (s->asking) {
         agent_child(f, s->agent, child);
     } else if (prompt_child(f, s->prompt, child)) {

@@ -19,7 +19,12 @@ struct model_state {
     struct prompt *prompt;
     struct str asked; /* the prompt, once it is complete */
     bool asking;
-    void *own; /* of the type */
+    struct str session;       /* the conversation that the step belongs to, or empty; set by `prepare` */
+    bool session_fresh;       /* which begins anew */
+    int64_t session_max;      /* exchanges that it may have */
+    int64_t session_turns;    /* that it has, this one included once the answer is in */
+    const struct val *result; /* the answer, while it is being added to the session */
+    void *own;                /* of the type */
 };
 
 /* What a step type adds. Every hook may be NULL. */

@@ -92,3 +92,73 @@ def test_robust_step_in_a_workflow_that_goes_on(treadle):
     after = {"name": "after", "type": "test_echo", "value": "{{ steps.ask.skipped }}"}
     result = treadle("run", workflow(treadle, robust, after), "--mock", fixtures, "--json", "--quiet")
     assert result.json["results"]["after"] is True and result.json["usage"]["calls"] == 0
+
+
+def talk(**more):
+    return step("claude_session", session_config={"session_name": "tutor", "persist": True, **more})
+
+
+def said(request):
+    contents = [m["content"] for m in request["body"]["messages"]]
+    return [c if isinstance(c, str) else c[0]["text"] for c in contents]
+
+
+def test_a_session_goes_on_in_later_steps_and_runs(treadle, fake_provider):
+    provider = fake_provider(script=[{"regex": "(\\w+)$", "text": "heard $1"}])
+    one, two = {**talk(), "prompt": "one"}, {**talk(), "name": "again", "prompt": "two"}
+    first = live(treadle, provider, one, two).json["results"]
+    second = live(treadle, provider, {**talk(), "prompt": "three"}).json["results"]
+    assert [said(r) for r in provider.requests()] == [
+        ["one"], ["one", "heard one", "two"], ["one", "heard one", "two", "heard two", "three"]]
+    assert first["again"]["claude_session_metadata"]["turn"] == 2
+    assert second["ask"]["claude_session_metadata"]["turn"] == 3 and second["ask"]["session_id"] == "tutor"
+    live(treadle, provider, {**talk(), "prompt": "four", "continue_session": False})
+    assert said(provider.requests()[3]) == ["four"]
+    over = live(treadle, provider, {**talk(max_turns=1), "prompt": "five"}, code=1)
+    assert over.json["error"]["code"] == "session_turns" and len(provider.requests()) == 4
+
+
+def test_sessions_that_do_not_mix(treadle, fake_provider):
+    """Without a name a conversation is the step's own and the run's; scripted models have theirs."""
+    provider = fake_provider()
+    plain = step("claude_session")
+    for _ in range(2):
+        live(treadle, provider, plain)
+    treadle("run", workflow(treadle, {**talk(), "prompt": "mock"}), "--mock", "--quiet")
+    live(treadle, provider, {**talk(), "prompt": "real"})
+    assert [len(said(r)) for r in provider.requests()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "\u00fc \n", ".hidden", "x" * 300])
+def test_session_names_are_no_paths(treadle, name):
+    one = step("claude_session", session_config={"session_name": name})
+    treadle("run", workflow(treadle, one), "--mock", "--quiet")
+    files = [p for p in treadle.home.rglob("*.jsonl")]
+    assert len(files) == 1 and files[0].parent == treadle.home / "sessions/mock" and files[0].name[0] == "~"
+    again = treadle("run", workflow(treadle, one), "--mock", "--json", "--quiet").json["results"]["ask"]
+    assert again["claude_session_metadata"]["turn"] == 2
+
+
+def test_files_by_pattern_and_directory(treadle):
+    for name, text in {"src/a.c": "int a;", "src/deep/b.c": "int b;", "src/c.h": "int c;", "src/.x.c": "no"}.items():
+        treadle.file(name, text)
+    (treadle.cwd / "src/link.c").symlink_to("/etc/passwd")
+    (treadle.cwd / "src/bin.c").write_bytes(b"\x00\x01")
+    parts = [{"type": "file", "path": "src/**/*.c"}, {"type": "file", "path": "src/"}]
+    fixtures = treadle.file("f.yaml", {"fixtures": [{"match": {"text": "(?s)(.*)"}, "reply": {"text": "$1"}}]})
+    told = treadle("run", workflow(treadle, step("claude", prompt=parts)), "--mock", fixtures, "--json",
+                   "--quiet").json["results"]["ask"]["text"]
+    assert told.count("=== src/a.c ===\nint a;") == 2 and told.count("int b;") == 2 and told.count("int c;") == 1
+    assert "root:" not in told and "=== src/.x.c" not in told and "(left out: no text)" in told
+    treadle("run", workflow(treadle, step("claude", prompt=[{"type": "file", "path": "none/*.c"}])), "--mock", code=1)
+
+
+def test_tasks_made_of_files(treadle):
+    for name in "abc":
+        treadle.file(f"src/{name}.c", f"int {name};")
+    group = {"name": "scan", "type": "parallel_claude",
+             "task_generator": {"type": "file_list", "pattern": "src/*.c", "batch_size": 2},
+             "task_template": {"id": "batch_{{ task.index }}", "prompt": "{{ join(task.files, ' ') }}"}}
+    results = treadle("run", workflow(treadle, group), "--mock", "--json", "--quiet").json["results"]["scan"]["results"]
+    assert {k: v["result"]["text"] for k, v in results.items()} == {
+        "batch_0": "src/a.c src/b.c", "batch_1": "src/c.c"}

@@ -151,17 +151,13 @@ static void branches(struct generator *g, unsigned in, unsigned depth, unsigned 
 /* Types of the Claude family, and what makes each of them do its own things. */
 static void model_type(struct generator *g, unsigned in)
 {
-    static const char *const plain[] = {"type: claude",
-                                        "type: gemini",
-                                        "type: claude_smart",
-                                        "type: claude_extract",
-                                        "type: claude_robust",
-                                        "type: gemini_instructor",
-                                        "type: llm"};
+    static const char *const plain[] = {
+        "type: claude",        "type: gemini",         "type: claude_smart",      "type: claude_extract",
+        "type: claude_robust", "type: claude_session", "type: gemini_instructor", "type: llm"};
     static const char *const fallbacks[] = {"skip", "fail", "simplified_prompt", "graceful_degradation"};
-    uint64_t which = pick(g, 7);
+    uint64_t which = pick(g, 8);
     line(g, in, plain[which]);
-    if (which == 6)
+    if (which == 7)
         line(g, in, "model: openai/sim");
     if (which == 2 && pick(g, 2))
         line(g, in, "preset: analysis");
@@ -172,8 +168,10 @@ static void model_type(struct generator *g, unsigned in)
         buf_printf(&g->out, "%*sretry_config: {max_retries: %d, base_delay_ms: 50, fallback_action: %s}\n", (int)in, "",
                    3 + (int)pick(g, 3), fallbacks[pick(g, 4)]);
     if (which == 5)
+        line(g, in, "session_config: {session_name: talk}");
+    if (which == 6)
         line(g, in, pick(g, 2) ? "schema: {a: integer}" : "validation_mode: loose");
-    if (which != 1 && which < 5 && pick(g, 4) == 0)
+    if (which != 1 && which < 6 && pick(g, 4) == 0)
         line(g, in, "claude_options: {fallback_model: haiku, timeout_ms: 50000}");
 }
 

@@ -446,6 +446,10 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
                     str_is(val_get_str(request, STR("path"), STR("")), "sub.yaml") ? VAL_LIT(WORLD_WORKFLOW)
                                                                                    : VAL_LIT("text of a file"));
         return val_map_done(&m);
+    case EFFECT_SESSION:
+        VAL_MAP_SET(&m, "turns", val_int(1));
+        VAL_MAP_SET(&m, "messages", val_empty_array);
+        return val_map_done(&m);
     case EFFECT_CHECKPOINT: { /* what was saved by other runs is a matter of the name */
         struct str name = val_get_str(request, STR("name"), STR("")),
                    act = val_get_str(request, STR("action"), STR(""));

@@ -342,26 +342,43 @@ static void test_extract_text_for_json(void **state)
     assert_result("\"data\":{\"content\":\"plain words\",\"format\":\"json\"}");
 }
 
+/* The history is what was read; what was said is added under one key, whatever crashes. */
+static void test_session(void **state)
+{
+    (void)state;
+    rig_start(&g, STEP("type: claude_session, session_config: {session_name: talk}"));
+    rig_ok(&g, "ask/session:read",
+           "{\"turns\": 1, \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", "
+           "\"text\": \"before\"}]}, {\"role\": \"assistant\", \"raw\": [9], \"text\": \"yes\"}]}");
+    rig_restart(&g, SIZE_MAX, false);
+    assert_non_null(strstr(field("ask/turn:1", "messages"), "before"));
+    assert_non_null(strstr(field("ask/turn:1", "messages"), "hello"));
+    rig_ok(&g, "ask/turn:1", SAYS("hi"));
+    char key[200];
+    snprintf(key, sizeof key, "%s", field("ask/session:append", "key"));
+    assert_null(strstr(field("ask/session:append", "messages"), "before")); /* only what is new */
+    assert_non_null(strstr(field("ask/session:append", "messages"), "hello"));
+    rig_restart(&g, SIZE_MAX, false);
+    assert_string_equal(field("ask/session:append", "key"), key);
+    rig_ok(&g, "ask/session:append", "{\"turns\": 2}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_result("\"session_name\":\"talk\"");
+    assert_result("\"turn\":2");
+}
+
 #define TEST(t) cmocka_unit_test_teardown(t, done)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_which_option_wins),
-        TEST(test_tools),
-        TEST(test_settled_once),
-        TEST(test_fallback_model),
-        TEST(test_time_of_a_call),
-        TEST(test_answer_in_the_last_moment),
-        TEST(test_robust_recovers),
-        TEST(test_robust_conditions),
-        TEST(test_robust_fallbacks),
-        TEST(test_robust_simpler),
-        TEST(test_functions),
-        TEST(test_function_not_called),
-        TEST(test_instructor),
-        TEST(test_extract),
-        TEST(test_extract_text_for_json),
+        TEST(test_which_option_wins), TEST(test_tools),
+        TEST(test_settled_once),      TEST(test_fallback_model),
+        TEST(test_time_of_a_call),    TEST(test_answer_in_the_last_moment),
+        TEST(test_robust_recovers),   TEST(test_robust_conditions),
+        TEST(test_robust_fallbacks),  TEST(test_robust_simpler),
+        TEST(test_functions),         TEST(test_function_not_called),
+        TEST(test_instructor),        TEST(test_extract),
+        TEST(test_session),           TEST(test_extract_text_for_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

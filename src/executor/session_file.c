@@ -1,0 +1,185 @@
+/* The file is only ever appended to, one write and one fsync an exchange, so a reader sees whole exchanges. */
+#include "executor/session_file.h"
+
+#include "base/buf.h"
+#include "base/sha256.h"
+#include "data/json.h"
+#include "executor/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SESSION_MAX = 64 << 20, LOCK_TRIES = 3000, TRY_NS = 10000000 };
+
+struct session {
+    int fd;
+    const char *path;
+    struct str text; /* whole lines */
+    struct val_list messages;
+    int64_t turns;
+    bool has_key;
+};
+
+static bool plain(struct str name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+              (c == '.' && i)))
+            return false;
+    }
+    return name.n > 0 && name.n <= 100;
+}
+
+/* Any text may be a name; what cannot be a file's becomes its hash. */
+static const char *file_of(struct arena *a, const char *dir, struct str name)
+{
+    struct sha256 h = sha256_of(name);
+    struct sha256_hex x = sha256_hex(&h);
+    return plain(name) ? arena_printf(a, "%s/%.*s.jsonl", dir, STR_ARG(name)).p
+                       : arena_printf(a, "%s/~%s.jsonl", dir, x.z).p;
+}
+
+static enum rc make_dirs(struct arena *a, const char *dir, struct err *err)
+{
+    char *p = (char *)arena_cstr(a, str_c(dir));
+    for (char *c = p + 1;; c++) {
+        char was = *c;
+        if (was && was != '/')
+            continue;
+        *c = 0;
+        if (mkdir(p, 0700) != 0 && errno != EEXIST)
+            return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "%s: %s", p, strerror(errno));
+        *c = was;
+        if (!was)
+            return RC_OK;
+    }
+}
+
+static enum rc open_locked(struct session *s, int flags, struct err *err)
+{
+    s->fd = open(s->path, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+    if (s->fd < 0)
+        return err_set(err,
+                       errno == ENOENT   ? RC_NOT_FOUND
+                       : errno == ENOSPC ? RC_DISK_FULL
+                                         : RC_IO,
+                       "%s: %s", s->path, strerror(errno));
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(s->fd, LOCK_EX | LOCK_NB) == 0)
+            return RC_OK;
+        nanosleep(&(struct timespec){0, TRY_NS}, NULL);
+    }
+    return err_set(err, RC_BUSY, "%s is in use by another process", s->path);
+}
+
+static void fold_line(struct session *s, struct arena *a, struct str line, struct str key)
+{
+    struct val v;
+    struct err err;
+    if (json_parse(a, line, &JSON_LIMITS_DEFAULT, &v, &err) != RC_OK)
+        return;
+    const struct val *messages = VAL_GET(&v, "messages");
+    if (val_get_bool(&v, STR("fresh"), false)) {
+        s->messages = val_list_new(a);
+        s->turns = 0;
+    }
+    for (size_t i = 0; val_at(messages, i); i++)
+        val_list_push(&s->messages, *val_at(messages, i));
+    s->turns++;
+    s->has_key |= key.n && str_eq(val_get_str(&v, STR("key"), STR("")), key);
+}
+
+static enum rc read_all(struct session *s, struct arena *a, struct str key, struct err *err)
+{
+    enum rc rc = file_slurp(s->fd, SESSION_MAX, a, &s->text, err);
+    if (rc != RC_OK)
+        return err_wrap(err, "%s", s->path);
+    size_t end = s->text.n;
+    while (end && s->text.p[end - 1] != '\n')
+        end--;
+    s->text.n = end;
+    s->messages = val_list_new(a);
+    for (struct str rest = s->text; rest.n;) {
+        size_t n = str_find(rest, STR("\n"));
+        fold_line(s, a, str_n(rest.p, n), key);
+        rest = str_from(rest, n + 1);
+    }
+    return RC_OK;
+}
+
+static enum rc put(struct session *s, struct str line, struct err *err)
+{
+    if (s->text.n + line.n > SESSION_MAX)
+        return err_set(err, RC_LIMIT, "%s would be larger than %d bytes; begin another session", s->path, SESSION_MAX);
+    if (ftruncate(s->fd, (off_t)s->text.n) != 0)
+        return err_set(err, RC_IO, "%s: %s", s->path, strerror(errno));
+    for (size_t done = 0; done < line.n;) {
+        ssize_t n = pwrite(s->fd, line.p + done, line.n - done, (off_t)(s->text.n + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "%s: %s", s->path, strerror(errno));
+        done += (size_t)n;
+    }
+    return fsync(s->fd) == 0 ? RC_OK : err_set(err, RC_IO, "%s: %s", s->path, strerror(errno));
+}
+
+static enum rc append(struct session *s, const struct val *req, struct arena *a, struct err *err)
+{
+    struct val_map m = val_map_new(a);
+    if (s->has_key) /* a crash came after it */
+        return RC_OK;
+    VAL_MAP_SET(&m, "key", *VAL_GET(req, "key"));
+    if (val_get_bool(req, STR("fresh"), false))
+        VAL_MAP_SET(&m, "fresh", val_true);
+    VAL_MAP_SET(&m, "messages", *VAL_GET(req, "messages"));
+    struct val v = val_map_done(&m);
+    struct str text = json_text(a, &v);
+    s->turns = val_get_bool(req, STR("fresh"), false) ? 1 : s->turns + 1;
+    return put(s, arena_printf(a, "%.*s\n", STR_ARG(text)), err);
+}
+
+static enum rc sync_dir(const char *dir, struct err *err)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok ? RC_OK : err_set(err, RC_IO, "%s: %s", dir, strerror(errno));
+}
+
+enum rc exec_session(const struct val *req, const char *dir, struct arena *a, struct val *ret, struct err *err)
+{
+    struct str name = val_get_str(req, STR("name"), STR("")), key = val_get_str(req, STR("key"), STR(""));
+    bool adds = str_is(val_get_str(req, STR("op"), STR("read")), "append");
+    if (!dir || !name.n || (adds && (!key.n || !val_is(VAL_GET(req, "messages"), VAL_ARRAY))))
+        return err_set(err, RC_INVALID, "a session needs a name, and an exchange a key and messages");
+    struct session s = {.fd = -1, .path = file_of(a, dir, name)};
+    enum rc rc = adds ? make_dirs(a, dir, err) : RC_OK;
+    if (rc == RC_OK)
+        rc = open_locked(&s, adds ? O_RDWR | O_CREAT : O_RDONLY, err);
+    if (rc == RC_OK)
+        rc = read_all(&s, a, key, err);
+    else if (rc == RC_NOT_FOUND && !adds) /* nobody has said anything yet */
+        rc = RC_OK;
+    if (rc == RC_OK && adds)
+        rc = append(&s, req, a, err);
+    if (rc == RC_OK && adds)
+        rc = sync_dir(dir, err);
+    if (s.fd >= 0)
+        close(s.fd);
+    if (rc != RC_OK)
+        return rc;
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "turns", val_int(s.turns));
+    if (!adds)
+        VAL_MAP_SET(&m, "messages", s.messages.a ? val_list_done(&s.messages) : val_empty_array);
+    *ret = val_map_done(&m);
+    return RC_OK;
+}
