@@ -16,8 +16,15 @@
 
 static const struct role_def *const defs[] = {&role_engine, &role_egress, &role_executor, &role_gateway};
 
+enum { EARLY_MAX = 8 };
+
 static struct process { /* one a process */
     struct role role;
+    struct {
+        char name[32];
+        int fd;
+    } early[EARLY_MAX]; /* links that came before the role began */
+    size_t nearly;
     ev_id watch;
     struct panic_page *page;
     bool begun, ended;
@@ -31,9 +38,9 @@ static void say(enum control_kind kind, uint32_t number)
         log_line(LOG_DEBUG, "%s: the supervisor cannot be told: %s", self.role.def->name, err.msg);
 }
 
-void role_ready(struct role *r)
+static void role_ready(struct role *r)
 {
-    (void)r;
+    log_line(LOG_DEBUG, "%s has begun", r->def->name);
     say(CONTROL_READY, 0);
 }
 
@@ -113,8 +120,13 @@ static void begin(void)
     if (self.begun)
         return;
     self.begun = true;
-    if (self.role.def->begin(&self.role, &err) == RC_OK)
+    if (self.role.def->begin(&self.role, &err) == RC_OK) {
+        for (size_t i = 0; i < self.nearly; i++)
+            self.role.def->peer(&self.role, str_c(self.early[i].name), self.early[i].fd);
+        self.nearly = 0;
+        role_ready(&self.role);
         return;
+    }
     fprintf(stderr, "treadle: %s: %s\n", self.role.def->name, err.msg);
     role_end(&self.role, 4);
 }
@@ -125,8 +137,12 @@ static void handle(const struct control_message *m)
     int fd = m->fd;
     switch (m->kind) {
     case CONTROL_PEER:
-        if (fd >= 0) {
+        if (fd >= 0 && self.begun) {
             r->def->peer(r, m->text, fd);
+            fd = -1;
+        } else if (fd >= 0 && self.nearly < EARLY_MAX) {
+            snprintf(self.early[self.nearly].name, sizeof self.early[0].name, "%.*s", STR_ARG(m->text));
+            self.early[self.nearly++].fd = fd;
             fd = -1;
         }
         break;

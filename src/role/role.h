@@ -1,8 +1,8 @@
 #pragma once
 /* A role as a process of its own (`treadle __role NAME`): its side of the supervisor's control socket.
  *
- * role_main() says HELLO, takes what it is handed, and calls begin() when the supervisor says GO. The role then calls
- * role_ready() once it can work. PINGs are answered from the event loop, so a loop that is stuck is noticed. stop()
+ * role_main() says HELLO, takes what it is handed, calls begin() when the supervisor says GO, and says READY once that
+ * has succeeded. PINGs are answered from the event loop, so a loop that is stuck is noticed. stop()
  * asks for an end in good order, which the role reports with role_end(); when the supervisor is gone, the process ends
  * at once. All callbacks come from the loop. */
 #include "ev/loop.h"
@@ -20,7 +20,7 @@ struct role {
 struct role_def {
     const char *name;
     enum rc (*begin)(struct role *r, struct err *err);
-    void (*peer)(struct role *r, struct str name, int fd);      /* takes the descriptor; also before begin() */
+    void (*peer)(struct role *r, struct str name, int fd);      /* takes the descriptor; after begin() */
     void (*listening)(struct role *r, struct str name, int fd); /* takes it; before begin(). May be NULL */
     /* How another life, of this role or of one beside it, ended: the run (or empty), the step, how, its last words.
      * `charged`: by a fault while that run was executed. May be NULL. */
@@ -30,7 +30,6 @@ struct role_def {
 };
 
 int role_main(int argc, char **argv);
-void role_ready(struct role *r);
 void role_end(struct role *r, int code);
 /* For the obituary, should this process die now: which run is being executed (empty: none), and what of it. Cheap. */
 void role_executing(struct role *r, struct str run);

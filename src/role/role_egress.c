@@ -22,19 +22,7 @@ struct state {
     struct egress *egress;
     struct keeper *keeper;
     struct arena arena;
-    int early; /* a link that came before begin() */
 };
-
-static struct state *state_of(struct role *r)
-{
-    if (!r->state) {
-        struct state *s = calloc(1, sizeof *s);
-        CHECK(s);
-        *s = (struct state){.role = r, .early = -1};
-        r->state = s;
-    }
-    return r->state;
-}
 
 /* Into the environment, for the moment until egress_new() takes and removes them. */
 static void read_secrets(int fd)
@@ -94,7 +82,10 @@ static const struct keeper_ops keeper_ops = {op_start, op_cancel, NULL};
 
 static enum rc begin(struct role *r, struct err *err)
 {
-    struct state *s = state_of(r);
+    struct state *s = calloc(1, sizeof *s);
+    CHECK(s);
+    s->role = r;
+    r->state = s;
     struct val fixtures;
     const char *mock = role_option(r, "mock");
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -109,24 +100,13 @@ static enum rc begin(struct role *r, struct err *err)
     if (rc != RC_OK)
         return rc;
     s->keeper = keeper_new(r->loop, &keeper_ops, s);
-    if (s->early >= 0)
-        keeper_link(s->keeper, s->early);
-    s->early = -1;
-    role_ready(r);
     return RC_OK;
 }
 
 static void peer(struct role *r, struct str name, int fd)
 {
-    struct state *s = state_of(r);
     (void)name; /* only the engine is linked with it */
-    if (s->keeper) {
-        keeper_link(s->keeper, fd);
-        return;
-    }
-    if (s->early >= 0)
-        close(s->early);
-    s->early = fd;
+    keeper_link(((struct state *)r->state)->keeper, fd);
 }
 
 /* The engine has stopped before, so what runs here nobody waits for: calls in flight are given up. */

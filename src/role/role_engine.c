@@ -27,18 +27,15 @@ struct state {
     struct host *host;
     struct channel *gateway;
     uint64_t link; /* counts the gateway's lives: answers to an earlier one are dropped */
-    int links[3];  /* came before begin(): egress, executor, gateway */
     struct early *obituaries, **last;
 };
-
-static const char *const peers[] = {"egress", "executor", "gateway"};
 
 static struct state *state_of(struct role *r)
 {
     if (!r->state) {
         struct state *s = calloc(1, sizeof *s);
         CHECK(s);
-        *s = (struct state){.role = r, .links = {-1, -1, -1}};
+        s->role = r;
         s->last = &s->obituaries;
         r->state = s;
     }
@@ -96,35 +93,18 @@ static void on_closed(void *ctx, const char *why)
 
 static const struct channel_ops gateway_ops = {on_message, on_closed};
 
-static void connect_peer(struct state *s, size_t which, int fd)
+static void peer(struct role *r, struct str name, int fd)
 {
-    if (which == 0) {
+    struct state *s = r->state;
+    if (str_is(name, "egress")) {
         remote_link(host_egress(s->host), fd);
-    } else if (which == 1) {
+    } else if (str_is(name, "executor")) {
         remote_link(host_executor(s->host), fd);
     } else {
         channel_free(s->gateway);
         s->link++;
-        s->gateway = channel_new(s->role->loop, fd, &gateway_ops, s);
+        s->gateway = channel_new(r->loop, fd, &gateway_ops, s);
     }
-}
-
-static void peer(struct role *r, struct str name, int fd)
-{
-    struct state *s = state_of(r);
-    for (size_t i = 0; i < 3; i++) {
-        if (!str_is(name, peers[i]))
-            continue;
-        if (s->host) {
-            connect_peer(s, i, fd);
-        } else {
-            if (s->links[i] >= 0)
-                close(s->links[i]);
-            s->links[i] = fd;
-        }
-        return;
-    }
-    close(fd);
 }
 
 /* ---- deaths ---- */
@@ -226,15 +206,9 @@ static enum rc begin(struct role *r, struct err *err)
                       &s->host, err);
     if (rc != RC_OK)
         return err_wrap(err, "%s", db);
-    for (size_t i = 0; i < 3; i++)
-        if (s->links[i] >= 0) {
-            connect_peer(s, i, s->links[i]);
-            s->links[i] = -1;
-        }
     watch_faults(r);
     bury(s);
     host_begin(s->host);
-    role_ready(r);
     return RC_OK;
 }
 
@@ -266,9 +240,6 @@ static void end(struct role *r)
     bury(s);
     if (s->store)
         store_close(s->store);
-    for (size_t i = 0; i < 3; i++)
-        if (s->links[i] >= 0)
-            close(s->links[i]);
     free(s);
 }
 

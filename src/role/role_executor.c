@@ -22,19 +22,7 @@ struct state {
     struct role *role;
     struct keeper *keeper;
     struct map places; /* run -> place */
-    int early;
 };
-
-static struct state *state_of(struct role *r)
-{
-    if (!r->state) {
-        struct state *s = calloc(1, sizeof *s);
-        CHECK(s);
-        *s = (struct state){.role = r, .early = -1};
-        r->state = s;
-    }
-    return r->state;
-}
 
 static const char *directory(const struct val *where, struct str key, struct arena *a)
 {
@@ -122,27 +110,19 @@ static const struct keeper_ops keeper_ops = {op_start, op_cancel, op_forget};
 
 static enum rc begin(struct role *r, struct err *err)
 {
-    struct state *s = state_of(r);
+    struct state *s = calloc(1, sizeof *s);
+    CHECK(s);
+    s->role = r;
+    r->state = s;
     (void)err;
     s->keeper = keeper_new(r->loop, &keeper_ops, s);
-    if (s->early >= 0)
-        keeper_link(s->keeper, s->early);
-    s->early = -1;
-    role_ready(r);
     return RC_OK;
 }
 
 static void peer(struct role *r, struct str name, int fd)
 {
-    struct state *s = state_of(r);
     (void)name; /* only the engine is linked with it */
-    if (s->keeper) {
-        keeper_link(s->keeper, fd);
-        return;
-    }
-    if (s->early >= 0)
-        close(s->early);
-    s->early = fd;
+    keeper_link(((struct state *)r->state)->keeper, fd);
 }
 
 static void stop(struct role *r)

@@ -15,7 +15,6 @@ struct state {
     struct role *role;
     struct api *api;
     struct channel *engine;
-    int early; /* a link that came before begin() */
     int listeners[LISTENERS_MAX];
     struct http_server *servers[LISTENERS_MAX];
     size_t n;
@@ -26,7 +25,7 @@ static struct state *state_of(struct role *r)
     if (!r->state) {
         struct state *s = calloc(1, sizeof *s);
         CHECK(s);
-        *s = (struct state){.role = r, .early = -1};
+        s->role = r;
         r->state = s;
     }
     return r->state;
@@ -69,26 +68,15 @@ static bool ask(void *ctx, uint64_t id, const struct val *request)
     return can;
 }
 
-static void connect_engine(struct state *s, int fd)
+static void peer(struct role *r, struct str name, int fd)
 {
+    struct state *s = r->state;
+    (void)name; /* only the engine is linked with it */
     if (s->engine) {
         channel_free(s->engine);
         api_engine_lost(s->api);
     }
-    s->engine = channel_new(s->role->loop, fd, &engine_ops, s);
-}
-
-static void peer(struct role *r, struct str name, int fd)
-{
-    struct state *s = state_of(r);
-    (void)name; /* only the engine is linked with it */
-    if (s->api) {
-        connect_engine(s, fd);
-        return;
-    }
-    if (s->early >= 0)
-        close(s->early);
-    s->early = fd;
+    s->engine = channel_new(r->loop, fd, &engine_ops, s);
 }
 
 static void listening(struct role *r, struct str name, int fd)
@@ -113,13 +101,9 @@ static enum rc begin(struct role *r, struct err *err)
     if (!db || !s->n)
         return err_set(err, RC_USAGE, "--db or a listening socket is missing");
     s->api = api_new(&(struct api_options){.loop = r->loop, .db = db, .ask = ask, .ctx = s});
-    if (s->early >= 0)
-        connect_engine(s, s->early);
-    s->early = -1;
     for (size_t i = 0; i < s->n; i++)
         s->servers[i] = http_server_new(&(struct http_server_options){
             .loop = r->loop, .fd = s->listeners[i], .body_max = BODY_MAX, .request = request, .ctx = s});
-    role_ready(r);
     return RC_OK;
 }
 
