@@ -100,7 +100,8 @@ struct util {
     unsigned pending;
 };
 
-static inline void util_begin(struct util *u, bool no_namespaces, unsigned max_commands)
+/* `no_namespaces` is for the tiers that do without. */
+static inline void util_begin_in(struct util *u, enum sandbox_tier tier, bool no_namespaces, unsigned max_commands)
 {
     struct err err;
     *u = (struct util){.next_id = 1};
@@ -118,9 +119,15 @@ static inline void util_begin(struct util *u, bool no_namespaces, unsigned max_c
                                  .output_dir = u->out,
                                  .workflow_dir = u->wf,
                                  .max_commands = max_commands,
+                                 .tier = tier,
                                  .no_namespaces = no_namespaces};
     if (executor_new(&o, &u->x, &err) != RC_OK)
         PANIC("%s", err.msg);
+}
+
+static inline void util_begin(struct util *u, unsigned max_commands)
+{
+    util_begin_in(u, SANDBOX_STRICT, false, max_commands);
 }
 
 static inline void util_end(struct util *u)

@@ -292,9 +292,11 @@ static void start_tool(struct frame *f, struct agent *g, const struct val *call)
     VAL_MAP_SET(&m, "input", val_is(input, VAL_OBJECT) ? *input : val_empty_object);
     if (g->o->cwd.n)
         VAL_MAP_SET(&m, "cwd", val_str(g->o->cwd));
+    bool writes = str_is(name, "Write") || str_is(name, "Edit"), bash = str_is(name, "Bash");
+    if (bash && g->o->network)
+        VAL_MAP_SET(&m, "network", *g->o->network);
     struct val *request = ARENA_NEW(a, struct val);
     *request = val_map_done(&m);
-    bool writes = str_is(name, "Write") || str_is(name, "Edit"), bash = str_is(name, "Bash");
     char segment[64];
     snprintf(segment, sizeof segment, "%sturn:%lld/tool:%zu", g->o->prefix ? g->o->prefix : "", (long long)g->turn,
              g->tool + 1);

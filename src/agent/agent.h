@@ -12,6 +12,7 @@ struct agent_options {
     struct str fallback_model;        /* asked instead from the first overload of `model` on; or empty */
     const struct val *params;         /* object: temperature, max_tokens, … as in a canonical request */
     const struct val *tools;          /* array of names that are allowed, or NULL */
+    const struct val *network;        /* what commands of tool Bash may reach (executor.h), or NULL */
     const struct val *functions;      /* definitions {name, description, input_schema} of functions that end the
                                        * conversation: their calls are the answer; or NULL */
     const struct val *history;        /* messages that were said before, or NULL */

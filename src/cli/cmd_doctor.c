@@ -10,7 +10,8 @@
 #include "cli/remove.h"
 #include "cli/seen_run.h"
 #include "cli/session.h"
-#include "executor/sandbox.h"
+#include "executor/probe.h"
+#include "executor/tier.h"
 #include "http/fetch_curl.h"
 #include "llm/provider.h"
 #include "store/store_version.h"
@@ -162,24 +163,26 @@ static void check_keys(struct doctor *d)
 
 /* ---- the kernel */
 
-static void check_namespaces(struct doctor *d)
+static void check_sandbox(struct doctor *d)
 {
-    enum launch_isolation iso = LAUNCH_ISO_SUBREAPER;
+    struct err err;
+    enum sandbox_tier chosen = SANDBOX_DEFAULT;
     fflush(stdout);
-    pid_t pid = sandbox_fork(0, &iso);
-    if (pid == 0)
-        _exit(0);
-    if (pid < 0) {
-        say(d, BROKEN, "processes", "no process can be started: %s", strerror(errno));
+    if (tier_settle(&chosen, &err) != RC_OK) {
+        say(d, BROKEN, "sandbox", "%s", err.msg);
         return;
     }
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    for (enum sandbox_tier t = SANDBOX_STRICT; t <= SANDBOX_STANDARD; t++) {
+        char what[32];
+        bool is_chosen = t == chosen;
+        snprintf(what, sizeof what, "sandbox %s", tier_name(t));
+        if (sandbox_probe(t, &err) == RC_OK)
+            say(d, OK, what, "available%s", is_chosen ? ", and chosen" : "");
+        else
+            say(d, is_chosen ? BROKEN : NOTE, what, "%s", err.msg);
     }
-    if (iso == LAUNCH_ISO_SUBREAPER)
-        say(d, NOTE, "PID namespaces",
-            "not available: commands are ended by a subreaper instead, and `network: none` is refused");
-    else
-        say(d, OK, "PID namespaces", "%s", iso == LAUNCH_ISO_PIDNS ? "available" : "available in a user namespace");
+    if (chosen == SANDBOX_NONE)
+        say(d, NOTE, "sandbox none", "is chosen by TREADLE_SANDBOX: commands have all your files and the network");
 }
 
 static void check_kernel(struct doctor *d)
@@ -205,7 +208,7 @@ static void check_kernel(struct doctor *d)
     if (abi > 0)
         say(d, OK, "Landlock", "available, version %ld", abi);
     else
-        say(d, NOTE, "Landlock", "not available (%s); nothing depends on it", strerror(errno));
+        say(d, NOTE, "Landlock", "not available (%s): sandbox strict does without its second border", strerror(errno));
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)
         say(d, files.rlim_max < FEW_FILES ? NOTE : OK, "open files", "%llu, at most %llu%s",
@@ -255,7 +258,7 @@ static int run(const struct command *c, const struct args *args)
 {
     (void)c, (void)args;
     struct doctor d = {0};
-    check_namespaces(&d); /* while there is one thread */
+    check_sandbox(&d); /* while there is one thread */
     check_kernel(&d);
     check_home(&d);
     check_libraries(&d);

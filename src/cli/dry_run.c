@@ -220,6 +220,7 @@ static struct val command_result(struct dry *d)
     VAL_MAP_SET(&m, "duration_ms", val_int(0));
     VAL_MAP_SET(&m, "timed_out", val_false);
     VAL_MAP_SET(&m, "truncated", val_false);
+    VAL_MAP_SET(&m, "sandbox", VAL_LIT("strict"));
     return val_map_done(&m);
 }
 

@@ -2,6 +2,7 @@
 #include "cli/run_options.h"
 
 #include "data/yaml.h"
+#include "executor/tier.h"
 #include "llm/mock_fixture.h"
 
 enum { FIXTURES_MAX = 16 << 20 };
@@ -43,6 +44,9 @@ enum rc run_options_read(struct session *s, const struct args *args, struct err 
     s->json = args_get(args, "json") != NULL;
     s->quiet = args_get(args, "quiet") != NULL;
     s->stay = args_get(args, "wait") ? STAY_FOR_ANSWERS : STAY_NO;
+    const char *tier = args_get(args, "sandbox");
+    if (tier ? tier_parse(tier, &s->tier, err) != RC_OK : tier_settle(&s->tier, err) != RC_OK)
+        return err->rc;
     if (mock && replay)
         return err_set(err, RC_USAGE, "--mock and --replay exclude each other; give one of them");
     if (record && replay)

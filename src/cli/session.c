@@ -511,7 +511,8 @@ static int set_up(struct live *l)
                                                 .output_dir = arena_cstr(&s->arena, s->output_dir),
                                                 .workflow_dir = arena_cstr(&s->arena, s->workflow_dir),
                                                 .sessions_dir = sessions_of(s, home),
-                                                .state_dir = home},
+                                                .state_dir = home,
+                                                .tier = s->tier},
                      &l->executor, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     l->model = port_to_egress(l->egress);

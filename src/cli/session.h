@@ -6,6 +6,7 @@
 #include "cli/called.h"
 #include "cli/home.h"
 #include "data/val.h"
+#include "executor/launch_plan.h"
 #include "flow/run.h"
 
 enum exit_code {
@@ -32,6 +33,7 @@ struct session {
     struct str fixtures; /* SESSION_MOCK: text of the fixtures file, or empty */
     const char *replay_file, *record_file;
     bool json, quiet;
+    enum sandbox_tier tier; /* SANDBOX_DEFAULT: as the environment says */
     enum run_stay stay;
     struct store *store;     /* STORE_OWN, when the journal exists; NULL: the session makes it */
     const struct str *voids; /* resume with another workflow: paths that no longer count */

@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "base/panic.h"
 #include "executor/capture.h"
-#include "executor/launch_plan.h"
+#include "executor/tier.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,6 +51,7 @@ struct command {
     ev_id child, timer;
     int64_t started_ms;
     bool timed_out, stopped;
+    enum sandbox_tier tier;
     char argv0[256]; /* for messages */
 };
 
@@ -102,20 +103,36 @@ static void put_strings(char **at, const struct str *s, size_t n)
     }
 }
 
+static size_t size_of(const struct str *s, size_t n, size_t sum)
+{
+    for (size_t i = 0; i < n && sum <= LAUNCH_MAX_PLAN; i++)
+        sum += s[i].n + 1;
+    return sum;
+}
+
 static int plan_file(const struct command_spec *spec, struct err *err)
 {
+    const struct {
+        const struct str *s;
+        size_t n;
+    } parts[] = {
+        {spec->argv, spec->argc}, {spec->env, spec->envc}, {spec->places, spec->nplaces}, {spec->hosts, spec->nhosts}};
     size_t bytes = 0;
-    for (size_t i = 0; i < spec->argc && bytes <= LAUNCH_MAX_PLAN; i++)
-        bytes += spec->argv[i].n + 1;
-    for (size_t i = 0; i < spec->envc && bytes <= LAUNCH_MAX_PLAN; i++)
-        bytes += spec->env[i].n + 1;
+    bool too_many = false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        bytes = size_of(parts[i].s, parts[i].n, bytes);
+        too_many |= parts[i].n > LAUNCH_MAX_STRINGS;
+    }
     struct launch_header h = {.magic = LAUNCH_MAGIC,
+                              .tier = spec->tier,
                               .flags = spec->flags,
                               .argc = (uint32_t)spec->argc,
                               .envc = (uint32_t)spec->envc,
+                              .placec = (uint32_t)spec->nplaces,
+                              .hostc = (uint32_t)spec->nhosts,
                               .grace_ms = GRACE_MS,
                               .bytes = (uint32_t)bytes};
-    if (bytes + sizeof h > LAUNCH_MAX_PLAN || spec->argc > LAUNCH_MAX_STRINGS || spec->envc > LAUNCH_MAX_STRINGS) {
+    if (bytes + sizeof h > LAUNCH_MAX_PLAN || too_many) {
         err_set(err, RC_LIMIT, "the command and its environment are too long");
         return -1;
     }
@@ -124,8 +141,8 @@ static int plan_file(const struct command_spec *spec, struct err *err)
         PANIC("out of memory (%zu bytes)", bytes);
     memcpy(text, &h, sizeof h);
     char *at = text + sizeof h;
-    put_strings(&at, spec->argv, spec->argc);
-    put_strings(&at, spec->env, spec->envc);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        put_strings(&at, parts[i].s, parts[i].n);
     int fd = memory_file("treadle-plan", str_n(text, sizeof h + bytes));
     if (fd < 0)
         err_set(err, RC_IO, "cannot prepare a command: %s", strerror(errno));
@@ -169,7 +186,8 @@ static bool open_ends(struct command *c, const struct command_spec *spec, struct
     bool ok = e->fd[0] >= 0 && open_pipe(&c->out.fd, &e->fd[1]) && open_pipe(&c->errors.fd, &e->fd[2]) &&
               open_pipe(&c->report, &e->fd[LAUNCH_FD_REPORT]) &&
               (e->fd[LAUNCH_FD_CWD] = fcntl(spec->cwd_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0 &&
-              (e->fd[LAUNCH_FD_LOCK] = fcntl(spec->lock_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0;
+              (e->fd[LAUNCH_FD_LOCK] = fcntl(spec->lock_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0 &&
+              (e->fd[LAUNCH_FD_WORKSPACE] = fcntl(spec->workspace_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0;
     if (ok && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) == 0) {
         c->lifeline = life[0];
         e->fd[LAUNCH_FD_LIFELINE] = above(life[1]);
@@ -331,6 +349,10 @@ static void read_report(struct command *c, int status, struct command_outcome *o
     case LAUNCH_NO_EXEC:
         no_exec(c, r.value, o);
         break;
+    case LAUNCH_REFUSED:
+        o->end = COMMAND_REFUSED;
+        tier_refused(&o->err, c->tier, r.stage, r.value);
+        break;
     case LAUNCH_FAILED:
     default:
         o->end = COMMAND_FAILED;
@@ -343,7 +365,7 @@ static void on_launcher_end(void *ctx, int status)
 {
     struct command *c = ctx;
     CHECK_OBJ(c, COMMAND_MAGIC);
-    struct command_outcome o = {.timed_out = c->timed_out, .stopped = c->stopped};
+    struct command_outcome o = {.timed_out = c->timed_out, .stopped = c->stopped, .tier = c->tier};
     /* Bounded: no living process writes any more, and a pipe holds no more than this (the size is the system's limit
      * for unprivileged users; a copy of the pipe given to strangers must not keep us). */
     enum { PIPE_CHUNKS = (1 << 20) / CHUNK + 1 };
@@ -376,6 +398,7 @@ enum rc command_start(struct ev_loop *loop, const struct command_spec *spec, str
                           .arena = a,
                           .done = done,
                           .ctx = ctx,
+                          .tier = spec->tier,
                           .lifeline = -1,
                           .report = -1,
                           .out = {.command = c, .fd = -1},

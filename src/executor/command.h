@@ -5,24 +5,32 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "ev/loop.h"
+#include "executor/launch_plan.h"
 
 struct command_spec {
     const struct str *argv; /* at least one; no NUL inside */
     size_t argc;
     const struct str *env; /* "NAME=VALUE", complete: nothing is inherited */
     size_t envc;
-    int cwd_fd;  /* directory; stays the caller's */
-    int lock_fd; /* exec.lock, locked; stays the caller's */
+    int cwd_fd;       /* directory; stays the caller's */
+    int workspace_fd; /* directory; stays the caller's */
+    int lock_fd;      /* exec.lock, locked; stays the caller's */
     struct str input;
     int64_t timeout_ms;  /* 0: none */
     size_t output_limit; /* bytes kept of each of stdout and stderr */
     uint32_t flags;      /* enum launch_flags */
-    const char *self;    /* program to start as launcher */
+    enum sandbox_tier tier;
+    const struct str *places; /* at least LAUNCH_PLACES, see launch_plan.h */
+    size_t nplaces;
+    const struct str *hosts; /* that LAUNCH_PROXY lets the command reach */
+    size_t nhosts;
+    const char *self; /* program to start as launcher */
 };
 enum command_end {
-    COMMAND_ENDED,  /* exit_code or signal say how */
-    COMMAND_FAILED, /* it did not start: err */
-    COMMAND_LOST    /* the launcher was killed from outside; how the command ended is not known */
+    COMMAND_ENDED,   /* exit_code or signal say how */
+    COMMAND_FAILED,  /* it did not start: err */
+    COMMAND_REFUSED, /* the same, because its tier cannot be had here */
+    COMMAND_LOST     /* the launcher was killed from outside; how the command ended is not known */
 };
 struct command_outcome {
     enum command_end end;
@@ -31,7 +39,8 @@ struct command_outcome {
     struct str out, errors;
     bool timed_out, truncated, stopped; /* stopped: command_stop() was called before it ended */
     int64_t duration_ms;
-    uint32_t isolation; /* enum launch_isolation */
+    uint32_t isolation;     /* enum launch_isolation */
+    enum sandbox_tier tier; /* that it had */
 };
 struct command;
 

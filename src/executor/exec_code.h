@@ -5,8 +5,11 @@
 
 #include "data/val.h"
 
-/* Fills `spec` but for lock_fd; texts are in `a`. spec->cwd_fd is open on RC_OK and then the caller's. RC_NOT_FOUND,
- * RC_INVALID, RC_IO. */
+/* Tells `treadle __code` where its grammars are. */
+#define CODE_LIBRARY_ENV "TREADLE_LIBRARY"
+
+/* Fills `spec` but for lock_fd and workspace_fd; its tier and places must be set; texts are in `a`. spec->cwd_fd is
+ * open on RC_OK and then the caller's. RC_NOT_FOUND, RC_INVALID, RC_IO. */
 enum rc request_code(const struct val *req, const struct beneath *workspace, const char *self, struct arena *a,
                      struct command_spec *spec, struct err *err) MUST_CHECK;
 /* What it answered; an error when it could not. */

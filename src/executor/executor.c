@@ -20,9 +20,9 @@
 #include "executor/exec_code.h"
 #include "executor/exec_files.h"
 #include "executor/fileop.h"
-#include "executor/launch_plan.h"
 #include "executor/request.h"
 #include "executor/session_file.h"
+#include "executor/tier.h"
 #include "executor/tools.h"
 
 #include <errno.h>
@@ -79,6 +79,9 @@ struct executor {
     struct arena arena;
     const char *lock_path, *workflow_dir, *state_dir, *sessions_dir, *stored_dir, *self, *output_dir;
     struct beneath workspace, output;
+    enum sandbox_tier tier;
+    struct str *places; /* of commands, see launch_plan.h */
+    size_t nplaces;
     unsigned max_commands, running;
     uint32_t launch_flags;
     struct job *first, *last; /* in order of their start */
@@ -176,8 +179,8 @@ static void on_command(void *ctx, const struct command_outcome *o)
     struct job *j = ctx;
     j->command = NULL;
     j->x->running--;
-    if (o->end == COMMAND_FAILED) {
-        j->failed = true, j->err = o->err, j->code = "start_failed";
+    if (o->end == COMMAND_FAILED || o->end == COMMAND_REFUSED) {
+        j->failed = true, j->err = o->err, j->code = o->end == COMMAND_REFUSED ? "sandbox" : "start_failed";
     } else if (o->end == COMMAND_LOST) {
         j->failed = true;
         err_set(&j->err, RC_INTERRUPTED, "the launcher of the command was killed; how the command ended is not known");
@@ -221,6 +224,9 @@ static void start_waiting(struct executor *x)
 static void command_accept(struct job *j)
 {
     struct executor *x = j->x;
+    j->spec.tier = x->tier;
+    j->spec.places = x->places, j->spec.nplaces = x->nplaces;
+    j->spec.workspace_fd = x->workspace.fd;
     enum rc rc = j->bash ? request_bash(&j->request, &x->workspace, &j->arena, &j->spec, &j->err)
                  : j->kind == EXEC_CODE
                      ? request_code(&j->request, &x->workspace, x->self, &j->arena, &j->spec, &j->err)
@@ -419,6 +425,15 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     if (rc) {
         executor_free(x);
         return err_wrap(err, "workspace");
+    }
+    x->tier = o->tier;
+    rc = tier_settle(&x->tier, err);
+    if (rc == RC_OK)
+        rc = tier_places(x->tier, &x->workspace, o->state_dir ? o->state_dir : o->run_dir, &x->arena, &x->places,
+                         &x->nplaces, err);
+    if (rc) {
+        executor_free(x);
+        return rc;
     }
     x->lock_path = arena_printf(&x->arena, "%s/exec.lock", o->run_dir).p;
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));

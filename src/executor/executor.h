@@ -5,8 +5,10 @@
  *
  * EXEC_COMMAND
  *     {argv: [text] | shell: text, cwd?: path in the workspace, env?: {NAME: text}, stdin?: text, timeout_ms?,
- *      output_limit?: bytes kept of each of stdout and stderr (1 MiB; at most 64 MiB), network?: "host" | "none"}
- *  -> {exit_code (-1 if by signal), signal: "SIGKILL"… or null, stdout, stderr, duration_ms, timed_out, truncated}
+ *      output_limit?: bytes kept of each of stdout and stderr (1 MiB; at most 64 MiB), network?: "none" | "full" |
+ * [hosts]}
+ *  -> {exit_code (-1 if by signal), signal: "SIGKILL"… or null, stdout, stderr, duration_ms, timed_out, truncated,
+ *      sandbox: the tier it had}
  *     What cannot be executed is a result with exit code 127 (not found) or 126. Of output beyond the limit the
  *     beginning and the end are kept, with a line that counts the rest between them. Output is valid UTF-8 always.
  *     When the command ends, what it left running is killed.
@@ -44,13 +46,17 @@
  *     Questions about the workspace's source code; see code/code.h. Only reads. A process of its own, as a command.
  *
  * An error is {class, code, message}, as everywhere. Codes: bad_request, outside, not_found, too_large, not_text, io,
- * start_failed, launcher_lost, cancelled.
+ * start_failed, launcher_lost, sandbox, cancelled.
+ *
+ * Commands are confined (docs/reliability.md has the tiers): without `network` they have none, unless the tier is none.
+ * Where the tier cannot be had they are refused with code "sandbox".
  *
  * Every child starts in a launcher (`treadle __launch`, see launcher.h): own session, PID namespace where allowed else
  * subreaper, PATH/HOME/LANG-like variables only. The launcher ends the whole tree when its pipe to us closes, and holds
  * a shared lock on DIR/exec.lock until the last process of the tree is gone. */
 #include "data/val.h"
 #include "ev/loop.h"
+#include "executor/launch_plan.h"
 
 enum exec_kind {
     EXEC_COMMAND,
@@ -73,7 +79,8 @@ struct executor_options {
     const char *state_dir;    /* absolute; what outlives runs: stored workflows and checkpoints. NULL: there are none */
     const char *self;         /* program to start as launcher; NULL: /proc/self/exe */
     unsigned max_commands;    /* at once; 0: 64. More wait */
-    bool no_namespaces;       /* always the subreaper's way of ending a tree; for tests of it */
+    enum sandbox_tier tier;   /* how far commands are confined */
+    bool no_namespaces;       /* always the subreaper's way of ending a tree; for tests of it. Not with strict */
 };
 struct executor;
 enum rc executor_new(const struct executor_options *o, struct executor **ret, struct err *err) MUST_CHECK;

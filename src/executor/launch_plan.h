@@ -3,7 +3,8 @@
  *
  * The launcher is started with an empty environment and these descriptors; the plan (a sealed-off copy in memory, not
  * arguments, so that neither `ps` nor a size limit gets in the way) is one header followed by NUL-terminated strings:
- * `argc` arguments, then `envc` lines NAME=VALUE. Both ends are the same program, so there are no versions in it. */
+ * `argc` arguments, `envc` lines NAME=VALUE, `placec` strings that say what may be seen (LAUNCH_PLACES and then pairs),
+ * `hostc` names for the proxy. Both ends are the same program, so there are no versions in it. */
 #include <stdint.h>
 
 enum launch_fd {
@@ -13,16 +14,37 @@ enum launch_fd {
     LAUNCH_FD_REPORT,       /* pipe to write one struct launch_report to */
     LAUNCH_FD_CWD,          /* directory to start in, opened by Treadle beneath the workspace */
     LAUNCH_FD_LOCK,         /* exec.lock with a shared lock already on it: held until the last process is dead */
+    LAUNCH_FD_WORKSPACE,    /* directory */
     LAUNCH_FD_END
 };
 
-enum { LAUNCH_MAGIC = 0x4e4c5254, LAUNCH_MAX_PLAN = 64 << 20, LAUNCH_MAX_STRINGS = 65536 };
+enum { LAUNCH_MAGIC = 0x4e4c5255, LAUNCH_MAX_PLAN = 64 << 20, LAUNCH_MAX_STRINGS = 65536 };
+/* How much a command is confined; docs/reliability.md says what each means. */
+enum sandbox_tier {
+    SANDBOX_DEFAULT,  /* never in a plan: TREADLE_SANDBOX, else strict */
+    SANDBOX_STRICT,   /* a world of its own made of namespaces, and all that standard has */
+    SANDBOX_STANDARD, /* Landlock and seccomp: what a process may do to itself without any privilege */
+    SANDBOX_NONE
+};
 enum launch_flags {
     LAUNCH_NO_NETWORK = 1, /* a network namespace with nothing but a loopback; refused where that cannot be had */
-    LAUNCH_SUBREAPER = 2   /* do not try namespaces (tests of the other way) */
+    LAUNCH_SUBREAPER = 2,  /* do not try namespaces (tests of the other way) */
+    LAUNCH_PROXY = 4,      /* besides no network: a proxy to `hosts` on LAUNCH_PROXY_PORT of the loopback */
+    LAUNCH_INTERNAL = 8    /* the command is Treadle itself: it may run its own file and use openat2 */
+};
+enum { LAUNCH_PROXY_PORT = 3128 };
+/* The first places, one string each (empty: there is none). After them come pairs NAME, REAL of directories that may
+ * be read: REAL without links, to be seen as NAME. */
+enum launch_place {
+    LAUNCH_PLACE_WORKSPACE, /* absolute, without links */
+    LAUNCH_PLACE_ALIAS,     /* as the user calls it */
+    LAUNCH_PLACE_CWD,       /* below the workspace, without links */
+    LAUNCH_PLACE_HOME,      /* becomes an empty directory */
+    LAUNCH_PLACE_STATE,     /* where journals are: hidden */
+    LAUNCH_PLACES
 };
 struct launch_header {
-    uint32_t magic, flags, argc, envc;
+    uint32_t magic, tier, flags, argc, envc, placec, hostc;
     uint32_t grace_ms; /* between TERM and KILL when a stop was asked for */
     uint32_t bytes;    /* of the strings */
 };
@@ -31,7 +53,8 @@ enum launch_outcome {
     LAUNCH_EXITED = 1, /* value: exit code */
     LAUNCH_SIGNALED,   /* value: signal */
     LAUNCH_NO_EXEC,    /* value: errno of exec */
-    LAUNCH_FAILED      /* value: errno; stage: what failed; nothing of the command ran */
+    LAUNCH_FAILED,     /* value: errno; stage: what failed; nothing of the command ran */
+    LAUNCH_REFUSED     /* the same, because the tier cannot be had here */
 };
 enum launch_isolation { LAUNCH_ISO_NONE, LAUNCH_ISO_PIDNS, LAUNCH_ISO_USERNS, LAUNCH_ISO_SUBREAPER };
 struct launch_report {
@@ -39,5 +62,5 @@ struct launch_report {
     uint32_t outcome;   /* enum launch_outcome */
     int32_t value;      /* see there */
     uint32_t isolation; /* enum launch_isolation */
-    char stage[32];     /* NUL-terminated */
+    char stage[48];     /* NUL-terminated */
 };

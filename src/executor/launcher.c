@@ -17,6 +17,10 @@
  * What is left open: somebody who kills the launcher and the init at the same moment from outside. With a namespace
  * the tree dies nevertheless, only not provably before the lock is free; without one it survives.
  *
+ * In tier strict the init makes the command's world (sandbox_mounts.c) before it starts it, and lives in it; the
+ * command confines itself further on the way to its exec (sandbox_confine). Whatever of that cannot be had ends the
+ * launch with a report that says so: nothing of the command has run then.
+ *
  * Nothing here may touch stdio buffers or exit handlers: all ends are _exit(). */
 #include "executor/launcher.h"
 
@@ -24,7 +28,9 @@
 #include "base/str.h"
 #include "executor/launch_plan.h"
 #include "executor/proctree.h"
+#include "executor/proxy.h"
 #include "executor/sandbox.h"
+#include "executor/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,13 +48,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { SPARE_ENV = 4 }; /* lines that the tier adds */
 struct plan {
     struct launch_header h;
-    char **argv, **env; /* NULL-terminated */
+    char **argv, **env, **place, **host; /* NULL-terminated */
+    char home[64], tmp[64];              /* the lines HOME= and TMPDIR= of tier standard */
+    char scratch[48];                    /* tier standard: the command's temporary directory, or empty */
+    struct sandbox_view view;
 };
 
-/* What the init and the launcher say to each other. */
-enum { SAY_GO = 'G', SAY_TERM = 'T' };
+/* What the init and the launcher say to each other. LISTEN carries the descriptor of the proxy's socket. */
+enum { SAY_GO = 'G', SAY_TERM = 'T', SAY_LISTEN = 'L' };
+
+/* What a command says that could not be executed. */
+struct no_exec {
+    int err;
+    bool confined; /* it is the program that could not be had, not the sandbox */
+    char stage[48];
+};
 
 static struct launch_report report_make(enum launch_outcome outcome, int value, const char *stage)
 {
@@ -96,13 +113,67 @@ static bool plan_read(struct plan *p)
         return false;
     memcpy(&p->h, text, sizeof p->h);
     if (p->h.magic != LAUNCH_MAGIC || p->h.bytes != n - sizeof p->h || p->h.argc == 0 ||
-        p->h.argc > LAUNCH_MAX_STRINGS || p->h.envc > LAUNCH_MAX_STRINGS)
+        p->h.argc > LAUNCH_MAX_STRINGS || p->h.envc > LAUNCH_MAX_STRINGS || p->h.placec < LAUNCH_PLACES ||
+        p->h.placec > LAUNCH_MAX_STRINGS || p->h.hostc > LAUNCH_MAX_STRINGS)
         return false;
     p->argv = calloc(p->h.argc + 1u, sizeof *p->argv);
-    p->env = calloc(p->h.envc + 1u, sizeof *p->env);
-    char *at = text + sizeof p->h;
-    return p->argv && p->env && strings_split(&at, text + n, p->argv, p->h.argc) &&
-           strings_split(&at, text + n, p->env, p->h.envc);
+    p->env = calloc(p->h.envc + 1u + SPARE_ENV, sizeof *p->env);
+    p->place = calloc(p->h.placec + 1u, sizeof *p->place);
+    p->host = calloc(p->h.hostc + 1u, sizeof *p->host);
+    char *at = text + sizeof p->h, *end = text + n;
+    bool ok = p->argv && p->env && p->place && p->host && strings_split(&at, end, p->argv, p->h.argc) &&
+              strings_split(&at, end, p->env, p->h.envc) && strings_split(&at, end, p->place, p->h.placec) &&
+              strings_split(&at, end, p->host, p->h.hostc);
+    p->view = (struct sandbox_view){.tier = (enum sandbox_tier)p->h.tier,
+                                    .flags = p->h.flags,
+                                    .place = (const char *const *)p->place,
+                                    .nplaces = p->h.placec};
+    return ok;
+}
+
+static void env_set(struct plan *p, char *line)
+{
+    size_t name = strcspn(line, "="), i = 0;
+    for (; p->env[i]; i++)
+        if (strncmp(p->env[i], line, name + 1) == 0)
+            break;
+    if (i < p->h.envc + (size_t)SPARE_ENV)
+        p->env[i] = line;
+}
+
+/* The state directory is hidden by its name, so it must still be there: else what was moved would be in sight. */
+static bool state_is_in_place(const struct plan *p)
+{
+    char text[PATH_MAX];
+    const char *state = p->place[LAUNCH_PLACE_STATE];
+    ssize_t n = readlink("/proc/self/fd/7", text, sizeof text - 1);
+    _Static_assert(LAUNCH_FD_LOCK == 7, "the number above");
+    text[n > 0 ? n : 0] = 0;
+    size_t len = strlen(state);
+    errno = ESTALE;
+    return !len || (strncmp(text, state, len) == 0 && text[len] == '/');
+}
+
+/* What the tier needs before there is a child. */
+static bool plan_prepare(struct plan *p, const char **stage)
+{
+    if (p->h.tier == SANDBOX_NONE)
+        return true;
+    *stage = "the state directory was moved";
+    if (!state_is_in_place(p))
+        return false;
+    snprintf(p->tmp, sizeof p->tmp, "TMPDIR=/tmp");
+    if (p->h.tier == SANDBOX_STANDARD) {
+        *stage = "a temporary directory";
+        if (!scratch_make(p->scratch, sizeof p->scratch))
+            return false;
+        snprintf(p->tmp, sizeof p->tmp, "TMPDIR=%s", p->scratch);
+        snprintf(p->home, sizeof p->home, "HOME=%s", p->scratch);
+        p->view.tmp = p->scratch;
+        env_set(p, p->home);
+    }
+    env_set(p, p->tmp);
+    return true;
 }
 
 /* ------------------------------------------------------------------------------------------------ the command */
@@ -130,27 +201,28 @@ static bool is_in_path(const char *name)
     return false;
 }
 
-/* Only comes back by _exit(). `fail` is closed by a successful exec; otherwise errno goes into it. */
+/* Only comes back by _exit(). `fail` is closed by a successful exec; otherwise a struct no_exec goes into it. */
 static void command_main(const struct plan *p, int fail)
 {
     enum { FAIL_FD = 3 };
     sigset_t none;
+    const char *stage = "descriptors";
+    struct no_exec no = {.err = 0};
     sigemptyset(&none);
-    int err = 0;
     setsid();
     reset_private_signals();
-    if (dup2(fail, FAIL_FD) < 0 || fcntl(FAIL_FD, F_SETFD, FD_CLOEXEC) < 0 || close_range(FAIL_FD + 1, ~0u, 0) < 0)
-        err = errno;
-    else if (!sandbox_confine() || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-        err = errno;
-    if (err == 0) {
+    if (dup2(fail, FAIL_FD) < 0 || fcntl(FAIL_FD, F_SETFD, FD_CLOEXEC) < 0 || close_range(FAIL_FD + 1, ~0u, 0) < 0 ||
+        !sandbox_confine(&p->view, &stage) || sigprocmask(SIG_SETMASK, &none, NULL) < 0) {
+        no.err = errno;
+        snprintf(no.stage, sizeof no.stage, "%s", stage);
+    } else {
         environ = p->env;
         execvp(p->argv[0], p->argv);
-        err = errno;
-        if (err == EACCES && !strchr(p->argv[0], '/') && !is_in_path(p->argv[0]))
-            err = ENOENT;
+        no.err = errno, no.confined = true;
+        if (no.err == EACCES && !strchr(p->argv[0], '/') && !is_in_path(p->argv[0]))
+            no.err = ENOENT;
     }
-    (void)!write(FAIL_FD, &err, sizeof err);
+    (void)!write(FAIL_FD, &no, sizeof no);
     _exit(127);
 }
 
@@ -222,9 +294,58 @@ static void init_end_tree(const struct init *in, bool launcher_lives)
     }
 }
 
+/* The socket of the proxy is made in here, where the command can reach it, and served from outside. */
+static bool send_listener(const struct init *in)
+{
+    char c = SAY_LISTEN;
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    struct iovec io = {.iov_base = &c, .iov_len = 1};
+    struct msghdr m = {
+        .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    int fd = sandbox_listen();
+    if (fd < 0)
+        return false;
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+    h->cmsg_level = SOL_SOCKET, h->cmsg_type = SCM_RIGHTS, h->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(h), &fd, sizeof fd);
+    bool ok = sendmsg(in->control, &m, MSG_NOSIGNAL) == 1;
+    close(fd);
+    return ok;
+}
+
+static bool init_settle(const struct init *in, const char **stage)
+{
+    const struct plan *p = in->plan;
+    bool strict = p->h.tier == SANDBOX_STRICT;
+    if (strict && !sandbox_world(&p->view, stage))
+        return false;
+    if (strict && (p->h.flags & LAUNCH_NO_NETWORK))
+        sandbox_loopback();
+    *stage = "the proxy's socket";
+    if ((p->h.flags & LAUNCH_PROXY) && !send_listener(in))
+        return false;
+    if (!strict && in->iso != LAUNCH_ISO_SUBREAPER)
+        sandbox_settle(p->h.flags);
+    return true;
+}
+
+/* What the command was told to be, or why it is not. */
+static struct launch_report report_of_command(int fail, int status)
+{
+    struct no_exec no;
+    if (read(fail, &no, sizeof no) != (ssize_t)sizeof no)
+        return report_of_status(status);
+    no.stage[sizeof no.stage - 1] = 0;
+    return no.confined ? report_make(LAUNCH_NO_EXEC, no.err, "exec") : report_make(LAUNCH_REFUSED, no.err, no.stage);
+}
+
 static void init_main(struct init *in)
 {
     char c;
+    const char *stage = "";
     prctl(PR_SET_PDEATHSIG, SIGCONT, 0, 0, 0);
     close(LAUNCH_FD_LIFELINE);
     close(LAUNCH_FD_REPORT);
@@ -233,12 +354,15 @@ static void init_main(struct init *in)
     if (recv(in->control, &c, 1, 0) != 1 || c != SAY_GO)
         _exit(1);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* not to be traced by what we start; the id mapping needed it until now */
-    if (in->iso != LAUNCH_ISO_SUBREAPER)
-        sandbox_settle(in->plan->h.flags);
-
-    int fail = -1, err = 0, status = 0;
+    struct launch_report r;
+    if (!init_settle(in, &stage)) {
+        r = report_make(LAUNCH_REFUSED, errno, stage);
+        report_send(in->report, &r);
+        _exit(1);
+    }
+    int fail = -1, status = 0;
     in->command = command_start(in->plan, &fail);
-    struct launch_report r = report_make(LAUNCH_FAILED, errno, "fork");
+    r = report_make(LAUNCH_FAILED, errno, "fork");
     if (in->command < 0) {
         report_send(in->report, &r);
         _exit(1);
@@ -260,9 +384,7 @@ static void init_main(struct init *in)
         if (c == SAY_TERM)
             init_term(in);
     }
-    r = report_of_status(status);
-    if (read(fail, &err, sizeof err) == (ssize_t)sizeof err)
-        r = report_make(LAUNCH_NO_EXEC, err, "exec");
+    r = report_of_command(fail, status);
     init_end_tree(in, true);
     report_send(in->report, &r);
     _exit(0);
@@ -322,10 +444,15 @@ static void launcher_watch(struct launcher *l, uint32_t grace_ms)
     }
 }
 
+static int fail_as(enum launch_outcome outcome, const char *stage)
+{
+    struct launch_report r = report_make(outcome, errno, stage);
+    return report_send(LAUNCH_FD_REPORT, &r) ? 0 : 1;
+}
+
 static int fail(const char *stage)
 {
-    struct launch_report r = report_make(LAUNCH_FAILED, errno, stage);
-    return report_send(LAUNCH_FD_REPORT, &r) ? 0 : 1;
+    return fail_as(LAUNCH_FAILED, stage);
 }
 
 /* Descriptors beyond the agreed ones are an accident of whoever started Treadle; they end here. */
@@ -357,26 +484,55 @@ static int launcher_open(struct launcher *l, int *init_control, int *init_report
     return 0;
 }
 
+/* The init says first where it listens; if it says nothing it has failed, and its report tells why. The proxy is a
+ * child of ours and ends with the rest of the tree. */
+static void proxy_begin(const struct launcher *l, const struct plan *plan)
+{
+    char c;
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec io = {.iov_base = &c, .iov_len = 1};
+    struct msghdr m = {
+        .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    if (recvmsg(l->control, &m, MSG_CMSG_CLOEXEC) != 1 || c != SAY_LISTEN)
+        return;
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+    if (!h || h->cmsg_type != SCM_RIGHTS)
+        return;
+    int fd;
+    memcpy(&fd, CMSG_DATA(h), sizeof fd);
+    pid_t self = getpid();
+    if (fork() == 0)
+        proxy_main(self, fd, (const char *const *)plan->host, plan->h.hostc);
+    close(fd);
+}
+
 static int launcher_run(struct plan *plan)
 {
     struct launcher l = {.kill_at = -1};
     int init_control = -1, init_report = -1;
+    const char *stage = "";
     if (!take_descriptors())
         return 2;
     if (!plan_read(plan))
         return fail("plan");
     setsid(); /* fails when we lead a session already: just as good */
-    if (fchdir(LAUNCH_FD_CWD) < 0)
+    if (fchdir(plan->h.tier == SANDBOX_STRICT ? LAUNCH_FD_WORKSPACE : LAUNCH_FD_CWD) < 0)
         return fail("directory");
+    if (!plan_prepare(plan, &stage))
+        return fail_as(LAUNCH_REFUSED, stage);
     close(LAUNCH_FD_CWD);
+    close(LAUNCH_FD_WORKSPACE);
     close(LAUNCH_FD_PLAN);
     if (launcher_open(&l, &init_control, &init_report) < 0)
         return fail("descriptors");
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 
-    pid_t init = sandbox_fork(plan->h.flags, &l.iso);
+    pid_t init = sandbox_fork(plan->view.tier, plan->h.flags, &l.iso);
     if (init < 0)
-        return fail("isolation");
+        return fail_as(plan->view.tier == SANDBOX_NONE ? LAUNCH_FAILED : LAUNCH_REFUSED, "namespaces");
     if (init == 0) {
         close(l.control);
         close(l.inner_report);
@@ -392,6 +548,8 @@ static int launcher_run(struct plan *plan)
     char go = SAY_GO;
     if (l.kill_at < 0) /* else Treadle is dead or has changed its mind: nothing is started */
         (void)send(l.control, &go, 1, MSG_NOSIGNAL);
+    if (l.kill_at < 0 && (plan->h.flags & LAUNCH_PROXY))
+        proxy_begin(&l, plan);
     launcher_watch(&l, plan->h.grace_ms);
     proctree_kill();
 
@@ -407,7 +565,11 @@ int launcher_main(int argc, char **argv)
     (void)argc, (void)argv;
     struct plan plan = {0};
     int rc = launcher_run(&plan);
+    if (plan.scratch[0])
+        scratch_remove(plan.scratch);
     free(plan.argv);
     free(plan.env);
+    free(plan.place);
+    free(plan.host);
     return rc;
 }

@@ -4,8 +4,9 @@
 #include "executor/request.h"
 
 #include "base/buf.h"
+#include "base/host_pattern.h"
 #include "executor/capture.h"
-#include "executor/launch_plan.h"
+#include "executor/tier.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { BASH_TIMEOUT_MS = 120000, BASH_TIMEOUT_MAX_MS = 600000, MAX_ENV = 4096, MAX_ARGS = 16384 };
+enum { BASH_TIMEOUT_MS = 120000, BASH_TIMEOUT_MAX_MS = 600000, MAX_ENV = 4096, MAX_ARGS = 16384, MAX_HOSTS = 256 };
 static const int64_t timeout_max_ms = (int64_t)366 * 86400 * 1000;
 
 static const char *const passed[] = {"PATH", "HOME", "LANG", "TERM", "TZ", "TMPDIR", "USER"};
@@ -52,9 +53,8 @@ static bool has_nul(struct str s)
     return s.n && memchr(s.p, 0, s.n);
 }
 
-static enum rc env_build(const struct val *extra, struct arena *a, struct command_spec *spec, struct err *err)
+static enum rc env_build(struct env *e, const struct val *extra, struct arena *a, struct err *err)
 {
-    struct env *e = ARENA_NEW(a, struct env);
     env_set(e, STR("PATH"), str_c(default_path));
     for (char **p = environ; p && *p; p++) {
         struct str line = str_c(*p);
@@ -74,7 +74,6 @@ static enum rc env_build(const struct val *extra, struct arena *a, struct comman
             return err_set(err, RC_LIMIT, "there are too many environment variables");
         env_set(e, m->key, arena_printf(a, "%.*s=%.*s", STR_ARG(m->key), STR_ARG(m->val.s)));
     }
-    spec->env = e->line, spec->envc = e->n;
     return RC_OK;
 }
 
@@ -106,14 +105,76 @@ static enum rc words(const struct val *req, struct arena *a, struct command_spec
     return spec->argv[0].n ? RC_OK : err_set(err, RC_INVALID, "the name of the program is empty");
 }
 
-static enum rc network(const struct val *req, struct command_spec *spec, struct err *err)
+/* Names in TREADLE_PRIVATE_HOSTS (the operator's, not the workflow's) may have private addresses: marked for the
+ * proxy. */
+static bool may_be_private(struct str host)
+{
+    const char *list = getenv("TREADLE_PRIVATE_HOSTS");
+    while (list && *list) {
+        size_t n = strcspn(list, ", ");
+        if (n == host.n && str_eq(str_n(list, n), host))
+            return true;
+        list += n + (list[n] != 0);
+    }
+    return false;
+}
+
+static enum rc hosts(const struct val *list, struct arena *a, struct command_spec *spec, struct err *err)
+{
+    if (!list->arr.n || list->arr.n > MAX_HOSTS)
+        return err_set(err, RC_INVALID, "network must name from 1 to %d hosts", MAX_HOSTS);
+    struct str *v = arena_calloc(a, list->arr.n, sizeof *v);
+    for (size_t i = 0; i < list->arr.n; i++) {
+        const struct val *h = &list->arr.v[i];
+        if (h->type != VAL_STR || !host_pattern_valid(h->s))
+            return err_set(err, RC_INVALID,
+                           "network[%zu] is no host; expected \"example.org\", \"example.org:8080\" or "
+                           "\"*.example.org\"",
+                           i);
+        size_t colon = str_find(h->s, STR(":"));
+        bool private = may_be_private(colon == SIZE_MAX ? h->s : str_n(h->s.p, colon));
+        v[i] = arena_printf(a, "%s%.*s", private ? "!" : "", STR_ARG(h->s));
+    }
+    spec->hosts = v, spec->nhosts = list->arr.n;
+    return RC_OK;
+}
+
+static void proxy_env(struct env *e, struct arena *a)
+{
+    static const char *const names[] = {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        env_set(e, str_c(names[i]), arena_printf(a, "%s=http://127.0.0.1:%d", names[i], LAUNCH_PROXY_PORT));
+    env_set(e, STR("no_proxy"), STR("no_proxy=localhost,127.0.0.1"));
+    env_set(e, STR("NO_PROXY"), STR("NO_PROXY=localhost,127.0.0.1"));
+}
+
+/* Nothing said means no network where commands are confined, and no restriction where they are not. */
+static enum rc network(const struct val *req, struct env *e, struct arena *a, struct command_spec *spec,
+                       struct err *err)
 {
     const struct val *v = VAL_GET(req, "network");
-    if (!v || v->type == VAL_NULL || (v->type == VAL_STR && str_is(v->s, "host")))
+    bool confined = spec->tier != SANDBOX_NONE;
+    if (!v || v->type == VAL_NULL) {
+        spec->flags |= confined ? LAUNCH_NO_NETWORK : 0;
         return RC_OK;
-    if (v->type != VAL_STR || !str_is(v->s, "none"))
-        return err_set(err, RC_INVALID, "network must be \"host\" or \"none\"");
-    spec->flags |= LAUNCH_NO_NETWORK;
+    }
+    if (v->type == VAL_STR && str_is(v->s, "full"))
+        return RC_OK;
+    if (v->type == VAL_STR && str_is(v->s, "none")) {
+        spec->flags |= LAUNCH_NO_NETWORK;
+        return RC_OK;
+    }
+    if (v->type != VAL_ARRAY)
+        return err_set(err, RC_INVALID, "network must be \"none\", \"full\" or a list of hosts");
+    enum rc rc = hosts(v, a, spec, err);
+    if (rc || !confined)
+        return rc;
+    if (spec->tier == SANDBOX_STANDARD)
+        return err_set(err, RC_INVALID,
+                       "a list of hosts in network needs --sandbox strict: standard can only take the network away or "
+                       "leave it");
+    spec->flags |= LAUNCH_NO_NETWORK | LAUNCH_PROXY;
+    proxy_env(e, a);
     return RC_OK;
 }
 
@@ -125,6 +186,20 @@ enum rc request_cwd(const struct val *req, const struct beneath *workspace, stru
         return err_set(err, RC_INVALID, "cwd must be text, not %s", val_type_name(v));
     struct str path = val_is(v, VAL_STR) ? v->s : STR(".");
     return beneath_relative(workspace, a, STR("."), path, ret, err);
+}
+
+enum rc request_directory(const struct val *req, const struct beneath *workspace, struct arena *a,
+                          struct command_spec *spec, struct err *err)
+{
+    struct str cwd = {0}, *places = arena_calloc(a, spec->nplaces, sizeof *places);
+    enum rc rc = request_cwd(req, workspace, a, &cwd, err);
+    if (rc == RC_OK && (rc = beneath_open(workspace, cwd, O_RDONLY | O_DIRECTORY, &spec->cwd_fd, err)) != RC_OK)
+        return err_wrap(err, "working directory");
+    if (rc)
+        return rc;
+    memcpy(places, spec->places, spec->nplaces * sizeof *places);
+    spec->places = places;
+    return beneath_path(workspace, a, spec->cwd_fd, &places[LAUNCH_PLACE_CWD], err);
 }
 
 size_t request_output_limit(const struct val *req, size_t fallback)
@@ -146,15 +221,12 @@ static int64_t request_timeout(const struct val *req)
 static enum rc surroundings(const struct val *req, const struct beneath *workspace, struct arena *a,
                             struct command_spec *spec, struct err *err)
 {
-    struct str cwd;
-    enum rc rc = env_build(VAL_GET(req, "env"), a, spec, err);
+    struct env *e = ARENA_NEW(a, struct env);
+    enum rc rc = network(req, e, a, spec, err);
     if (rc == RC_OK)
-        rc = network(req, spec, err);
-    if (rc == RC_OK)
-        rc = request_cwd(req, workspace, a, &cwd, err);
-    if (rc == RC_OK && (rc = beneath_open(workspace, cwd, O_RDONLY | O_DIRECTORY, &spec->cwd_fd, err)) != RC_OK)
-        err_wrap(err, "working directory");
-    return rc;
+        rc = env_build(e, VAL_GET(req, "env"), a, err);
+    spec->env = e->line, spec->envc = e->n;
+    return rc ? rc : request_directory(req, workspace, a, spec, err);
 }
 
 enum rc request_command(const struct val *req, const struct beneath *workspace, struct arena *a,
@@ -214,6 +286,7 @@ struct val result_command(const struct command_outcome *o, struct arena *a)
     VAL_MAP_SET(&m, "duration_ms", val_int(o->duration_ms));
     VAL_MAP_SET(&m, "timed_out", val_bool(o->timed_out));
     VAL_MAP_SET(&m, "truncated", val_bool(o->truncated));
+    VAL_MAP_SET(&m, "sandbox", val_str(str_c(tier_name(o->tier))));
     return val_map_done(&m);
 }
 
@@ -250,6 +323,7 @@ struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, stru
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "text", val_str(arena_str(a, buf_str(&b))));
     VAL_MAP_SET(&m, "is_error", val_bool(failed));
+    VAL_MAP_SET(&m, "sandbox", val_str(str_c(tier_name(o->tier))));
     buf_done(&b);
     return val_map_done(&m);
 }

@@ -11,8 +11,8 @@ enum {
     TOOL_OUTPUT_LIMIT = 30000    /* of a tool: a model reads it */
 };
 
-/* Fills `spec` except for lock_fd and self; texts are borrowed from `req` and `a`. spec->cwd_fd is open on RC_OK and
- * then the caller's to close. RC_INVALID, RC_NOT_FOUND, RC_IO. */
+/* Fills `spec` except for lock_fd, workspace_fd and self; its tier and places must be set. Texts are borrowed from
+ * `req` and `a`. spec->cwd_fd is open on RC_OK and then the caller's to close. RC_INVALID, RC_NOT_FOUND, RC_IO. */
 enum rc request_command(const struct val *req, const struct beneath *workspace, struct arena *a,
                         struct command_spec *spec, struct err *err) MUST_CHECK;
 /* The same for tool Bash: `req` is the tool request. RC_INVALID_REQUEST when the model's input is wrong; the message is
@@ -30,4 +30,7 @@ const char *error_code(enum rc rc);
 /* A path option of a request, relative to the workspace; "." when absent. */
 enum rc request_cwd(const struct val *req, const struct beneath *workspace, struct arena *a, struct str *ret,
                     struct err *err) MUST_CHECK;
+/* Opens it, as spec->cwd_fd, and says so in spec->places. */
+enum rc request_directory(const struct val *req, const struct beneath *workspace, struct arena *a,
+                          struct command_spec *spec, struct err *err) MUST_CHECK;
 size_t request_output_limit(const struct val *req, size_t fallback);

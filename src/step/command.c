@@ -7,6 +7,7 @@
 #include "data/json.h"
 #include "flow/frame.h"
 #include "flow/units.h"
+#include "step/network.h"
 
 #include <stdio.h>
 
@@ -20,11 +21,13 @@ static const struct step_key keys[] = {
     {"ok_exit", KEY_INTS, .fallback = "[0]", .doc = "Exit codes that count as success."},
     {"output_limit", KEY_SIZE, .fallback = "1MB",
      .doc = "How much of standard output, and of standard error, is kept."},
+    NETWORK_KEY,
     {0}};
 
 /* Only a text goes through a shell, where what a hole brings in is code like the rest. */
 static void check(const struct step_def *s, struct problems *ps)
 {
+    network_check(VAL_GET(s->source, "network"), ps);
     const struct val *run = VAL_GET(s->source, "run");
     run = run ? run : VAL_GET(s->source, "command");
     struct arena scratch = {0};
@@ -91,6 +94,11 @@ static bool build_request(struct frame *f, const struct val *c, struct val *ret)
     VAL_MAP_SET(&m, "output_limit", val_int(bytes));
     if (f->def->timeout_ms)
         VAL_MAP_SET(&m, "timeout_ms", val_int(f->def->timeout_ms));
+    const struct val *network;
+    if (!network_read(f, c, &network))
+        return false;
+    if (network)
+        VAL_MAP_SET(&m, "network", *network);
     *ret = val_map_done(&m);
     return true;
 }
@@ -206,7 +214,7 @@ const struct step_type step_command = {
     .aliases = "bash",
     .doc = "Runs a program in the workspace.",
     .keys = keys,
-    .result_doc = "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|error",
+    .result_doc = "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|sandbox|error",
     .own_timeout = true,
     .check = check,
     .enter = enter,

@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/prompt.h"
 #include "step/codebase.h"
+#include "step/network.h"
 
 enum { MODEL_TURNS_MAX = 10000 };
 
@@ -94,6 +95,7 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
          .least = 1,                                                                                                  \
          .most = MODEL_TURNS_MAX,                                                                                     \
          .doc = "Most calls of the model in this step, tool rounds included."},                                       \
+        NETWORK_KEY,                                                                                                  \
     {                                                                                                                 \
         "cwd", KEY_TEMPLATE, .fallback = "the workspace",                                                             \
                              .doc = "Directory that tools start in, inside the workspace."                            \

@@ -275,6 +275,7 @@ void model_check(const struct step_def *s, struct problems *ps)
     check_model(s->type, VAL_GET(block, "model"), ps);
     check_model(s->type, VAL_GET(block, "fallback_model"), ps);
     check_tools(VAL_GET(s->source, "allowed_tools"), ps);
+    network_check(VAL_GET(s->source, "network"), ps);
     check_tools(VAL_GET(s->source, "tools"), ps);
     model_check_options(block, ps);
 }

@@ -321,7 +321,7 @@ bool model_read(struct frame *f, const struct model_kind *kind, const struct val
         !frame_text(f, options, "fallback_model", STR(""), &o->fallback_model) ||
         !frame_text(f, options, "system_prompt", STR(""), &system) ||
         !frame_text(f, options, "append_system_prompt", STR(""), &more) ||
-        !frame_text(f, options, "cwd", STR(""), &o->cwd) ||
+        !frame_text(f, options, "cwd", STR(""), &o->cwd) || !network_read(f, options, &o->network) ||
         !frame_int(f, options, "max_turns", DEFAULT_MAX_TURNS, 1, MODEL_TURNS_MAX, &o->max_turns) ||
         !frame_int(f, options, "timeout_ms", 0, 0, INT64_MAX / 4, &o->call_timeout_ms) || !split_model(f, o) ||
         !read_retry(f, options, o))

@@ -387,7 +387,7 @@ def test_doctor(treadle):
     result = treadle("doctor", env={"ANTHROPIC_API_KEY": secret}, code=0)
     assert "ANTHROPIC_API_KEY is set" in result.out and "GEMINI_API_KEY is not set" in result.out
     assert secret not in result.out + result.err
-    for what in ("state directory", "disk space", "SQLite", "libcurl", "PID namespaces", "openat2", "open files"):
+    for what in ("state directory", "disk space", "SQLite", "libcurl", "sandbox strict", "openat2", "open files"):
         assert what in result.out, result
     assert not list(treadle.home.glob(".doctor*"))
     broken = treadle("doctor", env={"TREADLE_HOME": "/proc/none"}, code=4)

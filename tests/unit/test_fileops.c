@@ -16,7 +16,7 @@
 static int setup(void **state)
 {
     static struct util u;
-    util_begin(&u, false, 0);
+    util_begin(&u, 0);
     *state = &u;
     return 0;
 }

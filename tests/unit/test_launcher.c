@@ -12,12 +12,14 @@
 
 #include <cmocka.h>
 
+static const char *pass;
+static enum sandbox_tier tier;
 static bool plain; /* this pass goes without namespaces */
 
 static int setup(void **state)
 {
     static struct util u;
-    util_begin(&u, plain, 0);
+    util_begin_in(&u, tier, plain, 0);
     *state = &u;
     return 0;
 }
@@ -409,7 +411,7 @@ static void test_queue(void **state)
 {
     struct util u;
     (void)state;
-    util_begin(&u, plain, 2);
+    util_begin_in(&u, tier, plain, 2);
     struct answer a[6];
     uint64_t last = 0;
     int64_t begin = clock_mono_ms();
@@ -431,6 +433,14 @@ static void test_network_none(void **state)
 {
     struct util *u = *state;
     struct answer a = util_do(u, EXEC_COMMAND, "{'argv':['cat','/proc/net/dev'],'network':'none'}");
+    if (tier == SANDBOX_STANDARD) { /* no namespace: the socket is what is refused */
+        a = util_do(u, EXEC_COMMAND,
+                    "{'argv':['perl','-MSocket','-e','for my $f (PF_UNIX, PF_INET, PF_INET6) "
+                    "{ print socket(my $s, $f, SOCK_DGRAM, 0) ? 1 : 0 }'],'network':'none'}");
+        assert_true(a.ok);
+        assert_string_equal(util_text(&a, "stdout"), "000");
+        return;
+    }
     if (plain) {
         assert_false(a.ok);
         assert_string_equal(util_text(&a, "code"), "start_failed");
@@ -443,6 +453,51 @@ static void test_network_none(void **state)
     assert_int_equal(lines, 1); /* "lo:" */
     a = util_do(u, EXEC_COMMAND, "{'shell':'grep -c . /proc/net/if_inet6 /proc/net/route; true','network':'none'}");
     assert_true(a.ok);
+}
+
+/* The control is the pass without confinement, where all of it works. */
+static void test_confined(void **state)
+{
+    struct util *u = *state;
+    static const char *const attempts[] = {
+        "cat ../run/journal",      "ls ../run | grep journal",
+        "echo x > ../run/journal", "cat /proc/self/root$PWD/../run/journal",
+        "echo x > ../outside/it",  "ln ../run/journal mine",
+        "cat way-out/journal",     "cat /etc/shadow",
+    };
+    char outside[128], link[128];
+    util_write(u->run, "journal", "canary");
+    snprintf(outside, sizeof outside, "%s/outside", u->dir);
+    snprintf(link, sizeof link, "%s/way-out", u->ws);
+    assert_int_equal(mkdir(outside, 0777), 0);
+    assert_int_equal(symlink(u->run, link), 0);
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        if (strstr(attempts[i], "shadow") && geteuid() != 0)
+            continue;
+        struct answer a = util_do(u, EXEC_COMMAND, "{'shell':'%s'}", attempts[i]);
+        assert_true(a.ok);
+        bool worked = util_int(&a, "exit_code") == 0;
+        if (worked != (tier == SANDBOX_NONE))
+            print_message("%s: %s\n", attempts[i], json_text(&u->arena, &a.v).p);
+        assert_int_equal(worked, tier == SANDBOX_NONE);
+        assert_string_equal(util_text(&a, "sandbox"), tier == SANDBOX_STRICT     ? "strict"
+                                                      : tier == SANDBOX_STANDARD ? "standard"
+                                                                                 : "none");
+    }
+}
+
+/* Less than what was asked for is never given instead. */
+static void test_tier_cannot_be_had(void **state)
+{
+    (void)state;
+    struct util u;
+    util_begin_in(&u, SANDBOX_STRICT, true, 0);
+    struct answer a = util_do(&u, EXEC_COMMAND, "{'shell':'echo ran > ran'}");
+    assert_false(a.ok);
+    assert_string_equal(util_text(&a, "code"), "sandbox");
+    assert_non_null(strstr(util_text(&a, "message"), "--sandbox standard"));
+    assert_null(util_read(u.ws, "ran"));
+    util_end(&u);
 }
 
 static void test_namespace(void **state)
@@ -491,8 +546,8 @@ static void test_speed(void **state)
             us[k] = us[k - 1], us[k - 1] = t;
         }
     }
-    print_message("launch of /bin/true (%s): median %lld us, p90 %lld us\n", plain ? "subreaper" : "namespaces",
-                  (long long)us[N / 2], (long long)us[N * 9 / 10]);
+    print_message("launch of /bin/true (%s): median %lld us, p90 %lld us\n", pass, (long long)us[N / 2],
+                  (long long)us[N * 9 / 10]);
     assert_in_range(us[0], 1, 100000); /* the best of them: whatever else the machine does meanwhile */
 }
 
@@ -514,11 +569,24 @@ int main(int argc, char **argv)
         T(test_launcher_is_killed),
         cmocka_unit_test(test_queue),
         T(test_network_none),
+        T(test_confined),
+        cmocka_unit_test(test_tier_cannot_be_had),
         T(test_namespace),
         cmocka_unit_test(test_misuse),
         T(test_speed),
     };
-    int failed = cmocka_run_group_tests_name("launcher, namespaces", tests, NULL, NULL);
-    plain = true;
-    return failed + cmocka_run_group_tests_name("launcher, subreaper", tests, NULL, NULL);
+    static const struct {
+        const char *name;
+        enum sandbox_tier tier;
+        bool plain;
+    } passes[] = {{"strict", SANDBOX_STRICT, false},
+                  {"standard", SANDBOX_STANDARD, true},
+                  {"none, namespaces", SANDBOX_NONE, false},
+                  {"none, subreaper", SANDBOX_NONE, true}};
+    int failed = 0;
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
+        pass = passes[i].name, tier = passes[i].tier, plain = passes[i].plain;
+        failed += _cmocka_run_group_tests(pass, tests, sizeof tests / sizeof *tests, NULL, NULL);
+    }
+    return failed;
 }

@@ -19,7 +19,7 @@
 static int setup(void **state)
 {
     static struct util u;
-    util_begin(&u, false, 0);
+    util_begin(&u, 0);
     util_write(u.dir, "secret", "secret");
     util_write(u.ws, "a.txt", "one\ntwo\nthree\n");
     util_write(u.ws, "src/main.c", "int main(void)\n{\n    return 0; // FINDME\n}\n");
