@@ -75,6 +75,7 @@ static const char *kind_text(enum key_kind kind)
         [KEY_COND] = "condition",
         [KEY_STEPS] = "list of steps",
         [KEY_TASKS] = "of tasks, see below",
+        [KEY_OPERATIONS] = "list of operations",
         [KEY_BRANCHES] = "map of lists of steps",
         [KEY_PROMPT] = "text, or list of parts",
         [KEY_BOOL] = "boolean",

@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "data/json.h"
+#include "data/transform.h"
 #include "flow/keys.h"
 
 #include <errno.h>
@@ -77,6 +78,32 @@ static struct val enumeration(struct maker *k, const struct step_key *row)
     return val_map_done(&m);
 }
 
+static struct val names(struct maker *k, const char *(*name)(size_t))
+{
+    struct val_list l = val_list_new(&k->a);
+    for (size_t i = 0; name(i); i++)
+        val_list_push(&l, val_str(str_c(name(i))));
+    struct val_map m = val_map_new(&k->a);
+    VAL_MAP_SET(&m, "enum", val_list_done(&l));
+    return val_map_done(&m);
+}
+
+static struct val operations(struct maker *k)
+{
+    struct val_map m = val_map_new(&k->a), item = val_map_new(&k->a), properties = val_map_new(&k->a);
+    struct val required = val_str(STR("operation"));
+    struct val_list l = val_list_new(&k->a);
+    val_list_push(&l, required);
+    VAL_MAP_SET(&properties, "operation", names(k, transform_operation));
+    VAL_MAP_SET(&item, "type", val_str(STR("object")));
+    VAL_MAP_SET(&item, "required", val_list_done(&l));
+    VAL_MAP_SET(&item, "properties", val_map_done(&properties));
+    VAL_MAP_SET(&item, "propertyNames", names(k, transform_key));
+    VAL_MAP_SET(&m, "type", val_str(STR("array")));
+    VAL_MAP_SET(&m, "items", val_map_done(&item));
+    return val_map_done(&m);
+}
+
 static struct val of_kind(struct maker *k, const struct step_key *row)
 {
     static const char *const kinds[] = {
@@ -105,6 +132,8 @@ static struct val of_kind(struct maker *k, const struct step_key *row)
         return reference(k, row->choices);
     if (special(row))
         return reference(k, special(row));
+    if (row->kind == KEY_OPERATIONS)
+        return operations(k);
     return row->kind == KEY_ENUM ? enumeration(k, row) : piece(k, kinds[row->kind]);
 }
 

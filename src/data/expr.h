@@ -52,7 +52,12 @@ struct expr_scope {
     int64_t now_ms;   /* for now(), date arithmetic */
     unsigned fuel;    /* evaluation steps that are left; counted down; 0 on entry means 1,000,000 */
     size_t max_bytes; /* largest value that may be built; 0 means 64 MiB */
+    struct expr_cache *cache; /* for one expression evaluated many times; NULL: none. See expr_cache_new */
 };
+
+/* Keeps compiled patterns between evaluations. Not shared between threads. */
+struct expr_cache *expr_cache_new(void);
+void expr_cache_free(struct expr_cache *c); /* NULL is fine */
 
 /* *ret may borrow from what resolve() gave and from `a`; copy it to keep it. RC_EXPRESSION, RC_NOT_FOUND, RC_LIMIT. */
 enum rc expr_eval(const struct expr *e, struct expr_scope *scope, struct arena *a, struct val *ret,

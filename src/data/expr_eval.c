@@ -19,6 +19,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define TRY(call)                \
     do {                         \
@@ -121,15 +122,38 @@ void ev_begin(struct ev *c, struct expr_scope *scope, struct arena *a, struct er
         .start = a->used,
         .null_safe = scope->null_safe,
     };
+    c->cache = scope->cache ? scope->cache : &c->own;
     if (!scope->fuel)
         scope->fuel = EXPR_FUEL;
 }
 
+static void cache_clear(struct expr_cache *cache)
+{
+    for (unsigned i = 0; i < cache->n; i++) {
+        regex_free(cache->slot[i].re);
+        free(cache->slot[i].pattern);
+    }
+    cache->n = 0;
+}
+
 void ev_end(struct ev *c)
 {
-    for (unsigned i = 0; i < c->ncache; i++)
-        regex_free(c->cache[i].re);
-    c->ncache = 0;
+    cache_clear(&c->own);
+}
+
+struct expr_cache *expr_cache_new(void)
+{
+    struct expr_cache *c = calloc(1, sizeof *c);
+    if (!c)
+        PANIC("out of memory (expressions)");
+    return c;
+}
+
+void expr_cache_free(struct expr_cache *c)
+{
+    if (c)
+        cache_clear(c);
+    free(c);
 }
 
 /* Memory that nobody charged (growing lists, indexes of objects, what JSON is read into) is bounded here, generously.
@@ -207,10 +231,11 @@ enum rc ev_check(struct ev *c, const struct expr *n, const struct val *v)
 
 enum rc ev_regex(struct ev *c, const struct expr *n, struct str pattern, const struct regex **ret)
 {
-    enum { SLOTS = sizeof c->cache / sizeof *c->cache };
-    for (unsigned i = 0; i < c->ncache; i++)
-        if (str_eq(c->cache[i].pattern, pattern)) {
-            *ret = c->cache[i].re;
+    enum { SLOTS = sizeof c->own.slot / sizeof *c->own.slot };
+    struct expr_cache *cache = c->cache;
+    for (unsigned i = 0; i < cache->n; i++)
+        if (str_eq(str_n(cache->slot[i].pattern, cache->slot[i].n), pattern)) {
+            *ret = cache->slot[i].re;
             return RC_OK;
         }
     struct err why;
@@ -220,16 +245,23 @@ enum rc ev_regex(struct ev *c, const struct expr *n, struct str pattern, const s
         return ev_fail(c, n, RC_LIMIT, "a regular expression may have at most %d KiB", EXPR_TEXT_MAX >> 10);
     if (regex_compile(pattern, false, &re, &why) != RC_OK)
         return ev_fail(c, n, RC_EXPRESSION, "%s", why.msg);
-    unsigned slot = c->ncache;
+    unsigned slot = cache->n;
     if (slot == SLOTS) {
-        regex_free(c->cache[0].re);
-        memmove(c->cache, c->cache + 1, sizeof c->cache - sizeof *c->cache);
+        regex_free(cache->slot[0].re);
+        free(cache->slot[0].pattern);
+        memmove(cache->slot, cache->slot + 1, sizeof cache->slot - sizeof *cache->slot);
         slot--;
     } else {
-        c->ncache++;
+        cache->n++;
     }
-    c->cache[slot].pattern = pattern;
-    c->cache[slot].re = re;
+    char *copy = malloc(pattern.n + 1);
+    if (!copy)
+        PANIC("out of memory (a pattern)");
+    if (pattern.n)
+        memcpy(copy, pattern.p, pattern.n);
+    cache->slot[slot].pattern = copy;
+    cache->slot[slot].n = pattern.n;
+    cache->slot[slot].re = re;
     *ret = re;
     return RC_OK;
 }
@@ -633,7 +665,8 @@ static enum rc ev_soft(struct ev *c, const struct expr *n, struct val *ret, bool
 
 static enum rc ev_default(struct ev *c, const struct expr *n, struct val *ret)
 {
-    bool known;
+    bool known = false;
+    *ret = val_null;
     TRY(ev_soft(c, n->a, ret, &known));
     if (known && ret->type != VAL_NULL && (n->op != OP_LOGIC || val_truthy(ret)))
         return RC_OK;

@@ -187,6 +187,15 @@ const struct expr *expr_node_path(struct lexer *l, struct str head, struct str n
 
 /* ---- evaluation ---- */
 
+struct expr_cache {
+    struct {
+        char *pattern;
+        size_t n;
+        struct regex *re;
+    } slot[8];
+    unsigned n;
+};
+
 struct ev_frame {
     struct val item, index;
     struct ev_frame *up;
@@ -200,11 +209,7 @@ struct ev {
     size_t start;      /* what the arena had handed out before */
     unsigned depth;    /* of values being compared or hashed */
     bool null_safe;
-    struct {
-        struct str pattern;
-        struct regex *re;
-    } cache[8];
-    unsigned ncache;
+    struct expr_cache own, *cache;
 };
 
 /* A context for one evaluation; ev_end() releases what is not in the arena. */

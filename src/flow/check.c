@@ -478,8 +478,17 @@ static void check_step_def(struct loader *l, const struct step_def *s)
     }
 }
 
+/* In operations on data; `local`: it may be a field of an item. */
+static enum rc check_local(void *ctx, const struct expr_path *path, bool local, struct err *err)
+{
+    struct str head = path->seg[0].name;
+    bool somebodys = path->n > 1 && is_root(head) && !str_is(head, "error");
+    return local && !somebodys ? RC_OK : check_path(ctx, path, false, err);
+}
+
 void check_names(struct loader *l)
 {
+    struct err err;
     for (size_t i = 0; i < l->nall; i++)
         check_step_def(l, l->all[i]);
     for (size_t i = 0; i < l->nlater; i++) {
@@ -487,6 +496,8 @@ void check_names(struct loader *l)
         struct reader r = {l, x->step, WHERE_STEP, x->step->line, x->step->col, false};
         if (x->kind == LATER_COND)
             check_cond(r, x->cond);
+        else if (x->kind == LATER_TRANSFORM)
+            (void)!transform_each_path(x->transform, check_local, &r, &err);
         else if (!scope_variable(&r, x->name))
             check_step(&r, x->name, x->field, false, (struct place){x->line, x->col});
     }

@@ -80,7 +80,8 @@ struct step_def {
     struct budget budget;
     const struct step_variable *variables; /* of the step: read as step.variables.x */
     size_t nvariables;
-    struct str timer; /* metadata.timer_start, or empty */
+    struct str timer;      /* metadata.timer_start, or empty */
+    struct str value_name; /* the field of the result that is its value, a name of its own; or empty */
 
     const struct tmpl *late_type; /* its type is a template, known when it starts; else NULL */
     const struct tmpl *late_name; /* so is its name: a second one, beside `name` */
@@ -101,6 +102,8 @@ struct list_def {
     const struct step_def *const *steps;
     const size_t *by_name; /* indices ordered by name, for list_find */
     size_t n;
+    const size_t *by_value; /* indices of the steps with a value_name, ordered by it */
+    size_t nvalues;
     bool graph;            /* some step has depends_on */
     bool keeps_last;       /* some step's body can be read after it (step_type.keeps_last) */
     const uint64_t *reach; /* graph: a row of (n + 63) / 64 words a step, a bit for all it depends on, indirectly too */

@@ -87,6 +87,21 @@ bool frame_template(struct frame *f, struct frame *at, struct str text, struct v
     return false;
 }
 
+bool frame_fill(struct frame *f, struct val *v)
+{
+    struct err err;
+    const struct tmpl_tree *t;
+    struct expr_scope scope = frame_scope(f, false);
+    struct val filled;
+    if (tmpl_tree_parse(&f->run->scratch, v, &t, &err) == RC_OK &&
+        tmpl_tree_eval(t, &scope, &f->run->scratch, &filled, &err) == RC_OK) {
+        *v = val_copy(&f->arena, &filled);
+        return true;
+    }
+    frame_fail(f, &err);
+    return false;
+}
+
 const struct val *frame_config(struct frame *f, bool pin)
 {
     struct step_state *s = state_of(f);
@@ -391,10 +406,12 @@ static void write_output(struct frame *f, const struct val *v, struct str path)
 {
     struct arena *a = &f->arena;
     const struct val *text = VAL_GET(v, "text"), *data = VAL_GET(v, "data");
-    struct str content = val_is(data, VAL_OBJECT) || val_is(data, VAL_ARRAY) ? json_text(a, data)
-                         : val_is(text, VAL_STR)                             ? text->s
-                         : v->type == VAL_STR                                ? v->s
-                                                                             : json_text(a, v);
+    struct str content = f->def->type->file_text ? f->def->type->file_text(f, v, path) : (struct str){0};
+    if (!content.p)
+        content = val_is(data, VAL_OBJECT) || val_is(data, VAL_ARRAY) ? json_text(a, data)
+                  : val_is(text, VAL_STR)                             ? text->s
+                  : v->type == VAL_STR                                ? v->s
+                                                                      : json_text(a, v);
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "path", val_str(arena_str(a, path)));
     VAL_MAP_SET(&m, "text", val_str(content));
@@ -728,6 +745,16 @@ static void step_timer(struct frame *f)
                                    .below = true}); /* what is done stands */
 }
 
+void frame_more(struct frame *f)
+{
+    run_queue(f, QUEUED_MORE);
+}
+
+static void step_more(struct frame *f)
+{
+    f->def->type->more(f);
+}
+
 static void step_drained(struct frame *f)
 {
     if (!f->state) { /* cancelled before it was entered */
@@ -775,6 +802,7 @@ const struct frame_ops step_ops = {.kind = "step",
                                    .child_done = step_child_done,
                                    .effect_done = no_effect,
                                    .timer = step_timer,
+                                   .more = step_more,
                                    .drained = step_drained,
                                    .done = step_free};
 

@@ -48,6 +48,7 @@ struct frame_ops {
     void (*child_done)(struct frame *f, struct frame *child);
     void (*effect_done)(struct frame *f, bool ok, const struct val *result);
     void (*timer)(struct frame *f);
+    void (*more)(struct frame *f);    /* after frame_more() */
     void (*drained)(struct frame *f); /* the last child of a DRAINING frame has ended */
     void (*done)(struct frame *f);    /* frees what the arena does not own */
 };
@@ -103,6 +104,8 @@ bool frame_pin(struct frame *f, const struct val *object);
  * has failed. And what this or an earlier life recorded there before it ended, or NULL. */
 bool frame_record(struct frame *f, const char *segment, const struct val *object);
 const struct val *frame_recorded(const struct frame *f, const char *segment);
+/* Evaluates the templates in a value that the loader left alone, into the frame's arena; false: the step has failed. */
+bool frame_fill(struct frame *f, struct val *v);
 /* Evaluates text as an expression in this frame's scope, into the frame's arena; false: the step has failed. */
 bool frame_expr(struct frame *f, struct str text, struct val *ret);
 /* Evaluates text with holes in the scope of `at`, for the step `f`; false: `f` has failed. */
@@ -144,6 +147,18 @@ void frame_cancel_children(struct frame *f);
 void step_fail(struct frame *f, const struct failure *why);
 /* printf form of step_fail. */
 void step_failf(struct frame *f, enum rc rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* For work that takes long: the type's more() is called in another turn of the loop. What was computed so far is kept
+ * in type_state, and lost in a crash. */
+void frame_more(struct frame *f);
+/* What a step yields, when a name stands for all of it: of a data_transform (or whatever has an `output_field`) the
+ * value, of a model step its data, or text; else the whole result. `name` is a step's, or an output field's. *ret is
+ * NULL when there is none, and may be built in `a`. Fails when some of it has left memory: frame_fail() then fetches
+ * it. */
+enum rc frame_step_value(struct frame *f, struct str name, struct arena *a, const struct val **ret,
+                         struct err *err) MUST_CHECK;
+/* Fails the step with what an evaluation said. */
+void frame_fail(struct frame *f, const struct err *err);
 
 /* Child frames. `segment` ("3", "turn:2", "turn:2/tool:1") goes behind the frame's base. `tag` is for child_done. */
 struct loop_scope {

@@ -5,6 +5,7 @@
  * except problems, which go to the caller's. No function here stops at the first mistake: what is wrong is reported,
  * something harmless is put in its place, and the workflow is thrown away at the end. */
 #include "base/map.h"
+#include "data/transform.h"
 #include "flow/def.h"
 #include "flow/keys.h"
 
@@ -50,11 +51,12 @@ struct places {
 
 /* Checked once all steps are known. */
 struct later {
-    enum { LATER_COND, LATER_STEP } kind;
+    enum { LATER_COND, LATER_STEP, LATER_TRANSFORM } kind;
     const struct step_def *step;
     const struct cond *cond; /* LATER_COND: read in the scope of `step` */
     struct str name, field;  /* LATER_STEP: a step that `step` reads, and which field of its result */
     uint32_t line, col;
+    const struct transform *transform; /* LATER_TRANSFORM: read in the scope of `step` */
 };
 
 /* A step that calls a workflow in a file. */
@@ -230,6 +232,8 @@ void load_type_keys(struct loader *l, struct step_def *s, unsigned depth);
 void load_tasks(struct loader *l, struct step_def *s, struct val_map *config, struct val_map *data, unsigned depth);
 /* load_prompt.c: a list of prompt parts, normalised. */
 struct val load_prompt(struct loader *l, const struct step_def *s, const struct val *v);
+/* load_transform.c: checks operations on data, and the names that they read. */
+void load_operations(struct loader *l, const struct step_def *s, const struct val *v);
 /* load_graph.c: depends_on and goto, once the list's steps exist. */
 void load_graph(struct loader *l, struct list_def *list, const struct common *common);
 /* For a graph: is step `b` reached from `a` over depends_on? */

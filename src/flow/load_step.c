@@ -290,6 +290,27 @@ static void list_names(struct loader *l, struct list_def *list, struct step_def 
     }
 }
 
+static int by_value(const void *a, const void *b, void *ctx)
+{
+    struct step_def *const *steps = ctx;
+    size_t i = *(const size_t *)a, k = *(const size_t *)b;
+    int order = str_cmp(steps[i]->value_name, steps[k]->value_name);
+    return order ? order : i < k ? -1 : i > k;
+}
+
+static void list_values(struct loader *l, struct list_def *list, struct step_def **steps)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        n += steps[i]->value_name.n > 0;
+    size_t *order = arena_calloc(l->a, n ? n : 1, sizeof *order);
+    for (size_t i = 0; i < list->n; i++)
+        if (steps[i]->value_name.n)
+            order[list->nvalues++] = i;
+    qsort_r(order, n, sizeof *order, by_value, steps);
+    list->by_value = order;
+}
+
 static bool list_shape(struct loader *l, const struct val *v, const struct step_def *owner, unsigned depth)
 {
     if (v->type != VAL_ARRAY) {
@@ -340,6 +361,7 @@ const struct list_def *load_list(struct loader *l, const struct val *v, const st
         step_keys(l, steps[i], &common[i], depth);
         list->keeps_last |= steps[i]->type && steps[i]->type->keeps_last;
     }
+    list_values(l, list, steps);
     load_graph(l, list, common);
     return list;
 }

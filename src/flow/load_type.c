@@ -85,6 +85,7 @@ static bool key_fits(struct loader *l, const struct step_def *s, const struct st
     switch (row->kind) {
     case KEY_ANY:
     case KEY_DATA:
+    case KEY_OPERATIONS:
         return true;
     case KEY_STRING:
         if (!load_text(l, m, &text))
@@ -166,7 +167,7 @@ static struct str loop_iterator(struct loader *l, const struct step_def *s)
 }
 
 /* Names that this step will set, for the checks of names everywhere. */
-static void collect_assigned(struct loader *l, const struct step_def *s)
+static void collect_assigned(struct loader *l, struct step_def *s)
 {
     const struct val *v = NULL;
     bool sets = strcmp(s->type->name, "set_variable") == 0;
@@ -187,17 +188,25 @@ static void collect_assigned(struct loader *l, const struct step_def *s)
     for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++)
         load_assigned(l, v->obj.m[i].key);
     v = given(s, "output_field"); /* addressable as a name of its own */
-    if (val_is(v, VAL_STR))
+    bool literal = val_is(v, VAL_STR) && v->s.n && str_find(v->s, STR("{{")) == SIZE_MAX;
+    if (literal)
         load_assigned(l, v->s);
+    s->value_name = literal ? v->s : s->type->named_value && !v ? s->name : STR("");
 }
 
 /* Keys whose text is an expression when it has no holes: `data_source: steps.scan.files`. */
 static bool expression_key(const char *name)
 {
-    return strcmp(name, "data_source") == 0 || strcmp(name, "expression") == 0;
+    return strcmp(name, "data_source") == 0 || strcmp(name, "expression") == 0 || strcmp(name, "input_source") == 0;
 }
 
-/* STEP:FIELD, an older spelling of STEP.FIELD. */
+/* An input_source that is a file rather than an expression. */
+static bool is_data_file(struct str s)
+{
+    return str_ends(s, STR(".jsonl")) || str_ends(s, STR(".ndjson"));
+}
+
+/* STEP:FIELD, an older spelling of STEP.FIELD; previous_response:STEP:FIELD likewise. */
 static struct str modern_path(struct loader *l, struct str s)
 {
     struct str old = STR("previous_response:");
@@ -291,13 +300,17 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
         return; /* load_tasks() reads it, or gives it to each task */
     } else if (!key_fits(l, s, written, m)) {
         return;
+    } else if (row->kind == KEY_OPERATIONS) {
+        load_operations(l, s, &m->val);
+        val_map_add(&r->data, name, m->val, m->line, m->col);
     } else if (row->kind == KEY_STRING || row->kind == KEY_DATA) {
         val_map_add(&r->data, name, m->val, m->line, m->col);
     } else {
         struct val v = m->val;
         if (row->kind == KEY_PROMPT && v.type == VAL_ARRAY)
             v = load_prompt(l, s, &v);
-        else if (expression_key(row->name) && v.type == VAL_STR && str_find(v.s, STR("{{")) == SIZE_MAX)
+        else if (row->kind == KEY_ANY && expression_key(row->name) && v.type == VAL_STR &&
+                 str_find(v.s, STR("{{")) == SIZE_MAX && !is_data_file(v.s))
             v = read_expression(l, s, &v);
         val_map_add(&r->config, name, v, m->line, m->col);
     }

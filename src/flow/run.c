@@ -371,6 +371,16 @@ static void transition(struct frame *f)
         set_status(f, FRAME_RUNNING);
         f->ops->enter(f);
         break;
+    case QUEUED_MORE: /* as ENTER, for what was begun */
+        if (f->status == FRAME_DRAINING) {
+            if (!f->first)
+                f->ops->drained ? f->ops->drained(f) : end_cancelled(f);
+        } else if (f->run->stopping) {
+            frame_park(f);
+        } else {
+            f->ops->more(f);
+        }
+        break;
     case QUEUED_CHILD:
         child_ended(f);
         break;
@@ -400,6 +410,8 @@ bool run_work(struct run *r, unsigned max)
         if (!r->qhead)
             r->qtail = &r->qhead;
         r->executing = f->path;
+        if (f->queued == QUEUED_MORE)
+            max = 0; /* it takes as long as many others: let the owner look at the world in between */
         transition(f);
         r->executing = str_n("", 0);
         if (r->scratch.chunk)

@@ -45,7 +45,7 @@ struct void_path {
     uint64_t seq;
 };
 
-enum queued { QUEUED_NO, QUEUED_ENTER, QUEUED_CHILD, QUEUED_DRAINED };
+enum queued { QUEUED_NO, QUEUED_ENTER, QUEUED_CHILD, QUEUED_DRAINED, QUEUED_MORE };
 
 enum { RUN_MAGIC = 0x72756e31, FRAME_MAGIC = 0x66726d31 };
 
@@ -209,8 +209,6 @@ void frame_files_again(struct frame *f, struct hole_files *files);
 void frame_file_read(struct frame *f, struct hole_files *files, struct frame *child);
 /* The text of a file, or NULL: it is asked for now. */
 const struct val *hole_file(struct frame *f, struct str path, struct arena *a);
-/* Fails the step with what an evaluation said. */
-void frame_fail(struct frame *f, const struct err *err);
 
 /* scope.c */
 /* `v` with all that has left memory in its place, built in `a`; fails with run->wanted set when it must be fetched. */

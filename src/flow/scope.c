@@ -126,9 +126,11 @@ static const struct val *find_last(const struct frame *from, struct str name, bo
     return NULL;
 }
 
-static const struct val *find_result(const struct frame *from, struct str name, bool *ret_known)
+static const struct val *find_result(const struct frame *from, struct str name, bool *ret_known,
+                                     const struct step_def **ret_def)
 {
     *ret_known = false;
+    *ret_def = NULL;
     for (const struct frame *f = from; f; f = frame_outward(f)) {
         const struct list_def *def = f->inner;
         struct box **results = f->inner_results, **older = NULL;
@@ -144,11 +146,68 @@ static const struct val *find_result(const struct frame *from, struct str name, 
         if (!d)
             continue;
         *ret_known = true;
+        *ret_def = d;
         if (results && results[d->index])
             return &results[d->index]->val;
         return older && older[d->index] ? &older[d->index]->val : NULL;
     }
     return find_last(from, name, ret_known);
+}
+
+/* Of a step whose result has its value under a name: `steps.S.result` is that value, and its fields are the step's. */
+static const struct val *named_value(const struct step_def *d, const struct val *result)
+{
+    return d && d->value_name.n ? val_get(result, d->value_name) : NULL;
+}
+
+static const struct val *named_value_field(const struct step_def *d, const struct val *v, const struct val *key,
+                                           size_t n, size_t *ret_used)
+{
+    const struct val *value = named_value(d, v);
+    *ret_used = 3;
+    if (!value || n < 3 || key[2].type != VAL_STR || val_get(v, key[2].s))
+        return NULL;
+    return str_is(key[2].s, "result") || str_is(key[2].s, "data") ? value : val_get(value, key[2].s);
+}
+
+/* The newest value that a step keeps under its `output_field`. */
+static const struct val *find_named(const struct frame *from, struct str name)
+{
+    for (const struct frame *f = from; f; f = frame_outward(f)) {
+        const struct list_state *l = f->ops == &list_ops ? f->state : NULL;
+        size_t low = 0, high = l && l->results ? l->def->nvalues : 0;
+        while (low < high) { /* the first that is greater */
+            size_t mid = low + (high - low) / 2;
+            if (str_cmp(l->def->steps[l->def->by_value[mid]]->value_name, name) <= 0)
+                low = mid + 1;
+            else
+                high = mid;
+        }
+        for (; low-- > 0 && str_eq(l->def->steps[l->def->by_value[low]]->value_name, name);) {
+            size_t index = l->def->by_value[low];
+            const struct val *v = l->results[index] ? val_get(&l->results[index]->val, name) : NULL;
+            if (v)
+                return v;
+        }
+    }
+    return NULL;
+}
+
+static const struct val *step_value(const struct frame *f, struct str name, struct arena *a)
+{
+    bool known;
+    const struct step_def *def;
+    const struct val *v = find_result(f, name, &known, &def), *inner;
+    if (!v)
+        return known ? NULL : find_named(f, name);
+    if (named_value(def, v))
+        return named_value(def, v);
+    if (!def || !def->type || !def->type->provider)
+        return v;
+    inner = VAL_GET(v, "data");
+    if (!inner)
+        inner = parsed_text(a, v);
+    return inner ? inner : VAL_GET(v, "text") ? VAL_GET(v, "text") : v;
 }
 
 static enum rc resolve_step(const struct frame *f, const struct val *key, size_t n, struct arena *a,
@@ -157,7 +216,8 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
     if (n < 2)
         return err_set(err, RC_NOT_FOUND, "`steps` needs the name of a step: steps.NAME");
     bool known;
-    const struct val *v = find_result(f, key_name(&key[1]), &known);
+    const struct step_def *def;
+    const struct val *v = find_result(f, key_name(&key[1]), &known, &def);
     if (!v) {
         if (!known)
             return err_set(err, RC_NOT_FOUND, "no step is called `%.*s` here", STR_ARG(key_name(&key[1])));
@@ -171,7 +231,9 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
         (str_is(key[2].s, "result") || str_is(key[2].s, "text") || str_is(key[2].s, "value")))
         *ret_used = 3; /* a plain value answers to these itself */
     size_t used;
-    const struct val *other = result_field(a, v, key, n, 2, &used);
+    const struct val *other = named_value_field(def, v, key, n, &used);
+    if (!other)
+        other = result_field(a, v, key, n, 2, &used);
     if (other) {
         *ret = other;
         *ret_used = used;
@@ -242,6 +304,8 @@ static enum rc resolve_variable(const struct frame *f, const struct val *key, si
         return RC_OK;
     }
     *ret = scope_variable_of(f, key_name(&key[1]));
+    if (!*ret)
+        *ret = find_named(f, key_name(&key[1]));
     *ret_used = 2;
     if (*ret)
         return RC_OK;
@@ -350,13 +414,16 @@ static const struct val *find_part(const struct frame *from, struct str name)
 static const struct val *find_bare(struct frame *f, struct str name, struct arena *a)
 {
     const struct val *v = find_local(f, name);
+    const struct step_def *def;
     bool known = false;
     if (!v)
         v = find_iterator(f, name);
     if (!v)
         v = scope_variable_of(f, name);
     if (!v)
-        v = find_result(f, name, &known);
+        v = find_result(f, name, &known, &def);
+    if (!v && !known)
+        v = find_named(f, name);
     if (!v && known)
         v = &val_null; /* a step without a value yet */
     v = v ? v : find_part(f, name);
@@ -405,24 +472,35 @@ static enum rc resolve_root(struct frame *f, const struct val *key, size_t n, st
                    STR_ARG(head), field.n ? "." : "", STR_ARG(field));
 }
 
+/* previous_response:NAME is a variable, a step (alone: what it yields), or what a step keeps under that name. */
+static enum rc resolve_response(const struct frame *f, const struct val *key, size_t n, struct arena *a,
+                                const struct val **ret, size_t *ret_used, struct err *err)
+{
+    struct str name = key_name(&key[1]);
+    const struct step_def *def;
+    bool known;
+    if (scope_variable_of(f, name))
+        return resolve_variable(f, key, n, a, ret, ret_used, err);
+    const struct val *v = find_result(f, name, &known, &def);
+    *ret_used = 2;
+    if (!known && find_part(f, name)) {
+        *ret = find_part(f, name);
+        return RC_OK;
+    }
+    *ret = !known ? find_named(f, name) : n == 2 && v ? named_value(def, v) : NULL;
+    return *ret ? RC_OK : resolve_step(f, key, n, a, ret, ret_used, err);
+}
+
 static enum rc resolve(struct frame *f, const struct val *key, size_t n, struct arena *a, const struct val **ret,
                        size_t *ret_used, struct err *err)
 {
     struct str head = key_name(&key[0]);
     *ret = NULL;
     *ret_used = 1;
-    bool previous = str_is(head, "previous_response:") && n > 1, known = false;
-    if (previous && !scope_variable_of(f, key_name(&key[1])) && !find_result(f, key_name(&key[1]), &known) && !known)
-        *ret = find_part(f, key_name(&key[1]));
-    if (*ret) {
-        *ret_used = 2;
-        return RC_OK;
-    }
-    if (str_is(head, "steps") ||
-        (str_is(head, "previous_response:") && n > 1 && !scope_variable_of(f, key_name(&key[1]))))
+    if (str_is(head, "steps"))
         return resolve_step(f, key, n, a, ret, ret_used, err);
-    if (str_is(head, "previous_response:"))
-        return resolve_variable(f, key, n, a, ret, ret_used, err);
+    if (str_is(head, "previous_response:") && n > 1)
+        return resolve_response(f, key, n, a, ret, ret_used, err);
     if (str_is(head, "state") || str_is(head, "global_vars") || str_is(head, "variables"))
         return resolve_variable(f, key, n, a, ret, ret_used, err);
     if (str_is(head, "loop"))
@@ -442,6 +520,17 @@ static enum rc resolve(struct frame *f, const struct val *key, size_t n, struct 
 }
 
 /* ---- what has left memory ---- */
+
+enum rc frame_step_value(struct frame *f, struct str name, struct arena *a, const struct val **ret, struct err *err)
+{
+    *ret = step_value(f, name, a);
+    if (!*ret || !(*ret)->away)
+        return RC_OK;
+    struct val *whole = ARENA_NEW(a, struct val);
+    enum rc rc = scope_whole(f, *ret, a, whole, err);
+    *ret = whole;
+    return rc;
+}
 
 /* On the shelf, or to be fetched: `whole` then names what holds it, so that one fetch brings all of that. */
 static enum rc take_off(struct frame *f, const struct val *away, struct str whole, const struct val **ret,

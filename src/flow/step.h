@@ -29,10 +29,11 @@ enum key_kind {
     KEY_NUMBER,
     KEY_DURATION,
     KEY_SIZE,
-    KEY_ENUM,    /* one of `choices` */
-    KEY_STRINGS, /* list of text (templates), or one text */
-    KEY_INTS,    /* list of integers, or one */
-    KEY_OBJECT   /* an object, strings in it are templates */
+    KEY_ENUM,       /* one of `choices` */
+    KEY_STRINGS,    /* list of text (templates), or one text */
+    KEY_INTS,       /* list of integers, or one */
+    KEY_OPERATIONS, /* a list of operations on data (data/transform.h), literally */
+    KEY_OBJECT      /* an object, strings in it are templates */
 };
 struct step_key {
     const char *name;
@@ -55,6 +56,7 @@ struct step_type {
     const struct step_type *task; /* a group of tasks: what a task is that does not say; else NULL */
     const char *parts; /* a key whose members' names are fields of the result, to be read by their names alone too */
     bool own_timeout;  /* hands the step's timeout to its effect, which keeps what there was until then */
+    bool named_value;  /* its result has its value under `output_field`, or the step's own name */
     bool loop;         /* its KEY_STEPS body sees loop.*; break and continue inside end there */
     bool boundary;     /* what it contains is a workflow of its own: no break or continue passes it */
     bool keeps_last;   /* a loop whose body's steps can be read after it, as they were in the last iteration */
@@ -71,6 +73,10 @@ struct step_type {
      * failed, and once all of it is there, what called it is called again: enter(), child_done() with the same child,
      * or instead of that child_done(), where it is not NULL, this. So evaluate first, and change things then. */
     void (*again)(struct frame *f);
+    /* Goes on with what frame_more() put off. NULL where that is never called. */
+    void (*more)(struct frame *f);
+    /* What output_to_file writes, in the frame's arena; p NULL: the usual. May be NULL. */
+    struct str (*file_text)(struct frame *f, const struct val *result, struct str path);
     /* Frees what `type_state` holds outside the arena, at the end of each attempt. May be NULL. */
     void (*free_state)(void *type_state);
 };

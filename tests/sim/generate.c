@@ -304,6 +304,27 @@ static void tasks(struct generator *g, unsigned in, bool parallel, unsigned end)
     options(g, in, false, parallel, end);
 }
 
+/* Now and then so much that it takes several slices. */
+static void transform(struct generator *g, unsigned in, bool parallel, unsigned end)
+{
+    static const char *const operations[] = {"{operation: filter, condition: \"item > 2\"}",
+                                             "{operation: sort, order: desc}",
+                                             "{operation: map, expression: \"{n: item, odd: item % 2}\"}",
+                                             "{operation: unique}", "{operation: query, expression: \"$[?@ != 3]\"}"};
+    line(g, in, "type: data_transform");
+    if (pick(g, 6) == 0)
+        line(g, in, "input_source: rows.jsonl");
+    else
+        line(g, in, pick(g, 30) ? "input_source: \"range(1, 9)\"" : "input_source: \"range(1, 60000)\"");
+    line(g, in, "operations:");
+    for (uint64_t i = pick(g, 3); i; i--)
+        buf_printf(&g->out, "%*s- %s\n", (int)in + 2, "", operations[pick(g, 5)]);
+    line(g, in, "  - {operation: aggregate, function: count}");
+    if (pick(g, 2))
+        line(g, in, "output_to_file: \"out.txt\"");
+    options(g, in, true, parallel, end);
+}
+
 static void step(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned after)
 {
     unsigned id = ++g->names;
@@ -325,6 +346,10 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
     }
     if (pick(g, 14) == 0) {
         files(g, in, parallel, end);
+        return;
+    }
+    if (pick(g, 9) == 0) {
+        transform(g, in, parallel, end);
         return;
     }
     uint64_t kind = pick(g, depth >= 3 ? 6 : 12);

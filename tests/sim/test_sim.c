@@ -37,7 +37,7 @@ struct outcome {
 static bool is_timing(struct str key)
 {
     return str_is(key, "error") || str_is(key, "until") || str_is(key, "robustness_metadata") ||
-           str_is(key, "execution_time_ms") || str_is(key, "performance_statistics");
+           str_is(key, "execution_time_ms") || str_is(key, "performance_statistics") || str_is(key, "processed_at");
 }
 
 static struct val blanked(struct arena *a, const struct val *v)

@@ -444,7 +444,7 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
         VAL_MAP_SET(&m, "path", VAL_LIT("/sim/sub.yaml"));
         VAL_MAP_SET(&m, "text",
                     str_is(val_get_str(request, STR("path"), STR("")), "sub.yaml") ? VAL_LIT(WORLD_WORKFLOW)
-                                                                                   : VAL_LIT("text of a file"));
+                                                                                   : VAL_LIT("4\n2\n3\n"));
         return val_map_done(&m);
     case EFFECT_SESSION:
         VAL_MAP_SET(&m, "turns", val_int(1));
