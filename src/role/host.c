@@ -161,6 +161,9 @@ static struct val where_of(struct hosted *r, struct arena *a)
     VAL_MAP_SET(&m, "workspace", val_str(y->workspace));
     VAL_MAP_SET(&m, "output_dir", val_str(y->output_dir));
     VAL_MAP_SET(&m, "workflow_dir", val_str(y->workflow_dir));
+    VAL_MAP_SET(&m, "state_dir", val_str(str_c(r->host->o.home)));
+    VAL_MAP_SET(&m, "sessions_dir", /* what scripted models say must not mix with real conversations */
+                val_str(arena_printf(a, "%s/sessions%s", r->host->o.home, r->host->o.mock ? "/mock" : "")));
     return val_map_done(&m);
 }
 

@@ -42,7 +42,9 @@ static enum rc make_place(struct state *s, struct str run, const struct val *whe
                                                      .run_dir = run_dir,
                                                      .workspace = directory(where, STR("workspace"), &a),
                                                      .output_dir = directory(where, STR("output_dir"), &a),
-                                                     .workflow_dir = directory(where, STR("workflow_dir"), &a)},
+                                                     .workflow_dir = directory(where, STR("workflow_dir"), &a),
+                                                     .sessions_dir = directory(where, STR("sessions_dir"), &a),
+                                                     .state_dir = directory(where, STR("state_dir"), &a)},
                           &x, err);
     arena_done(&a);
     if (rc != RC_OK)

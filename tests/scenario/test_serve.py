@@ -228,6 +228,37 @@ def test_an_executor_killed_during_a_command_holds_it(service, fake_provider):
     assert provider.total() == 5, "nothing that was finished was asked again"
 
 
+TALK = """\
+workflow:
+  name: talk
+  variables: {seen: 0}
+  output: "{{ steps.load.found }} {{ state.seen }} {{ steps.more.claude_session_metadata.turn }}"
+  steps:
+    - {name: first, type: claude_session, session_name: tutor, prompt: "one"}
+    - {name: count, type: set_variable, variables: {seen: 7}}
+    - {name: save, type: checkpoint, checkpoint_name: here, state: {seen: "{{ state.seen }}"}}
+    - {name: gate, type: wait_signal, signal: go}
+    - {name: forget, type: set_variable, variables: {seen: 0}}
+    - {name: load, type: checkpoint, action: load, checkpoint_name: here}
+    - {name: more, type: claude_session, session_name: tutor, prompt: "two"}
+"""
+
+
+def test_sessions_and_checkpoints_outlive_the_executor(service, treadle, fake_provider):
+    provider = fake_provider(script=[{"regex": "(\\w+)$", "text": "heard $1"}])
+    s = service(env=provider.env)
+    run = s.run(TALK)
+    s.ended(run, statuses=("waiting",))
+    s.kill("executor")
+    assert s.http("POST", f"/v1/runs/{run}/signal", {"name": "go"})[0] in (200, 202)
+    body = s.ended(run)
+    assert body["status"] == "succeeded" and body["output"] == "true 7 2", body
+    said = [[m["content"] if isinstance(m["content"], str) else m["content"][0]["text"]
+             for m in r["body"]["messages"]] for r in provider.requests()]
+    assert said == [["one"], ["one", "heard one", "two"]]
+    assert (treadle.home / "sessions" / "tutor.jsonl").exists()
+
+
 def test_a_gateway_killed_costs_a_reconnect(service):
     s = service(mock="")
     run = s.run(HELLO)
