@@ -15,6 +15,7 @@
  * dies while the group is being stopped was stopped. */
 #include "supervisor/policy.h"
 
+#include "base/fault.h"
 #include "base/panic.h"
 
 #include <stdlib.h>
@@ -140,7 +141,7 @@ static void stopped(struct sup *s, size_t i)
 {
     struct child *c = &s->children[i];
     c->asked = c->doomed = false;
-    if (s->spec.children[i].restart == SUP_TEMPORARY) {
+    if (s->spec.children[i].restart == SUP_TEMPORARY && !fault_hit("policy.keep_temporary")) {
         c->state = SUP_CHILD_REMOVED;
         c->wanted = false;
     } else {
@@ -279,7 +280,11 @@ static bool handle_next(struct sup *s)
         exited(s, e.child, e.reason);
         break;
     case EVENT_TRY_AGAIN:
-        if (s->children[e.child].state == SUP_CHILD_RESTARTING)
+        if (s->children[e.child].state != SUP_CHILD_RESTARTING)
+            break;
+        if (fault_hit("policy.forgive_start"))
+            restart_now(s, e.child);
+        else
             restart(s, e.child);
         break;
     case EVENT_DELAY_OVER:

@@ -235,7 +235,8 @@ static void stop_role(struct unit *u)
     if (u->state == CLEAN)
         return;
     u->state = STOPPING;
-    u->due[DUE_PING] = u->due[DUE_PONG] = 0;
+    if (r->shutdown_ms >= 0) /* without a bound, the heartbeat is all that notices a hang */
+        u->due[DUE_PING] = u->due[DUE_PONG] = 0;
     if (r->shutdown_ms == 0) {
         kill_role(u);
         return;
