@@ -35,7 +35,7 @@ STAGES=(setup checks grammars release binary asan unit corpus optimised threads 
 
 about() {
     case $1 in
-        setup) echo "the Debian packages are there" ;;
+        setup) echo "the Debian packages, the grammars and what tests compare with are there" ;;
         checks) echo "layers, headers alone, banned functions, text, clang-format; each checker checks itself first" ;;
         grammars) echo "the grammars of codebase_query are built" ;;
         release) echo "build with gcc -O2, warnings are errors" ;;
@@ -51,7 +51,11 @@ about() {
     esac
 }
 
-stage_setup() { tools/setup.sh build test lint; }
+stage_setup() {
+    tools/setup.sh build test lint grammars
+    tools/grammars.sh
+    tools/npm.sh
+}
 stage_checks() {
     local failed=0 check
     for check in "check_layers.py --self-test" "check_banned.py --self-test" "check_text.py --self-test" \
