@@ -288,7 +288,7 @@ static void test_swap_race(void **state)
     if (pid == 0)
         for (;;)
             (void)renameat2(AT_FDCWD, link, AT_FDCWD, dir, RENAME_EXCHANGE);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 300 || (!done && i < 100000); i++) { /* on a busy machine few succeed */
         char request[200];
         int n = i % 3 == 2 ? i - 2 : i;
         if (i % 3 == 0)
@@ -302,7 +302,8 @@ static void test_swap_race(void **state)
         done += do_it(u, request).ok;
         snprintf(request, sizeof request, "c%d", n);
         char *got = i % 3 == 1 ? util_read(u->ws, request) : NULL;
-        assert_true(!got || strcmp(got, "1") == 0);
+        if (got && strcmp(got, "1") != 0)
+            fail_msg("%s holds `%s`", request, got);
         free(got);
     }
     kill(pid, SIGKILL);
