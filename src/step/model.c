@@ -42,7 +42,9 @@ static void append_session(struct frame *f, struct model_state *s, const struct 
 {
     struct val_map m = val_map_new(&f->arena);
     struct str run = frame_run(f);
-    s->result = result;
+    struct val *kept = ARENA_NEW(&f->arena, struct val); /* the caller's lives no longer than this call */
+    *kept = val_copy(&f->arena, result);
+    s->result = kept;
     VAL_MAP_SET(&m, "op", VAL_LIT("append"));
     VAL_MAP_SET(&m, "key", val_str(arena_printf(&f->arena, "%.*s %.*s", STR_ARG(run), STR_ARG(f->base))));
     VAL_MAP_SET(&m, "messages", agent_messages(s->agent));
