@@ -150,7 +150,8 @@ static void read_file(struct frame *f, size_t i, const struct val *part)
     VAL_MAP_SET(&m, "path", val_str(path));
     if (frame_dir(f).n)
         VAL_MAP_SET(&m, "dir", val_str(frame_dir(f)));
-    if (frame_found(f))
+    const struct val *source = val_at(VAL_GET(f->def->source, "prompt"), i);
+    if (frame_path_found(f, VAL_GET(source, "path")))
         VAL_MAP_SET(&m, "beneath", val_true);
     struct val *request = ARENA_NEW(a, struct val);
     *request = val_map_done(&m);

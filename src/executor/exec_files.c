@@ -73,21 +73,31 @@ static enum rc read_beneath(struct str path, size_t max, const struct beneath *w
     return read_text(fd, full, max, a, ret, code, err);
 }
 
-/* A file named by what a template made: below one of the directories, wherever links lead. */
+/* A file that the run itself has named: below one of the directories, wherever links lead. */
 static enum rc read_below(struct str path, size_t max, const char *const dirs[3], struct arena *a, struct val *ret,
                           const char **code, struct err *err)
 {
     enum rc rc = RC_NOT_FOUND;
+    bool outside = true;
     for (int i = 0; i < 3 && rc == RC_NOT_FOUND; i++) {
         struct beneath dir;
         if (!dirs[i] || beneath_init(&dir, a, dirs[i], false, err) != RC_OK)
             continue;
+        *code = NULL;
         rc = read_beneath(path, max, &dir, a, ret, code, err);
         beneath_done(&dir);
+        if (*code && str_is(str_c(*code), "outside")) /* of this one; it may be named absolutely, and lie in the next */
+            rc = RC_NOT_FOUND;
+        else
+            outside = false;
     }
-    return rc == RC_NOT_FOUND ? err_set(err, RC_NOT_FOUND, "%.*s was found neither below %s nor below %s",
-                                        STR_ARG(path), dirs[0] ? dirs[0] : "none", dirs[1] ? dirs[1] : "none")
-                              : rc;
+    if (rc != RC_NOT_FOUND)
+        return rc;
+    *code = outside ? "outside" : NULL;
+    return err_set(err, outside ? RC_INVALID : RC_NOT_FOUND, "%.*s %s neither below %s nor below %s%s%s%s",
+                   STR_ARG(path), outside ? "lies" : "was found", dirs[0] ? dirs[0] : "none",
+                   dirs[1] ? dirs[1] : "none", dirs[2] ? " nor below " : "", dirs[2] ? dirs[2] : "",
+                   outside ? "; only the workflow's own words and inputs may name files elsewhere" : "");
 }
 
 /* NAME.yaml among the stored workflows. */
@@ -124,10 +134,7 @@ enum rc exec_read(const struct val *req, const struct exec_places *places, struc
         return err_set(err, RC_INVALID, "base must be workflow, workspace or stored");
 
     const char *dirs[2] = {workflow_dir, getcwd(here, sizeof here)};
-    if (val_get_bool(req, STR("beneath"), false))
-        return read_below(path, (size_t)max, (const char *const[3]){dirs[0], dirs[1], workspace->path.p}, a, ret, code,
-                          err);
-    bool list = val_get_bool(req, STR("list"), false);
+    bool beneath = val_get_bool(req, STR("beneath"), false), list = val_get_bool(req, STR("list"), false);
     if (list || read_is_pattern(path) || path.p[path.n - 1] == '/') {
         const char *all[4];
         size_t n = 0;
@@ -136,8 +143,11 @@ enum rc exec_read(const struct val *req, const struct exec_places *places, struc
                 all[n++] = dirs[i];
         all[n++] = arena_cstr(a, workspace->path);
         all[n] = NULL;
-        return read_many(path, all, list, a, ret, err);
+        return read_many(path, all, beneath, list, a, ret, err);
     }
+    if (beneath)
+        return read_below(path, (size_t)max, (const char *const[3]){dirs[0], dirs[1], workspace->path.p}, a, ret, code,
+                          err);
     if (path.p[0] == '/')
         dirs[0] = "", dirs[1] = NULL;
     for (int i = 0; i < 2; i++) {

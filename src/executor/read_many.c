@@ -3,6 +3,7 @@
 #include "executor/read_many.h"
 
 #include "base/buf.h"
+#include "executor/beneath.h"
 #include "executor/files.h"
 #include "executor/globmatch.h"
 
@@ -117,8 +118,22 @@ static void look_below(struct many *m, const char *dir)
         walk(m, fd, STR(""), 0);
 }
 
-enum rc read_many(struct str path, const char *const *dirs, bool list_only, struct arena *a, struct val *ret,
-                  struct err *err)
+static void look_beneath(struct many *m, const char *dir)
+{
+    struct beneath b;
+    struct str rel;
+    struct err err;
+    int fd = -1;
+    if (beneath_init(&b, m->a, dir, false, &err) != RC_OK)
+        return;
+    if (beneath_relative(&b, m->a, STR("."), m->prefix.n ? m->prefix : STR("."), &rel, &err) == RC_OK &&
+        beneath_open(&b, rel, O_RDONLY | O_DIRECTORY, &fd, &err) == RC_OK)
+        walk(m, fd, STR(""), 0);
+    beneath_done(&b);
+}
+
+enum rc read_many(struct str path, const char *const *dirs, bool beneath, bool list_only, struct arena *a,
+                  struct val *ret, struct err *err)
 {
     static const char *const root[] = {"", NULL};
     struct many m = {.a = a, .list_only = list_only, .files = val_list_new(a)};
@@ -135,8 +150,8 @@ enum rc read_many(struct str path, const char *const *dirs, bool list_only, stru
     if (rc != RC_OK)
         return rc;
     buf_init(&m.text, BYTES_MAX + 2 * FILE_MAX);
-    for (const char *const *d = path.n && path.p[0] == '/' ? root : dirs; *d && !m.files.n; d++)
-        look_below(&m, *d);
+    for (const char *const *d = !beneath && path.n && path.p[0] == '/' ? root : dirs; *d && !m.files.n; d++)
+        (beneath ? look_beneath : look_below)(&m, *d);
     if (m.left_out)
         buf_printf(&m.text, "\n\n(%zu more files are left out)", m.left_out);
     struct val_map o = val_map_new(a);

@@ -23,6 +23,8 @@ static void ask(struct frame *f, struct hole_files *files)
     VAL_MAP_SET(&m, "path", val_str(files->wanted));
     if (frame_dir(f).n)
         VAL_MAP_SET(&m, "dir", val_str(frame_dir(f)));
+    if (frame_hole_path_found(f, files->wanted))
+        VAL_MAP_SET(&m, "beneath", val_true);
     struct val *request = ARENA_NEW(a, struct val);
     *request = val_map_done(&m);
     frame_effect(f, segment, TAG_FILE,

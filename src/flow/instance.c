@@ -227,6 +227,64 @@ bool frame_found(const struct frame *f)
     return f->instance->workflow->found;
 }
 
+/* ---- whose word a path is ---- */
+
+/* Names that only the author and who starts the run can give a value. */
+static enum rc trusted(void *ctx, const struct expr_path *path, bool soft, struct err *err)
+{
+    static const char *const names[] = {"inputs", "config", "env", "environment", "run", "date", "timestamp"};
+    const struct frame *f = ctx;
+    (void)soft;
+    for (size_t i = f->instance->parent ? 1 : 0; i < sizeof names / sizeof *names;
+         i++) /* a caller's inputs may be data */
+        if (path->n && str_is(path->seg[0].name, names[i]))
+            return RC_OK;
+    return err_set(err, RC_INVALID, "not the author's");
+}
+
+bool frame_path_found(const struct frame *f, const struct val *source)
+{
+    const struct tmpl *t;
+    struct err err;
+    if (frame_found(f) || !val_is(source, VAL_STR) || tmpl_parse(&f->run->scratch, source->s, 0, 0, &t, &err) != RC_OK)
+        return true;
+    return tmpl_each_path(t, trusted, (struct frame *)f, &err) != RC_OK;
+}
+
+struct file_hole {
+    const struct frame *f;
+    struct str path;
+};
+
+/* Stops at a hole that may have made the path. */
+static enum rc hole_trusted(void *ctx, const struct expr_path *path, bool soft, struct err *err)
+{
+    struct file_hole *h = ctx;
+    (void)soft;
+    if (path->n < 2 || !str_is(path->seg[0].name, "file:"))
+        return RC_OK;
+    return path->seg[1].index ? expr_each_path(path->seg[1].index, trusted, (struct frame *)h->f, err) : RC_OK;
+}
+
+static enum rc hole_written(void *ctx, const struct expr_path *path, bool soft, struct err *err)
+{
+    struct file_hole *h = ctx;
+    (void)soft;
+    bool same =
+        path->n > 1 && str_is(path->seg[0].name, "file:") && path->seg[1].name.p && str_eq(path->seg[1].name, h->path);
+    return same ? err_set(err, RC_EXISTS, "written") : RC_OK;
+}
+
+bool frame_hole_path_found(const struct frame *f, struct str path)
+{
+    struct err err;
+    struct file_hole h = {f, path};
+    if (frame_found(f))
+        return true;
+    return tmpl_tree_each_path(f->def->config, hole_written, &h, &err) == RC_OK &&
+           tmpl_tree_each_path(f->def->config, hole_trusted, &h, &err) != RC_OK;
+}
+
 const struct val *frame_inputs(const struct frame *f)
 {
     return &f->instance->inputs->val;

@@ -207,6 +207,8 @@ void frame_read_files(struct frame *f, struct hole_files *files);
 /* Goes on after something else that the configuration reads had to be fetched. */
 void frame_files_again(struct frame *f, struct hole_files *files);
 void frame_file_read(struct frame *f, struct hole_files *files, struct frame *child);
+/* instance.c: may a step have chosen the path of a file that the step's templates name? See frame_path_found(). */
+bool frame_hole_path_found(const struct frame *f, struct str path);
 /* The text of a file, or NULL: it is asked for now. */
 const struct val *hole_file(struct frame *f, struct str path, struct arena *a);
 

@@ -1,4 +1,5 @@
 """{{file:PATH}}: a file's text in the middle of a template, read once and recorded."""
+import pytest
 
 FILES = """
 workflow:
@@ -35,3 +36,56 @@ def test_what_is_missing_fails_the_step(treadle):
 def test_where_it_may_stand(treadle):
     treadle.file("w.yaml", 'workflow: {name: w, output: "{{file:a}}", steps: [{name: a, type: test_echo, value: 1}]}')
     assert "can only stand in the keys of a step" in treadle("validate", "w.yaml", code=2).err
+
+
+READS = {
+    "hole": 'type: test_echo, value: "{{file:{{ %s }}}}"',
+    "part": 'type: claude, prompt: [{type: file, path: "{{ %s }}"}]',
+    "parts": 'type: claude, prompt: [{type: file, path: "{{ %s }}*"}]',
+    "task": 'type: parallel_claude, parallel_tasks: [{id: x, prompt: [{type: file, path: "{{ %s }}"}]}]',
+    "tasks": 'type: claude_batch, prompt: read, tasks: "{{ [{\'id\': \'x\', \'prompt\': \'\', \'file\': %s}] }}"',
+}
+
+
+@pytest.mark.parametrize("step", READS.values(), ids=READS.keys())
+@pytest.mark.parametrize("path", ["../secret.txt", "{cwd}/secret.txt", "link.txt", "links/secret.txt"])
+def test_what_a_step_says_names_no_files_outside(treadle, step, path):
+    treadle.file("secret.txt", "the secret")
+    treadle.file("ws/x", "")
+    treadle.file("in/x", "")
+    (treadle.cwd / "in/link.txt").symlink_to(treadle.cwd / "secret.txt")
+    (treadle.cwd / "in/links").symlink_to(treadle.cwd)
+    path = path.format(cwd=treadle.cwd)
+    treadle.file("in/w.yaml", "workflow: {name: w, steps: [{name: model, type: test_echo, value: {path: %s}}, "
+                 "{name: a, %s}]}"
+                 % (path, step % "steps.model.path"))
+    got = treadle("run", "w.yaml", "--mock", "--json", "--workspace", "../ws", cwd=treadle.cwd / "in", code=1)
+    assert "the secret" not in got.out and got.json["error"]["step"].startswith("a")
+
+
+@pytest.mark.parametrize("step", READS.values(), ids=READS.keys())
+@pytest.mark.parametrize("path", ["note.txt", "{cwd}/ws/note.txt", "{cwd}/in/note.txt"])
+def test_what_a_step_says_names_files_inside(treadle, step, path):
+    treadle.file("in/x", "")
+    treadle.file("ws/note.txt" if "ws" in path else "in/note.txt", "a note")
+    treadle.file("ws/x", "")
+    treadle.file("flows/w.yaml", "workflow: {name: w, steps: [{name: model, type: test_echo, value: {path: %s}}, "
+                 "{name: a, %s}]}"
+                 % (path.format(cwd=treadle.cwd), step % "steps.model.path"))
+    got = treadle("run", "../flows/w.yaml", "--mock", "--json", "--workspace", "../ws", cwd=treadle.cwd / "in", code=0)
+    assert "a note" in got.out
+
+
+def test_whoever_starts_a_run_names_files_anywhere(treadle):
+    """Its inputs, as its workflow, are the user's own."""
+    treadle.file("secret.txt", "my own file")
+    treadle.file("in/w.yaml", """
+workflow:
+  name: w
+  inputs: {f: {type: string, required: true}}
+  steps:
+    - {name: a, type: test_echo, value: "{{file:{{ inputs.f }}}}"}
+    - {name: b, type: claude, prompt: [{type: file, path: "{{ inputs.f }}"}]}
+""")
+    got = treadle("run", "w.yaml", f"f={treadle.cwd}/secret.txt", "--mock", "--json", cwd=treadle.cwd / "in", code=0)
+    assert got.json["results"]["a"] == got.json["results"]["b"]["text"] == "my own file"

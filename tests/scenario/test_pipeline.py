@@ -116,6 +116,8 @@ def test_a_name_from_a_template_does_not_lead_out(treadle, name):
 
 @pytest.mark.parametrize("step", [
     "{name: a, type: claude, prompt: [{type: file, path: %s}]}",
+    "{name: a, type: claude, prompt: [{type: file, path: %s*}]}",
+    "{name: a, type: test_echo, value: '{{file:%s}}'}",
     "{name: a, type: pipeline, pipeline_file: %s}",
     "{name: a, type: pipeline, pipeline: {steps: [{name: b, type: pipeline, pipeline_file: %s}]}}"])
 @pytest.mark.parametrize("name", ["/etc/passwd", "../secret.yaml"])
