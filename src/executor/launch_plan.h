@@ -41,6 +41,7 @@ enum launch_place {
     LAUNCH_PLACE_CWD,       /* below the workspace, without links */
     LAUNCH_PLACE_HOME,      /* becomes an empty directory */
     LAUNCH_PLACE_STATE,     /* where journals are: hidden */
+    LAUNCH_PLACE_STATE_ID,  /* DEVICE:INODE of it */
     LAUNCH_PLACES
 };
 struct launch_header {

@@ -141,27 +141,11 @@ static void env_set(struct plan *p, char *line)
         p->env[i] = line;
 }
 
-/* The state directory is hidden by its name, so it must still be there: else what was moved would be in sight. */
-static bool state_is_in_place(const struct plan *p)
-{
-    char text[PATH_MAX];
-    const char *state = p->place[LAUNCH_PLACE_STATE];
-    ssize_t n = readlink("/proc/self/fd/7", text, sizeof text - 1);
-    _Static_assert(LAUNCH_FD_LOCK == 7, "the number above");
-    text[n > 0 ? n : 0] = 0;
-    size_t len = strlen(state);
-    errno = ESTALE;
-    return !len || (strncmp(text, state, len) == 0 && text[len] == '/');
-}
-
 /* What the tier needs before there is a child. */
 static bool plan_prepare(struct plan *p, const char **stage)
 {
     if (p->h.tier == SANDBOX_NONE)
         return true;
-    *stage = "the state directory was moved";
-    if (!state_is_in_place(p))
-        return false;
     snprintf(p->tmp, sizeof p->tmp, "TMPDIR=/tmp");
     if (p->h.tier == SANDBOX_STANDARD) {
         *stage = "a temporary directory";

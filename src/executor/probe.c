@@ -40,7 +40,7 @@ static void inside(int fd, const struct sandbox_view *v)
 /* In a process of its own: the current directory is that of the whole process. */
 static void outside(int fd, enum sandbox_tier tier, const char *dir)
 {
-    const char *place[LAUNCH_PLACES] = {dir, dir, ".", "", ""};
+    const char *place[LAUNCH_PLACES] = {dir, dir, ".", "", "", ""};
     struct sandbox_view v = {
         .tier = tier, .flags = LAUNCH_NO_NETWORK, .place = place, .tmp = dir, .nplaces = LAUNCH_PLACES};
     enum launch_isolation iso;

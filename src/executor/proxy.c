@@ -340,7 +340,7 @@ static void serve(int client, const char *const *hosts, size_t n)
 
 static void confine(void)
 {
-    static const char *const nowhere[LAUNCH_PLACES] = {"", "", "", "", ""};
+    static const char *const nowhere[LAUNCH_PLACES] = {"", "", "", "", "", ""};
     const char *stage;
     struct sandbox_view v = {.tier = SANDBOX_STANDARD, .place = nowhere, .nplaces = LAUNCH_PLACES};
     if (landlock_abi() >= LANDLOCK_ABI_NEEDED)

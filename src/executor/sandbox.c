@@ -35,7 +35,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FILES_SOFT = 1024, FILES_HARD = 65536, PROCESSES = 4096, CPU_SECONDS = 86400, BACKLOG = 64 };
+enum { FILES_SOFT = 1024, FILES_HARD = 65536, CPU_SECONDS = 86400, BACKLOG = 64 };
 #define FILE_BYTES ((rlim_t)64 << 30)
 
 /* A list of what is kept, so that capabilities invented later are dropped. */
@@ -205,7 +205,7 @@ bool sandbox_confine(const struct sandbox_view *v, const char **stage)
     limit(RLIMIT_CORE, 0, 0);
     limit(RLIMIT_NOFILE, FILES_SOFT, FILES_HARD);
     if (v->tier != SANDBOX_NONE) {
-        limit(RLIMIT_NPROC, PROCESSES, PROCESSES);
+        limit(RLIMIT_NPROC, SANDBOX_PROCESSES, SANDBOX_PROCESSES);
         limit(RLIMIT_FSIZE, FILE_BYTES, FILE_BYTES);
         limit(RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS);
     }

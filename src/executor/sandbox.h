@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+enum { SANDBOX_PROCESSES = 4096 }; /* of a command */
+
 /* What a command may see. Strings as in launch_plan.h. */
 struct sandbox_view {
     enum sandbox_tier tier;

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 /* sys/mount.h and linux/mount.h cannot be included together in this C library. */
@@ -30,29 +31,23 @@ extern int mount(const char *source, const char *target, const char *type, unsig
 extern int umount2(const char *target, int flags);
 enum { DETACH = 2 };
 
-#define OLD "/.old"
+#define OLD   "/.old"
+#define EMPTY "mode=0555,size=64k,nr_inodes=64"
 
 const char *const sandbox_system_dirs[] = {"/usr",    "/bin", "/sbin", "/lib", "/lib32", "/lib64",
                                            "/libx32", "/opt", "/nix",  "/gnu", "/snap",  NULL};
 const char *const sandbox_etc[] = {"alternatives",
                                    "bash.bashrc",
-                                   "bash_completion.d",
                                    "ca-certificates",
-                                   "ca-certificates.conf",
                                    "crypto-policies",
-                                   "debian_version",
                                    "default/locale",
-                                   "environment",
                                    "fonts",
                                    "gai.conf",
                                    "gitconfig",
                                    "group",
-                                   "gss",
                                    "host.conf",
                                    "hostname",
                                    "hosts",
-                                   "inputrc",
-                                   "java",
                                    "java-11-openjdk",
                                    "java-17-openjdk",
                                    "java-21-openjdk",
@@ -60,23 +55,13 @@ const char *const sandbox_etc[] = {"alternatives",
                                    "ld.so.conf",
                                    "ld.so.conf.d",
                                    "locale.alias",
-                                   "locale.conf",
                                    "localtime",
-                                   "login.defs",
                                    "lsb-release",
 
                                    "magic",
-                                   "mailcap",
-                                   "manpath.config",
                                    "mime.types",
-                                   "mke2fs.conf",
-                                   "mtab",
-                                   "nanorc",
-                                   "networks",
 
                                    "nsswitch.conf",
-                                   "openal",
-                                   "OpenCL",
                                    "os-release",
                                    "passwd",
                                    "perl",
@@ -90,23 +75,14 @@ const char *const sandbox_etc[] = {"alternatives",
                                    "protocols",
                                    "python3",
                                    "python3.11",
-                                   "R",
                                    "resolv.conf",
-                                   "rpc",
                                    "services",
-                                   "sgml",
                                    "shells",
-                                   "skel",
                                    "ssl/cert.pem",
                                    "ssl/certs",
                                    "ssl/openssl.cnf",
-                                   "subversion",
                                    "terminfo",
                                    "timezone",
-                                   "vim",
-                                   "vulkan",
-                                   "wgetrc",
-                                   "xattr.conf",
                                    "xdg",
                                    "xml",
                                    NULL};
@@ -135,13 +111,14 @@ static bool make_directories(const char *path)
 static bool parent_of(const char *path)
 {
     char p[PATH_MAX];
+    struct stat st;
     if (snprintf(p, sizeof p, "%s", path) >= (int)sizeof p)
         return false;
     char *slash = strrchr(p, '/');
     if (!slash || slash == p)
         return true;
     *slash = 0;
-    return make_directories(p);
+    return stat(p, &st) == 0 || make_directories(p);
 }
 
 static bool harden(const char *path, uint64_t attributes)
@@ -150,43 +127,52 @@ static bool harden(const char *path, uint64_t attributes)
     return syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &a, sizeof a) == 0;
 }
 
-/* `source` is below the old root, or ".". */
-static bool bind_on(const char *source, const char *target, uint64_t attributes)
-{
-    return mount(source, target, NULL, MS_BIND | MS_REC, NULL) == 0 && harden(target, attributes);
-}
-
 #define READ_ONLY (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
-/* Shows what is at `from` (a path in the old root) as `to`. What is not there is not shown. */
-static bool show(const char *from, const char *to)
+/* Something to mount a thing of that kind on. */
+static bool mount_point(const char *path, bool directory)
+{
+    struct stat st;
+    if (!parent_of(path))
+        return false;
+    if ((directory ? mkdir(path, 0755) : mknod(path, S_IFREG | 0444, 0)) == 0)
+        return true;
+    return (errno == EEXIST || errno == EROFS) && stat(path, &st) == 0;
+}
+
+/* Is it a link to something that is shown as well, so that the link itself will do? */
+static bool links_to_system(const char *source, char link[PATH_MAX])
+{
+    static const char *const to[] = {"usr/", "/usr/", "../usr/", "/etc/"};
+    ssize_t n = readlink(source, link, PATH_MAX - 1);
+    link[n > 0 ? n : 0] = 0;
+    for (size_t i = 0; i < sizeof to / sizeof *to; i++)
+        if (strncmp(link, to[i], strlen(to[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Shows what is at `from` (a path in the old root) as `to`, with all that is mounted below. What is not there is not
+ * shown. */
+static bool show(const char *from, const char *to, bool *mounted)
 {
     char source[PATH_MAX], link[PATH_MAX];
-    struct stat st, seen;
+    struct stat st;
+    *mounted = false;
     if (snprintf(source, sizeof source, OLD "%s", from) >= (int)sizeof source || lstat(source, &st) != 0)
         return true;
-    if (S_ISLNK(st.st_mode)) {
-        ssize_t n = readlink(source, link, sizeof link - 1);
-        link[n > 0 ? n : 0] = 0;
-        bool to_system = strncmp(link, "usr/", 4) == 0 || strncmp(link, "/usr/", 5) == 0 ||
-                         strncmp(link, "../usr/", 7) == 0 || strncmp(link, "/etc/", 5) == 0;
-        if (to_system)
-            return !parent_of(to) || symlink(link, to) == 0 || errno == EEXIST || errno == EROFS;
-        if (stat(source, &st) != 0)
-            return true;
-    }
-    if (stat(to, &seen) == 0 && seen.st_dev == st.st_dev && seen.st_ino == st.st_ino)
-        return true; /* inside of what is there already */
-    if (S_ISDIR(st.st_mode)) {
-        if (!make_directories(to))
-            return false;
-    } else {
-        int fd = parent_of(to) ? open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0444) : -1;
-        if (fd < 0)
-            return errno == EROFS;
-        close(fd);
-    }
-    return bind_on(source, to, READ_ONLY);
+    if (S_ISLNK(st.st_mode) && links_to_system(source, link))
+        return parent_of(to) && (symlink(link, to) == 0 || errno == EEXIST || errno == EROFS);
+    if (S_ISLNK(st.st_mode) && stat(source, &st) != 0)
+        return true;
+    *mounted = mount_point(to, S_ISDIR(st.st_mode)) && mount(source, to, NULL, MS_BIND | MS_REC, NULL) == 0;
+    return *mounted;
+}
+
+static bool show_read_only(const char *from, const char *to)
+{
+    bool mounted;
+    return show(from, to, &mounted) && (!mounted || harden(to, READ_ONLY));
 }
 
 static bool new_root(void)
@@ -223,11 +209,7 @@ static bool devices(void)
         char from[64], to[64];
         snprintf(from, sizeof from, OLD "/dev/%s", sandbox_devices[i]);
         snprintf(to, sizeof to, "/dev/%s", sandbox_devices[i]);
-        int fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-        if (fd < 0)
-            return false;
-        close(fd);
-        if (mount(from, to, NULL, MS_BIND, NULL) != 0)
+        if (mknod(to, S_IFREG | 0666, 0) != 0 || mount(from, to, NULL, MS_BIND, NULL) != 0)
             return false;
     }
     for (size_t i = 0; i < sizeof links / sizeof *links; i++)
@@ -241,14 +223,20 @@ static bool devices(void)
 static bool system_parts(void)
 {
     char path[PATH_MAX];
+    bool mounted;
     for (size_t i = 0; sandbox_system_dirs[i]; i++)
-        if (!show(sandbox_system_dirs[i], sandbox_system_dirs[i]))
+        if (!show_read_only(sandbox_system_dirs[i], sandbox_system_dirs[i]))
             return false;
+    /* Many small things: made read-only together, for which their directory must be a mount. */
+    if (mkdir("/etc", 0755) != 0 || mount("/etc", "/etc", NULL, MS_BIND, NULL) != 0)
+        return false;
     for (size_t i = 0; sandbox_etc[i]; i++) {
         snprintf(path, sizeof path, "/etc/%s", sandbox_etc[i]);
-        if (!show(path, path))
+        if (!show(path, path, &mounted))
             return false;
     }
+    if (!harden("/etc", READ_ONLY))
+        return false;
     return mkdir("/tmp", 01777) == 0 && chmod("/tmp", 01777) == 0 && mkdir("/proc", 0555) == 0 &&
            mkdir("/run", 0755) == 0 && mkdir("/var", 0755) == 0 && symlink("/tmp", "/var/tmp") == 0 &&
            symlink("/run", "/var/run") == 0;
@@ -260,14 +248,40 @@ static bool below(const char *dir, const char *path)
     return *dir && strncmp(dir, path, n) == 0 && (path[n] == '/' || !path[n] || n == 1);
 }
 
-/* An empty directory over Treadle's state, if it can be seen at all. */
-static bool hide(const char *path)
+static bool is_directory(int fd, const char *id)
+{
+    struct stat st;
+    char found[64];
+    if (fstat(fd, &st) != 0 || !S_ISDIR(st.st_mode))
+        return false;
+    snprintf(found, sizeof found, "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    return strcmp(found, id) == 0;
+}
+
+/* An empty directory over Treadle's state. Inside of the workspace a command before this one may have moved it, or put
+ * another in its place, to find it under its new name now: so it must be there and be the same, and what is covered is
+ * what was looked at. */
+static bool hide_inside(const char *path, const char *id)
+{
+    char name[64];
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+    bool same = fd >= 0 && is_directory(fd, id);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    bool ok = same && mount("tmpfs", name, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, EMPTY) == 0;
+    int err = same ? errno : ESTALE;
+    if (fd >= 0)
+        close(fd);
+    errno = err;
+    return ok;
+}
+
+/* The same where it may be among what is read, or where the workspace is inside of it. */
+static bool hide_outside(const char *path)
 {
     struct stat st;
     if (!*path || lstat(path, &st) != 0)
         return true;
-    return S_ISDIR(st.st_mode) &&
-           mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0555,size=64k,nr_inodes=64") == 0;
+    return S_ISDIR(st.st_mode) && mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, EMPTY) == 0;
 }
 
 static bool enter(const char *cwd)
@@ -287,7 +301,8 @@ static bool workspace(const struct sandbox_view *v)
 {
     const char *path = v->place[LAUNCH_PLACE_WORKSPACE], *alias = v->place[LAUNCH_PLACE_ALIAS];
     struct stat st;
-    if (!make_directories(path) || !bind_on(".", path, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) || chdir(path) != 0)
+    if (!make_directories(path) || mount(".", path, NULL, MS_BIND | MS_REC, NULL) != 0 ||
+        !harden(path, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) || chdir(path) != 0)
         return false;
     bool needed = *alias && strcmp(alias, path) != 0 && lstat(alias, &st) != 0;
     return !needed || !parent_of(alias) || symlink(path, alias) == 0 || errno == EEXIST || errno == EROFS;
@@ -297,8 +312,9 @@ static bool workspace(const struct sandbox_view *v)
 static bool workspace_and_state(const struct sandbox_view *v)
 {
     const char *state = v->place[LAUNCH_PLACE_STATE];
-    bool inside = below(v->place[LAUNCH_PLACE_WORKSPACE], state);
-    return (inside || hide(state)) && workspace(v) && (!inside || hide(state));
+    bool inside = *state && below(v->place[LAUNCH_PLACE_WORKSPACE], state);
+    return inside ? workspace(v) && hide_inside(state, v->place[LAUNCH_PLACE_STATE_ID])
+                  : hide_outside(state) && workspace(v);
 }
 
 static bool empty_home(const char *home)
@@ -312,10 +328,41 @@ static bool empty_home(const char *home)
 static bool readable_places(const struct sandbox_view *v)
 {
     const char *ws = v->place[LAUNCH_PLACE_WORKSPACE];
-    for (size_t i = LAUNCH_PLACES; i + 1 < v->nplaces; i += 2)
-        if (!below(ws, v->place[i]) && !show(v->place[i + 1], v->place[i]))
+    struct stat have, want;
+    char source[PATH_MAX];
+    for (size_t i = LAUNCH_PLACES; i + 1 < v->nplaces; i += 2) {
+        if (snprintf(source, sizeof source, OLD "%s", v->place[i + 1]) >= (int)sizeof source)
+            continue;
+        bool there = stat(v->place[i], &have) == 0 && stat(source, &want) == 0 && have.st_dev == want.st_dev &&
+                     have.st_ino == want.st_ino;
+        if (!there && !below(ws, v->place[i]) && !show_read_only(v->place[i + 1], v->place[i]))
             return false;
+    }
     return true;
+}
+
+/* Numbers for processes are counted for each namespace from Linux 6.14 on. That bounds even root, for whom a limit of
+ * processes does not count. On older kernels the same file is the whole machine's and must be left alone. */
+static void bound_processes(void)
+{
+    struct utsname u;
+    int major = 0, minor = 0;
+    if (uname(&u) != 0 || sscanf(u.release, "%d.%d", &major, &minor) != 2 || major < 6 || (major == 6 && minor < 14))
+        return;
+    int fd = open("/proc/sys/kernel/pid_max", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return; /* then there is the limit of the user's processes alone */
+    dprintf(fd, "%d", SANDBOX_PROCESSES);
+    close(fd);
+}
+
+static bool own_proc(void)
+{
+    enum { FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC };
+    if (mount("proc", "/proc", "proc", FLAGS, NULL) != 0)
+        return false;
+    bound_processes();
+    return mount(NULL, "/proc", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | FLAGS, NULL) == 0;
 }
 
 static bool world(const struct sandbox_view *v, const char **stage)
@@ -330,7 +377,7 @@ static bool world(const struct sandbox_view *v, const char **stage)
     if (!devices())
         return false;
     *stage = "/proc";
-    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL) != 0)
+    if (!own_proc())
         return false;
     *stage = "an empty home";
     if (!empty_home(v->place[LAUNCH_PLACE_HOME]))

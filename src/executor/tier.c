@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MAX_READ = 256 };
@@ -97,6 +98,11 @@ enum rc tier_places(enum sandbox_tier tier, const struct beneath *workspace, con
     p->v[LAUNCH_PLACE_CWD] = STR(".");
     p->v[LAUNCH_PLACE_HOME] = home.n > 1 && home.p[0] == '/' ? arena_str(a, home) : STR("");
     p->v[LAUNCH_PLACE_STATE] = real_or_empty(state, a);
+    struct stat st = {0};
+    if (p->v[LAUNCH_PLACE_STATE].n && stat(p->v[LAUNCH_PLACE_STATE].p, &st) != 0)
+        return err_set(err, RC_IO, "%s: %s", p->v[LAUNCH_PLACE_STATE].p, strerror(errno));
+    p->v[LAUNCH_PLACE_STATE_ID] =
+        arena_printf(a, "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
     p->n = LAUNCH_PLACES;
     *places = p->v;
     if (tier != SANDBOX_NONE) {
@@ -122,7 +128,10 @@ enum rc tier_places(enum sandbox_tier tier, const struct beneath *workspace, con
 enum rc tier_refused(struct err *err, enum sandbox_tier tier, const char *stage, int error)
 {
     if (error == ESTALE)
-        return err_set(err, RC_IO, "%s while the run uses it; move it back", stage);
+        return err_set(err, RC_IO,
+                       "the directory of Treadle's state, which lies in the workspace, was moved while the run uses it "
+                       "(%s); put it back, or better set TREADLE_HOME to a place outside",
+                       stage);
     if (tier == SANDBOX_STRICT)
         return err_set(err, RC_IO,
                        "this system does not let commands be confined (sandbox strict, %s: %s). Allow user namespaces "

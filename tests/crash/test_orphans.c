@@ -30,13 +30,18 @@ static const char *const commands[] = {
     "(setsid sh -c '(setsid sleep 1000 >/dev/null 2>&1 </dev/null &)' &); exec sleep 1000",
     "(sh -c 'kill -STOP $$; sleep 1000' &); sleep 1000",
     "for i in 1 2 3 4 5 6 7 8 9; do (setsid sleep 1000 &); done; exec setsid sleep 1000",
+    "for i in 1 2 3; do (sh -c 'kill -STOP $$' &); done; (trap '' TERM; exec perl -e 'fork for 1..8; sleep 1000')",
     "while :; do (setsid sleep 1000 &); sleep 0.003; done", /* not in the control: nothing would end it */
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 /* ------------------------------------------------------------------------------------------------ the stand-in */
 
-enum way { WAY_NAMESPACES, WAY_SUBREAPER, WAY_CONTROL };
+enum way { WAY_STRICT, WAY_NAMESPACES, WAY_STANDARD, WAY_SUBREAPER, WAYS, WAY_CONTROL = WAYS };
+static const struct {
+    enum sandbox_tier tier;
+    bool no_namespaces;
+} ways[WAYS] = {{SANDBOX_STRICT, false}, {SANDBOX_NONE, false}, {SANDBOX_STANDARD, true}, {SANDBOX_NONE, true}};
 
 static void ignore_answer(void *ctx, uint64_t id, bool ok, const struct val *v)
 {
@@ -62,7 +67,11 @@ static int standin(enum way way, const char *dir, const char *mark)
         return 1;
     }
     struct ev_loop *loop = ev_loop_new();
-    struct executor_options o = {.loop = loop, .run_dir = dir, .workspace = ws, .no_namespaces = way == WAY_SUBREAPER};
+    struct executor_options o = {.loop = loop,
+                                 .run_dir = dir,
+                                 .workspace = ws,
+                                 .tier = ways[way].tier,
+                                 .no_namespaces = ways[way].no_namespaces};
     struct executor *x;
     struct err err;
     struct arena a = {0};
@@ -193,9 +202,9 @@ static void test_no_orphans(void **state)
     print_message("seed %llu\n", (unsigned long long)seed);
     for (long i = 0; i < rounds; i++) {
         struct round r;
-        bool launchers_too = i % 4 == 3;
-        round_begin(&r, i % 3 == 2 ? WAY_SUBREAPER : WAY_NAMESPACES);
-        if (i % 4) /* else the kill may come before anything is started */
+        bool launchers_too = i / WAYS % 4 == 3;
+        round_begin(&r, (enum way)(i % WAYS));
+        if (i % 7) /* else the kill may come before anything is started */
             wait_for_commands(&r);
         sleep_ms((int64_t)rng_below(&rng, LATEST_KILL_MS));
         seen += util_count_marked(r.mark) > 1; /* one is the stand-in */
