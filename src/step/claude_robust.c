@@ -3,12 +3,20 @@
  *   calls, each tried again as retry_config says ─▶ answer
  *                        │ used up
  *                        ▼
- *   fallback_action: fail │ skip │ a made-up answer with `degraded` │ one more, simpler question
+ *   fallback_action: fail │ skip │ a made-up answer with `degraded` │ one more, simpler question │ an earlier answer
  *
- * What a person stopped, or what money ran out for, is no matter of robustness: it fails as everywhere. */
+ * What a person stopped, or what money ran out for, is no matter of robustness: it fails as everywhere.
+ *
+ * Earlier answers are kept beside the sessions, one file for each prompt, by the steps whose fallback they are. Keeping
+ * one is worth nothing to the step itself, so where that fails the step goes on. */
 #include "step/model.h"
 
-enum { MAX_RETRIES = 3, SIMPLE_MAX = 1000 };
+#include "base/sha256.h"
+
+enum { MAX_RETRIES = 3, SIMPLE_MAX = 1000, TAG_KEEP = 3 * PROMPT_TAG, TAG_FIND };
+
+#define FALLBACKS \
+    "fail, skip, simplified_prompt, cached_response, graceful_degradation, emergency_response or mock_response"
 
 static const struct fallback {
     const char *name;
@@ -18,6 +26,8 @@ static const struct fallback {
     {"fail", FALL_FAIL, NULL},
     {"skip", FALL_SKIP, NULL},
     {"simplified_prompt", FALL_SIMPLER, NULL},
+    {"cached_response", FALL_CACHED, NULL},
+    {"use_cached_response", FALL_CACHED, NULL},
     {"graceful_degradation", FALL_TEXT, "This step could not get an answer and goes on with a reduced one."},
     {"emergency_response", FALL_TEXT, "EMERGENCY RESPONSE: this step could not get an answer and needs attention."},
     {"mock_response", FALL_TEXT, "Mock response: this step could not get an answer."},
@@ -30,7 +40,8 @@ struct robust {
     int64_t started_ms;
     struct val errors; /* of the first conversation, once it has failed */
     struct failure original;
-    bool falling; /* the simpler question is being asked */
+    bool falling;             /* the simpler question is being asked */
+    const struct val *result; /* while it is being kept for later */
     struct agent_options simpler;
 };
 
@@ -62,9 +73,7 @@ static bool prepare(struct frame *f, struct model_state *s)
     r->policy.jitter = false;
     r->fallback = fallback_find(action);
     if (!r->fallback) {
-        step_failf(f, RC_INVALID,
-                   "unknown fallback_action `%.*s`; expected fail, skip, simplified_prompt, "
-                   "graceful_degradation, emergency_response or mock_response",
+        step_failf(f, RC_INVALID, "unknown fallback_action `%.*s`; expected " FALLBACKS,
                    STR_ARG(str_n(action.p, action.n < 60 ? action.n : 60)));
         return false;
     }
@@ -152,6 +161,87 @@ static void ask_simpler(struct frame *f, struct model_state *s, struct robust *r
     agent_start(f, s->agent, arena_printf(&f->arena, "Give a brief, simple answer to this:\n\n%.*s", STR_ARG(asked)));
 }
 
+/* ---- earlier answers ---- */
+
+static void cache_effect(struct frame *f, const char *segment, size_t tag, struct val_map *m)
+{
+    struct sha256 h = sha256_of(model_of(f)->asked);
+    struct sha256_hex x = sha256_hex(&h);
+    struct val *request = ARENA_NEW(&f->arena, struct val);
+    VAL_MAP_SET(m, "name", val_str(arena_printf(&f->arena, "answers to %s", x.z)));
+    *request = val_map_done(m);
+    frame_effect(f, segment, tag,
+                 &(struct effect_plan){.kind = EFFECT_SESSION,
+                                       .request = request,
+                                       .on_interrupt = ON_INTERRUPT_RETRY,
+                                       .label = tag == TAG_KEEP ? "keep the answer" : "an earlier answer"});
+}
+
+static void keep(struct frame *f, struct robust *r, const struct val *result)
+{
+    struct val_map m = val_map_new(&f->arena);
+    struct val_list l = val_list_new(&f->arena);
+    struct str run = frame_run(f);
+    r->result = result;
+    val_list_push(&l, *result);
+    VAL_MAP_SET(&m, "op", VAL_LIT("append"));
+    VAL_MAP_SET(&m, "key", val_str(arena_printf(&f->arena, "%.*s %.*s", STR_ARG(run), STR_ARG(f->base))));
+    VAL_MAP_SET(&m, "messages", val_list_done(&l));
+    VAL_MAP_SET(&m, "fresh", val_true);
+    cache_effect(f, "cache:append", TAG_KEEP, &m);
+}
+
+static void find_earlier(struct frame *f)
+{
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "op", VAL_LIT("read"));
+    cache_effect(f, "cache:read", TAG_FIND, &m);
+}
+
+static void take_earlier(struct frame *f, struct robust *r, const struct val *found)
+{
+    const struct val *answers = VAL_GET(found, "messages");
+    const struct val *newest =
+        val_is(answers, VAL_ARRAY) && answers->arr.n ? &answers->arr.v[answers->arr.n - 1] : NULL;
+    if (!val_is(newest, VAL_OBJECT)) {
+        struct failure why = r->original;
+        why.message =
+            arena_printf(&f->arena, "%.*s; no earlier answer to the same prompt is known", STR_ARG(why.message));
+        step_fail(f, &why);
+        return;
+    }
+    struct val_map m = val_map_new(&f->arena);
+    val_map_merge(&m, newest);
+    VAL_MAP_SET(&m, "cached_response", val_true);
+    VAL_MAP_SET(&m, "usage", no_usage(&f->arena));
+    VAL_MAP_SET(&m, "cost_usd", val_double(0));
+    degrade(f, r, &m);
+    struct val v = val_map_done(&m);
+    step_ok(f, &v);
+}
+
+static void child_done(struct frame *f, struct frame *child)
+{
+    struct robust *r = model_of(f)->own;
+    if (child->tag != TAG_KEEP && child->tag != TAG_FIND) {
+        model_child_done(f, child);
+    } else if (child_ok(child)) {
+        if (child->tag == TAG_KEEP)
+            step_ok(f, r->result);
+        else
+            take_earlier(f, r, child_result(child));
+    } else {
+        struct failure why = child_failure(child);
+        if (child->tag == TAG_FIND || why.rc == RC_CANCELLED || why.rc == RC_INTERRUPTED) {
+            step_fail(f, &why);
+            return;
+        }
+        frame_event(f, EVENT_NOTE, arena_printf(&f->arena, "the answer is not kept: %.*s", STR_ARG(why.message)).p,
+                    NULL);
+        step_ok(f, r->result);
+    }
+}
+
 static struct val all_errors(struct frame *f, const struct agent *g, const struct failure *why)
 {
     struct val calls = agent_errors(g);
@@ -195,6 +285,9 @@ static void failed(struct frame *f, struct model_state *s, const struct failure 
     case FALL_SIMPLER:
         ask_simpler(f, s, r);
         break;
+    case FALL_CACHED:
+        find_earlier(f);
+        break;
     default:
         make_up(f, s, r);
     }
@@ -202,7 +295,7 @@ static void failed(struct frame *f, struct model_state *s, const struct failure 
 
 static void answered(struct frame *f, struct model_state *s, const struct val *result)
 {
-    const struct robust *r = s->own;
+    struct robust *r = s->own;
     struct val_map m = val_map_new(&f->arena);
     val_map_merge(&m, result);
     if (r->falling) {
@@ -211,8 +304,12 @@ static void answered(struct frame *f, struct model_state *s, const struct val *r
         struct val errors = agent_errors(s->agent);
         VAL_MAP_SET(&m, "robustness_metadata", metadata(f, r, &errors, true));
     }
-    struct val v = val_map_done(&m);
-    step_ok(f, &v);
+    struct val *v = ARENA_NEW(&f->arena, struct val);
+    *v = val_map_done(&m);
+    if (r->fallback->kind == FALL_CACHED)
+        keep(f, r, v);
+    else
+        step_ok(f, v);
 }
 
 static const struct model_kind kind = {
@@ -229,9 +326,7 @@ static void check(const struct step_def *s, struct problems *ps)
     model_check(s, ps);
     model_check_retry(block, ps);
     if (val_is(action, VAL_STR) && str_find(action->s, STR("{{")) == SIZE_MAX && !fallback_find(action->s))
-        problem_add(ps, false, action->line, action->col,
-                    "unknown fallback_action `%.*s`; expected fail, skip, simplified_prompt, graceful_degradation, "
-                    "emergency_response or mock_response",
+        problem_add(ps, false, action->line, action->col, "unknown fallback_action `%.*s`; expected " FALLBACKS,
                     (int)(action->s.n < 60 ? action->s.n : 60), action->s.p);
 }
 
@@ -248,7 +343,7 @@ const struct step_type step_claude_robust = {
     .doc = "Asks Claude, tries again, and falls back to something else where no answer comes.",
     .keys = keys,
     .provider = "claude",
-    .result_doc = MODEL_RESULT "|degraded_mode|original_error|fallback_type|robustness_metadata",
+    .result_doc = MODEL_RESULT "|degraded_mode|original_error|fallback_type|cached_response|robustness_metadata",
     .check = check,
     .enter = enter,
-    .child_done = model_child_done};
+    .child_done = child_done};

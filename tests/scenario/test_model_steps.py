@@ -86,6 +86,20 @@ def test_the_same_result_shape_with_a_bare_mock(treadle, fake_provider):
     assert mock["claude_extract"]["data"].keys() == {"a"}
 
 
+def test_robust_falls_back_to_the_newest_answer_of_an_earlier_run(treadle, fake_provider):
+    robust = step("claude_robust", model="claude-x-1",
+                  retry_config={"max_retries": 0, "fallback_action": "use_cached_response"})
+    refusal = {"status": 400, "body": "no"}
+    provider = fake_provider(script=[{"regex": "And this", **refusal}, {"nth": 1, "text": "one"},
+                                     {"nth": 2, "text": "two"}, refusal])
+    assert [live(treadle, provider, robust).json["results"]["ask"]["text"] for _ in "ab"] == ["one", "two"]
+    late = live(treadle, provider, robust).json["results"]["ask"]
+    assert (late["text"], late["degraded"], late["cached_response"]) == ("two", True, True)
+    assert late["original_error"] and late["cost_usd"] == 0 == late["usage"]["input_tokens"]
+    other = live(treadle, provider, {**robust, "prompt": "And this?"}, code=1)
+    assert "no earlier answer to the same prompt" in other.json["error"]["message"]
+
+
 def test_robust_step_in_a_workflow_that_goes_on(treadle):
     fixtures = treadle.file("f.yaml", {"fixtures": [{"match": {"step": "ask"}, "error": {"status": 500}}]})
     robust = step("claude_robust", retry_config={"max_retries": 1, "base_delay_ms": 1, "fallback_action": "skip"})

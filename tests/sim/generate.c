@@ -154,7 +154,8 @@ static void model_type(struct generator *g, unsigned in)
     static const char *const plain[] = {
         "type: claude",        "type: gemini",         "type: claude_smart",      "type: claude_extract",
         "type: claude_robust", "type: claude_session", "type: gemini_instructor", "type: llm"};
-    static const char *const fallbacks[] = {"skip", "fail", "simplified_prompt", "graceful_degradation"};
+    static const char *const fallbacks[] = {"skip", "fail", "simplified_prompt", "graceful_degradation",
+                                            "cached_response"};
     uint64_t which = pick(g, 8);
     line(g, in, plain[which]);
     if (which == 7)
@@ -166,7 +167,7 @@ static void model_type(struct generator *g, unsigned in)
              pick(g, 2) ? "schema: {a: integer}" : "extraction_config: {format: markdown, include_metadata: true}");
     if (which == 4)
         buf_printf(&g->out, "%*sretry_config: {max_retries: %d, base_delay_ms: 50, fallback_action: %s}\n", (int)in, "",
-                   3 + (int)pick(g, 3), fallbacks[pick(g, 4)]);
+                   3 + (int)pick(g, 3), fallbacks[pick(g, 5)]);
     if (which == 5)
         line(g, in, "session_config: {session_name: talk}");
     if (which == 6)

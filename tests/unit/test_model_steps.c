@@ -256,6 +256,37 @@ static void test_robust_simpler(void **state)
     assert_non_null(strstr(rig_run_error(&g), "it was server; the simpler question failed too: it was network"));
 }
 
+static void test_robust_earlier_answer(void **state)
+{
+    static const char yaml[] = STEP("type: claude_robust, retry_config: {max_retries: 0, "
+                                    "fallback_action: cached_response}");
+    (void)state;
+    rig_start(&g, yaml);
+    rig_ok(&g, "ask/turn:1", SAYS("kept"));
+    assert_string_equal(field("ask/cache:append", "op"), "\"append\"");
+    assert_non_null(strstr(field("ask/cache:append", "messages"), "\"text\":\"kept\""));
+    rig_restart(&g, SIZE_MAX, false);
+    rig_error(&g, "ask/cache:append", ERROR("disk_full")); /* which is no matter of the answer */
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_result("\"text\":\"kept\"");
+    rig_done(&g);
+    rig_start(&g, yaml);
+    fail_calls(1);
+    assert_string_equal(field("ask/cache:read", "op"), "\"read\"");
+    rig_restart(&g, SIZE_MAX, false);
+    rig_ok(&g, "ask/cache:read",
+           "{\"turns\":2,\"messages\":[{\"text\":\"older\"},{\"text\":\"kept\",\"cost_usd\":7}]}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_result("\"text\":\"kept\",\"cost_usd\":0.0,\"cached_response\":true,\"usage\":{\"input_tokens\":0");
+    assert_result("\"degraded\":true,\"degraded_mode\":true,\"original_error\":\"it was server\"");
+    rig_done(&g);
+    rig_start(&g, yaml);
+    fail_calls(1);
+    rig_ok(&g, "ask/cache:read", "{\"turns\":0,\"messages\":[]}");
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "it was server; no earlier answer to the same prompt"));
+}
+
 /* ---- functions, forms ---- */
 
 #define CALLS(name, args)                                                                                              \
@@ -371,14 +402,23 @@ static void test_session(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_which_option_wins), TEST(test_tools),
-        TEST(test_settled_once),      TEST(test_fallback_model),
-        TEST(test_time_of_a_call),    TEST(test_answer_in_the_last_moment),
-        TEST(test_robust_recovers),   TEST(test_robust_conditions),
-        TEST(test_robust_fallbacks),  TEST(test_robust_simpler),
-        TEST(test_functions),         TEST(test_function_not_called),
-        TEST(test_instructor),        TEST(test_extract),
-        TEST(test_session),           TEST(test_extract_text_for_json),
+        TEST(test_which_option_wins),
+        TEST(test_tools),
+        TEST(test_settled_once),
+        TEST(test_fallback_model),
+        TEST(test_time_of_a_call),
+        TEST(test_answer_in_the_last_moment),
+        TEST(test_robust_recovers),
+        TEST(test_robust_conditions),
+        TEST(test_robust_fallbacks),
+        TEST(test_robust_simpler),
+        TEST(test_robust_earlier_answer),
+        TEST(test_functions),
+        TEST(test_function_not_called),
+        TEST(test_instructor),
+        TEST(test_extract),
+        TEST(test_session),
+        TEST(test_extract_text_for_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
