@@ -17,6 +17,7 @@
 #include "role/engine.h"
 #include "role/history.h"
 #include "role/outcome.h"
+#include "role/port_mock.h"
 #include "role/reread.h"
 
 #include <errno.h>
@@ -117,7 +118,8 @@ struct live {
     struct driver *driver;
     struct egress *egress;
     struct executor *executor;
-    struct port *model, *local;
+    struct port *model, *local, *mocked; /* mocked: in front of local where there are fixtures, or NULL */
+    struct mock_fixtures fixtures;
     struct engine *engine;
     struct view *view;
     struct control *control;
@@ -133,22 +135,25 @@ static const char *sessions_of(struct session *s, const char *home)
                                      : arena_printf(&s->arena, "%s/sessions", s->home.dir).p;
 }
 
-static enum rc make_egress(struct session *s, struct ev_loop *loop, struct egress **ret, struct err *err)
+static enum rc make_egress(struct live *l, struct err *err)
 {
     static const enum egress_mode modes[] = {EGRESS_LIVE, EGRESS_MOCK, EGRESS_REPLAY};
+    struct session *s = l->s;
     struct val fixtures;
     bool have = s->mode == SESSION_MOCK && s->fixtures.n;
     if (have) {
         enum rc rc = yaml_parse(&s->arena, s->fixtures, "fixtures", &YAML_LIMITS_DEFAULT, &fixtures, err);
+        if (rc == RC_OK)
+            rc = mock_fixtures_read(&l->fixtures, &fixtures, err); /* for commands; egress has a set of its own */
         if (rc != RC_OK)
             return rc;
     }
-    return egress_new(&(struct egress_options){.loop = loop,
+    return egress_new(&(struct egress_options){.loop = l->loop,
                                                .mode = modes[s->mode],
                                                .fixtures = have ? &fixtures : NULL,
                                                .replay_file = s->replay_file,
                                                .record_file = s->record_file},
-                      ret, err);
+                      &l->egress, err);
 }
 
 static void on_event(void *ctx, const struct event *e)
@@ -260,7 +265,7 @@ static struct engine *make_engine(struct live *l)
     struct session *s = l->s;
     return engine_new(&(struct engine_options){.driver = l->driver,
                                                .model = l->model,
-                                               .local = l->local,
+                                               .local = l->mocked ? l->mocked : l->local,
                                                .workflow = s->workflow,
                                                .run = {.id = str_c(s->home.id),
                                                        .inputs = &s->inputs,
@@ -491,7 +496,7 @@ static int set_up(struct live *l)
 {
     struct session *s = l->s;
     struct err err;
-    if (make_egress(s, l->loop, &l->egress, &err) != RC_OK)
+    if (make_egress(l, &err) != RC_OK)
         return fail(exit_of(err.rc), "%s", err.msg);
     int code = check_providers(s->workflow, l->egress);
     if (code == EXIT_OK && !s->resume)
@@ -517,6 +522,7 @@ static int set_up(struct live *l)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     l->model = port_to_egress(l->egress);
     l->local = port_to_executor(l->executor);
+    l->mocked = l->fixtures.n ? port_mock(l->loop, &l->fixtures, l->local) : NULL;
     l->driver = driver_new(l->loop, s->store);
     l->engine = make_engine(l);
     if (s->resume && recover(l, &err) != RC_OK)
@@ -556,6 +562,8 @@ int session_run(struct session *s)
     engine_free(l.engine);
     driver_free(l.driver);
     free(l.model);
+    port_mock_free(l.mocked);
+    mock_fixtures_done(&l.fixtures);
     free(l.local);
     ev_loop_free(l.loop);
     if (s->store)

@@ -17,6 +17,7 @@
 #include "data/json.h"
 #include "data/regex.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -574,8 +575,31 @@ static enum rc ev_object(struct ev *c, const struct expr *n, struct val *ret)
     return ev_check(c, n, ret);
 }
 
+/* A number of many zeros is read more easily, and counted right, with an exponent: 1.0e10. */
+static size_t number_text(double d, char *out)
+{
+    size_t n = json_double_text(d, out), from = n && out[0] == '-', digits = n;
+    if (!isfinite(d) || n < from + 2 || memchr(out, 'e', n) || memcmp(out + n - 2, ".0", 2) != 0)
+        return n;
+    for (digits = n - 2; digits > from + 1 && out[digits - 1] == '0';)
+        digits--;
+    size_t kept = digits - from, zeros = n - 2 - digits, exponent = kept + zeros - 1;
+    size_t len = kept + 1 + (kept == 1) + 1 + (exponent < 10 ? 1 : 2);
+    if (2 * len >= n - from)
+        return n;
+    char rest[32];
+    size_t nrest = kept > 1 ? kept - 1 : 1;
+    memcpy(rest, kept > 1 ? out + from + 1 : "0", nrest);
+    return from + 1 + (size_t)sprintf(out + from + 1, ".%.*se%zu", (int)nrest, rest, exponent);
+}
+
 enum rc ev_text(struct ev *c, const struct expr *n, const struct val *v, struct str *ret)
 {
+    if (v->type == VAL_DOUBLE) {
+        char z[64];
+        *ret = arena_str(c->a, str_n(z, number_text(v->d, z)));
+        return ev_charge(c, n, ret->n);
+    }
     if (v->type == VAL_STR || v->type == VAL_NULL) {
         *ret = v->type == VAL_STR ? v->s : STR("");
         return RC_OK;
@@ -614,6 +638,32 @@ static enum rc ev_template(struct ev *c, const struct expr *n, struct val *ret)
     return expr_spend(c, n, total / 256);
 }
 
+/* The value, or *known = false where a name in it is unknown. */
+static enum rc ev_soft(struct ev *c, const struct expr *n, struct val *ret, bool *known)
+{
+    struct ev_frame *frame = c->frame;
+    bool null_safe = c->null_safe;
+    unsigned depth = c->depth;
+    enum rc rc = ev(c, n, ret);
+    *known = rc == RC_OK;
+    c->frame = frame;
+    c->null_safe = null_safe;
+    c->depth = depth;
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+/* What is added to may be a variable that nothing has set yet: a counter or a list at its beginning. */
+static enum rc ev_addend(struct ev *c, const struct expr *n, struct val *ret)
+{
+    struct str head = n->kind == N_PATH && n->nseg == 2 && n->seg[1].name.p ? n->seg[0].name : STR("");
+    if (!str_is(head, "state") && !str_is(head, "global_vars") && !str_is(head, "variables"))
+        return ev(c, n, ret);
+    bool known;
+    TRY(ev_soft(c, n, ret, &known));
+    *ret = known ? *ret : val_null;
+    return RC_OK;
+}
+
 static enum rc ev_call(struct ev *c, const struct expr *n, struct val *ret)
 {
     struct val few[4], *arg = few;
@@ -624,6 +674,8 @@ static enum rc ev_call(struct ev *c, const struct expr *n, struct val *ret)
     for (size_t i = 0; i < n->n; i++) {
         if (i == 1 && n->item != ITEM_NONE)
             arg[i] = val_null;
+        else if (i == 0 && n->fn->flags & FN_GROWS && n->fn->flags & FN_NULL) /* append, concat, merge */
+            TRY(ev_addend(c, n->list[i], &arg[i]));
         else
             TRY(ev(c, n->list[i], &arg[i]));
     }
@@ -648,20 +700,6 @@ enum rc ev_item(struct ev *c, const struct expr *n, const struct val *item, size
 }
 
 /* ---- logic ---- */
-
-/* The value, or *known = false where a name in it is unknown. */
-static enum rc ev_soft(struct ev *c, const struct expr *n, struct val *ret, bool *known)
-{
-    struct ev_frame *frame = c->frame;
-    bool null_safe = c->null_safe;
-    unsigned depth = c->depth;
-    enum rc rc = ev(c, n, ret);
-    *known = rc == RC_OK;
-    c->frame = frame;
-    c->null_safe = null_safe;
-    c->depth = depth;
-    return rc == RC_NOT_FOUND ? RC_OK : rc;
-}
 
 static enum rc ev_default(struct ev *c, const struct expr *n, struct val *ret)
 {
@@ -749,6 +787,11 @@ static enum rc ev_logic(struct ev *c, const struct expr *n, struct val *ret)
 static enum rc ev_binary(struct ev *c, const struct expr *n, struct val *ret)
 {
     struct val a, b;
+    if (n->kind == N_ARITH && n->op == OP_ADD) {
+        TRY(ev_addend(c, n->a, &a));
+        TRY(ev_addend(c, n->b, &b));
+        return ev_arith(c, n, OP_ADD, &a, &b, ret);
+    }
     TRY(ev(c, n->a, &a));
     TRY(ev(c, n->b, &b));
     if (n->kind == N_ARITH)

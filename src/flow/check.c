@@ -57,7 +57,7 @@ static void check_field(const struct reader *r, const struct step_def *s, struct
     const struct step_type *t = s->type;
     if (!t || !t->result_doc || t->provider || s->output_schema || in_list(t->result_doc, STR("text")) ||
         in_list(t->result_doc, field) || in_list(common_fields, field) || in_list(t->result_doc, STR("*")) ||
-        is_inside(s, field))
+        is_inside(s, field) || val_get(VAL_GET(s->source, "variables"), field))
         return;
     struct nearest near = {.want = field};
     struct str list = STR("");

@@ -77,6 +77,8 @@ static const struct val *indirect_field(struct arena *a, const struct val *resul
     }
     if (str_is(key, "error"))
         return &val_null;
+    if (str_is(key, "success")) /* a step that failed or was skipped says so itself */
+        return &val_true;
     return older_field(result, key);
 }
 
@@ -210,6 +212,16 @@ static const struct val *step_value(const struct frame *f, struct str name, stru
     return inner ? inner : VAL_GET(v, "text") ? VAL_GET(v, "text") : v;
 }
 
+/* A variable, asked of the step that set it. */
+static const struct val *set_here(const struct frame *f, const struct val *result, const struct val *key, size_t n)
+{
+    const struct val *names = VAL_GET(result, "variables_set");
+    for (size_t i = 0; n >= 3 && key[2].type == VAL_STR && val_is(names, VAL_ARRAY) && i < names->arr.n; i++)
+        if (val_is(&names->arr.v[i], VAL_STR) && str_eq(names->arr.v[i].s, key[2].s))
+            return scope_variable_of(f, key[2].s);
+    return NULL;
+}
+
 static enum rc resolve_step(const struct frame *f, const struct val *key, size_t n, struct arena *a,
                             const struct val **ret, size_t *ret_used, struct err *err)
 {
@@ -230,8 +242,10 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
     if (n >= 3 && key[2].type == VAL_STR && v->type != VAL_OBJECT && v->type != VAL_NULL &&
         (str_is(key[2].s, "result") || str_is(key[2].s, "text") || str_is(key[2].s, "value")))
         *ret_used = 3; /* a plain value answers to these itself */
-    size_t used;
-    const struct val *other = named_value_field(def, v, key, n, &used);
+    size_t used = 3;
+    const struct val *other = set_here(f, v, key, n);
+    if (!other)
+        other = named_value_field(def, v, key, n, &used);
     if (!other)
         other = result_field(a, v, key, n, 2, &used);
     if (other) {

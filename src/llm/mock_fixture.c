@@ -8,7 +8,7 @@
 
 static const char match_keys[] = "step provider text turn attempt";
 static const char fixture_keys[] = "match reply delay error times";
-static const char reply_keys[] = "text json tool_calls stop_reason usage";
+static const char reply_keys[] = "text json tool_calls stop_reason usage exit_code stderr";
 static const char call_keys[] = "name input id";
 static const char error_keys[] = "status retry_after code message network cut_after";
 static const char usage_keys[] = "input_tokens output_tokens cache_read_tokens cache_write_tokens";
@@ -195,6 +195,11 @@ static enum rc read_reply(struct mock_fixture *x, const struct val *v, struct er
         rc = err_set(err, RC_INVALID, "%u:%u: a reply has \"text\" or \"json\", not both", v->line, v->col);
     if (rc == RC_OK && stop)
         rc = check_word(stop, "\"stop_reason\"", stop_words, err);
+    int64_t exit_code;
+    if (rc == RC_OK)
+        rc = read_count(v, "exit_code", 0, 255, &exit_code, err);
+    if (rc == RC_OK && VAL_GET(v, "stderr") && !val_is(VAL_GET(v, "stderr"), VAL_STR))
+        rc = bad(err, VAL_GET(v, "stderr"), "the \"stderr\" of a command's reply must be a text");
     if (rc == RC_OK && calls)
         rc = check_calls(calls, err);
     if (rc == RC_OK && usage)
@@ -253,6 +258,10 @@ static enum rc read_fixture(struct mock_fixture *x, const struct val *v, struct 
         rc = read_duration(v, "delay", &x->delay_ms, err);
     if (rc == RC_OK)
         rc = read_count(v, "times", 1, INT32_MAX, &x->times, err);
+    if (rc == RC_OK && str_is(x->provider, "command") && (!reply || error))
+        rc = err_set(err, RC_INVALID,
+                     "%u:%u: a command is answered by a \"reply\": text or json on standard output, exit_code, stderr",
+                     v->line, v->col);
     if (rc == RC_OK && reply && error && x->cut_after < 0)
         rc = err_set(err, RC_INVALID, "%u:%u: a fixture with this \"error\" has no use for a \"reply\"", v->line,
                      v->col);
@@ -363,6 +372,20 @@ struct mock_fixture *mock_fixtures_match(struct mock_fixtures *f, const struct m
     for (size_t i = 0; i < f->n; i++) {
         struct mock_fixture *x = &f->v[i];
         if (misses(x, call, groups) == 0) {
+            x->used++;
+            return x;
+        }
+    }
+    return NULL;
+}
+
+struct mock_fixture *mock_fixtures_match_command(struct mock_fixtures *f, const struct mock_call *call)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        struct mock_fixture *x = &f->v[i];
+        struct regex_match groups;
+        bool meant = str_is(x->provider, "command") || (!x->provider.n && x->step.n && str_eq(x->step, call->step));
+        if (meant && x->reply && misses(x, call, &groups) == 0) {
             x->used++;
             return x;
         }

@@ -49,6 +49,9 @@ void mock_fixtures_done(struct mock_fixtures *f);
  * from the call. */
 struct mock_fixture *mock_fixtures_match(struct mock_fixtures *f, const struct mock_call *call,
                                          struct regex_match *groups);
+/* The same for a command: only fixtures that are meant for one, by `provider: command` or by the whole path of its
+ * step. What it was about to run is the last message. */
+struct mock_fixture *mock_fixtures_match_command(struct mock_fixtures *f, const struct mock_call *call);
 /* For people: that nothing matched the call, and what came nearest. */
 struct str mock_fixtures_explain(const struct mock_fixtures *f, const struct mock_call *call, struct arena *a);
 /* A step's path against a pattern: `*` any text within a segment, `**` any text, `?` one byte but no slash. */

@@ -170,6 +170,17 @@ static struct str tail(struct str s, size_t max)
     return s;
 }
 
+/* A schema speaks of what the command says, if that is data; else of the result as a whole. */
+static void add_data(struct frame *f, struct str said, struct val_map *m)
+{
+    struct val v;
+    struct err err;
+    said = str_trim(said);
+    if (said.n && (*said.p == '{' || *said.p == '[') &&
+        json_parse(&f->arena, said, &JSON_LIMITS_DEFAULT, &v, &err) == RC_OK)
+        VAL_MAP_SET(m, "data", v);
+}
+
 static void child_done(struct frame *f, struct frame *child)
 {
     if (!child_ok(child)) {
@@ -184,6 +195,8 @@ static void child_done(struct frame *f, struct frame *child)
     VAL_MAP_SET(&m, "success", val_bool(ok));
     val_map_merge(&m, r);
     VAL_MAP_SET(&m, "success", val_bool(ok));
+    if (ok && f->def->output_schema)
+        add_data(f, val_get_str(r, STR("stdout"), STR("")), &m);
     struct val result = val_map_done(&m);
     if (ok) {
         step_ok(f, &result);
@@ -214,7 +227,7 @@ const struct step_type step_command = {
     .aliases = "bash",
     .doc = "Runs a program in the workspace.",
     .keys = keys,
-    .result_doc = "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|sandbox|error",
+    .result_doc = "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|sandbox|data|error",
     .own_timeout = true,
     .check = check,
     .enter = enter,

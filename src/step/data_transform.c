@@ -185,7 +185,6 @@ static void finish(struct frame *f)
     VAL_MAP_SET(&meta, "input_type", val_str(str_c(transform_type(w->input))));
     VAL_MAP_SET(&meta, "output_type", val_str(str_c(transform_type(v))));
     VAL_MAP_SET(&meta, "processed_at", time);
-    VAL_MAP_SET(&m, "success", val_true);
     VAL_MAP_SET(&m, "metadata", val_map_done(&meta));
     val_map_set(&m, field, outcome(f, v, format));
     struct val result = val_map_done(&m);
@@ -395,7 +394,7 @@ static struct str file_text(struct frame *f, const struct val *result, struct st
 const struct step_type step_data_transform = {.name = "data_transform",
                                               .doc = "Filters, maps, groups, joins and otherwise transforms data.",
                                               .keys = keys,
-                                              .result_doc = "success|metadata|*",
+                                              .result_doc = "metadata|*",
                                               .named_value = true,
                                               .enter = enter,
                                               .child_done = child_done,

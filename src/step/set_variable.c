@@ -32,7 +32,6 @@ static void enter(struct frame *f)
     for (size_t i = 0; i < vars->obj.n; i++)
         val_list_push(&names, val_str(vars->obj.m[i].key));
     struct val_map m = val_map_new(a);
-    VAL_MAP_SET(&m, "success", val_true);
     VAL_MAP_SET(&m, "variables_set", val_list_done(&names));
     VAL_MAP_SET(&m, "scope", val_str(scope));
     VAL_MAP_SET(&m, "variable_count", val_int((int64_t)vars->obj.n));
@@ -49,6 +48,6 @@ static void child_done(struct frame *f, struct frame *c)
 const struct step_type step_set_variable = {.name = "set_variable",
                                             .doc = "Gives variables their values.",
                                             .keys = keys,
-                                            .result_doc = "success|variables_set|scope|variable_count",
+                                            .result_doc = "variables_set|scope|variable_count",
                                             .enter = enter,
                                             .child_done = child_done};

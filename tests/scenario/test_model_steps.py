@@ -78,11 +78,12 @@ def test_the_same_result_shape_with_a_bare_mock(treadle, fake_provider):
     provider = fake_provider(script=[{"json": {"a": "x"}}])
     steps = [{"name": k, "type": k, "prompt": "What is it?", **more} for k, more in [
         ("claude_smart", {}), ("claude_extract", {"schema": {"a": "string"}}), ("claude_robust", {}),
-        ("gemini_instructor", {"schema": {"a": "string"}})]]
+        ("claude_session", {}), ("gemini_instructor", {"schema": {"a": "string"}})]]
     real = live(treadle, provider, *steps).json["results"]
     mock = treadle("run", workflow(treadle, *steps), "--mock", "--json", "--quiet").json["results"]
     for name in real:
         assert real[name].keys() == mock[name].keys(), name
+        assert real[name]["success"] is True and {"text", "provider", "usage"} <= real[name].keys(), name
     assert mock["claude_extract"]["data"].keys() == {"a"}
 
 
