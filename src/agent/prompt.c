@@ -151,7 +151,7 @@ static void read_file(struct frame *f, size_t i, const struct val *part)
     if (frame_dir(f).n)
         VAL_MAP_SET(&m, "dir", val_str(frame_dir(f)));
     const struct val *source = val_at(VAL_GET(f->def->source, "prompt"), i);
-    if (frame_path_found(f, VAL_GET(source, "path")))
+    if (frame_path_found(f, VAL_GET(source, "path"), path))
         VAL_MAP_SET(&m, "beneath", val_true);
     struct val *request = ARENA_NEW(a, struct val);
     *request = val_map_done(&m);

@@ -576,7 +576,7 @@ static enum rc ev_object(struct ev *c, const struct expr *n, struct val *ret)
 }
 
 /* A number of many zeros is read more easily, and counted right, with an exponent: 1.0e10. */
-static size_t number_text(double d, char *out)
+static size_t number_text(double d, char *out, size_t room)
 {
     size_t n = json_double_text(d, out), from = n && out[0] == '-', digits = n;
     if (!isfinite(d) || n < from + 2 || memchr(out, 'e', n) || memcmp(out + n - 2, ".0", 2) != 0)
@@ -590,14 +590,16 @@ static size_t number_text(double d, char *out)
     char rest[32];
     size_t nrest = kept > 1 ? kept - 1 : 1;
     memcpy(rest, kept > 1 ? out + from + 1 : "0", nrest);
-    return from + 1 + (size_t)sprintf(out + from + 1, ".%.*se%zu", (int)nrest, rest, exponent);
+    int more = snprintf(out + from + 1, room - from - 1, ".%.*se%zu", (int)nrest, rest, exponent);
+    CHECK(more > 0 && from + 1 + (size_t)more < room);
+    return from + 1 + (size_t)more;
 }
 
 enum rc ev_text(struct ev *c, const struct expr *n, const struct val *v, struct str *ret)
 {
     if (v->type == VAL_DOUBLE) {
         char z[64];
-        *ret = arena_str(c->a, str_n(z, number_text(v->d, z)));
+        *ret = arena_str(c->a, str_n(z, number_text(v->d, z, sizeof z)));
         return ev_charge(c, n, ret->n);
     }
     if (v->type == VAL_STR || v->type == VAL_NULL) {

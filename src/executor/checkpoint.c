@@ -22,7 +22,7 @@ enum {
     FILE_MAX = 64 << 20,
     ALL_MAX = 512 << 20,
     STATE_MAX = 64 << 20,
-    NAME_MAX_BYTES = 60, /* of a name as given */
+    NAME_MAX_BYTES = 76, /* of a name as given */
     LOCK_MS = 10000,
     POLL_MS = 10
 };

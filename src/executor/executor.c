@@ -279,11 +279,13 @@ static enum rc tool_job(struct job *j)
     c.input = c.phase == TOOL_SETTLE ? &val_empty_object : input; /* only the plan counts then */
     if (rc == RC_OK)
         rc = request_cwd(&j->request, &x->workspace, &j->arena, &c.cwd, &j->err);
-    if (rc == RC_OK && (rc = beneath_open(&x->workspace, c.cwd, O_PATH | O_DIRECTORY, &fd, &j->err)) != RC_OK)
-        return err_wrap(&j->err, "working directory");
     if (rc)
         return rc;
-    close(fd);
+    rc = beneath_open(&x->workspace, c.cwd, O_PATH | O_DIRECTORY, &fd, &j->err);
+    if (rc == RC_OK)
+        close(fd);
+    else if (rc != RC_NOT_FOUND || !str_is(name, "Write")) /* which makes the directories that it needs */
+        return err_wrap(&j->err, "working directory");
     if (!tool_run(name, &c, &j->result))
         return err_set(&j->err, RC_INVALID, "there is no tool %.*s", STR_ARG(name));
     return RC_OK;

@@ -80,6 +80,8 @@ struct step_def {
     struct budget budget;
     const struct step_variable *variables; /* of the step: read as step.variables.x */
     size_t nvariables;
+    const struct step_variable *expected; /* expected_outputs */
+    size_t nexpected;
     struct str timer;      /* metadata.timer_start, or empty */
     struct str value_name; /* the field of the result that is its value, a name of its own; or empty */
 

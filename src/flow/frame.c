@@ -441,7 +441,7 @@ static void take_ok(struct frame *f, struct err *err)
     struct step_state *s = state_of(f);
     struct arena *a = &f->run->scratch;
     struct val whole = s->ok->val, path;
-    if ((f->def->output_schema || f->def->output_to_file) && s->ok->val.away &&
+    if ((f->def->output_schema || f->def->output_to_file || f->def->nexpected) && s->ok->val.away &&
         scope_whole(f, &s->ok->val, a, &whole, err) != RC_OK) {
         frame_fail(f, err);
         return;
@@ -454,6 +454,8 @@ static void take_ok(struct frame *f, struct err *err)
             return;
         }
     }
+    if (!expect_met(f, &whole))
+        return;
     if (!f->def->output_to_file) {
         struct box *b = s->ok;
         s->ok = NULL;

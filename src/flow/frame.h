@@ -199,9 +199,9 @@ struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text
 struct str frame_dir(const struct frame *f);
 /* Was its workflow come upon in the run? Then files that it names are read below the allowed directories only. */
 bool frame_found(const struct frame *f);
-/* The same of one path, whose template is `source` (NULL: unknown): may a step, a model say, have chosen it? Only the
+/* The same of one path, whose template is `source` (NULL: unknown): may a step, a model say, have made it up? Only the
  * author, and who starts the run by its inputs, name files anywhere. */
-bool frame_path_found(const struct frame *f, const struct val *source);
+bool frame_path_found(const struct frame *f, const struct val *source, struct str path);
 /* The inputs of the workflow that the frame belongs to. */
 const struct val *frame_inputs(const struct frame *f);
 /* A step that stands alone, such as a task of a group. `locals` (or NULL): takes a reference. */

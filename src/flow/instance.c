@@ -242,10 +242,39 @@ static enum rc trusted(void *ctx, const struct expr_path *path, bool soft, struc
     return err_set(err, RC_INVALID, "not the author's");
 }
 
-bool frame_path_found(const struct frame *f, const struct val *source)
+static bool holds_text(const struct val *v, struct str text, unsigned depth)
+{
+    if (val_is(v, VAL_STR))
+        return str_eq(v->s, text);
+    for (size_t i = 0; depth && val_is(v, VAL_ARRAY) && i < v->arr.n; i++)
+        if (holds_text(&v->arr.v[i], text, depth - 1))
+            return true;
+    for (size_t i = 0; depth && val_is(v, VAL_OBJECT) && i < v->obj.n; i++)
+        if (holds_text(&v->obj.m[i].val, text, depth - 1))
+            return true;
+    return false;
+}
+
+/* Letter for letter what the author gave a variable to begin with, or who started the run an input: whatever way it
+ * took from there, nobody else has made it up. */
+static bool is_given(const struct frame *f, struct str path)
+{
+    enum { DEPTH = 8 };
+    static const char *const keys[] = {"variables", "global_vars"};
+    if (!f->instance->parent && holds_text(&f->instance->inputs->val, path, DEPTH))
+        return true;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (holds_text(val_get(f->instance->workflow->source, str_c(keys[i])), path, DEPTH))
+            return true;
+    return false;
+}
+
+bool frame_path_found(const struct frame *f, const struct val *source, struct str path)
 {
     const struct tmpl *t;
     struct err err;
+    if (!frame_found(f) && is_given(f, path))
+        return false;
     if (frame_found(f) || !val_is(source, VAL_STR) || tmpl_parse(&f->run->scratch, source->s, 0, 0, &t, &err) != RC_OK)
         return true;
     return tmpl_each_path(t, trusted, (struct frame *)f, &err) != RC_OK;
@@ -281,7 +310,7 @@ bool frame_hole_path_found(const struct frame *f, struct str path)
     struct file_hole h = {f, path};
     if (frame_found(f))
         return true;
-    return tmpl_tree_each_path(f->def->config, hole_written, &h, &err) == RC_OK &&
+    return !is_given(f, path) && tmpl_tree_each_path(f->def->config, hole_written, &h, &err) == RC_OK &&
            tmpl_tree_each_path(f->def->config, hole_trusted, &h, &err) != RC_OK;
 }
 

@@ -115,16 +115,16 @@ static void output_schema(struct loader *l, struct step_def *s, const struct mem
         s->output_schema = &m->val;
 }
 
-static void step_variables(struct loader *l, struct step_def *s, const struct member *m)
+static const struct step_variable *named_trees(struct loader *l, const struct member *m, size_t *ret_n)
 {
     if (!load_object(l, m))
-        return;
+        return NULL;
     struct step_variable *v = arena_calloc(l->a, m->val.obj.n + 1, sizeof *v);
     for (size_t i = 0; i < m->val.obj.n; i++) {
-        v[s->nvariables] = (struct step_variable){m->val.obj.m[i].key, load_tree(l, &m->val.obj.m[i].val)};
-        s->nvariables += v[s->nvariables].value != NULL;
+        v[*ret_n] = (struct step_variable){m->val.obj.m[i].key, load_tree(l, &m->val.obj.m[i].val)};
+        *ret_n += v[*ret_n].value != NULL;
     }
-    s->variables = v;
+    return v;
 }
 
 static void step_metadata(struct loader *l, struct step_def *s, const struct member *m)
@@ -213,7 +213,9 @@ void load_common_key(struct loader *l, struct step_def *s, struct common *c, con
     else if (str_is(key, "budget"))
         load_budget(l, m, &s->budget);
     else if (str_is(key, "variables"))
-        step_variables(l, s, m);
+        s->variables = named_trees(l, m, &s->nvariables);
+    else if (str_is(key, "expected_outputs"))
+        s->expected = named_trees(l, m, &s->nexpected);
     else if (str_is(key, "metadata"))
         step_metadata(l, s, m);
     else if (str_is(key, "timeout")) {

@@ -193,7 +193,6 @@ const struct unused_key step_unused_keys[] = {
     {"error_output", "the error is in the step's result as `error`"},
     {"output_to_global", "other steps read the result as steps.NAME"},
     {"clear_vars", "set them to null with a set_variable step"},
-    {"expected_outputs", "check results with a condition"},
     {"codebase_context", "only model steps and codebase_query look at the project"},
     {"stream", "progress is always shown as it comes"},
     {"stream_handler", "progress is always shown as it comes"},

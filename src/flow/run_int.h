@@ -221,6 +221,11 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct are
 enum rc scope_resolve_asking(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
                              size_t *ret_used, struct err *err);
 /* The variable's value seen from there, or NULL. */
+/* What steps.NAME.key[1]… is where `result` is the result of that step; key[0] is its name. */
+const struct val *scope_of_result(const struct frame *f, const struct step_def *def, const struct val *result,
+                                  const struct val *key, size_t n, struct arena *a, size_t *ret_used);
+/* flow/expect.c: whether the result holds what `expected_outputs` says. False: the step has failed. */
+bool expect_met(struct frame *f, const struct val *result);
 const struct val *scope_variable_of(const struct frame *from, struct str name);
 
 /* scope_names.c */

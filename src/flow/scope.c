@@ -222,6 +222,32 @@ static const struct val *set_here(const struct frame *f, const struct val *resul
     return NULL;
 }
 
+/* steps.NAME.… of the step's result `v`; key[2] is the first name after the step's. */
+static const struct val *of_result(const struct frame *f, const struct step_def *def, const struct val *v,
+                                   const struct val *key, size_t n, struct arena *a, size_t *ret_used)
+{
+    *ret_used = 2;
+    if (n >= 3 && key[2].type == VAL_STR && v->type != VAL_OBJECT && v->type != VAL_NULL &&
+        (str_is(key[2].s, "result") || str_is(key[2].s, "text") || str_is(key[2].s, "value")))
+        *ret_used = 3; /* a plain value answers to these itself */
+    size_t used = 3;
+    const struct val *other = set_here(f, v, key, n);
+    if (!other)
+        other = named_value_field(def, v, key, n, &used);
+    if (!other)
+        other = result_field(a, v, key, n, 2, &used);
+    if (!other)
+        return v;
+    for (const struct val *inner = other; inner && used < n;) { /* of a task, of a step inside: a result too */
+        size_t more = used;
+        inner = val_is(VAL_GET(other, "success"), VAL_BOOL) ? result_field(a, other, key, n, used, &more) : NULL;
+        other = inner ? inner : other;
+        used = inner ? more : used;
+    }
+    *ret_used = used;
+    return other;
+}
+
 static enum rc resolve_step(const struct frame *f, const struct val *key, size_t n, struct arena *a,
                             const struct val **ret, size_t *ret_used, struct err *err)
 {
@@ -237,22 +263,19 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
         *ret_used = n;
         return RC_OK;
     }
-    *ret = v;
-    *ret_used = 2;
-    if (n >= 3 && key[2].type == VAL_STR && v->type != VAL_OBJECT && v->type != VAL_NULL &&
-        (str_is(key[2].s, "result") || str_is(key[2].s, "text") || str_is(key[2].s, "value")))
-        *ret_used = 3; /* a plain value answers to these itself */
-    size_t used = 3;
-    const struct val *other = set_here(f, v, key, n);
-    if (!other)
-        other = named_value_field(def, v, key, n, &used);
-    if (!other)
-        other = result_field(a, v, key, n, 2, &used);
-    if (other) {
-        *ret = other;
-        *ret_used = used;
-    }
+    *ret = of_result(f, def, v, key, n, a, ret_used);
     return RC_OK;
+}
+
+const struct val *scope_of_result(const struct frame *f, const struct step_def *def, const struct val *result,
+                                  const struct val *key, size_t n, struct arena *a, size_t *ret_used)
+{
+    struct val *longer = arena_calloc(a, n + 1, sizeof *longer);
+    longer[0] = VAL_LIT("steps");
+    memcpy(longer + 1, key, n * sizeof *longer);
+    const struct val *v = of_result(f, def, result, longer, n + 1, a, ret_used);
+    --*ret_used;
+    return v;
 }
 
 /* ---- variables
@@ -446,6 +469,18 @@ static const struct val *find_bare(struct frame *f, struct str name, struct aren
     return v ? v : val_get(&f->run->env->val, name);
 }
 
+/* NAME.x, where NAME means a step, is what steps.NAME.x is. */
+static const struct val *bare_field(struct frame *f, const struct val *key, size_t n, struct arena *a, size_t *ret_used)
+{
+    struct str name = key_name(&key[0]);
+    const struct step_def *def;
+    bool known;
+    const struct val *v = find_bare(f, name, a), *result = find_result(f, name, &known, &def);
+    if (!v || v != result || n < 2)
+        return v;
+    return scope_of_result(f, def, v, key, n, a, ret_used);
+}
+
 /* `previous_response.x` is what steps.NAME.x is for the step that ended last. */
 static const struct val *resolve_previous(const struct frame *f, const struct val *key, size_t n, struct arena *a,
                                           size_t *ret_used)
@@ -472,7 +507,7 @@ static enum rc resolve_root(struct frame *f, const struct val *key, size_t n, st
     else if (str_is(head, "error") && find_error(f))
         *ret = find_error(f);
     else
-        *ret = find_bare(f, head, a);
+        *ret = bare_field(f, key, n, a, ret_used);
     if (!*ret && str_is(head, "previous_response"))
         *ret = resolve_previous(f, key, n, a, ret_used);
     if (!*ret)

@@ -21,6 +21,8 @@ const struct step_key step_common_keys[] = {
     {"output_schema", KEY_DATA, .doc = "JSON Schema that the answer must match."},
     {"budget", KEY_OBJECT, .doc = "The most that the step may spend: {usd, tokens}."},
     {"variables", KEY_OBJECT, .doc = "Names of this step alone, read as step.variables.NAME or NAME."},
+    {"expected_outputs", KEY_OBJECT,
+     .doc = "Fields of the result and their values; with any other the step fails (code unexpected_output)."},
     {"metadata", KEY_DATA, .doc = "Anything. `timer_start: NAME` starts a timer: timer.NAME.elapsed_ms."},
     {"role", KEY_DATA, .doc = "A label; kept, not interpreted."},
     {"id", KEY_STRING, .doc = "As name.", .alias_of = "name"},

@@ -30,9 +30,9 @@ static enum rc find_body_step(void *ctx, const struct expr_path *path, bool soft
     (void)soft, (void)err;
     struct frame *f = ctx;
     const struct list_def *body = f->def->lists[0];
-    if (path->n < 2 || !str_is(path->seg[0].name, "steps") || !path->seg[1].name.p)
-        return RC_OK;
-    if (list_find(body, path->seg[1].name))
+    struct str head = path->seg[0].name;
+    bool prefixed = path->n > 1 && path->seg[1].name.p && (str_is(head, "steps") || str_is(head, "previous_response:"));
+    if (list_find(body, prefixed ? path->seg[1].name : head)) /* or a bare name, as older workflows have it */
         ((struct loop *)f->type_state)->reads_body = true;
     return RC_OK;
 }
