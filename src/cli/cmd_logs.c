@@ -86,6 +86,11 @@ static const char *outcome(struct arena *a, const struct record *r, const struct
         *summary = error_text(a, VAL_GET(ok, "error"));
         return "went on";
     }
+    const struct val *set = val_get(VAL_GET(v, "write"), STR("set"));
+    if (set) {
+        *summary = json_text(a, set);
+        return "set";
+    }
     return r->kind == RECORD_DONE ? "done" : "result";
 }
 

@@ -13,6 +13,7 @@
  * its attempt (and what its children have done) and ends a second time. */
 #include "flow/run_int.h"
 
+#include "base/fault.h"
 #include "base/panic.h"
 #include "data/schema.h"
 #include "flow/away.h"
@@ -34,6 +35,8 @@ struct step_state {
     struct box *ok;                              /* result waiting for the output file, or for children to stop */
     struct box *failure;                         /* error object, once the step has failed for good */
     struct val partial;
+    const struct val *sets; /* variables that its good end sets, or NULL */
+    bool sets_local;
     struct hole_files files;
     enum phase phase;
     bool fetching;
@@ -149,10 +152,45 @@ static uint32_t end_number(const struct frame *f)
     return (f->past ? f->past->dones : 0) + 1;
 }
 
+/* The list whose variables a step means. */
+static struct frame *variables_of(const struct frame *f, bool local)
+{
+    struct frame *list = f->parent;
+    while (list->ops != &list_ops || (!local && list->parent && !list_of(list)->instance))
+        list = list->parent;
+    return list;
+}
+
+static struct val write_of(const struct frame *list, const struct val *values)
+{
+    struct val_map m = val_map_new(&list->run->scratch);
+    VAL_MAP_SET(&m, "scope", val_str(list->path));
+    VAL_MAP_SET(&m, "set", *values);
+    return val_map_done(&m);
+}
+
+static void set_all(struct frame *list, const struct val *values)
+{
+    for (size_t i = 0; i < values->obj.n; i++)
+        list_var_set(list_of(list), values->obj.m[i].key, &values->obj.m[i].val);
+}
+
+void step_sets(struct frame *f, bool local, const struct val *values)
+{
+    CHECK(f->ops == &step_ops && val_is(values, VAL_OBJECT));
+    struct val *copy = ARENA_NEW(&f->arena, struct val);
+    *copy = val_copy(&f->arena, values);
+    state_of(f)->sets = copy;
+    state_of(f)->sets_local = local;
+}
+
 /* Takes the reference. False: the result cannot be recorded, and the step goes on. */
 static bool end_ok(struct frame *f, struct box *result, const char *flag, struct err *err)
 {
     struct val_map m = val_map_new(&f->run->scratch);
+    const struct step_state *s = state_of(f);
+    const struct val *sets = flag ? NULL : s->sets;
+    struct frame *list = sets ? variables_of(f, s->sets_local) : NULL;
     VAL_MAP_SET(&m, "ok", result->val);
     if (flag)
         val_map_set(&m, str_c(flag), val_true);
@@ -163,11 +201,18 @@ static bool end_ok(struct frame *f, struct box *result, const char *flag, struct
     instance_record_steps(f, &m);
     if (result->val.away)
         VAL_MAP_SET(&m, "refs", away_places(&f->run->scratch, &result->val));
+    bool apart = sets && fault_hit("variables.apart"); /* a seeded bug for the simulation to catch */
+    if (apart && !frame_set_variables(f, s->sets_local, sets))
+        return false;
+    if (sets && !apart)
+        VAL_MAP_SET(&m, "write", write_of(list, sets));
     struct val data = val_map_done(&m);
     if (run_append_value(f->run, RECORD_DONE, f->path, end_number(f), &data, err) != RC_OK) {
         box_unref(result);
         return false;
     }
+    if (sets)
+        set_all(list, sets);
     f->run->totals.steps_done++;
     if (!f->skipped)
         frame_event(f, EVENT_FINISHED, flag, result);
@@ -514,6 +559,7 @@ static void start_attempt(struct frame *f)
     if (!frame_settle_late(f))
         return;
     s->has_config = false;
+    s->sets = NULL;
     f->failing_set = false;
     f->leave = LEAVE_NO;
     drop_type_state(f);
@@ -825,21 +871,15 @@ struct frame *frame_step(struct frame *parent, const char *segment, size_t tag, 
 
 bool frame_set_variables(struct frame *f, bool local, const struct val *values)
 {
-    struct frame *list = f->parent;
+    struct frame *list = variables_of(f, local);
     struct err err;
-    while (list->ops != &list_ops || (!local && list->parent && !list_of(list)->instance))
-        list = list->parent;
-    struct val_map m = val_map_new(&f->run->scratch);
-    VAL_MAP_SET(&m, "scope", val_str(list->path));
-    VAL_MAP_SET(&m, "set", *values);
-    struct val data = val_map_done(&m);
+    struct val data = write_of(list, values);
     if (run_append_value(f->run, RECORD_WRITE, f->path, f->attempt, &data, &err) != RC_OK) {
         err_wrap(&err, "the variables");
         frame_fail(f, &err);
         return false;
     }
-    for (size_t i = 0; i < values->obj.n; i++)
-        list_var_set(list_of(list), values->obj.m[i].key, &values->obj.m[i].val);
+    set_all(list, values);
     return true;
 }
 

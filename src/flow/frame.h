@@ -259,7 +259,11 @@ struct box **list_take_results(struct frame *list, struct box **over);
 struct box **list_boxes(const struct list_def *def, const struct val *results);
 void list_drop_results(const struct list_def *def, struct box **results);
 
-/* Sets variables: `scope` is "global" or "local"; journaled. False: the step has failed. */
+/* Variables that the attempt's good end sets, `local` in the nearest list, else in the workflow's own: one record says
+ * both, so that no crash comes in between, and an attempt that fails has set nothing. `values` is copied. */
+void step_sets(struct frame *f, bool local, const struct val *values);
+/* Sets variables at once, for what is below the step: only such as would have the same values if it were done again.
+ * False: the step has failed. */
 bool frame_set_variables(struct frame *f, bool local, const struct val *values);
 /* True when the journal shows that a child with this segment was begun, or that it ended well. */
 bool frame_past_begun(const struct frame *f, const char *segment);

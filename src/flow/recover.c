@@ -310,6 +310,26 @@ static bool pass_iteration(struct run *r, struct past *p, const struct val *done
     return true;
 }
 
+static void fold_write(struct run *r, const struct val *write)
+{
+    struct past *scope = past_get(r, val_get_str(write, STR("scope"), STR("")));
+    const struct val *set = VAL_GET(write, "set");
+    struct box *values = val_is(set, VAL_OBJECT) ? box_new(set) : NULL;
+    for (size_t i = 0; values && i < values->val.obj.n; i++) {
+        struct str name = values->val.obj.m[i].key;
+        struct past_var *v = map_get(&scope->vars, name);
+        if (!v) {
+            v = xcalloc(sizeof *v + name.n + 1);
+            memcpy(v->name, name.p, name.n);
+            v->n = name.n;
+            map_put(&scope->vars, str_n(v->name, v->n), v);
+        }
+        box_unref(v->values);
+        v->values = box_ref(values);
+    }
+    box_unref(values);
+}
+
 static void fold(struct run *r, const struct record *rec, struct box *data)
 {
     struct past *p = past_get(r, rec->path);
@@ -338,6 +358,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         run_count_usage(r, VAL_GET(&data->val, "ok"));
         break;
     case RECORD_DONE:
+        if (VAL_GET(&data->val, "write"))
+            fold_write(r, VAL_GET(&data->val, "write"));
         replace(&p->done, data);
         p->done_ok = VAL_GET(&data->val, "ok") != NULL;
         if (p->parent && leave_of(&data->val) == LEAVE_BREAK)
@@ -374,26 +396,6 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
     }
     if (rec->attempt > p->last_attempt)
         p->last_attempt = rec->attempt;
-}
-
-static void fold_write(struct run *r, struct box *data)
-{
-    struct past *scope = past_get(r, val_get_str(&data->val, STR("scope"), STR("")));
-    const struct val *set = VAL_GET(&data->val, "set");
-    struct box *values = val_is(set, VAL_OBJECT) ? box_new(set) : NULL;
-    for (size_t i = 0; values && i < values->val.obj.n; i++) {
-        struct str name = values->val.obj.m[i].key;
-        struct past_var *v = map_get(&scope->vars, name);
-        if (!v) {
-            v = xcalloc(sizeof *v + name.n + 1);
-            memcpy(v->name, name.p, name.n);
-            v->n = name.n;
-            map_put(&scope->vars, str_n(v->name, v->n), v);
-        }
-        box_unref(v->values);
-        v->values = box_ref(values);
-    }
-    box_unref(values);
 }
 
 enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, struct str path), void *ctx,
@@ -459,7 +461,7 @@ enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
     } else if (rec->kind == RECORD_RESUME) {
         fold_resume(r, rec, &data->val);
     } else if (rec->kind == RECORD_WRITE) {
-        fold_write(r, data);
+        fold_write(r, &data->val);
     } else if (rec->kind == RECORD_END) {
         struct str status = val_get_str(&data->val, STR("status"), STR(""));
         r->past_failed = str_is(status, "failed") || str_is(status, "cancelled");

@@ -1,8 +1,7 @@
 /* checkpoint: keeps a named state of the workflow beyond the run, or brings one back.
  *
  * Saving sets the state's keys as variables too, and loading sets those that were saved: so a loop that goes on from
- * its checkpoint advances the same way in the run that saves it and in the run that loads it. Variables and the step's
- * end are recorded together; where an output file is written in between, a resumed run does not set them twice. */
+ * its checkpoint advances the same way in the run that saves it and in the run that loads it. */
 #include "data/date.h"
 #include "flow/frame.h"
 
@@ -105,8 +104,8 @@ static void acted(struct frame *f, const struct val *done)
         return;
     }
     state = val_is(state, VAL_OBJECT) ? state : &val_empty_object;
-    if (state->obj.n && !frame_past_begun(f, "output:1") && !frame_set_variables(f, false, state))
-        return;
+    if (state->obj.n)
+        step_sets(f, false, state);
     finish(f, done, state, NULL);
 }
 

@@ -1,7 +1,7 @@
 /* set_variable: gives variables their values, all at once.
  *
- * Step and variables are recorded together, so the values are computed once. Only where a file is written before the
- * step ends can a crash come in between: there the values are pinned, and have been set if they are. */
+ * They are set by the record of the step's end, so no crash can come in between and a failed attempt sets nothing.
+ * Where a file is written before that end, the values are pinned: what else runs must not change them meanwhile. */
 #include "flow/frame.h"
 
 #include "base/panic.h"
@@ -15,7 +15,6 @@ static const struct step_key keys[] = {
 
 static void enter(struct frame *f)
 {
-    bool set = frame_pinned(f) != NULL;
     const struct val *c = frame_config(f, f->def->output_to_file != NULL);
     struct str scope;
     if (!c || !frame_text(f, c, "scope", STR("global"), &scope))
@@ -25,8 +24,7 @@ static void enter(struct frame *f)
         step_failf(f, RC_INVALID, "`variables` is %s; expected an object of names and values", val_type_name(vars));
         return;
     }
-    if (!set && !frame_set_variables(f, !str_is(scope, "global"), vars))
-        return;
+    step_sets(f, !str_is(scope, "global"), vars);
     struct arena *a = &f->arena;
     struct val_list names = val_list_new(a);
     for (size_t i = 0; i < vars->obj.n; i++)

@@ -347,6 +347,44 @@ static void test_set_variable_with_output_file(void **state)
     assert_non_null(strstr(rig_results(&g), "\"e\":1"));
 }
 
+/* A variable that is made of itself changes once, wherever the journal ends when the run is resumed. */
+static void test_counter_is_counted_once(void **state)
+{
+    (void)state;
+    static const char counts[] =
+        "workflow:\n  name: w\n  variables: {n: 0}\n  steps:\n"
+        "    - name: w\n      type: while_loop\n      condition: \"state.n < 3\"\n      steps:\n"
+        "        - {name: s, type: set_variable, condition: \"state.n < 3\", variables: {n: \"{{ state.n + 1 }}\"}}\n"
+        "    - {name: f, type: set_variable, variables: {n: \"{{ state.n + 1 }}\"}, output_to_file: f}\n"
+        "    - {name: ask, type: claude, prompt: hello}\n"
+        "    - {name: e, type: test_echo, value: \"{{ state.n }}\"}\n";
+    for (size_t keep = 1;; keep++) {
+        rig_start(&g, counts);
+        rig_ok(&g, "f/output:1", "{\"path\": \"/f\"}");
+        if (keep > g.nrecords)
+            break;
+        rig_restart(&g, keep, false);
+        if (rig_effect(&g, "f/output:1"))
+            rig_ok(&g, "f/output:1", "{\"path\": \"/f\"}");
+        rig_ok(&g, "ask/turn:1", REPLY);
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        assert_non_null(strstr(rig_results(&g), "\"e\":4"));
+        rig_done(&g);
+    }
+}
+
+/* What a failed attempt would have set is not there for the next one. */
+static void test_failed_attempt_sets_nothing(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  variables: {n: 0}\n  steps:\n"
+                  "    - name: s\n      type: set_variable\n      variables: {n: \"{{ state.n + 1 }}\"}\n"
+                  "      output_schema: {type: object, required: [never]}\n      on_error: continue\n"
+                  "    - {name: e, type: test_echo, value: \"{{ state.n }}\"}\n");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"e\":0"));
+}
+
 /* What is computed before a loop begins is computed once, whatever its steps do to the variables. */
 static void test_while_keeps_its_bound(void **state)
 {
@@ -901,6 +939,8 @@ int main(void)
         cmocka_unit_test_teardown(test_retries_do_not_multiply, done),
         cmocka_unit_test_teardown(test_timed_out_loop_goes_on, done),
         cmocka_unit_test_teardown(test_set_variable_with_output_file, done),
+        cmocka_unit_test_teardown(test_counter_is_counted_once, done),
+        cmocka_unit_test_teardown(test_failed_attempt_sets_nothing, done),
         cmocka_unit_test_teardown(test_while_keeps_its_bound, done),
         cmocka_unit_test_teardown(test_initial_variables_stay, done),
         cmocka_unit_test_teardown(test_items_from_a_reply, done),
