@@ -156,6 +156,7 @@ static uint32_t end_number(const struct frame *f)
 static struct frame *variables_of(const struct frame *f, bool local)
 {
     struct frame *list = f->parent;
+    local = local && !fault_hit("variables.shared"); /* a seeded bug for the simulation to catch */
     while (list->ops != &list_ops || (!local && list->parent && !list_of(list)->instance))
         list = list->parent;
     return list;

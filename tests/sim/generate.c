@@ -6,10 +6,14 @@
 
 #include <stdio.h>
 
+enum { DEPTH_MOST = 5, NAMES_MANY = 50 };
+
 struct generator {
     struct rng rng;
     struct buf out;
-    unsigned names, frames;
+    unsigned names;
+    bool serial; /* the same workflow, with everything in turns */
+    bool dive;   /* straight down: bodies in bodies, as deep as they go */
 };
 
 static uint64_t pick(struct generator *g, uint64_t n)
@@ -326,6 +330,21 @@ static void transform(struct generator *g, unsigned in, bool parallel, unsigned 
     options(g, in, true, parallel, end);
 }
 
+static void compound(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned id)
+{
+    uint64_t kind = pick(g, 6);
+    if (kind == 0 && !parallel)
+        while_loop(g, in, depth, id);
+    else if (kind <= 1)
+        loop(g, in, depth, parallel, end);
+    else if (kind == 2)
+        choice(g, in, depth, parallel, end);
+    else if (kind == 3)
+        branches(g, in, depth, end);
+    else
+        called(g, in, depth, parallel, end);
+}
+
 static void step(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned after)
 {
     unsigned id = ++g->names;
@@ -333,6 +352,11 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
     in += 2;
     if (after)
         buf_printf(&g->out, "%*sdepends_on: [s%u]\n", (int)in, "", after);
+    if (g->dive && depth < DEPTH_MOST) {
+        compound(g, in, depth, parallel, end, id);
+        return;
+    }
+    g->dive = false;
     if (pick(g, 12) == 0) {
         checkpoint(g, in, parallel, end, id);
         return;
@@ -345,7 +369,7 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         waits(g, in, parallel, end, id);
         return;
     }
-    if (pick(g, 14) == 0) {
+    if (pick(g, depth < 4 ? 14 : 7) == 0) {
         files(g, in, parallel, end);
         return;
     }
@@ -353,7 +377,8 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         transform(g, in, parallel, end);
         return;
     }
-    uint64_t kind = pick(g, depth >= 3 ? 6 : 12);
+    bool simple = depth >= DEPTH_MOST || g->names > NAMES_MANY || (depth >= 3 && pick(g, 3));
+    uint64_t kind = pick(g, simple ? 6 : 12);
     if (kind <= 1) {
         model(g, in, parallel, end);
     } else if (kind == 2 && pick(g, 3) == 0) {
@@ -408,16 +433,22 @@ static void steps(struct generator *g, unsigned in, unsigned depth, unsigned cou
     bool graph = depth && pick(g, 4) == 0;
     if (!graph && pick(g, 3) == 0)
         end = ++g->names;
-    for (unsigned i = 0; i < count; i++) /* in a graph all may run at once, but for those that wait for the first */
-        step(g, in, depth, parallel || graph, end, graph && i && (i == 1 || pick(g, 2)) ? first : 0);
+    for (unsigned i = 0, last = 0; i < count; i++) { /* in a graph all may run at once, but for those that wait */
+        unsigned after = graph && i && (i == 1 || pick(g, 2)) ? first : 0;
+        if (graph && g->serial)
+            after = last;
+        last = g->names + 1;
+        g->dive = g->dive || (!depth && (i == 0 || (i == 3 && pick(g, 2))));
+        step(g, in, depth, parallel || graph, end, after);
+    }
     if (end)
         buf_printf(&g->out, "%*s- {name: s%u, type: test_echo, value: end}\n", (int)in, "", end);
 }
 
 /* The text lives in *ret until buf_done. */
-static void generate(uint64_t seed, struct buf *ret)
+static void generate(uint64_t seed, bool serial, struct buf *ret)
 {
-    struct generator g = {0};
+    struct generator g = {.serial = serial};
     rng_seed(&g.rng, seed);
     buf_init(&g.out, (size_t)1 << 20);
     line(&g, 2, "steps:");
@@ -429,12 +460,19 @@ static void generate(uint64_t seed, struct buf *ret)
              "      steps:\n"
              "        - {name: ask, type: gemini, prompt: hello}\n"
              "        - {name: note, type: set_variable, scope: local, variables: {x: \"{{ loop.index }}\"}}\n");
+    buf_addz(&g.out,
+             "    - name: own\n      type: for_loop\n      data_source: \"range(1, 5)\"\n      parallel: true\n"
+             "      steps:\n"
+             "        - {name: set, type: set_variable, scope: local, variables: {mine: \"{{ loop.index }}\"}}\n"
+             "        - {name: rest, type: sleep, for: 1}\n"
+             "        - {name: get, type: test_echo, value: \"{{ mine }}\"}\n");
     steps(&g, 4, 0, 6 + (unsigned)pick(&g, 6), false);
     struct buf head;
     buf_init(&head, (size_t)2 << 20);
     if (pick(&g, 2))
         buf_addz(&g.out, "  output: \"{{ steps.many.iterations[*].index || [] }}\"\n");
-    buf_addz(&head, "workflow:\n  name: sim\n  inputs: {yes: {type: boolean, default: true}, file: {type: string, "
+    buf_printf(&head, "workflow:\n%s", serial ? "  limits: {max_parallel: 1}\n" : "");
+    buf_addz(&head, "  name: sim\n  inputs: {yes: {type: boolean, default: true}, file: {type: string, "
                     "default: f.txt}}\n  variables:\n    unused: 0\n");
     for (unsigned i = 1; i <= g.names; i++)
         buf_printf(&head, "    loops_%u: 0\n", i);

@@ -1,12 +1,15 @@
 /* Deterministic simulation of the whole engine.
  *
- * A seed makes a workflow (sim/generate.c) and a world (sim/world.c). Each trial runs it three times: without crashes
- * (the reference), the same again (the journal must be the same, byte for byte), and with crashes at random events,
- * suspensions and resumes. The crashed run must end as the reference did, with the same results, having executed no
- * effect again whose result was durable. For some seeds a crash is tried at every single event.
+ * A seed makes a workflow (sim/generate.c) and a world (sim/world.c). Each trial runs it several times: without crashes
+ * (the reference), the same again (the journal must be the same, byte for byte), with all that is parallel done in
+ * turns, with crashes at random events, suspensions and resumes, and with the journal cut after some record, also in
+ * the middle of a commit. All must end as the reference did, with the same results, having executed no effect again
+ * whose result was durable. For some seeds a crash is tried at every single event, and a cut after every record.
  *
- * TREADLE_SIM_SEEDS (default 200) and TREADLE_SIM_FIRST choose the seeds; a failure prints its seed. Positive controls:
- * bugs are seeded with TREADLE_FAULT, and the simulation must find each. */
+ * TREADLE_SIM_SEEDS (default 200) and TREADLE_SIM_FIRST choose the seeds, TREADLE_SIM_EXHAUSTIVE (5) and
+ * TREADLE_SIM_CUTS (3) for how many of them every event and every record is tried. A failure prints its seed,
+ * TREADLE_SIM_SHOW=1 the workflow. What was generated is counted (sim/survey.c): a step type that is missing fails the
+ * test. Positive controls: bugs are seeded with TREADLE_FAULT, and the simulation must find each. */
 #include "sim/world.h"
 
 #include "base/clock.h"
@@ -18,18 +21,20 @@
 #include "sim/world.c"
 #include "sim/world_disk.c"
 
+#include "sim/survey.c"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 200000, MAX_CRASHES = 60, CONTROL_SEEDS = 60 };
+enum { MAX_EVENTS = 200000, MAX_CRASHES = 60, CONTROL_SEEDS = 60, LONG_RUN = 400 };
 
 struct outcome {
     enum run_status status;
     struct str results; /* canonical, errors blanked */
     struct sha256 journal;
-    uint64_t events, frames;
+    uint64_t events, frames, records;
 };
 
 /* How long something took, and how often it was tried, differs from life to life. Which of several parallel failures
@@ -70,6 +75,7 @@ static void look(struct world *w, struct arena *a, struct outcome *o)
                           .results = run_status(w->run) == RUN_SUCCEEDED ? json_canonical(a, &v) : STR("-"),
                           .journal = world_journal(w),
                           .events = w->steps,
+                          .records = w->ndisk,
                           .frames = (uint64_t)run_totals(w->run).frames};
 }
 
@@ -111,17 +117,19 @@ static bool finish(struct world *w)
     return true;
 }
 
-static struct workflow *load(uint64_t seed)
+static struct workflow *load(uint64_t seed, bool serial)
 {
     struct buf text;
-    generate(seed, &text);
+    generate(seed, serial, &text);
     struct arena a = {0};
     struct problems ps = {.a = &a};
     struct workflow *wf = workflow_load(buf_str(&text), STR("sim.yaml"), &ps);
     for (size_t i = 0; i < ps.n && !wf; i++)
         printf("seed %llu: %u:%u: %.*s\n", (unsigned long long)seed, ps.v[i].line, ps.v[i].col, STR_ARG(ps.v[i].text));
-    if (!wf)
+    if (!wf || getenv("TREADLE_SIM_SHOW"))
         printf("%.*s\n", STR_ARG(buf_str(&text)));
+    else if (!serial)
+        survey(wf, buf_str(&text));
     arena_done(&a);
     buf_done(&text);
     return wf;
@@ -252,6 +260,78 @@ static bool crashed(uint64_t seed, struct workflow *wf, struct arena *a, const s
     return ok;
 }
 
+/* The journal ends after its n-th record. *ret_cut: it has so many. */
+static bool cut(uint64_t seed, struct workflow *wf, struct arena *a, const struct outcome *want, size_t n,
+                bool *ret_cut)
+{
+    struct world w;
+    struct outcome got;
+    begin(&w, seed + 2000003, wf, a);
+    while (w.ndisk < n && world_step(&w))
+        continue;
+    *ret_cut = w.ndisk >= n && !w.violation[0] && run_status(w.run) == RUN_RUNNING;
+    bool ok = !w.violation[0] || complain(seed, "violation", w.violation);
+    if (*ret_cut) {
+        world_cut(&w, n);
+        world_start(&w, false);
+        ok = finish(&w);
+        if (w.violation[0])
+            ok = complain(seed, "violation", w.violation);
+        if (ok) {
+            look(&w, a, &got);
+            ok = compare(seed, &w, want, &got);
+        }
+        if (!ok)
+            printf("  (journal cut after record %zu)\n", n);
+    }
+    world_done(&w);
+    return ok;
+}
+
+/* After every record, or after a few. */
+static bool cuts(uint64_t seed, struct workflow *wf, struct arena *a, const struct outcome *want, bool all,
+                 uint64_t *positions)
+{
+    struct rng rng;
+    rng_seed(&rng, seed ^ 277);
+    bool more = true, ok = true;
+    if (all) {
+        for (size_t n = 1; ok && more; n++) {
+            ok = cut(seed, wf, a, want, n, &more);
+            *positions += more;
+        }
+        return ok;
+    }
+    for (unsigned i = 0; ok && i < 2; i++) {
+        ok = cut(seed, wf, a, want, 1 + rng_below(&rng, want->records), &more);
+        *positions += more;
+    }
+    return ok;
+}
+
+/* Where nothing is shared, the order of what is parallel is of no consequence. */
+static bool in_turns(uint64_t seed, struct arena *a, const struct outcome *want)
+{
+    struct workflow *wf = load(seed, true);
+    struct outcome got;
+    struct world w;
+    if (!wf)
+        return false;
+    begin(&w, seed, wf, a);
+    bool ok = finish(&w);
+    if (w.violation[0])
+        ok = complain(seed, "violation in turns", w.violation);
+    if (ok) {
+        look(&w, a, &got);
+        ok = compare(seed, &w, want, &got);
+    }
+    if (!ok)
+        printf("  (everything in turns)\n");
+    world_done(&w);
+    workflow_unref(wf);
+    return ok;
+}
+
 /* What failed or was cancelled is resumed, a few times, with crashes: no effect that has ended is done again, nothing
  * is recorded twice, and it always comes to an end. */
 static bool tried_again(uint64_t seed, struct world *w, struct rng *rng, uint64_t *crashes)
@@ -317,12 +397,13 @@ static bool cancelled(uint64_t seed, struct workflow *wf, struct arena *a, const
 }
 
 struct sums {
-    uint64_t trials, crashes, events, frames, big, exhaustive;
+    uint64_t trials, crashes, events, frames, big, exhaustive, event_seeds, cuts, record_seeds;
 };
 
-static bool trial(uint64_t seed, bool every_event, struct sums *s)
+/* `every_event`, `every_record`: seeds for which each is to be tried, of those that are no longer than LONG_RUN. */
+static bool trial(uint64_t seed, uint64_t every_event, uint64_t every_record, struct sums *s)
 {
-    struct workflow *wf = load(seed);
+    struct workflow *wf = load(seed, false);
     if (!wf)
         return false;
     struct arena a = {0};
@@ -330,12 +411,18 @@ static bool trial(uint64_t seed, bool every_event, struct sums *s)
     bool ok = reference(seed, wf, &a, &want) && reference(seed, wf, &a, &again);
     if (ok && memcmp(&want.journal, &again.journal, sizeof want.journal) != 0)
         ok = complain(seed, "the same seed gave another journal", "");
+    ok = ok && in_turns(seed, &a, &want);
+    bool by_event = ok && want.events <= LONG_RUN && s->event_seeds < every_event;
+    bool by_record = ok && want.events <= LONG_RUN && s->record_seeds < every_record;
+    s->event_seeds += by_event;
+    s->record_seeds += by_record;
+    ok = ok && cuts(seed, wf, &a, &want, by_record, &s->cuts);
     if (ok)
         ok = crashed(seed, wf, &a, &want, 30, 0, &s->crashes) && crashed(seed + 7, wf, &a, &want, 6, 0, &s->crashes);
     ok = ok && cancelled(seed, wf, &a, &want, &s->crashes);
     if (ok && want.status == RUN_FAILED)
         ok = failed_again(seed, wf, &a, &s->crashes);
-    for (uint64_t at = 1; ok && every_event && at < want.events; at++, s->exhaustive++)
+    for (uint64_t at = 1; ok && by_event && at < want.events; at++, s->exhaustive++)
         ok = crashed(seed, wf, &a, &want, 0, at, &s->crashes);
     s->trials++;
     s->events += want.events;
@@ -399,12 +486,12 @@ static bool covered(void)
     return all;
 }
 
-static int simulate(uint64_t first, uint64_t n, uint64_t exhaustive, bool quiet)
+static int simulate(uint64_t first, uint64_t n, uint64_t exhaustive, uint64_t cut_all, bool quiet)
 {
     struct sums s = {0};
     int64_t t0 = clock_mono_ms();
     for (uint64_t i = 0; i < n; i++)
-        if (!trial(first + i, i < exhaustive, &s)) {
+        if (!trial(first + i, exhaustive, cut_all, &s)) {
             printf("FAILED; again with TREADLE_SIM_FIRST=%llu TREADLE_SIM_SEEDS=1\n", (unsigned long long)(first + i));
             return 1;
         }
@@ -415,10 +502,15 @@ static int simulate(uint64_t first, uint64_t n, uint64_t exhaustive, bool quiet)
            "%llu "
            "seeds with 50 frames or more, %.1f s; 0 violations (95 %% bound for a crash: %.2g)\n",
            (unsigned long long)s.trials, (unsigned long long)first, (unsigned long long)s.crashes,
-           (unsigned long long)s.exhaustive, (unsigned long long)(exhaustive < n ? exhaustive : n),
-           (unsigned long long)s.events, (unsigned long long)s.frames, (unsigned long long)s.big,
-           (double)(clock_mono_ms() - t0) / 1000, s.crashes ? 3.0 / (double)s.crashes : 1.0);
-    return n >= 50 && !covered();
+           (unsigned long long)s.exhaustive, (unsigned long long)s.event_seeds, (unsigned long long)s.events,
+           (unsigned long long)s.frames, (unsigned long long)s.big, (double)(clock_mono_ms() - t0) / 1000,
+           s.crashes ? 3.0 / (double)s.crashes : 1.0);
+    printf(
+        "the journal was cut after %llu of its records, after every one in %llu of the seeds; all seeds gave the same "
+        "results with everything in turns\n",
+        (unsigned long long)s.cuts, (unsigned long long)s.record_seeds);
+    survey_print();
+    return n >= 50 && (!covered() || !surveyed());
 }
 
 static bool control(const char *self, const char *fault)
@@ -445,11 +537,13 @@ int main(int argc, char **argv)
     (void)argc;
     uint64_t first = number("TREADLE_SIM_FIRST", 1), n = number("TREADLE_SIM_SEEDS", 200);
     if (getenv("TREADLE_SIM_CONTROL"))
-        return simulate(1, CONTROL_SEEDS, 0, true);
-    if (simulate(first, n, number("TREADLE_SIM_EXHAUSTIVE", n < 5 ? n : 5), false) != 0)
+        return simulate(1, CONTROL_SEEDS, 0, CONTROL_SEEDS, true);
+    if (simulate(first, n, number("TREADLE_SIM_EXHAUSTIVE", n < 5 ? n : 5), number("TREADLE_SIM_CUTS", n < 3 ? n : 3),
+                 false) != 0)
         return 1;
     bool ok = n < 50 || (control(argv[0], "outbox.barrier=0") && control(argv[0], "effect.unrecorded=0") &&
                          control(argv[0], "recover.forget=0") && control(argv[0], "wait.lost=0") &&
-                         control(argv[0], "wait.twice=0"));
+                         control(argv[0], "wait.twice=0") && control(argv[0], "variables.apart=0") &&
+                         control(argv[0], "variables.shared=0"));
     return ok ? 0 : 1;
 }

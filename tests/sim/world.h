@@ -118,5 +118,8 @@ int64_t world_idle_ms(struct world *w);
 void world_crash(struct world *w);
 /* What is durable. */
 struct away_reader world_reader(struct world *w);
+/* The same with just the first `n` records in the journal, the last of them not durable before; it may stand in the
+ * middle of a batch, which no real crash leaves in two. */
+void world_cut(struct world *w, size_t n);
 /* SHA-256 of the journal. */
 struct sha256 world_journal(const struct world *w);

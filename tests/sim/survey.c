@@ -1,0 +1,133 @@
+/* What the random workflows are made of: every step type, at every depth, and what may be said on a step. A simulation
+ * proves nothing about what its generator never writes, so the absence of anything here fails the test. */
+#include <stdio.h>
+
+static struct {
+    uint64_t at[64][DEPTH_MOST + 1]; /* by the type's place in steps.def, and the number of bodies around it */
+    uint64_t written[64];            /* by the place in `spellings` */
+} seen;
+
+/* Options, and what makes types do different things. */
+static const char *const spellings[] = {"condition:",
+                                        "retry:",
+                                        "timeout:",
+                                        "on_error: continue",
+                                        "on_error: {goto:",
+                                        "on_error:\n",
+                                        "depends_on:",
+                                        "on_interrupt:",
+                                        "output_to_file",
+                                        "output_schema",
+                                        "budget:",
+                                        "parallel: true",
+                                        "break_on_error",
+                                        "break_condition",
+                                        "continue_condition",
+                                        "strategy: one_for_one",
+                                        "strategy: one_for_all",
+                                        "strategy: rest_for_one",
+                                        "fail: collect",
+                                        "action: load",
+                                        "on_not_found",
+                                        "pipeline_file:",
+                                        "inherit_context: true",
+                                        "{{file:",
+                                        "codebase_context",
+                                        "task_template",
+                                        "tasks:\n",
+                                        "scope: local",
+                                        "operation: copy",
+                                        "operation: delete",
+                                        "operation: list",
+                                        "operation: wait",
+                                        "on_timeout:",
+                                        "schema:",
+                                        "allowed_tools",
+                                        "type: \"{{",
+                                        "default:\n",
+                                        "max_parallel",
+                                        "until:",
+                                        "fallback_action:"};
+enum { SPELLINGS = sizeof spellings / sizeof *spellings };
+
+/* Types of the tables only: what a task is may have one of its own, which is none of them. */
+static size_t type_index(const struct step_type *t)
+{
+    size_t i = 0;
+    while (step_type_at(i) && step_type_at(i) != t)
+        i++;
+    return i;
+}
+
+static size_t bodies_of(const struct step_type *t)
+{
+    size_t n = 0;
+    for (const struct step_key *k = t->keys; k->name; k++)
+        n += k->kind == KEY_STEPS && !k->alias_of;
+    return n;
+}
+
+static void survey_list(const struct list_def *l, unsigned depth)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        const struct step_def *d = l->steps[i];
+        if (depth <= DEPTH_MOST && !d->late_type)
+            seen.at[type_index(d->type)][depth]++;
+        for (size_t k = 0; d->lists && k < bodies_of(d->type); k++)
+            if (d->lists[k])
+                survey_list(d->lists[k], depth + 1);
+        for (size_t k = 0; k < d->nbranches; k++)
+            survey_list(d->branches[k].list, depth + 1);
+        if (d->handler)
+            survey_list(d->handler, depth + 1);
+        if (d->child)
+            survey_list(d->child->root, depth + 1);
+    }
+}
+
+static void survey(const struct workflow *w, struct str text)
+{
+    survey_list(w->root, 0);
+    for (size_t i = 0; i < SPELLINGS; i++)
+        seen.written[i] += str_find(text, str_c(spellings[i])) != SIZE_MAX;
+}
+
+static void survey_print(void)
+{
+    printf("%-18s in as many bodies: 0", "step");
+    for (unsigned d = 1; d <= DEPTH_MOST; d++)
+        printf(" %7u", d);
+    printf("\n");
+    for (size_t i = 0; step_type_at(i); i++) {
+        printf("%-34s", step_type_at(i)->name);
+        for (unsigned d = 0; d <= DEPTH_MOST; d++)
+            printf(" %7llu", (unsigned long long)seen.at[i][d]);
+        printf("\n");
+    }
+}
+
+/* What has bodies itself needs room below. */
+static unsigned deepest(const struct step_type *t)
+{
+    bool inner = bodies_of(t) || t->boundary;
+    for (const struct step_key *k = t->keys; k->name; k++)
+        inner |= k->kind == KEY_BRANCHES;
+    return inner ? DEPTH_MOST - 1 : DEPTH_MOST;
+}
+
+static bool surveyed(void)
+{
+    bool all = true;
+    for (size_t i = 0; step_type_at(i); i++)
+        for (unsigned d = step_type_at(i)->leaves ? 1 : 0; d <= deepest(step_type_at(i)); d++)
+            if (!seen.at[i][d]) {
+                printf("no %s was generated inside %u bodies\n", step_type_at(i)->name, d);
+                all = false;
+            }
+    for (size_t i = 0; i < SPELLINGS; i++)
+        if (!seen.written[i]) {
+            printf("`%s` was never generated\n", spellings[i]);
+            all = false;
+        }
+    return all;
+}
