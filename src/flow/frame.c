@@ -152,30 +152,6 @@ static uint32_t end_number(const struct frame *f)
     return (f->past ? f->past->dones : 0) + 1;
 }
 
-/* The list whose variables a step means. */
-static struct frame *variables_of(const struct frame *f, bool local)
-{
-    struct frame *list = f->parent;
-    local = local && !fault_hit("variables.shared"); /* a seeded bug for the simulation to catch */
-    while (list->ops != &list_ops || (!local && list->parent && !list_of(list)->instance))
-        list = list->parent;
-    return list;
-}
-
-static struct val write_of(const struct frame *list, const struct val *values)
-{
-    struct val_map m = val_map_new(&list->run->scratch);
-    VAL_MAP_SET(&m, "scope", val_str(list->path));
-    VAL_MAP_SET(&m, "set", *values);
-    return val_map_done(&m);
-}
-
-static void set_all(struct frame *list, const struct val *values)
-{
-    for (size_t i = 0; i < values->obj.n; i++)
-        list_var_set(list_of(list), values->obj.m[i].key, &values->obj.m[i].val);
-}
-
 void step_sets(struct frame *f, bool local, const struct val *values)
 {
     CHECK(f->ops == &step_ops && val_is(values, VAL_OBJECT));
@@ -191,7 +167,7 @@ static bool end_ok(struct frame *f, struct box *result, const char *flag, struct
     struct val_map m = val_map_new(&f->run->scratch);
     const struct step_state *s = state_of(f);
     const struct val *sets = flag ? NULL : s->sets;
-    struct frame *list = sets ? variables_of(f, s->sets_local) : NULL;
+    struct frame *list = sets ? frame_variables(f, s->sets_local) : NULL;
     VAL_MAP_SET(&m, "ok", result->val);
     if (flag)
         val_map_set(&m, str_c(flag), val_true);
@@ -206,14 +182,14 @@ static bool end_ok(struct frame *f, struct box *result, const char *flag, struct
     if (apart && !frame_set_variables(f, s->sets_local, sets))
         return false;
     if (sets && !apart)
-        VAL_MAP_SET(&m, "write", write_of(list, sets));
+        VAL_MAP_SET(&m, "write", list_write(list, sets));
     struct val data = val_map_done(&m);
     if (run_append_value(f->run, RECORD_DONE, f->path, end_number(f), &data, err) != RC_OK) {
         box_unref(result);
         return false;
     }
     if (sets)
-        set_all(list, sets);
+        list_set_all(list, sets);
     f->run->totals.steps_done++;
     if (!f->skipped)
         frame_event(f, EVENT_FINISHED, flag, result);
@@ -869,20 +845,6 @@ struct frame *frame_step(struct frame *parent, const char *segment, size_t tag, 
 
 /* ---- variables, past, budget
  * ------------------------------------------------------------------------------------------- */
-
-bool frame_set_variables(struct frame *f, bool local, const struct val *values)
-{
-    struct frame *list = variables_of(f, local);
-    struct err err;
-    struct val data = write_of(list, values);
-    if (run_append_value(f->run, RECORD_WRITE, f->path, f->attempt, &data, &err) != RC_OK) {
-        err_wrap(&err, "the variables");
-        frame_fail(f, &err);
-        return false;
-    }
-    set_all(list, values);
-    return true;
-}
 
 bool frame_record(struct frame *f, const char *segment, const struct val *object)
 {

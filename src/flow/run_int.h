@@ -139,6 +139,13 @@ void run_over_limit(struct run *r, const char *code, struct str message);
 /* Evaluates workflow.output; false: it needs what has left memory first. */
 bool run_conclude(struct run *r);
 
+/* frame_vars.c */
+/* The list whose variables a step means. */
+struct frame *frame_variables(const struct frame *f, bool local);
+/* {scope, set}: what is recorded of variables, built in the run's scratch. */
+struct val list_write(const struct frame *list, const struct val *values);
+void list_set_all(struct frame *list, const struct val *values);
+
 /* list.c */
 struct list_state {
     const struct list_def *def;

@@ -19,6 +19,7 @@
 
 #include "sim/generate.c"
 #include "sim/world.c"
+#include "sim/world_crash.c"
 #include "sim/world_disk.c"
 
 #include "sim/survey.c"
