@@ -128,11 +128,12 @@ struct live {
 };
 
 /* What scripted models say must not mix with real conversations, and a replay must begin as its recording did. */
-static const char *sessions_of(struct session *s, const char *home)
+/* What outlives runs: made-up answers have places of their own, repeated ones leave nothing but in their run. */
+static const char *kept_in(struct session *s, const char *home, const char *what, const char *mock)
 {
-    return s->mode == SESSION_LIVE   ? arena_printf(&s->arena, "%s/sessions", home).p
-           : s->mode == SESSION_MOCK ? arena_printf(&s->arena, "%s/sessions/mock", home).p
-                                     : arena_printf(&s->arena, "%s/sessions", s->home.dir).p;
+    return arena_printf(&s->arena, "%s/%s%s", s->mode == SESSION_REPLAY ? s->home.dir : home, what,
+                        s->mode == SESSION_MOCK ? mock : "")
+        .p;
 }
 
 static enum rc make_egress(struct live *l, struct err *err)
@@ -515,7 +516,8 @@ static int set_up(struct live *l)
                                                 .workspace = arena_cstr(&s->arena, s->workspace),
                                                 .output_dir = arena_cstr(&s->arena, s->output_dir),
                                                 .workflow_dir = arena_cstr(&s->arena, s->workflow_dir),
-                                                .sessions_dir = sessions_of(s, home),
+                                                .sessions_dir = kept_in(s, home, "sessions", "/mock"),
+                                                .checkpoints_dir = kept_in(s, home, "checkpoints", "/.mock"),
                                                 .state_dir = home,
                                                 .tier = s->tier},
                      &l->executor, &err) != RC_OK)

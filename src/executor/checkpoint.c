@@ -337,19 +337,24 @@ static enum rc load(struct checkpoint *c, const struct val *req, struct val *ret
     return rc;
 }
 
-static enum rc open_home(struct checkpoint *c, const char *state_dir, struct str workflow)
+static enum rc open_home(struct checkpoint *c, const char *dir, struct str workflow)
 {
     struct str name;
-    if (!state_dir || !file_name(c->a, workflow, "", &name))
+    if (!dir || !workflow.n)
         return err_set(c->err, RC_INVALID, "there is no place for checkpoints of this workflow");
+    if (!file_name(c->a, workflow, "", &name)) { /* a long one; `~` is in no other */
+        struct sha256 h = sha256_of(workflow);
+        struct sha256_hex x = sha256_hex(&h);
+        name = arena_printf(c->a, "~%s", x.z);
+    }
     if (!file_name(c->a, c->name, ".json", &c->file))
         return err_set(c->err, RC_INVALID, "`%.*s` is no name of a checkpoint; expected 1 to %d bytes",
                        c->name.n < 80 ? (int)c->name.n : 80, c->name.p, NAME_MAX_BYTES);
-    struct str path = arena_printf(c->a, "%s/checkpoints/%.*s", state_dir, STR_ARG(name));
+    struct str path = arena_printf(c->a, "%s/%.*s", dir, STR_ARG(name));
     return beneath_init(&c->home, c->a, path.p, true, c->err);
 }
 
-enum rc exec_checkpoint(const struct val *req, const char *state_dir, struct tool_call *call, struct val *ret,
+enum rc exec_checkpoint(const struct val *req, const char *dir, struct tool_call *call, struct val *ret,
                         const char **code, struct err *err)
 {
     struct checkpoint c = {.call = call,
@@ -360,7 +365,7 @@ enum rc exec_checkpoint(const struct val *req, const char *state_dir, struct too
                            .code = code,
                            .err = err};
     struct str action = val_get_str(req, STR("action"), STR("save"));
-    enum rc rc = open_home(&c, state_dir, val_get_str(req, STR("workflow"), STR("")));
+    enum rc rc = open_home(&c, dir, val_get_str(req, STR("workflow"), STR("")));
     if (rc != RC_OK)
         return rc;
     rc = lock(&c);

@@ -77,7 +77,7 @@ struct executor {
     uint32_t magic;
     struct ev_loop *loop;
     struct arena arena;
-    const char *lock_path, *workflow_dir, *state_dir, *sessions_dir, *stored_dir, *self, *output_dir;
+    const char *lock_path, *workflow_dir, *checkpoints_dir, *sessions_dir, *stored_dir, *self, *output_dir;
     struct beneath workspace, output;
     enum sandbox_tier tier;
     struct str *places; /* of commands, see launch_plan.h */
@@ -299,7 +299,7 @@ static enum rc checkpoint_job(struct job *j)
                           .cwd = STR("."),
                           .deadline_ms = clock_mono_ms() + CHECKPOINT_MS,
                           .cancel = &j->cancel};
-    return exec_checkpoint(&j->request, x->state_dir, &c, &j->result, &j->code, &j->err);
+    return exec_checkpoint(&j->request, x->checkpoints_dir, &c, &j->result, &j->code, &j->err);
 }
 
 static enum rc files_job(struct job *j)
@@ -441,7 +441,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
     x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;
     x->sessions_dir = o->sessions_dir ? arena_cstr(&x->arena, str_c(o->sessions_dir)) : NULL;
-    x->state_dir = o->state_dir ? arena_cstr(&x->arena, str_c(o->state_dir)) : NULL;
+    x->checkpoints_dir = o->checkpoints_dir ? arena_cstr(&x->arena, str_c(o->checkpoints_dir)) : NULL;
     x->stored_dir = o->state_dir ? arena_printf(&x->arena, "%s/workflows", o->state_dir).p : NULL;
     x->workflow_dir = o->workflow_dir ? arena_cstr(&x->arena, str_c(o->workflow_dir)) : NULL;
     *ret = x;

@@ -75,12 +75,13 @@ struct executor_options {
     const char *workspace;    /* absolute; created if missing */
     const char *output_dir;   /* absolute; created when first written to */
     const char *workflow_dir; /* absolute; where relative prompt files are looked for first */
+    const char *state_dir;    /* absolute; has the stored workflows, and is hidden from commands. NULL: there is none */
     const char *sessions_dir; /* absolute; where conversations are kept. NULL: nowhere */
-    const char *state_dir;    /* absolute; what outlives runs: stored workflows and checkpoints. NULL: there are none */
-    const char *self;         /* program to start as launcher; NULL: /proc/self/exe */
-    unsigned max_commands;    /* at once; 0: 64. More wait */
-    enum sandbox_tier tier;   /* how far commands are confined */
-    bool no_namespaces;       /* always the subreaper's way of ending a tree; for tests of it. Not with strict */
+    const char *checkpoints_dir; /* absolute; where named states are kept. NULL: nowhere */
+    const char *self;            /* program to start as launcher; NULL: /proc/self/exe */
+    unsigned max_commands;       /* at once; 0: 64. More wait */
+    enum sandbox_tier tier;      /* how far commands are confined */
+    bool no_namespaces;          /* always the subreaper's way of ending a tree; for tests of it. Not with strict */
 };
 struct executor;
 enum rc executor_new(const struct executor_options *o, struct executor **ret, struct err *err) MUST_CHECK;

@@ -193,6 +193,11 @@ static enum rc begin(struct role *r, struct err *err)
     if (!db || !home)
         return err_set(err, RC_USAGE, "--db and --home are missing");
     enum rc rc = store_open(db, STORE_OWN, &s->store, err);
+    if (rc == RC_BUSY)
+        return err_set(err, RC_BUSY,
+                       "%s is in use by another `treadle serve`; stop that one first, or give this one "
+                       "another file with --db",
+                       db);
     if (rc == RC_OK)
         rc = host_new(&(struct host_options){.loop = r->loop,
                                              .store = s->store,

@@ -44,7 +44,8 @@ static enum rc make_place(struct state *s, struct str run, const struct val *whe
                                                      .output_dir = directory(where, STR("output_dir"), &a),
                                                      .workflow_dir = directory(where, STR("workflow_dir"), &a),
                                                      .sessions_dir = directory(where, STR("sessions_dir"), &a),
-                                                     .state_dir = directory(where, STR("state_dir"), &a)},
+                                                     .state_dir = directory(where, STR("state_dir"), &a),
+                                                     .checkpoints_dir = directory(where, STR("checkpoints_dir"), &a)},
                           &x, err);
     arena_done(&a);
     if (rc != RC_OK)

@@ -132,3 +132,28 @@ def test_killed_while_saving(treadle_faults):
         assert json.loads(kept.read_text())["state"]["n"] in (number - 1, number)
         assert treadle_faults("resume", f"r{number}", "--json", code=0).json["output"] == number
         assert json.loads(kept.read_text())["state"]["n"] == number
+
+
+ECHO = """
+workflow:
+  name: "%s"
+  steps:
+    - {name: load, type: checkpoint, action: load, checkpoint_name: n, on_not_found: [{name: none, type: test_echo}]}
+    - {name: save, type: checkpoint, checkpoint_name: n, state: {n: 1}}
+  output: "{{ steps.load.found }}"
+"""
+
+
+def test_the_mock_has_checkpoints_of_its_own(treadle):
+    """Trying a workflow out must not change where the real one goes on."""
+    treadle.file("w.yaml", ECHO % "w")
+    assert [treadle("run", "w.yaml", *more, "--quiet", code=0).out.strip()
+            for more in (["--mock"], [], ["--mock"], [])] == ["false", "false", "true", "true"]
+
+
+def test_names_of_workflows_may_be_long(treadle):
+    long = "A review of everything that a name of a workflow may say about it: " + "ä" * 50
+    treadle.file("a.yaml", ECHO % long)
+    treadle.file("b.yaml", ECHO % (long + "b"))
+    assert [treadle("run", f, "--quiet", code=0).out.strip() for f in ("a.yaml", "b.yaml", "a.yaml")] \
+        == ["false", "false", "true"]

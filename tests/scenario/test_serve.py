@@ -59,6 +59,36 @@ def test_a_stored_workflow_and_its_directory(service, treadle):
     assert s.http("POST", "/run_pipeline", {"workflow": "nothing"})[0] == 404
 
 
+STATES = """
+workflow:
+  name: states
+  steps:
+    - {name: talk, type: claude_session, session_name: tutor, prompt: hello}
+    - {name: before, type: checkpoint, action: load, checkpoint_name: n, on_not_found: [{name: a, type: test_echo}]}
+    - {name: save, type: checkpoint, checkpoint_name: n, state: {n: 7}}
+    - {name: call, type: pipeline, pipeline_ref: "{{ 'hello' }}"}
+  output: "{{ steps.talk.claude_session_metadata.turn }} {{ steps.before.found }} {{ steps.before.state.n || 0 }} {{ steps.call }}"
+"""
+
+
+def test_what_outlives_runs_is_there_for_the_next(service, treadle):
+    """Conversations, checkpoints and stored workflows lie in the home, for the service as for `treadle run`."""
+    (treadle.home / "workflows").mkdir(parents=True)
+    (treadle.home / "workflows" / "hello.yaml").write_text(HELLO)
+    s = service(mock="")
+    answers = [s.http("POST", "/run_pipeline", {"workflow_yaml": STATES, "wait": True})[1] for _ in range(2)]
+    assert [a.get("output") for a in answers] == ["1 false 0 hello done", "2 true 7 hello done"], answers
+    treadle.file("states.yaml", STATES)
+    assert treadle("run", "states.yaml", "--mock", "--quiet", code=0).out == "3 true 7 hello done\n"
+
+
+def test_a_second_service_is_told_of_the_first(service, treadle):
+    service(mock="")
+    got = treadle("serve", "--mock", "--listen", "0", code=4)
+    assert "is in use by another `treadle serve`" in got.err and "--db" in got.err
+    assert "treadle cancel" not in got.err
+
+
 def test_a_duplicate_start_is_the_first_run(service, fake_provider):
     provider = fake_provider()
     s = service(env=provider.env)
