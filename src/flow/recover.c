@@ -10,6 +10,8 @@
  * exactly those at that point, and a decision that left no record left no trace outside either, so it may be taken
  * anew.
  *
+ * The frames behind dropped entries are counted here, because no frame will stand for them again.
+ *
  * Records that a later RECORD_RESUME declared void (a changed step and those after it) only leave their numbers behind:
  * attempts go on counting, so that no path is written twice. */
 #include "flow/run_int.h"
@@ -113,6 +115,14 @@ static void past_free(struct past *p)
     free(p);
 }
 
+/* "a~2" stands for an attempt of a, not for a frame of its own. */
+static void count_dropped(struct run *r, const struct past *p)
+{
+    uint32_t k;
+    (void)parent_path(p->path, &k);
+    r->totals.frames += k == 0;
+}
+
 /* Depth is bounded by the nesting of workflows, but recursion here would trust a file: walk instead. */
 static void drop_children(struct run *r, struct past *top)
 {
@@ -127,6 +137,7 @@ static void drop_children(struct run *r, struct past *top)
         if (p->next)
             p->next->prev = NULL;
         map_del(&r->past, p->path);
+        count_dropped(r, p);
         past_free(p);
         p = up;
     }
@@ -306,6 +317,7 @@ static bool pass_iteration(struct run *r, struct past *p, const struct val *done
     if (p->next)
         p->next->prev = p->prev;
     map_del(&r->past, p->path);
+    count_dropped(r, p);
     past_free(p);
     return true;
 }

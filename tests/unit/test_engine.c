@@ -620,6 +620,34 @@ static void test_limit_ends_the_run(void **state)
     assert_true(run_totals(g.run).frames < 60);
 }
 
+/* What was executed in earlier lives counts, however often the run is killed. */
+static void test_frames_count_in_every_life(void **state)
+{
+    (void)state;
+    rig_start(
+        &g, WORKFLOW("    - name: l\n      type: for_loop\n      data_source: range(1, 3)\n      steps:\n"
+                     "        - {name: e, type: test_echo, value: '{{ item }}'}\n"
+                     "        - {name: no, type: test_echo, condition: item > 1}\n"
+                     "        - name: w\n          type: while_loop\n          condition: steps.k < 2\n"
+                     "          steps: [{name: k, type: test_echo, value: '{{ loop.index + 1 }}'}]\n"
+                     "    - {name: s, type: switch, expression: 1, cases: {1: [{name: a, type: test_echo}]}}\n"
+                     "    - name: p\n      type: parallel\n"
+                     "      branches: {a: [{name: x, type: test_echo}], b: [{name: y, type: test_echo}]}\n"
+                     "    - {name: bad, type: test_echo, fail: true, on_error: {steps: [{name: h, type: test_echo}]}}\n"
+                     "    - {name: again, type: test_echo, fail: true, retry: 2, on_error: continue}\n"
+                     "    - {name: end, type: command, run: x}\n"));
+    rig_pass(&g, 600000);
+    assert_non_null(rig_effect(&g, "end/exec:1"));
+    int64_t frames = run_totals(g.run).frames;
+    size_t n = g.nrecords;
+    assert_true(n > 20);
+    for (size_t keep = n - 1; keep > 0; keep--) { /* downwards: each life adds records behind those that it had */
+        rig_restart(&g, keep, false);
+        rig_pass(&g, 600000);
+        assert_int_equal(run_totals(g.run).frames, frames);
+    }
+}
+
 /* A condition that cannot be evaluated is never taken for true. */
 static void test_condition_is_not_retried_away(void **state)
 {
@@ -953,6 +981,7 @@ int main(void)
         cmocka_unit_test_teardown(test_effect_is_interrupted, done),
         cmocka_unit_test_teardown(test_many_voids, done),
         cmocka_unit_test_teardown(test_limit_ends_the_run, done),
+        cmocka_unit_test_teardown(test_frames_count_in_every_life, done),
         cmocka_unit_test_teardown(test_condition_is_not_retried_away, done),
         cmocka_unit_test_teardown(test_break_of_a_parallel_loop, done),
         cmocka_unit_test_teardown(test_leaving_at_every_record, done),
