@@ -47,14 +47,20 @@ static void check(const struct step_def *s, struct problems *ps)
     arena_done(&scratch);
 }
 
-static bool text_list(struct frame *f, const struct val *v)
+/* Arguments are text for the program; numbers and booleans are written as JSON would. */
+static bool text_list(struct frame *f, const struct val *v, struct val *ret)
 {
+    struct val_list l = val_list_new(&f->arena);
     for (size_t i = 0; i < v->arr.n; i++) {
-        if (!val_is(&v->arr.v[i], VAL_STR)) {
-            step_failf(f, RC_INVALID, "`run` item %zu is %s; expected text", i + 1, val_type_name(&v->arr.v[i]));
+        const struct val *one = &v->arr.v[i];
+        if (one->type == VAL_NULL || one->type == VAL_ARRAY || one->type == VAL_OBJECT) {
+            step_failf(f, RC_INVALID, "`run` item %zu is %s; expected text, a number or a boolean", i + 1,
+                       val_type_name(one));
             return false;
         }
+        val_list_push(&l, one->type == VAL_STR ? *one : val_str(json_text(&f->arena, one)));
     }
+    *ret = val_list_done(&l);
     if (v->arr.n)
         return true;
     step_failf(f, RC_INVALID, "`run` is an empty list; expected a program and its arguments");
@@ -72,9 +78,10 @@ static bool build_request(struct frame *f, const struct val *c, struct val *ret)
     if (val_is(run, VAL_STR)) {
         VAL_MAP_SET(&m, "shell", *run);
     } else if (val_is(run, VAL_ARRAY)) {
-        if (!text_list(f, run))
+        struct val argv;
+        if (!text_list(f, run, &argv))
             return false;
-        VAL_MAP_SET(&m, "argv", *run);
+        VAL_MAP_SET(&m, "argv", argv);
     } else {
         step_failf(f, RC_INVALID, "`run` is %s; expected text or a list of text", val_type_name(run));
         return false;

@@ -120,3 +120,18 @@ workflow:
     result = treadle("resume", "r", "--json", code=0).json
     assert result["results"]["work"]["success"] is False
     assert (treadle.cwd / "ws/log").read_text() == 3 * "work\ntell\n"
+
+
+def test_arguments_may_be_numbers(treadle):
+    treadle.file("w.yaml", """
+workflow:
+  name: w
+  output: "{{ steps.a.stdout }}"
+  steps:
+    - {name: n, type: test_echo, value: [3, 2.5, true, "x y"]}
+    - {name: a, type: command, run: [printf, "%s,", "{{ steps.n[0] }}", "{{ steps.n[1] }}", "{{ steps.n[2] }}", "{{ steps.n[3] }}", 7]}
+    - {name: b, type: command, run: [echo, "{{ steps.n }}"], on_error: continue}
+""")
+    got = treadle("run", "w.yaml", "--json", code=0).json
+    assert got["output"] == "3,2.5,true,x y,7,"
+    assert "`run` item 2 is array; expected text, a number or a boolean" in got["results"]["b"]["error"]["message"]
