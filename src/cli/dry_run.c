@@ -484,8 +484,9 @@ static void print_end(struct dry *d)
     if (d->too_many)
         printf("The plan is cut off after %d entries.\n", EFFECTS_MAX);
     else if (e)
-        printf("The plan ends here, for the answers are made up: %.*s: %.*s\n",
-               STR_ARG(val_get_str(e, STR("step"), STR(""))), STR_ARG(val_get_str(e, STR("message"), STR(""))));
+        printf("The plan ends here, for the answers are made up: %.*s%s%.*s\n",
+               STR_ARG(val_get_str(e, STR("step"), STR(""))), val_get_str(e, STR("step"), STR("")).n ? ": " : "",
+               STR_ARG(val_get_str(e, STR("message"), STR(""))));
 }
 
 static enum rc open_egress(struct dry *d, struct err *err)

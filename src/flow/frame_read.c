@@ -17,7 +17,7 @@ struct expr_scope frame_scope(struct frame *f, bool null_safe)
 }
 
 /* Messages about templates begin with line:column; the reader wants to know of which file. */
-static struct str message_of(const struct frame *f, const struct err *err)
+struct str frame_message(const struct frame *f, const struct err *err)
 {
     struct str message = str_c(err->msg);
     unsigned line, col;
@@ -36,12 +36,12 @@ static enum rc rc_of(const struct err *err)
 
 void frame_fail(struct frame *f, const struct err *err)
 {
-    step_fail(f, &(struct failure){.rc = rc_of(err), .message = message_of(f, err)});
+    step_fail(f, &(struct failure){.rc = rc_of(err), .message = frame_message(f, err)});
 }
 
 struct box *frame_error(const struct frame *f, const struct err *err)
 {
-    return error_box(rc_of(err), STR(""), message_of(f, err), f->attempt, f->path);
+    return error_box(rc_of(err), STR(""), frame_message(f, err), f->attempt, f->path);
 }
 
 bool frame_is_expr(const struct frame *f, struct str text)

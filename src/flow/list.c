@@ -64,7 +64,7 @@ static bool init_root(struct frame *f, struct list_state *l)
         if (l->starting)
             shelf_fetch(f);
         else
-            frame_end(f, false, error_box(err.rc, STR("variables"), str_c(err.msg), 1, STR("")));
+            frame_end(f, false, error_box(err.rc, STR("variables"), frame_message(f, &err), 1, STR("")));
         return false;
     }
     set_all(l, &v);

@@ -631,7 +631,7 @@ bool run_conclude(struct run *r)
     else if (r->wanted.n)
         return false;
     else
-        r->error = error_box(err.rc, STR("output"), str_c(err.msg), 1, STR(""));
+        r->error = error_box(err.rc, STR("output"), frame_message(r->root, &err), 1, STR(""));
     r->answered = true;
     return true;
 }

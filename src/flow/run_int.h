@@ -130,6 +130,8 @@ const char *leave_name(enum leave l);        /* "break", "continue"; NULL for LE
 enum leave leave_of(const struct val *done); /* what a RECORD_DONE says of it */
 /* The error object for what an expression in this frame said. */
 struct box *frame_error(const struct frame *f, const struct err *err);
+/* What the error says, with the file before its line. */
+struct str frame_message(const struct frame *f, const struct err *err);
 /* Long texts are cut, so that an error can always be recorded. */
 struct box *error_box(enum rc rc, struct str code, struct str message, int64_t attempts, struct str step);
 bool run_is_quiet(const struct run *r);
