@@ -106,7 +106,7 @@ static struct str deeds(struct show *s, const struct digest_node *n)
 {
     struct buf b;
     buf_init(&b, 4096);
-    size_t turns = 0, tools = 0, items = 0, items_ok = 0, items_failed = 0;
+    size_t turns = 0, tools = 0, items = 0, items_ok = 0, items_failed = 0, all = n->items > 0 ? (size_t)n->items : 0;
     for (const struct digest_node *c = n->first; c; c = c->next) {
         if (c->effect && str_starts(c->name, STR("turn:"))) {
             turns++;
@@ -130,7 +130,7 @@ static struct str deeds(struct show *s, const struct digest_node *n)
     if (tools)
         buf_printf(&b, "  %zu tool call%s", tools, tools == 1 ? "" : "s");
     if (items)
-        buf_printf(&b, "  %zu/%zu iterations done", items_ok, items);
+        buf_printf(&b, "  %zu/%zu iterations done", items_ok, items > all ? items : all);
     if (items_failed)
         buf_printf(&b, ", %zu failed", items_failed);
     if (n->calls)

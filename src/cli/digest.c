@@ -301,6 +301,7 @@ static void add_to_node(struct digest *d, const struct record *r, const struct v
     case RECORD_OPEN:
         n->status = NODE_OPEN;
         n->ended_ms = 0;
+        n->items = away_item_count(VAL_GET(v, "config"));
         break;
     case RECORD_RESULT:
         if (n->wait)

@@ -36,6 +36,7 @@ struct digest_node {
     double cost_usd;
     bool cost_unknown;
     size_t total, ok, failed, running; /* children */
+    int64_t items;                     /* of a loop over a list, begun or not; else 0 */
     bool trouble;                      /* it, or something below it, is not simply done */
     size_t told;                       /* lines that were given to its children; for whoever prints */
     const struct val *result;          /* of the workflow's own steps; NULL: none. Parts may be away (flow/away.h) */

@@ -104,6 +104,15 @@ def test_a_long_reply_is_taken_whole(treadle, fake_provider):
     assert memory < 150
 
 
+def test_show_counts_iterations_that_have_not_begun(treadle):
+    """19 of 100, not 19 of 19."""
+    steps = [{"name": "l", "type": "for_loop", "data_source": "range(1, 100)",
+              "steps": [{"name": "e", "type": "test_echo", "fail": "{{ item > 19 }}"}]}]
+    treadle.file("w.json", workflow(steps))
+    treadle("run", "w.json", "--run-id", "r", code=1)
+    assert "19/100 iterations done, 1 failed" in treadle("show", "r", code=0).out
+
+
 def test_a_run_has_no_more_frames_than_it_may(treadle):
     steps = [{"name": "all", "type": "for_loop", "data_source": "range(1, 100000)",
               "steps": [{"name": "say", "type": "test_echo", "value": 1}]}]
