@@ -94,6 +94,7 @@ def test_an_endless_plan_is_cut_off(treadle):
 
 
 def test_a_plan_that_ends_in_the_output_names_its_place(treadle):
-    treadle.file("w.yaml", 'workflow: {name: w, output: "{{ steps.a.data.x }}", steps: [{name: a, type: claude, prompt: p}]}')
+    treadle.file("w.yaml", 'workflow: {name: w, output: "{{ steps.a.data.x }}", '
+                 'steps: [{name: a, type: claude, prompt: p}]}')
     got = treadle("run", "w.yaml", "--dry-run", code=1)
     assert "The plan ends here, for the answers are made up: w.yaml:1:33: `steps.a` has no field" in got.out

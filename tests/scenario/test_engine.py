@@ -129,7 +129,9 @@ workflow:
   output: "{{ steps.a.stdout }}"
   steps:
     - {name: n, type: test_echo, value: [3, 2.5, true, "x y"]}
-    - {name: a, type: command, run: [printf, "%s,", "{{ steps.n[0] }}", "{{ steps.n[1] }}", "{{ steps.n[2] }}", "{{ steps.n[3] }}", 7]}
+    - name: a
+      type: command
+      run: [printf, "%s,", "{{ steps.n[0] }}", "{{ steps.n[1] }}", "{{ steps.n[2] }}", "{{ steps.n[3] }}", 7]
     - {name: b, type: command, run: [echo, "{{ steps.n }}"], on_error: continue}
 """)
     got = treadle("run", "w.yaml", "--json", code=0).json

@@ -67,7 +67,9 @@ workflow:
     - {name: before, type: checkpoint, action: load, checkpoint_name: n, on_not_found: [{name: a, type: test_echo}]}
     - {name: save, type: checkpoint, checkpoint_name: n, state: {n: 7}}
     - {name: call, type: pipeline, pipeline_ref: "{{ 'hello' }}"}
-  output: "{{ steps.talk.claude_session_metadata.turn }} {{ steps.before.found }} {{ steps.before.state.n || 0 }} {{ steps.call }}"
+  output: >-
+    {{ steps.talk.claude_session_metadata.turn }} {{ steps.before.found }} {{ steps.before.state.n || 0 }}
+    {{ steps.call }}
 """
 
 
