@@ -141,8 +141,7 @@ static enum on_interrupt after_crash(const struct frame *f, enum on_interrupt fa
     return f->def->on_interrupt == ON_INTERRUPT_DEFAULT ? fallback : f->def->on_interrupt;
 }
 
-/* "review~2/0/look" -> "review/0/look": which attempt it is must not matter to a fixture or a recording. */
-static struct str plain_path(struct arena *a, struct str path)
+struct str agent_plain_path(struct arena *a, struct str path)
 {
     if (str_find(path, STR("~")) == SIZE_MAX)
         return path;
@@ -174,7 +173,7 @@ static struct val *build_request(struct frame *f, const struct agent *g)
         VAL_MAP_SET(&m, "tools", g->tools);
     if (g->o->schema)
         VAL_MAP_SET(&m, "schema", *g->o->schema);
-    VAL_MAP_SET(&m, "step", val_str(plain_path(a, f->path)));
+    VAL_MAP_SET(&m, "step", val_str(agent_plain_path(a, f->path)));
     VAL_MAP_SET(&m, "turn", val_int(g->turn));
     struct val *request = ARENA_NEW(a, struct val);
     *request = val_map_done(&m);
@@ -362,6 +361,11 @@ static struct val usage_value(struct arena *a, const struct agent *g)
     VAL_MAP_SET(&m, "cache_read_tokens", val_int(g->cache_read));
     VAL_MAP_SET(&m, "cache_write_tokens", val_int(g->cache_write));
     return val_map_done(&m);
+}
+
+void agent_count(struct agent *g, const struct val *reply)
+{
+    add_usage(g, reply);
 }
 
 /* Models like to put JSON into a fenced block, whatever they were told. */

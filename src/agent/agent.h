@@ -31,6 +31,10 @@ struct agent *agent_new(struct frame *f, const struct agent_options *o);
 void agent_start(struct frame *f, struct agent *g, struct str prompt);
 /* A child with a tag below PROMPT_TAG (agent/prompt.h) has ended. */
 void agent_child(struct frame *f, struct agent *g, struct frame *child);
+/* Adds what a reply cost that was asked for before the conversation, to the result's sums. */
+void agent_count(struct agent *g, const struct val *reply);
+/* "review~2/0/look" -> "review/0/look": which attempt it is must not matter to a fixture or a recording. */
+struct str agent_plain_path(struct arena *a, struct str path);
 /* What went wrong in the calls so far: [{attempt, error, class}], the oldest first. Borrowed from the agent. */
 struct val agent_errors(const struct agent *g);
 /* What was said: the messages of this conversation without the history, the last answer included. Borrowed. */

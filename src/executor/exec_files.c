@@ -2,28 +2,36 @@
  * workspace, which models write to, goes beneath. A file must be regular, of bounded size and UTF-8 in every case. */
 #include "executor/exec_files.h"
 
+#include "executor/decode.h"
 #include "executor/files.h"
 #include "executor/read_many.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { READ_MAX = 4 << 20, OUTPUT_MAX = 256 << 20, OUTPUT_MODE = 0644 };
 
+struct how {
+    size_t max;
+    struct str encoding;
+};
+
 /* Reads and closes. */
-static enum rc read_text(int fd, struct str path, size_t max, struct arena *a, struct val *ret, const char **code,
-                         struct err *err)
+static enum rc read_text(int fd, struct str path, const struct how *how, struct arena *a, struct val *ret,
+                         const char **code, struct err *err)
 {
     struct str text;
-    enum rc rc = file_slurp(fd, max, a, &text, err);
+    enum rc rc = file_slurp(fd, how->max, a, &text, err);
     close(fd);
     if (rc)
         return err_wrap(err, "%.*s", STR_ARG(path));
-    if (str_utf8_valid(text) != text.n) {
+    if (decode_text(a, text, how->encoding, &text, err) != RC_OK) {
+        struct str what = arena_str(a, str_c(err->msg));
         *code = "not_text";
-        return err_set(err, RC_INVALID, "%.*s is not UTF-8 text (byte %zu)", STR_ARG(path), str_utf8_valid(text));
+        return err_set(err, RC_INVALID, "%.*s %.*s", STR_ARG(path), STR_ARG(what));
     }
     struct sha256 hash = sha256_of(text);
     struct sha256_hex hex = sha256_hex(&hash);
@@ -56,7 +64,7 @@ static enum rc open_plain(const char *path, int *fd, struct err *err)
     return err_set(err, RC_INVALID, "%s is not a regular file", path);
 }
 
-static enum rc read_beneath(struct str path, size_t max, const struct beneath *workspace, struct arena *a,
+static enum rc read_beneath(struct str path, const struct how *how, const struct beneath *workspace, struct arena *a,
                             struct val *ret, const char **code, struct err *err)
 {
     struct str rel;
@@ -70,12 +78,12 @@ static enum rc read_beneath(struct str path, size_t max, const struct beneath *w
     if (rc)
         return rc;
     struct str full = arena_printf(a, "%.*s/%.*s", STR_ARG(workspace->path), STR_ARG(rel));
-    return read_text(fd, full, max, a, ret, code, err);
+    return read_text(fd, full, how, a, ret, code, err);
 }
 
 /* A file that the run itself has named: below one of the directories, wherever links lead. */
-static enum rc read_below(struct str path, size_t max, const char *const dirs[3], struct arena *a, struct val *ret,
-                          const char **code, struct err *err)
+static enum rc read_below(struct str path, const struct how *how, const char *const dirs[3], struct arena *a,
+                          struct val *ret, const char **code, struct err *err)
 {
     enum rc rc = RC_NOT_FOUND;
     bool outside = true;
@@ -84,7 +92,7 @@ static enum rc read_below(struct str path, size_t max, const char *const dirs[3]
         if (!dirs[i] || beneath_init(&dir, a, dirs[i], false, err) != RC_OK)
             continue;
         *code = NULL;
-        rc = read_beneath(path, max, &dir, a, ret, code, err);
+        rc = read_beneath(path, how, &dir, a, ret, code, err);
         beneath_done(&dir);
         if (*code && str_is(str_c(*code), "outside")) /* of this one; it may be named absolutely, and lie in the next */
             rc = RC_NOT_FOUND;
@@ -101,16 +109,29 @@ static enum rc read_below(struct str path, size_t max, const char *const dirs[3]
 }
 
 /* NAME.yaml among the stored workflows. */
-static enum rc read_stored(struct str name, size_t max, const char *stored_dir, struct arena *a, struct val *ret,
-                           const char **code, struct err *err)
+static enum rc read_stored(struct str name, const struct how *how, const char *stored_dir, struct arena *a,
+                           struct val *ret, const char **code, struct err *err)
 {
     const char *const dirs[3] = {stored_dir, NULL, NULL};
     if (memchr(name.p, '/', name.n) || name.p[0] == '.')
         return err_set(err, RC_INVALID, "`%.*s` cannot be the name of a stored workflow", STR_ARG(name));
-    enum rc rc = read_below(arena_printf(a, "%.*s.yaml", STR_ARG(name)), max, dirs, a, ret, code, err);
+    enum rc rc = read_below(arena_printf(a, "%.*s.yaml", STR_ARG(name)), how, dirs, a, ret, code, err);
     return rc == RC_NOT_FOUND ? err_set(err, rc, "there is no stored workflow `%.*s`; expected %s/%.*s.yaml",
                                         STR_ARG(name), stored_dir ? stored_dir : "none", STR_ARG(name))
                               : rc;
+}
+
+/* Where the path is first found, is it a directory? */
+static bool is_directory(struct str path, const char *const *dirs, struct arena *a)
+{
+    static const char *const root[] = {"", NULL};
+    struct stat st;
+    if (path.p[path.n - 1] == '/')
+        return true;
+    for (const char *const *d = path.p[0] == '/' ? root : dirs; *d; d++)
+        if (stat(arena_printf(a, "%s%s%.*s", *d, (*d)[0] ? "/" : "", STR_ARG(path)).p, &st) == 0)
+            return S_ISDIR(st.st_mode);
+    return false;
 }
 
 enum rc exec_read(const struct val *req, const struct exec_places *places, struct arena *a, struct val *ret,
@@ -126,28 +147,27 @@ enum rc exec_read(const struct val *req, const struct exec_places *places, struc
         return err_set(err, RC_INVALID, "path must be the name of a file");
     if (max <= 0 || max > READ_MAX)
         max = READ_MAX;
+    struct how how = {.max = (size_t)max, .encoding = val_get_str(req, STR("encoding"), STR(""))};
     if (str_is(base, "workspace"))
-        return read_beneath(path, (size_t)max, workspace, a, ret, code, err);
+        return read_beneath(path, &how, workspace, a, ret, code, err);
     if (str_is(base, "stored"))
-        return read_stored(path, (size_t)max, places->stored_dir, a, ret, code, err);
+        return read_stored(path, &how, places->stored_dir, a, ret, code, err);
     if (!str_is(base, "workflow"))
         return err_set(err, RC_INVALID, "base must be workflow, workspace or stored");
 
     const char *dirs[2] = {workflow_dir, getcwd(here, sizeof here)};
     bool beneath = val_get_bool(req, STR("beneath"), false), list = val_get_bool(req, STR("list"), false);
-    if (list || read_is_pattern(path) || path.p[path.n - 1] == '/') {
-        const char *all[4];
-        size_t n = 0;
-        for (size_t i = 0; i < 2; i++)
-            if (dirs[i])
-                all[n++] = dirs[i];
-        all[n++] = arena_cstr(a, workspace->path);
-        all[n] = NULL;
-        return read_many(path, all, beneath, list, a, ret, err);
-    }
+    const char *all[4];
+    size_t n = 0;
+    for (size_t i = 0; i < 2; i++)
+        if (dirs[i])
+            all[n++] = dirs[i];
+    all[n++] = arena_cstr(a, workspace->path);
+    all[n] = NULL;
+    if (list || read_is_pattern(path) || is_directory(path, all, a))
+        return read_many(path, all, beneath, list, how.encoding, a, ret, err);
     if (beneath)
-        return read_below(path, (size_t)max, (const char *const[3]){dirs[0], dirs[1], workspace->path.p}, a, ret, code,
-                          err);
+        return read_below(path, &how, (const char *const[3]){dirs[0], dirs[1], workspace->path.p}, a, ret, code, err);
     if (path.p[0] == '/')
         dirs[0] = "", dirs[1] = NULL;
     for (int i = 0; i < 2; i++) {
@@ -157,11 +177,11 @@ enum rc exec_read(const struct val *req, const struct exec_places *places, struc
         struct str full = arena_printf(a, "%s%s%.*s", dirs[i], dirs[i][0] ? "/" : "", STR_ARG(path));
         enum rc rc = open_plain(full.p, &fd, err);
         if (rc == RC_OK)
-            return read_text(fd, full, (size_t)max, a, ret, code, err);
+            return read_text(fd, full, &how, a, ret, code, err);
         if (rc != RC_NOT_FOUND || path.p[0] == '/')
             return rc;
     }
-    if (read_beneath(path, (size_t)max, workspace, a, ret, code, err) == RC_OK)
+    if (read_beneath(path, &how, workspace, a, ret, code, err) == RC_OK)
         return RC_OK;
     if (err->rc != RC_NOT_FOUND && !*code)
         return err->rc;

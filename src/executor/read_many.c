@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "executor/beneath.h"
+#include "executor/decode.h"
 #include "executor/files.h"
 #include "executor/globmatch.h"
 
@@ -22,6 +23,7 @@ struct many {
     struct val_list files;
     struct buf text;
     bool list_only;
+    struct str encoding;
     size_t entries, left_out;
 };
 
@@ -51,7 +53,7 @@ static void take(struct many *m, int dir, const char *name, struct str shown)
     buf_printf(&m->text, "%s=== %.*s ===\n", m->text.n ? "\n\n" : "", STR_ARG(shown));
     if (rc != RC_OK)
         buf_addz(&m->text, "(left out: cannot be read, or is too large)");
-    else if (str_utf8_valid(text) != text.n || memchr(text.p, 0, text.n))
+    else if (decode_text(m->a, text, m->encoding, &text, &err) != RC_OK || memchr(text.p, 0, text.n))
         buf_addz(&m->text, "(left out: no text)");
     else
         buf_add(&m->text, text);
@@ -132,11 +134,11 @@ static void look_beneath(struct many *m, const char *dir)
     beneath_done(&b);
 }
 
-enum rc read_many(struct str path, const char *const *dirs, bool beneath, bool list_only, struct arena *a,
-                  struct val *ret, struct err *err)
+enum rc read_many(struct str path, const char *const *dirs, bool beneath, bool list_only, struct str encoding,
+                  struct arena *a, struct val *ret, struct err *err)
 {
     static const char *const root[] = {"", NULL};
-    struct many m = {.a = a, .list_only = list_only, .files = val_list_new(a)};
+    struct many m = {.a = a, .list_only = list_only, .encoding = encoding, .files = val_list_new(a)};
     enum rc rc = RC_OK;
     if (read_is_pattern(path)) {
         size_t n = prefix_length(path);

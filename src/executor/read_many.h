@@ -11,5 +11,5 @@
 bool read_is_pattern(struct str path);
 /* `dirs`: ends with NULL. `beneath`: nothing outside of them, wherever `..`, an absolute path or links lead. -> {files:
  * [paths as found], text?: their texts with a line `=== PATH ===` before each}. RC_NOT_FOUND. */
-enum rc read_many(struct str path, const char *const *dirs, bool beneath, bool list_only, struct arena *a,
-                  struct val *ret, struct err *err) MUST_CHECK;
+enum rc read_many(struct str path, const char *const *dirs, bool beneath, bool list_only, struct str encoding,
+                  struct arena *a, struct val *ret, struct err *err) MUST_CHECK;

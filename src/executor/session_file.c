@@ -161,6 +161,11 @@ enum rc exec_session(const struct val *req, const char *dir, struct arena *a, st
     if (!dir || !name.n || (adds && (!key.n || !val_is(VAL_GET(req, "messages"), VAL_ARRAY))))
         return err_set(err, RC_INVALID, "a session needs a name, and an exchange a key and messages");
     struct session s = {.fd = -1, .path = file_of(a, dir, name)};
+    struct str otherwise = val_get_str(req, STR("otherwise"), STR(""));
+    if (otherwise.n && access(s.path, F_OK) != 0) {
+        name = otherwise;
+        s.path = file_of(a, dir, name);
+    }
     enum rc rc = adds ? make_dirs(a, dir, err) : RC_OK;
     if (rc == RC_OK)
         rc = open_locked(&s, adds ? O_RDWR | O_CREAT : O_RDONLY, err);
@@ -178,6 +183,8 @@ enum rc exec_session(const struct val *req, const char *dir, struct arena *a, st
         return rc;
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "turns", val_int(s.turns));
+    if (otherwise.n)
+        VAL_MAP_SET(&m, "name", val_str(name));
     if (!adds)
         VAL_MAP_SET(&m, "messages", s.messages.a ? val_list_done(&s.messages) : val_empty_array);
     *ret = val_map_done(&m);

@@ -10,7 +10,8 @@
 #include "base/err.h"
 #include "data/val.h"
 
-/* {op: read, name} -> {messages, turns}
+/* {op: read, name, otherwise?} -> {messages, turns, name?}; `otherwise` is read where there is no session `name`, and
+ * `name` then tells which it was.
  * {op: append, name, key, messages, fresh?} -> {turns}. RC_LIMIT when the session would grow beyond its bound. */
 enum rc exec_session(const struct val *req, const char *dir, struct arena *a, struct val *ret,
                      struct err *err) MUST_CHECK;

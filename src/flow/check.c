@@ -6,6 +6,7 @@
  * are checked where a type promises its result's shape, and only warned about: an author may know better. */
 #include "flow/compose.h"
 #include "flow/load_int.h"
+#include "flow/talk.h"
 
 /* Where a problem with the path at hand is shown. */
 struct place {
@@ -488,6 +489,14 @@ static enum rc check_local(void *ctx, const struct expr_path *path, bool local, 
     return local && !somebodys ? RC_OK : check_path(ctx, path, false, err);
 }
 
+/* Steps whose type is a template may come to speak in a session. */
+static void check_talk(const struct reader *r, struct place p)
+{
+    if (!step_talk_before(r->at, NULL) && !r->l->inherits && !r->l->nlate)
+        REPORT(r, false, p,
+               "no step before this one speaks in a session; expected a claude_session step before it, or session_id");
+}
+
 void check_names(struct loader *l)
 {
     struct err err;
@@ -498,6 +507,8 @@ void check_names(struct loader *l)
         struct reader r = {l, x->step, WHERE_STEP, x->step->line, x->step->col, false};
         if (x->kind == LATER_COND)
             check_cond(r, x->cond);
+        else if (x->kind == LATER_TALK)
+            check_talk(&r, (struct place){x->line, x->col});
         else if (x->kind == LATER_TRANSFORM)
             (void)!transform_each_path(x->transform, check_local, &r, &err);
         else if (!scope_variable(&r, x->name))

@@ -51,7 +51,7 @@ struct places {
 
 /* Checked once all steps are known. */
 struct later {
-    enum { LATER_COND, LATER_STEP, LATER_TRANSFORM } kind;
+    enum { LATER_COND, LATER_STEP, LATER_TALK, LATER_TRANSFORM } kind; /* LATER_TALK: `step` needs a session */
     const struct step_def *step;
     const struct cond *cond; /* LATER_COND: read in the scope of `step` */
     struct str name, field;  /* LATER_STEP: a step that `step` reads, and which field of its result */
@@ -230,7 +230,9 @@ struct workflow *load_other(struct loader *up, const struct workflow_text *t, bo
 void load_type_keys(struct loader *l, struct step_def *s, unsigned depth);
 /* load_tasks.c: the tasks of a group become its branches; what the group itself needs is added to the two maps. */
 void load_tasks(struct loader *l, struct step_def *s, struct val_map *config, struct val_map *data, unsigned depth);
-/* load_prompt.c: a list of prompt parts, normalised. */
+/* The value is one that the key of a table may have; false: reported. */
+bool load_key_fits(struct loader *l, const struct step_key *table, const struct step_key *row, const struct member *m);
+/* load_prompt.c: a prompt, brought into one form. */
 struct val load_prompt(struct loader *l, const struct step_def *s, const struct val *v);
 /* load_transform.c: checks operations on data, and the names that they read. */
 void load_operations(struct loader *l, const struct step_def *s, const struct val *v);

@@ -1,8 +1,9 @@
-/* A prompt as a list of parts: {type: static | file | previous_response, …}, checked and brought into one form.
+/* A prompt, checked and brought into one form: text, or a list of parts {type: static | file | previous_response | …}.
  *
  * The parts stay data: the step evaluates them with the rest of its configuration. Two things must get through that
  * evaluation unchanged and are therefore escaped here: the content of a `raw` part, and a part's condition, which is an
- * expression and not a template. */
+ * expression and not a template. `${name}` is a hole where the step has a variable of that name: so a step that several
+ * others are made of (`<<: *NAME`) is filled from the `variables` of each. */
 #include "flow/load_int.h"
 
 static struct str escape(struct arena *a, struct str s)
@@ -44,18 +45,26 @@ static struct val escape_tree(struct arena *a, const struct val *v)
     return out;
 }
 
+/* What each type takes, beside type and condition; each key between bars. */
 static const struct part_type {
     const char *name, *needs;
-    const char *keys; /* beside type and condition, each between bars */
+    const char *keys;
 } part_types[] = {
-    {"static", "content", "|content|raw|"},
-    {"file", "path", "|path|"},
-    {"previous_response", "step", "|step|extract|max_length|"},
+#define SUMMARY "summary|max_summary_length|summary_focus|summary_style|max_length|inject_as|"
+    {"static", "content", "|content|raw|inject_as|"},
+    {"file", "path", "|path|variables|encoding|component|transform|" SUMMARY},
+    {"previous_response", "step",
+     "|step|extract|extract_with|format|post_processing|include_metadata|transform|" SUMMARY},
+    {"session_context", NULL, "|session_id|include_last_n|filter|" SUMMARY},
+    {"claude_continue", "new_prompt", "|new_prompt|session_id|"},
+    {"variable", "name", "|name|transform|" SUMMARY},
+#undef SUMMARY
 };
 
 static const struct part_type *part_type(struct loader *l, const struct val *part)
 {
-    static const char expected[] = "expected static, file or previous_response";
+    static const char expected[] =
+        "expected static, file, previous_response, session_context, claude_continue or variable";
     const struct val *t = VAL_GET(part, "type");
     if (!t) {
         BAD(l, part, "a prompt part has no `type`; %s", expected);
@@ -73,6 +82,31 @@ static const struct part_type *part_type(struct loader *l, const struct val *par
     }
     BAD(l, t, "unknown type `%s` of a prompt part; %s", clip(t->s).z, load_hint(l, &near, expected));
     return NULL;
+}
+
+/* `${name}`, where the step has a variable `name`. */
+static struct val own_variables(struct loader *l, const struct step_def *s, const struct val *v)
+{
+    const struct val *variables = VAL_GET(s->source, "variables");
+    struct val out = *v;
+    struct str text = v->s, done = STR("");
+    bool any = false;
+    if (v->type != VAL_STR || !val_is(variables, VAL_OBJECT) || text.n > 64 << 10)
+        return out;
+    for (size_t at; (at = str_find(text, STR("${"))) != SIZE_MAX;) {
+        size_t n = str_find(str_from(text, at), STR("}"));
+        struct str name = n == SIZE_MAX ? STR("") : str_n(text.p + at + 2, n - 2);
+        bool ours = name.n && val_get(variables, name);
+        size_t upto = ours ? at + n + 1 : at + 2;
+        done = ours ? arena_printf(l->a, "%.*s%.*s{{ step.variables[\"%.*s\"] }}", STR_ARG(done), (int)at, text.p,
+                                   STR_ARG(name))
+                    : arena_printf(l->a, "%.*s%.*s", STR_ARG(done), (int)upto, text.p);
+        any = any || ours;
+        text = str_from(text, upto);
+    }
+    if (any)
+        out.s = arena_printf(l->a, "%.*s%.*s", STR_ARG(done), STR_ARG(text));
+    return out;
 }
 
 static void part_file(struct loader *l, const struct step_def *s, const struct val *path)
@@ -105,17 +139,60 @@ static void part_step(struct loader *l, const struct step_def *s, const struct v
         end++;
     field = end == extract.n || extract.p[end] == '.' || extract.p[end] == '[' ? str_n(extract.p, end) : STR("");
     const struct val *at = VAL_GET(part, "step");
-    load_later(l, &(struct later){
-                      .kind = LATER_STEP, .step = s, .name = name, .field = field, .line = at->line, .col = at->col});
+    load_later(l, &(struct later){LATER_STEP, s, NULL, name, field, at->line, at->col, NULL});
+}
+
+/* Keys of an extraction that nobody asked for. */
+static void part_extraction(struct loader *l, const struct val *part)
+{
+    const struct val *with = VAL_GET(part, "extract_with"), *names = VAL_GET(part, "post_processing");
+    const struct val *only[] = {names, VAL_GET(part, "format"), VAL_GET(part, "include_metadata")};
+    for (size_t i = 0; i < sizeof only / sizeof *only && !with; i++)
+        if (only[i]) {
+            BAD(l, only[i],
+                "an extraction is described but not asked for; expected `extract_with: content_extractor` "
+                "beside it");
+            return;
+        }
+}
+
+static bool is_name(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] != '_' && !((s.p[i] | 32) >= 'a' && (s.p[i] | 32) <= 'z') && !(i && s.p[i] >= '0' && s.p[i] <= '9'))
+            return false;
+    return s.n > 0;
+}
+
+/* Keys whose values must be more than of their kind. */
+static bool part_value(struct loader *l, const struct member *k)
+{
+    static const char *const encodings[] = {"utf-8",  "ascii",    "latin-1", "windows-1252",
+                                            "utf-16", "utf-16le", "utf-16be"};
+    static const char *const spellings[] = {"utf8", "us-ascii", "latin1", "iso-8859-1", "cp1252", "utf16"};
+    const struct val *v = &k->val;
+    if (str_is(k->key, "inject_as") && !is_name(v->s)) {
+        BAD(l, v, "`inject_as` is `%s`; expected a name of letters, digits and _", clip(v->s).z);
+        return false;
+    }
+    if (!str_is(k->key, "encoding") || v->type != VAL_STR || str_find(v->s, STR("{{")) != SIZE_MAX)
+        return true;
+    struct nearest near = {.want = v->s};
+    for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++) {
+        if (str_is(v->s, encodings[i]) || (i < sizeof spellings / sizeof *spellings && str_is(v->s, spellings[i])))
+            return true;
+        nearest_try(&near, str_c(encodings[i]));
+    }
+    BAD(l, v, "unknown encoding `%s`; %s", clip(v->s).z,
+        load_hint(l, &near, "expected utf-8, ascii, latin-1, windows-1252, utf-16, utf-16le or utf-16be"));
+    return false;
 }
 
 /* One key of a part; false: it is left out. */
 static bool part_key(struct loader *l, const struct step_def *s, const struct part_type *t, const struct member *k,
                      bool raw, struct val *ret)
 {
-    struct str text;
-    bool b;
-    int64_t max;
+    const struct step_key *row = key_find(prompt_part_keys, k->key);
     *ret = k->val;
     if (str_is(k->key, "type")) {
         ret->s = str_c(t->name);
@@ -128,27 +205,51 @@ static bool part_key(struct loader *l, const struct step_def *s, const struct pa
         *ret = escape_tree(l->a, &k->val);
         return true;
     }
-    if (!key_find(prompt_part_keys, k->key)) {
+    if (!row) {
         if (!load_unused_key(l, k, part_unused_keys))
             load_unknown_key(l, k, "a prompt part", prompt_part_keys, NULL);
         return false;
     }
     if (str_find(str_c(t->keys), arena_printf(l->a, "|%.*s|", STR_ARG(k->key))) == SIZE_MAX) {
-        problem_add(l->ps, false, k->line, k->col, "`%s` means nothing in a prompt part of type %s; expected `%s`",
-                    clip(k->key).z, t->name, t->needs);
+        problem_add(l->ps, str_is(k->key, "name"), k->line, k->col,
+                    "`%s` means nothing in a prompt part of type %s; expected `%s`", clip(k->key).z, t->name,
+                    t->needs ? t->needs : "session_id");
         return false;
     }
-    if (str_is(k->key, "raw"))
-        return load_bool(l, k, &b);
-    if (str_is(k->key, "max_length"))
-        return load_int(l, k, 1, INT32_MAX, &max);
-    if (!load_text(l, k, &text))
+    if (!load_key_fits(l, prompt_part_keys, row, k) || !part_value(l, k))
         return false;
     if (raw && str_is(k->key, "content"))
-        ret->s = escape(l->a, text);
-    if (str_is(k->key, "path"))
+        ret->s = escape(l->a, k->val.s);
+    else if (row->kind == KEY_TEMPLATE)
+        *ret = own_variables(l, s, &k->val);
+    if (str_is(k->key, "path") || str_is(k->key, "variables"))
         *ret = load_dollars(l, ret);
     return true;
+}
+
+static bool asks_claude(const struct step_def *s)
+{
+    return s->type && s->type->provider && strcmp(s->type->provider, "claude") == 0;
+}
+
+/* What can be said of a part as a whole. */
+static void part_whole(struct loader *l, const struct step_def *s, const struct part_type *t, const struct val *part)
+{
+    if (strcmp(t->name, "file") == 0)
+        part_file(l, s, VAL_GET(part, "path"));
+    if (strcmp(t->name, "previous_response") == 0) {
+        part_step(l, s, part);
+        part_extraction(l, part);
+    }
+    if (strcmp(t->name, "claude_continue") == 0 && !asks_claude(s))
+        BAD(l, part,
+            "claude_continue goes on with a session of Claude, and step `%s` asks another model; expected "
+            "session_context, which tells what was said",
+            clip(s->name).z);
+    bool joins =
+        strcmp(t->name, "session_context") == 0 || (strcmp(t->name, "claude_continue") == 0 && !s->type->talks);
+    if (joins && !VAL_GET(part, "session_id"))
+        load_later(l, &(struct later){.kind = LATER_TALK, .step = s, .line = part->line, .col = part->col});
 }
 
 static void prompt_part(struct loader *l, const struct step_def *s, const struct val *part, struct val_list *out)
@@ -168,18 +269,17 @@ static void prompt_part(struct loader *l, const struct step_def *s, const struct
         if (part_key(l, s, t, &part->obj.m[i], raw, &v))
             val_map_add(&m, part->obj.m[i].key, v, part->obj.m[i].line, part->obj.m[i].col);
     }
-    const struct val *needed = val_get(part, str_c(t->needs));
-    if (!needed)
+    const struct val *needed = t->needs ? val_get(part, str_c(t->needs)) : NULL;
+    if (t->needs && !needed)
         BAD(l, part, "a prompt part of type %s has no `%s`; expected it", t->name, t->needs);
-    else if (needed->type == VAL_STR && needed->s.n == 0 && strcmp(t->needs, "content") != 0)
+    else if (val_is(needed, VAL_STR) && needed->s.n == 0 && strcmp(t->needs, "content") != 0)
         BAD(l, needed, "`%s` is empty; expected a %s", t->needs,
-            strcmp(t->needs, "path") == 0 ? "path" : "step's name");
+            strcmp(t->needs, "path") == 0   ? "path"
+            : strcmp(t->needs, "step") == 0 ? "step's name"
+                                            : "text");
     if (l->ps->errors > before)
         return;
-    if (strcmp(t->needs, "path") == 0)
-        part_file(l, s, needed);
-    if (strcmp(t->needs, "step") == 0)
-        part_step(l, s, part);
+    part_whole(l, s, t, part);
     struct val done = val_map_done(&m);
     done.line = part->line;
     done.col = part->col;
@@ -189,6 +289,8 @@ static void prompt_part(struct loader *l, const struct step_def *s, const struct
 struct val load_prompt(struct loader *l, const struct step_def *s, const struct val *v)
 {
     struct val_list out = val_list_new(l->a);
+    if (v->type != VAL_ARRAY)
+        return own_variables(l, s, v);
     if (v->arr.n == 0)
         BAD(l, v, "the prompt is an empty list; expected at least one part such as {type: static, content: \"…\"}");
     for (size_t i = 0; i < v->arr.n; i++)

@@ -75,7 +75,7 @@ static bool key_ints(struct loader *l, const struct member *m)
 }
 
 /* Is a constant of the right kind? */
-static bool key_fits(struct loader *l, const struct step_def *s, const struct step_key *row, const struct member *m)
+bool load_key_fits(struct loader *l, const struct step_key *table, const struct step_key *row, const struct member *m)
 {
     struct str text;
     int64_t i;
@@ -101,7 +101,7 @@ static bool key_fits(struct loader *l, const struct step_def *s, const struct st
     case KEY_BOOL:
         return load_bool(l, m, &b);
     case KEY_INT:
-        row = key_canonical(s->type->keys, row);
+        row = key_canonical(table, row);
         return load_int(l, m, row->most ? row->least : INT64_MIN, row->most ? row->most : INT64_MAX, &i);
     case KEY_NUMBER:
         return val_is_number(&m->val) || key_wrong(l, m, &m->val, "a number");
@@ -298,7 +298,7 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
         read_branches(l, s, m, depth);
     } else if (row->kind == KEY_TASKS || (s->type->task && key_find(s->type->task->keys, m->key))) {
         return; /* load_tasks() reads it, or gives it to each task */
-    } else if (!key_fits(l, s, written, m)) {
+    } else if (!load_key_fits(l, s->type->keys, written, m)) {
         return;
     } else if (row->kind == KEY_OPERATIONS) {
         load_operations(l, s, &m->val);
@@ -307,7 +307,7 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
         val_map_add(&r->data, name, m->val, m->line, m->col);
     } else {
         struct val v = m->val;
-        if (row->kind == KEY_PROMPT && v.type == VAL_ARRAY)
+        if (row->kind == KEY_PROMPT)
             v = load_prompt(l, s, &v);
         else if (row->kind == KEY_ANY && expression_key(row->name) && v.type == VAL_STR &&
                  str_find(v.s, STR("{{")) == SIZE_MAX && !is_data_file(v.s))

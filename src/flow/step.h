@@ -59,6 +59,7 @@ struct step_type {
     bool named_value;  /* its result has its value under `output_field`, or the step's own name */
     bool loop;         /* its KEY_STEPS body sees loop.*; break and continue inside end there */
     bool boundary;     /* what it contains is a workflow of its own: no break or continue passes it */
+    bool talks;        /* its steps speak in a session; results have its name as `session_id` */
     bool keeps_last;   /* a loop whose body's steps can be read after it, as they were in the last iteration */
     enum leave leaves; /* its good end is a break or a continue */
 

@@ -79,6 +79,7 @@ const struct step_type step_claude_session = {.name = "claude_session",
                                               .keys = keys,
                                               .provider = "claude",
                                               .result_doc = MODEL_RESULT "|session_id|claude_session_metadata",
+                                              .talks = true,
                                               .check = model_check,
                                               .enter = enter,
                                               .child_done = model_child_done};

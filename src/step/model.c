@@ -33,6 +33,10 @@ static void session_effect(struct frame *f, const char *segment, size_t tag, str
 
 static void read_session(struct frame *f)
 {
+    if (model_of(f)->joined.n) {
+        prompt_read_session(f, "session:read", TAG_SESSION_READ, model_of(f)->joined);
+        return;
+    }
     struct val_map m = val_map_new(&f->arena);
     VAL_MAP_SET(&m, "op", VAL_LIT("read"));
     session_effect(f, "session:read", TAG_SESSION_READ, &m);
@@ -60,6 +64,8 @@ static void answered(struct frame *f, const struct val *result)
         append_session(f, s, result);
         return;
     }
+    if (s->joined.n)
+        result = model_with(f, result, "session_id", val_str(s->joined));
     if (s->kind->answered)
         s->kind->answered(f, s, result);
     else
@@ -86,7 +92,33 @@ static void go_on(struct frame *f, struct model_state *s)
         s->asked = s->kind->finish_prompt(f, s, s->asked);
     s->asking = true;
     s->agent = agent_new(f, &s->options);
+    struct val replies = prompt_replies(s->prompt);
+    for (size_t i = 0; i < replies.arr.n; i++)
+        agent_count(s->agent, &replies.arr.v[i]);
     agent_start(f, s->agent, s->asked);
+}
+
+/* Steps of the Claude family may belong to a session that another step began: named in claude_options, or the one that
+ * a claude_continue part goes on with. False: the step has failed, or something is not there yet. */
+static bool join_session(struct frame *f, struct model_state *s)
+{
+    struct str name;
+    if (!f->def->type->provider || !str_is(str_c(f->def->type->provider), "claude"))
+        return true;
+    const struct val *resume = VAL_GET(s->config, "resume_session");
+    if (!frame_text(f, s->config, "session_id", STR(""), &name))
+        return false;
+    if (val_is(resume, VAL_STR) && resume->s.n && !str_is(resume->s, "true") && !str_is(resume->s, "false"))
+        name = resume->s;
+    else if (!name.n && resume && val_truthy(resume) && !(resume->type == VAL_STR && str_is(resume->s, "false")) &&
+             !prompt_newest_session(f, &name))
+        return false;
+    if (!name.n && !prompt_session(f, s->prompt, &name))
+        return false;
+    s->joined = s->session = name;
+    s->session_fresh = val_is(resume, VAL_BOOL) && !resume->b;
+    s->session_max = INT64_MAX;
+    return true;
 }
 
 static const struct val *settled_config(struct frame *f, const struct model_kind *kind)
@@ -111,10 +143,12 @@ static void begin(struct frame *f, struct model_state *s)
     s->options.failed = failed;
     if (!model_read(f, kind, config, &s->options) || (kind->prepare && !kind->prepare(f, s)))
         return;
-    s->prompt = prompt_new(f, config);
-    if (s->prompt && s->session.n)
+    s->prompt = prompt_new(f, config, &s->options);
+    if (!s->prompt || (!s->session.n && !join_session(f, s)))
+        return;
+    if (s->session.n)
         read_session(f);
-    else if (s->prompt)
+    else
         go_on(f, s);
 }
 
@@ -139,6 +173,8 @@ static void session_done(struct frame *f, struct model_state *s, struct frame *c
     struct val *r = ARENA_NEW(&f->arena, struct val);
     *r = val_copy(&f->arena, child_result(child));
     s->session_turns = val_get_int(r, STR("turns"), 0);
+    if (s->joined.n && child->tag == TAG_SESSION_READ)
+        s->session = val_get_str(r, STR("name"), s->session);
     if (child->tag == TAG_SESSION_APPEND) {
         answered(f, s->result);
     } else if (!s->session_fresh && s->session_turns >= s->session_max) {

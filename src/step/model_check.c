@@ -2,6 +2,7 @@
  * of providers, and, as a warning because servers have models of their own, of Claude's models.
  *
  * Only constants are looked at; texts with holes are judged when the step starts. */
+#include "agent/content.h"
 #include "data/schema.h"
 #include "data/schema_short.h"
 #include "data/tool_schemas.h"
@@ -267,9 +268,30 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
     return false;
 }
 
+/* What an extraction in a prompt part looks for. */
+static void check_post_processing(const struct val *prompt, struct problems *ps)
+{
+    for (size_t i = 0; val_at(prompt, i); i++) {
+        const struct val *names = VAL_GET(val_at(prompt, i), "post_processing");
+        struct val one = {.type = VAL_ARRAY, .arr = {names, 1}};
+        names = is_constant(names) ? &one : names;
+        for (size_t k = 0; val_at(names, k); k++) {
+            const struct val *v = val_at(names, k);
+            struct near near = {.want = val_is(v, VAL_STR) ? v->s : STR("")};
+            if (!is_constant(v) || content_step_known(v->s))
+                continue;
+            for (size_t n = 0; content_step_at(n); n++)
+                near_try(&near, str_c(content_step_at(n)));
+            problem_add(ps, false, v->line, v->col, "unknown post-processing step `%.*s`; %s", shown(v->s), v->s.p,
+                        hint(ps, &near, "expected one such as extract_links, extract_code_blocks or generate_summary"));
+        }
+    }
+}
+
 void model_check(const struct step_def *s, struct problems *ps)
 {
     const struct val *block = VAL_GET(s->source, "claude_options");
+    check_post_processing(VAL_GET(s->source, "prompt"), ps);
     codebase_check(s, ps);
     check_model(s->type, VAL_GET(s->source, "model"), ps);
     check_model(s->type, VAL_GET(block, "model"), ps);

@@ -177,7 +177,9 @@ static void model_type(struct generator *g, unsigned in)
     if (which == 6)
         line(g, in, pick(g, 2) ? "schema: {a: integer}" : "validation_mode: loose");
     if (which != 1 && which < 6 && pick(g, 4) == 0)
-        line(g, in, "claude_options: {fallback_model: haiku, timeout_ms: 50000}");
+        line(g, in,
+             pick(g, 2) ? "claude_options: {fallback_model: haiku, timeout_ms: 50000}"
+                        : "claude_options: {session_id: talk}");
 }
 
 /* Variables of a workflow written inside are its own: in it nothing runs beside, as far as names go. */
@@ -214,6 +216,11 @@ static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
     model_type(g, in);
     if (pick(g, 4) == 0)
         line(g, in, "prompt: [{type: static, content: hello}, {type: file, path: \"{{ inputs.file }}\"}]");
+    else if (pick(g, 4) == 0)
+        line(g, in,
+             "prompt: [{type: file, path: p.md, inject_as: X}, {type: file, path: \"{{ inputs.file }}\", "
+             "variables: {file: \"{{ inputs.file }}\"}, summary: true, summary_focus: all}, "
+             "{type: session_context, session_id: talk}]");
     else if (pick(g, 5) == 0)
         buf_printf(&g->out, "%*scodebase_context: true\n%*sprompt: \"hello {{ codebase.project_type }}\"\n", (int)in,
                    "", (int)in, "");

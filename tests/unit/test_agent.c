@@ -344,7 +344,7 @@ static void test_prompt_parts(void **state)
     assert_null(rig_effect(&g, "ask/turn:1"));
     rig_ok(&g, "ask/file:2", "{\"text\": \"two\"}");
     assert_said("ask/turn:1",
-                "\"one true\\n\\ntwo\\n\\nÜnï\\n\\n[\\n  1,\\n  {\\n    \\\"k\\\": \\\"v\\\"\\n  }\\n]\\n\\nÜ\"");
+                "\"one true\\n\\ntwo\\n\\nÜnï\\n\\n[\\n  1,\\n  {\\n    \\\"k\\\": \\\"v\\\"\\n  }\\n]\\n\\nÜn\"");
     const char *said = messages("ask/turn:1");
     rig_restart(&g, SIZE_MAX, false); /* the file is not read again */
     assert_string_equal(messages("ask/turn:1"), said);
