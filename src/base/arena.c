@@ -13,9 +13,61 @@ enum { ALIGN = 16, CHUNK_MIN = 512, CHUNK_MAX = 64 << 10 };
 
 struct arena_chunk {
     struct arena_chunk *next;
+    struct account *account;
     size_t cap, used;
     _Alignas(ALIGN) char mem[];
 };
+
+static _Thread_local struct account *charged;
+
+struct account *account_charge(struct account *a)
+{
+    struct account *before = charged;
+    charged = a;
+    return before;
+}
+
+struct account *account_new(struct account *above)
+{
+    struct account *a = calloc(1, sizeof *a);
+    if (!a)
+        PANIC("out of memory (%zu bytes)", sizeof *a);
+    *a = (struct account){.above = above, .users = 1};
+    if (above)
+        above->users++;
+    return a;
+}
+
+void account_close(struct account *a)
+{
+    while (a && --a->users == 0) {
+        struct account *above = a->above;
+        free(a);
+        a = above;
+    }
+}
+
+static size_t size_of(const struct arena_chunk *c)
+{
+    return sizeof *c + c->cap;
+}
+
+static void count(struct arena_chunk *c)
+{
+    c->account = charged;
+    if (!charged)
+        return;
+    charged->users++;
+    for (struct account *a = charged; a; a = a->above)
+        a->bytes += size_of(c);
+}
+
+static void discount(const struct arena_chunk *c)
+{
+    for (struct account *a = c->account; a; a = a->above)
+        a->bytes -= size_of(c);
+    account_close(c->account);
+}
 
 void arena_init(struct arena *a, size_t limit)
 {
@@ -27,6 +79,7 @@ void arena_done(struct arena *a)
     struct arena_chunk *c = a->chunk;
     while (c) {
         struct arena_chunk *next = c->next;
+        discount(c);
         free(c);
         c = next;
     }
@@ -39,6 +92,7 @@ static struct arena_chunk *chunk_new(size_t cap)
     if (!c)
         PANIC("out of memory (%zu bytes)", cap);
     c->cap = cap;
+    count(c);
     return c;
 }
 

@@ -7,6 +7,19 @@
  * Not thread-safe; an arena belongs to one thread at a time. */
 #include "base/str.h"
 
+/* What the memory of many arenas comes to. Each chunk counts towards the account that was in charge when it was made,
+ * and those above it, until it is freed, whoever owns it then; so an account lives on until its last chunk has gone. */
+struct account {
+    struct account *above; /* counts the same; NULL: none */
+    size_t bytes;
+    size_t users; /* its owner, chunks, and accounts below it */
+};
+struct account *account_new(struct account *above);
+/* The owner has no more use for it. NULL is fine. */
+void account_close(struct account *a);
+/* The calling thread's chunks count towards `a` (NULL: nobody's account) from now on; returns what was in charge. */
+struct account *account_charge(struct account *a);
+
 struct arena_chunk;
 struct arena {
     struct arena_chunk *chunk; /* newest first */

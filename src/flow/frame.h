@@ -181,6 +181,7 @@ struct call_plan {
     bool inherit_providers;       /* `defaults` of the caller count where the workflow has none */
     bool apart;                   /* one of several calls of `parent`: see frame_call() */
     int64_t max_depth, max_steps; /* 0: not said */
+    int64_t max_memory;           /* bytes, of the workflow and those that it calls; 0: not said */
 };
 /* The steps inside have paths right below `parent`, whose own end says how the call ended; those of a call apart have
  * paths below `segment`, and the call records its end. */

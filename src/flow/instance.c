@@ -17,6 +17,8 @@ void instance_done(struct instance *i)
 {
     workflow_unref(i->workflow);
     box_unref(i->inputs);
+    if (i->max_memory)
+        account_close(i->account);
     i->workflow = NULL;
     i->inputs = NULL;
 }
@@ -49,6 +51,29 @@ bool instance_count_step(struct frame *f)
         return false;
     }
     return true;
+}
+
+bool instance_has_memory(struct frame *f)
+{
+    const struct instance *i = f->instance;
+    while (i && (!i->max_memory || i->account->bytes <= (size_t)i->max_memory))
+        i = i->parent;
+    if (!i)
+        return true;
+    struct arena *a = &f->run->scratch;
+    if (!i->parent) {
+        run_over_limit(f->run, "memory",
+                       arena_printf(a, "the run's values take more than %lld bytes of memory (limits.memory)",
+                                    (long long)i->max_memory));
+        return false;
+    }
+    struct str chain = instance_chain(i, STR(""), a);
+    struct str message =
+        arena_printf(a, "workflow `%.*s` takes more than %lld MB of memory, with those that it calls (%.*s)",
+                     STR_ARG(i->workflow->name), (long long)(i->max_memory >> 20), STR_ARG(chain));
+    step_fail(i->step, &(struct failure){
+                           .rc = RC_LIMIT, .code = STR("memory_limit_exceeded"), .message = message, .final = true});
+    return false;
 }
 
 void instance_record_steps(const struct frame *f, struct val_map *m)
@@ -98,7 +123,9 @@ struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, 
                             .step = parent,
                             .depth = up->depth + 1,
                             .max_depth = plan->max_depth ? plan->max_depth : up->max_depth,
-                            .max_steps = plan->max_steps};
+                            .max_steps = plan->max_steps,
+                            .account = plan->max_memory ? account_new(up->account) : up->account,
+                            .max_memory = plan->max_memory};
     f->instance = in;
     f->opaque = !plan->inherit_context;
     if (!plan->apart)

@@ -18,10 +18,15 @@ struct instance {
     unsigned depth;             /* 0: the run's own */
     int64_t max_depth;          /* of it and what it calls; 0: not said */
     int64_t steps, max_steps;   /* entered in it and what it calls; at most (0: any number) */
+    struct account *account;    /* of the memory of its frames and results, and of what it calls; own, if limited */
+    int64_t max_memory;         /* 0: any amount */
 };
 
 /* Counts a step about to be entered. False: it is one too many for a workflow around it, whose step has failed. */
 bool instance_count_step(struct frame *f);
+/* May the frame, which is about to be entered, take more memory? False: a workflow around it has too much; its step (or
+ * the run) has failed. */
+bool instance_has_memory(struct frame *f);
 /* With the end of a frame its number of steps is recorded, where a limit asks for it; and counted again in a later
  * life, in which what is below the frame is not entered. */
 void instance_record_steps(const struct frame *f, struct val_map *m);

@@ -185,8 +185,6 @@ void load_limits(struct loader *l, const struct member *m, struct run_limits *re
             (void)load_int(l, k, 1, 1000, &ret->max_depth);
         else
             load_unknown_key(l, k, "`limits`", limit_keys, NULL);
-        if (str_is(k->key, "memory") || str_is(k->key, "max_depth"))
-            problem_add(l->ps, true, k->line, k->col, "`%s` is not enforced in this version", clip(k->key).z);
     }
 }
 

@@ -432,7 +432,7 @@ static bool path_is_sane(const struct record *rec)
     return parts <= PATH_DEPTH_MAX && rec->attempt > 0 && rec->attempt < ATTEMPT_MAX;
 }
 
-enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
+static enum rc recover(struct run *r, const struct record *rec, struct err *err)
 {
     CHECK_OBJ(r, RUN_MAGIC);
     CHECK(!r->started);
@@ -482,4 +482,12 @@ enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
     }
     box_unref(data);
     return RC_OK;
+}
+
+enum rc run_recover(struct run *r, const struct record *rec, struct err *err)
+{
+    struct account *before = account_charge(r->own.account);
+    enum rc rc = recover(r, rec, err);
+    account_charge(before);
+    return rc;
 }

@@ -256,7 +256,9 @@ void run_timer(struct run *r, uint64_t timer)
     frame_timer_clear(f);
     if (f->status == FRAME_WAITING)
         set_status(f, FRAME_RUNNING);
+    struct account *before = account_charge(f->instance->account);
     f->ops->timer(f);
+    account_charge(before);
     if (!r->qhead)
         r->io->wake(r->io_ctx);
 }
@@ -368,6 +370,8 @@ static void transition(struct frame *f)
             frame_park(f);
             break;
         }
+        if (!instance_has_memory(f))
+            break;
         set_status(f, FRAME_RUNNING);
         f->ops->enter(f);
         break;
@@ -412,7 +416,9 @@ bool run_work(struct run *r, unsigned max)
         r->executing = f->path;
         if (f->queued == QUEUED_MORE)
             max = 0; /* it takes as long as many others: let the owner look at the world in between */
+        struct account *before = account_charge(f->instance->account);
         transition(f);
+        account_charge(before);
         r->executing = str_n("", 0);
         if (r->scratch.chunk)
             arena_done(&r->scratch);
@@ -440,7 +446,9 @@ void run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *
     CHECK(f && f->effect == effect); /* exactly one report an effect */
     f->effect = 0;
     r->executing = f->path;
+    struct account *before = account_charge(f->instance->account);
     f->ops->effect_done(f, ok, result);
+    account_charge(before);
     r->executing = str_n("", 0);
     if (r->scratch.chunk)
         arena_done(&r->scratch);
@@ -497,8 +505,12 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
     r->output_dir = arena_str(&a, o->output_dir);
     r->workflow_dir = arena_str(&a, o->workflow_dir);
     r->inputs = box_new(o->inputs ? o->inputs : &val_empty_object);
-    r->own = (struct instance){
-        .workflow = w, .inputs = r->inputs, .defaults = w->defaults, .max_depth = w->limits.max_depth};
+    r->own = (struct instance){.workflow = w,
+                               .inputs = r->inputs,
+                               .defaults = w->defaults,
+                               .max_depth = w->limits.max_depth,
+                               .account = account_new(NULL),
+                               .max_memory = w->limits.memory};
     r->env = box_new(o->env ? o->env : &val_empty_object);
     r->force = o->force;
     r->waits.stay = o->stay;
@@ -546,6 +558,7 @@ void run_free(struct run *r)
     buf_done(&r->json);
     arena_done(&r->scratch);
     workflow_unref(r->workflow);
+    account_close(r->own.account);
     r->magic = 0;
     struct arena a = r->arena;
     arena_done(&a);

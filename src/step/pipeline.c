@@ -22,6 +22,7 @@ static const struct step_key keys[] = {
     {0}};
 
 enum { TAG_LOAD = 1, TAG_RUN };
+enum { MEMORY_MB_MAX = 1 << 20 };
 
 struct call {
     struct workflow *workflow; /* a reference */
@@ -158,20 +159,22 @@ static void finish(struct frame *f, struct frame *c)
 
 /* ---- calling ---- */
 
-/* The pinned object: {inputs, outputs, fallback, inherit_context, inherit_providers, max_depth, max_steps}. */
+/* The pinned object: {inputs, outputs, fallback, inherit_context, inherit_providers, max_depth, max_steps,
+ * max_memory}. */
 static const struct val *compute_plan(struct frame *f)
 {
     const struct call *call = f->type_state;
     const struct val *c = frame_config(f, false);
     const struct val *config = VAL_GET(c, "config"), *given = VAL_GET(c, "inputs");
     bool inherit, providers;
-    int64_t depth, steps;
+    int64_t depth, steps, memory;
     struct val inputs;
     struct err err;
     if (!c || !frame_bool(f, config, "inherit_context", false, &inherit) ||
         !frame_bool(f, config, "inherit_providers", true, &providers) ||
         !frame_int(f, config, "max_depth", 0, 1, INT64_MAX, &depth) ||
-        !frame_int(f, config, "max_total_steps", 0, 1, INT64_MAX, &steps))
+        !frame_int(f, config, "max_total_steps", 0, 1, INT64_MAX, &steps) ||
+        !frame_int(f, config, "memory_limit_mb", 0, 1, MEMORY_MB_MAX, &memory))
         return NULL;
     bool own = !given && inherit; /* the caller's inputs, as far as they are asked for */
     struct val some = val_empty_object;
@@ -201,6 +204,8 @@ static const struct val *compute_plan(struct frame *f)
     VAL_MAP_SET(&m, "inherit_providers", val_bool(providers));
     VAL_MAP_SET(&m, "max_depth", val_int(depth));
     VAL_MAP_SET(&m, "max_steps", val_int(steps));
+    if (memory)
+        VAL_MAP_SET(&m, "max_memory", val_int(memory << 20));
     struct val *plan = ARENA_NEW(&f->arena, struct val);
     *plan = val_map_done(&m);
     return frame_pin(f, plan) ? plan : NULL;
@@ -217,6 +222,7 @@ static void call(struct frame *f)
     c->plan = plan;
     f->fallback = VAL_GET(plan, "fallback");
     int64_t depth = val_get_int(plan, STR("max_depth"), 0);
+    int64_t memory = val_get_int(plan, STR("max_memory"), 0);
     if (!frame_depth(f, depth, c->workflow->name))
         return;
     frame_call(f, "workflow:1", TAG_RUN,
@@ -226,7 +232,8 @@ static void call(struct frame *f)
                                    .inherit_context = val_get_bool(plan, STR("inherit_context"), false),
                                    .inherit_providers = val_get_bool(plan, STR("inherit_providers"), true),
                                    .max_depth = depth,
-                                   .max_steps = val_get_int(plan, STR("max_steps"), 0)});
+                                   .max_steps = val_get_int(plan, STR("max_steps"), 0),
+                                   .max_memory = memory > 0 ? memory : 0});
 }
 
 /* ---- reading what is called ---- */

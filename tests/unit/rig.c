@@ -20,9 +20,8 @@ static bool repeats(enum record_kind k)
     return k == RECORD_RESUME || k == RECORD_NOTE || k == RECORD_WRITE || k == RECORD_END;
 }
 
-static void io_append(void *ctx, const struct record *r)
+static void keep_record(struct rig *g, const struct record *r)
 {
-    struct rig *g = ctx;
     struct arena scratch = {0};
     struct val v;
     struct err err;
@@ -43,6 +42,14 @@ static void io_append(void *ctx, const struct record *r)
     *g->records_end = n;
     g->records_end = &n->next;
     g->nrecords++;
+}
+
+/* The journal's memory is not the run's. */
+static void io_append(void *ctx, const struct record *r)
+{
+    struct account *before = account_charge(NULL);
+    keep_record(ctx, r);
+    account_charge(before);
 }
 
 static int64_t io_now(void *ctx)
