@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/human.h"
+#include "cli/seen_run.h"
 #include "cli/session.h"
 #include "data/json.h"
 #include "flow/wait.h"
@@ -234,7 +235,7 @@ static int run(const struct command *c, const struct args *args)
     (void)c;
     struct home_run h;
     struct err err;
-    if (home_find(str_c(args->words[0]), &h, &err) != RC_OK)
+    if (seen_run_find(str_c(args->words[0]), &h, &err) != RC_OK)
         return fail(exit_of(err.rc), "%s", err.msg);
     struct logs l = {.run = &h, .json = args_get(args, "json"), .err = &err};
     return follow(&l, args_get(args, "follow"));

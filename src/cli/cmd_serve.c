@@ -5,6 +5,7 @@
  * so that not even /proc shows them to anybody; only egress gets the file. The second life becomes the supervisor. When
  * it is told to start anew (SIGHUP, after the program's file was replaced), it executes the file again, with the same
  * sockets open: connections queue meanwhile. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "cli/commands.h"
@@ -26,9 +27,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { DEFAULT_PORT = 7433, BACKLOG = 512, SOCKETS_MAX = 8, SECRETS_MAX = 64 << 10, ROLE_ARGS = 16 };
+enum { DEFAULT_PORT = 7433, BACKLOG = 512, SOCKETS_MAX = 8, ROLE_ARGS = 16, PREDECESSOR_MS = 2000 };
 
 /* The first life tells the second which descriptors are what. */
 static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 listen=6 listen=7" */
@@ -100,6 +102,18 @@ static enum rc listen_tcp(const char *address, int *ret, struct err *err)
     return err->rc;
 }
 
+/* A service that was killed a moment ago may not have let go of the address yet: its gateway dies after it. */
+static enum rc listen_at(const char *where, int *ret, struct err *err)
+{
+    int64_t until = clock_mono_ms() + PREDECESSOR_MS;
+    for (;;) {
+        enum rc rc = strncmp(where, "unix:", 5) == 0 ? listen_unix(where + 5, ret, err) : listen_tcp(where, ret, err);
+        if (rc != RC_BUSY || clock_mono_ms() >= until)
+            return rc;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+}
+
 /* ---- the first life ---- */
 
 /* NAME=VALUE for keys and addresses of the providers; keys leave the environment. */
@@ -140,11 +154,11 @@ static enum rc open_sockets(const struct args *args, int *fds, size_t *n, struct
     for (int i = 0; rc == RC_OK && (v = args_nth(args, "listen", i)); i++) {
         if (*n == SOCKETS_MAX)
             return err_set(err, RC_USAGE, "at most %d sockets", SOCKETS_MAX);
-        rc = strncmp(v, "unix:", 5) == 0 ? listen_unix(v + 5, &fds[*n], err) : listen_tcp(v, &fds[*n], err);
+        rc = listen_at(v, &fds[*n], err);
         *n += rc == RC_OK;
     }
     if (rc == RC_OK && !*n) {
-        rc = listen_tcp("", &fds[0], err);
+        rc = listen_at("", &fds[0], err);
         *n = rc == RC_OK;
     }
     return rc;

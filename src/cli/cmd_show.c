@@ -23,6 +23,7 @@ struct show {
     struct digest *digest;
     struct workflow *workflow; /* NULL when the pinned text cannot be loaded here */
     struct arena arena;
+    struct val_list deaths; /* of the service's processes while they executed it */
     struct err *err;
     enum rc rc;
     bool all, color;
@@ -30,9 +31,27 @@ struct show {
     int64_t now_ms;
 };
 
+static void add_death(struct show *s, const struct record *r)
+{
+    struct val v;
+    struct err ignored;
+    if (str_find(r->data, STR("\"obituary\"")) == SIZE_MAX ||
+        json_parse(&s->arena, r->data, &JSON_LIMITS_DEFAULT, &v, &ignored) != RC_OK || !VAL_GET(&v, "obituary"))
+        return;
+    struct val_map m = val_map_new(&s->arena);
+    VAL_MAP_SET(&m, "time_ms", val_int(r->time_ms));
+    const struct val *o = VAL_GET(&v, "obituary");
+    for (size_t i = 0; i < o->obj.n; i++)
+        val_map_set(&m, o->obj.m[i].key, o->obj.m[i].val);
+    struct val death = val_map_done(&m), copy = val_copy(&s->arena, &death);
+    val_list_push(&s->deaths, copy);
+}
+
 static bool add(void *ctx, const struct record *r)
 {
     struct show *s = ctx;
+    if (r->kind == RECORD_NOTE)
+        add_death(s, r);
     s->rc = digest_add(s->digest, r, s->err);
     return s->rc == RC_OK;
 }
@@ -280,10 +299,33 @@ static void print_head(struct show *s)
     printf("\n");
 }
 
+/* Why the service has put it aside, or may. */
+static void print_deaths(struct show *s)
+{
+    struct val deaths = val_list_done(&s->deaths);
+    for (size_t i = 0; i < deaths.arr.n; i++) {
+        const struct val *d = &deaths.arr.v[i];
+        struct str at = val_get_str(d, STR("executing"), STR("")), rest = val_get_str(d, STR("stderr"), STR(""));
+        printf("%s  %s  %.*s%s%.*s%s\n", i ? "" : "\nprocesses that died while executing it:\n",
+               human_time(val_get_int(d, STR("time_ms"), 0)).z, STR_ARG(val_get_str(d, STR("how"), STR(""))),
+               at.n ? ", at `" : "", STR_ARG(at), at.n ? "`" : "");
+        while (rest.n) {
+            size_t end = str_find(rest, STR("\n"));
+            struct str one = end == SIZE_MAX ? rest : str_n(rest.p, end);
+            rest = end == SIZE_MAX ? str_n("", 0) : str_from(rest, end + 1);
+            printf("      %.*s\n", STR_ARG(human_line(&s->arena, one, room(s, 6, MESSAGE_COLUMNS))));
+        }
+    }
+    if (str_is(str_c(s->run.status), "quarantined"))
+        printf("\n%.*s\nTo try it again when the cause is mended: POST /v1/runs/%s/resume with {\"force\": true}.\n",
+               STR_ARG(s->run.row.error), s->run.home.id);
+}
+
 static void print_text(struct show *s)
 {
     print_head(s);
     print_tree(s);
+    print_deaths(s);
     struct str words = explain_run(&s->run, s->digest, s->workflow, &s->arena);
     if (s->columns)
         words = human_wrap(&s->arena, words, s->columns);
@@ -428,6 +470,9 @@ static void print_json(struct show *s)
     VAL_MAP_SET(&m, "resumes", val_int((int64_t)d->resumes));
     VAL_MAP_SET(&m, "records", val_int((int64_t)d->records));
     VAL_MAP_SET(&m, "steps", tree_value(s));
+    struct val deaths = val_list_done(&s->deaths);
+    if (deaths.arr.n)
+        VAL_MAP_SET(&m, "deaths", deaths);
     set_text(&m, STR("explanation"), explain_run(&s->run, d, s->workflow, a));
     struct val v = val_map_done(&m);
     struct buf b;
@@ -445,9 +490,10 @@ static int run(const struct command *c, const struct args *args)
     struct home_run h;
     struct err err;
     int code = EXIT_OK;
+    s.deaths = val_list_new(&s.arena);
     s.columns = human_terminal(STDOUT_FILENO);
     s.color = isatty(STDOUT_FILENO) && !(getenv("NO_COLOR") && *getenv("NO_COLOR"));
-    if (home_find(str_c(args->words[0]), &h, &err) != RC_OK) {
+    if (seen_run_find(str_c(args->words[0]), &h, &err) != RC_OK) {
         code = fail(exit_of(err.rc), "%s", err.msg);
     } else {
         seen_run_read(&h, &s.arena, &s.run);

@@ -215,6 +215,26 @@ static enum rc pick(const struct listing *l, struct str name, struct home_run *r
                    nearest != SIZE_MAX ? "?" : ";");
 }
 
+enum rc home_service(char *ret, size_t size, struct err *err)
+{
+    char home[2100];
+    enum rc rc = home_dir(home, sizeof home, err);
+    if (rc == RC_OK)
+        snprintf(ret, size, "%s/service.db", home);
+    return rc;
+}
+
+/* It has a directory and no journal, and there is a service's. */
+static bool is_of_service(struct str name)
+{
+    struct home_run r;
+    struct err ignored;
+    char service[2200];
+    struct stat st;
+    return home_run(name, &r, &ignored) == RC_OK && home_service(service, sizeof service, &ignored) == RC_OK &&
+           stat(service, &st) == 0 && stat(r.dir, &st) == 0 && stat(r.journal, &st) != 0;
+}
+
 enum rc home_find(struct str name, struct home_run *ret, struct err *err)
 {
     struct listing l = {0};
@@ -222,5 +242,10 @@ enum rc home_find(struct str name, struct home_run *ret, struct err *err)
     if (rc == RC_OK)
         rc = pick(&l, name, ret, err);
     listing_done(&l);
+    if (rc == RC_NOT_FOUND && is_of_service(name))
+        return err_set(err, RC_USAGE,
+                       "%.*s is a run of the service, which alone changes it: POST /v1/runs/%.*s/resume (with "
+                       "{\"force\": true} if it was put aside), /cancel, /approve or /signal; treadle show explains it",
+                       STR_ARG(name), STR_ARG(name));
     return rc;
 }

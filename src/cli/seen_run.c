@@ -2,6 +2,7 @@
  * row that still says "running" without an owner really was left behind by a crash. */
 #include "cli/seen_run.h"
 
+#include "base/log.h"
 #include "base/panic.h"
 
 #include <dirent.h>
@@ -30,6 +31,11 @@ static bool copy_row(void *ctx, const struct run_row *row)
     return false;
 }
 
+static void set_status(struct seen_run *r)
+{
+    r->status = str_is(r->row.status, "running") && !r->owner ? "interrupted" : r->row.status.p;
+}
+
 void seen_run_read(const struct home_run *h, struct arena *a, struct seen_run *ret)
 {
     struct store *s = NULL;
@@ -41,10 +47,8 @@ void seen_run_read(const struct home_run *h, struct arena *a, struct seen_run *r
         ret->problem = arena_str(a, str_c(err.msg)).p;
     } else if (!c.found) {
         ret->status = ret->owner ? "starting" : "interrupted";
-    } else if (str_is(ret->row.status, "running") && !ret->owner) {
-        ret->status = "interrupted";
     } else {
-        ret->status = ret->row.status.p;
+        set_status(ret);
     }
     if (s)
         store_close(s);
@@ -58,7 +62,7 @@ void seen_run_read(const struct home_run *h, struct arena *a, struct seen_run *r
 
 bool seen_run_open(const struct seen_run *r)
 {
-    static const char *const open[] = {"running", "starting", "waiting", "interrupted"};
+    static const char *const open[] = {"running", "starting", "waiting", "interrupted", "queued", "quarantined"};
     for (size_t i = 0; i < sizeof open / sizeof *open; i++)
         if (str_is(str_c(r->status), open[i]))
             return true;
@@ -71,9 +75,8 @@ struct all {
     size_t n, cap;
 };
 
-static bool add(void *ctx, const struct home_run *h)
+static struct seen_run *add_room(struct all *l)
 {
-    struct all *l = ctx;
     if (l->n == l->cap) {
         size_t cap = l->cap ? l->cap * 2 : 32;
         struct seen_run *v = realloc(l->v, cap * sizeof *v);
@@ -82,8 +85,91 @@ static bool add(void *ctx, const struct home_run *h)
         l->v = v;
         l->cap = cap;
     }
-    seen_run_read(h, l->a, &l->v[l->n++]);
+    return &l->v[l->n++];
+}
+
+static bool add(void *ctx, const struct home_run *h)
+{
+    struct all *l = ctx;
+    seen_run_read(h, l->a, add_room(l));
     return true;
+}
+
+/* ---- of the service ---- */
+
+struct of_service {
+    struct all *all;
+    const char *journal;
+    int owner;
+};
+
+static bool add_row(void *ctx, const struct run_row *row)
+{
+    struct of_service *o = ctx;
+    struct home_run h;
+    struct err ignored;
+    if (home_run(row->id, &h, &ignored) != RC_OK)
+        return true;
+    snprintf(h.journal, sizeof h.journal, "%s", o->journal);
+    struct seen_run *r = add_room(o->all);
+    *r = (struct seen_run){.home = h, .owner = str_is(row->status, "running") ? o->owner : 0};
+    copy_row(&(struct read_row){.a = o->all->a, .r = r}, row);
+    set_status(r);
+    return true;
+}
+
+/* Without a service, or when its journal cannot be read, there are none. */
+static void add_service(struct all *l)
+{
+    char journal[2200];
+    struct store *s = NULL;
+    struct err err;
+    if (home_service(journal, sizeof journal, &err) != RC_OK)
+        return;
+    struct of_service o = {l, journal, store_owner(journal)};
+    enum rc rc = store_open(journal, STORE_READ, &s, &err);
+    if (rc == RC_OK)
+        rc = store_each_run(s, add_row, &o, &err);
+    if (rc != RC_OK && rc != RC_NOT_FOUND)
+        log_line(LOG_WARN, "%s: %s", journal, err.msg);
+    if (s)
+        store_close(s);
+}
+
+struct search {
+    struct str name;
+    size_t hits;
+    char id[80];
+};
+
+static bool match(void *ctx, const struct run_row *row)
+{
+    struct search *s = ctx;
+    bool exact = str_eq(row->id, s->name);
+    if (!exact && !(s->name.n && str_starts(row->id, s->name)))
+        return true;
+    s->hits = exact ? 1 : s->hits + 1;
+    snprintf(s->id, sizeof s->id, "%.*s", STR_ARG(row->id));
+    return !exact;
+}
+
+enum rc seen_run_find(struct str name, struct home_run *ret, struct err *err)
+{
+    char journal[2200];
+    struct store *store = NULL;
+    struct search s = {.name = name};
+    struct err ignored;
+    enum rc rc = home_find(name, ret, err);
+    if (rc == RC_OK || home_service(journal, sizeof journal, &ignored) != RC_OK ||
+        store_open(journal, STORE_READ, &store, &ignored) != RC_OK)
+        return rc;
+    bool good = store_each_run(store, match, &s, &ignored) == RC_OK && s.hits == 1;
+    store_close(store);
+    if (!good)
+        return rc;
+    rc = home_run(str_c(s.id), ret, err);
+    snprintf(ret->journal, sizeof ret->journal, "%s", journal);
+    return rc;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -98,6 +184,8 @@ enum rc seen_run_all(struct arena *a, struct seen_run **ret, size_t *ret_n, stru
 {
     struct all l = {.a = a};
     enum rc rc = home_each(add, &l, err);
+    if (rc == RC_OK)
+        add_service(&l);
     struct seen_run *v = arena_calloc(a, l.n + 1, sizeof *v);
     if (l.n) {
         memcpy(v, l.v, l.n * sizeof *v);

@@ -14,9 +14,12 @@ struct seen_run {
 
 /* Never fails: what cannot be read is told by `status`. Text lives in `a`. */
 void seen_run_read(const struct home_run *h, struct arena *a, struct seen_run *ret);
-/* Not over yet, whether or not somebody is at work on it: running, starting, waiting, interrupted. */
+/* Not over yet, whether or not somebody is at work on it: running, starting, waiting, interrupted, queued,
+ * quarantined. */
 bool seen_run_open(const struct seen_run *r);
-/* All runs, the newest start first; in `a`. */
+/* home_find(), and then the service's runs: for commands that only read. `home.journal` is the service's then. */
+enum rc seen_run_find(struct str name, struct home_run *ret, struct err *err) MUST_CHECK;
+/* All runs, the service's too, the newest start first; in `a`. */
 enum rc seen_run_all(struct arena *a, struct seen_run **ret, size_t *ret_n, struct err *err) MUST_CHECK;
 /* Bytes that the run's directory takes on disk. */
 int64_t seen_run_size(const struct home_run *h);

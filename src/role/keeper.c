@@ -6,6 +6,7 @@
  * calls and stops none. */
 #include "role/keeper.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/panic.h"
@@ -274,8 +275,12 @@ static void drop_link(struct keeper *k)
 {
     channel_free(k->channel);
     k->channel = NULL;
-    for (struct held *h = k->first; h; h = h->next)
+    for (struct held *h = k->first, *next; h; h = next) {
+        next = h->next;
         detach(h);
+        if (h->state == KEPT && fault_hit("keeper.lose"))
+            held_free(h);
+    }
 }
 
 static void on_closed(void *ctx, const char *why)

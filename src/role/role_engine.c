@@ -2,6 +2,7 @@
  *
  * When the process dies of a fault, a handler writes into the panic page which frame was being executed; which run it
  * was stands there already. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "data/json.h"
@@ -11,9 +12,10 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 20000, OBITUARIES_MAX = 64 };
+enum { DRAIN_MS = 20000, PREDECESSOR_MS = 2000 };
 
 struct early {
     struct early *next;
@@ -192,7 +194,14 @@ static enum rc begin(struct role *r, struct err *err)
     const char *db = role_option(r, "db"), *home = role_option(r, "home");
     if (!db || !home)
         return err_set(err, RC_USAGE, "--db and --home are missing");
-    enum rc rc = store_open(db, STORE_OWN, &s->store, err);
+    enum rc rc;
+    for (int64_t until = clock_mono_ms() + PREDECESSOR_MS;;) {
+        rc = store_open(db, STORE_OWN, &s->store, err);
+        if (rc != RC_BUSY || clock_mono_ms() >= until)
+            break;
+        /* An engine that was killed a moment ago has it yet. */
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
     if (rc == RC_BUSY)
         return err_set(err, RC_BUSY,
                        "%s is in use by another `treadle serve`; stop that one first, or give this one "

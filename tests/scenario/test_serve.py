@@ -317,6 +317,14 @@ def test_the_whole_group_stops_and_goes_on(service, fake_provider, number):
         assert provider.total() == 15, "an orderly stop loses no call"
 
 
+def test_a_service_that_was_killed_can_be_started_again_at_once(service):
+    s = service(mock="")
+    for _ in range(8):
+        s.process.kill()  # the supervisor alone: its processes follow a moment later, with the address and the journal
+        s.start()
+    assert s.ended(s.run(HELLO))["status"] == "succeeded"
+
+
 def test_a_new_program_takes_over_the_sockets(service):
     s = service(mock="")
     before = s.run(HELLO)
@@ -395,12 +403,24 @@ def test_a_run_that_kills_the_engine_is_put_aside(treadle_faults, fake_provider)
     body = s.ended(poison)
     assert body["status"] == "quarantined", body
     for run in healthy:
-        assert s.ended(run, statuses=("succeeded", "failed", "waiting"))["status"] == "succeeded"
+        other = s.ended(run, statuses=("succeeded", "failed", "waiting"))
+        assert other["status"] == "succeeded", (other, treadle_faults("logs", run, "--json").out)
     assert "3 times" in body["error"]["message"]
     assert len(re.findall(r"error: engine \(pid \d+\) was killed by SIGABRT", s.log())) == 3
     assert provider.ledger()["anthropic:poison#0"]["started"] == 1
     assert provider.total() == 20 * 5 + 1, "nobody paid twice"
     assert s.http("POST", f"/v1/runs/{poison}/resume", {})[0] == 409
+    shown = treadle_faults("show", poison, code=0).out
+    assert shown.count("was killed by SIGABRT") >= 3 and "at `bad`" in shown and "/resume" in shown, shown
+    deaths = treadle_faults("show", poison, "--json", code=0).json["deaths"]
+    assert [d["charged"] for d in deaths] == [True] * 3
+    assert "poison" in treadle_faults("logs", poison, code=0).out
+    listed = {r["run_id"]: r for r in treadle_faults("ps", "--json", code=0).json["runs"]}
+    assert listed[poison]["status"] == "quarantined" and len(listed) == 21
+    for command in (["resume", poison, "--force"], ["cancel", poison], ["rm", poison],
+                    ["fork", poison, "--from", "bad"]):
+        result = treadle_faults(*command, code=(2, 4))
+        assert f"/v1/runs/{poison}/resume" in result.err, result
     s.stop()
     s.env.pop("TREADLE_FAULT")  # mended
     s.start()
