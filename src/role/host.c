@@ -242,6 +242,23 @@ static void on_end(void *ctx)
     host_admit_soon(h);
 }
 
+/* Said once for all of them, for it is the same disk. */
+static void on_pause(void *ctx, const char *why)
+{
+    struct hosted *r = ctx;
+    struct host *h = r->host;
+    bool others = false;
+    for (const struct carried *c = h->carried; c; c = c->next)
+        others |= c != r->carried && c->paused;
+    r->carried->paused = why != NULL;
+    if (others)
+        return;
+    if (why)
+        log_line(LOG_ERROR, "%s: %s; make room", store_file(h->o.store), why);
+    else
+        log_line(LOG_INFO, "%s has room again: runs go on", store_file(h->o.store));
+}
+
 void host_unload(struct hosted *r, bool forget)
 {
     struct carried *c = r->carried;
@@ -323,6 +340,7 @@ enum rc host_load(struct hosted *r, struct err *err)
                                                             .workspace = c->history.workspace,
                                                             .file = c->history.file,
                                                             .created_ms = c->history.created_ms},
+                                                    .on_pause = on_pause,
                                                     .on_end = on_end,
                                                     .on_last = on_last,
                                                     .on_execute = on_execute,

@@ -33,6 +33,7 @@ struct carried {
     struct called_files files;
     struct engine *engine;
     struct port *model, *local;
+    bool paused; /* the disk is full */
 };
 
 struct group { /* of one workflow, or one concurrency key */

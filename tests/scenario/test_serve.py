@@ -455,6 +455,43 @@ def test_priorities(service, fake_provider):
     assert starts == ["first#0", "high#0", "low0#0", "low1#0"]
 
 
+def test_a_full_disk_pauses_all_runs_until_there_is_room(treadle, fake_provider):
+    treadle.home.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", treadle.home], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"NOT TESTED, mount is not permitted here: {mounted.stderr.decode().strip()}")
+    try:
+        provider = fake_provider(delay_ms=50)
+        s = Service(treadle, env=provider.env).start()
+        engine = s.pid("engine")
+        steps = [f"    - {{name: s{i}, type: claude, prompt: \"[[key:RUN-{i}]]\\n{'x' * 12000}\"}}" for i in range(20)]
+        yaml = "workflow:\n  name: long\n  output: \"{{ steps.s19.text }}\"\n  steps:\n" + "\n".join(steps)
+        runs = [s.run(yaml.replace("RUN", name)) for name in "abc"]
+        wait_for(lambda: provider.total() >= 9, 10, "calls")
+        filler = treadle.home / "filler"
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 4096)
+            except OSError:
+                pass
+        s.process.wait_output("is full.* make room", timeout=20)
+        settled = wait_for(lambda: provider.stats()["in_flight"] == 0 and provider.total(), 10, "the calls end")
+        status, body = s.http("POST", "/run_pipeline", {"workflow_yaml": HELLO})
+        assert status == 503 and "full" in body["detail"], body
+        assert s.http("GET", f"/v1/runs/{runs[0]}")[0] == 200
+        assert provider.total() == settled < 60
+        filler.unlink()
+        s.process.wait_output("has room again", timeout=20)
+        for run in runs:
+            assert s.ended(run)["output"] == "x" * 12000
+        assert {e["started"] for e in provider.ledger().values()} == {1}
+        assert s.pid("engine") == engine and s.log().count("make room") == 1
+        assert s.stop().code == 0
+    finally:
+        subprocess.run(["umount", "--lazy", treadle.home], check=True)
+
+
 def test_systemd_is_told(treadle, tmp_path):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as n:
