@@ -9,9 +9,18 @@
 static const struct step_key keys[] = {
     {"variables", KEY_OBJECT, .required = true,
      .doc = "Names and values; strings may be templates that keep their type."},
-    {"scope", KEY_ENUM, .choices = "global|local|loop", .fallback = "global",
-     .doc = "Where they live: the whole run, or the nearest list of steps (a loop's iteration)."},
+    {"scope", KEY_ENUM, .choices = "global|session|local|loop", .fallback = "global",
+     .doc = "Where they live: the whole run (global, session), or the nearest list of steps (a loop's iteration)."},
     {0}};
+
+static void check(const struct step_def *s, struct problems *ps)
+{
+    const struct val *scope = VAL_GET(s->source, "scope");
+    if (val_is(scope, VAL_STR) && str_is(scope->s, "session"))
+        problem_add(
+            ps, true, scope->line, scope->col,
+            "`scope: session` lasts as long as the run; for later runs, save the values with a checkpoint step");
+}
 
 static void enter(struct frame *f)
 {
@@ -24,7 +33,7 @@ static void enter(struct frame *f)
         step_failf(f, RC_INVALID, "`variables` is %s; expected an object of names and values", val_type_name(vars));
         return;
     }
-    step_sets(f, !str_is(scope, "global"), vars);
+    step_sets(f, str_is(scope, "local") || str_is(scope, "loop"), vars);
     struct arena *a = &f->arena;
     struct val_list names = val_list_new(a);
     for (size_t i = 0; i < vars->obj.n; i++)
@@ -47,5 +56,6 @@ const struct step_type step_set_variable = {.name = "set_variable",
                                             .doc = "Gives variables their values.",
                                             .keys = keys,
                                             .result_doc = "variables_set|scope|variable_count",
+                                            .check = check,
                                             .enter = enter,
                                             .child_done = child_done};
