@@ -519,6 +519,8 @@ static int set_up(struct live *l)
                                                 .sessions_dir = kept_in(s, home, "sessions", "/mock"),
                                                 .checkpoints_dir = kept_in(s, home, "checkpoints", "/.mock"),
                                                 .state_dir = home,
+                                                .secrets = s->workflow->secrets,
+                                                .nsecrets = s->workflow->nsecrets,
                                                 .tier = s->tier},
                      &l->executor, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);

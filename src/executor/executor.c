@@ -82,6 +82,7 @@ struct executor {
     enum sandbox_tier tier;
     struct str *places; /* of commands, see launch_plan.h */
     size_t nplaces;
+    struct redactor secrets; /* that have been, or may have been, given to commands of this run */
     unsigned max_commands, running;
     uint32_t launch_flags;
     struct job *first, *last; /* in order of their start */
@@ -127,6 +128,7 @@ static void job_done(struct job *j)
     }
     if (j->failed)
         j->result = result_error(&j->err, j->code, &j->arena);
+    j->result = redact(&x->secrets, &j->arena, &j->result);
     job_unlink(j);
     j->done(j->ctx, j->id, !j->failed, &j->result);
     job_free(j);
@@ -230,7 +232,7 @@ static void command_accept(struct job *j)
     enum rc rc = j->bash ? request_bash(&j->request, &x->workspace, &j->arena, &j->spec, &j->err)
                  : j->kind == EXEC_CODE
                      ? request_code(&j->request, &x->workspace, x->self, &j->arena, &j->spec, &j->err)
-                     : request_command(&j->request, &x->workspace, &j->arena, &j->spec, &j->err);
+                     : request_command(&j->request, &x->workspace, &j->arena, &x->secrets, &j->spec, &j->err);
     if (rc == RC_INVALID_REQUEST) { /* the model's mistake, to be told to the model */
         struct val_map m = val_map_new(&j->arena);
         VAL_MAP_SET(&m, "text", val_str(arena_str(&j->arena, str_c(j->err.msg))));
@@ -444,6 +446,8 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->checkpoints_dir = o->checkpoints_dir ? arena_cstr(&x->arena, str_c(o->checkpoints_dir)) : NULL;
     x->stored_dir = o->state_dir ? arena_printf(&x->arena, "%s/workflows", o->state_dir).p : NULL;
     x->workflow_dir = o->workflow_dir ? arena_cstr(&x->arena, str_c(o->workflow_dir)) : NULL;
+    for (size_t i = 0; i < o->nsecrets; i++)
+        redact_add(&x->secrets, o->secrets[i], str_c(getenv(arena_cstr(&x->arena, o->secrets[i]))));
     *ret = x;
     return RC_OK;
 }
@@ -513,6 +517,7 @@ void executor_free(struct executor *x)
     beneath_done(&x->output);
     pthread_mutex_destroy(&x->mutex);
     pthread_cond_destroy(&x->let_go);
+    redact_done(&x->secrets);
     arena_done(&x->arena);
     x->magic = 0;
     free(x);

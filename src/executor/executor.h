@@ -6,7 +6,7 @@
  * EXEC_COMMAND
  *     {argv: [text] | shell: text, cwd?: path in the workspace, env?: {NAME: text}, stdin?: text, timeout_ms?,
  *      output_limit?: bytes kept of each of stdout and stderr (1 MiB; at most 64 MiB), network?: "none" | "full" |
- * [hosts]}
+ *      [hosts], secrets?: [NAME] of our environment, which the command gets}
  *  -> {exit_code (-1 if by signal), signal: "SIGKILL"… or null, stdout, stderr, duration_ms, timed_out, truncated,
  *      sandbox: the tier it had}
  *     What cannot be executed is a result with exit code 127 (not found) or 126. Of output beyond the limit the
@@ -48,7 +48,9 @@
  * An error is {class, code, message}, as everywhere. Codes: bad_request, outside, not_found, too_large, not_text, io,
  * start_failed, launcher_lost, sandbox, cancelled.
  *
- * Commands are confined (docs/reliability.md has the tiers): without `network` they have none, unless the tier is none.
+ * No result and no error holds the value of a secret that was given to a command (redact.h).
+ *
+ * Commands are confined (docs/sandbox.md has the tiers): without `network` they have none, unless the tier is none.
  * Where the tier cannot be had they are refused with code "sandbox".
  *
  * Every child starts in a launcher (`treadle __launch`, see launcher.h): own session, PID namespace where allowed else
@@ -80,8 +82,10 @@ struct executor_options {
     const char *checkpoints_dir; /* absolute; where named states are kept. NULL: nowhere */
     const char *self;            /* program to start as launcher; NULL: /proc/self/exe */
     unsigned max_commands;       /* at once; 0: 64. More wait */
-    enum sandbox_tier tier;      /* how far commands are confined */
-    bool no_namespaces;          /* always the subreaper's way of ending a tree; for tests of it. Not with strict */
+    const struct str *secrets;   /* names of environment variables whose values no result may hold */
+    size_t nsecrets;
+    enum sandbox_tier tier; /* how far commands are confined */
+    bool no_namespaces;     /* always the subreaper's way of ending a tree; for tests of it. Not with strict */
 };
 struct executor;
 enum rc executor_new(const struct executor_options *o, struct executor **ret, struct err *err) MUST_CHECK;

@@ -217,19 +217,43 @@ static int64_t request_timeout(const struct val *req)
     return ms < 1 ? 1 : ms < (double)timeout_max_ms ? (int64_t)ms : timeout_max_ms;
 }
 
+/* Only these leave our environment for a command, by name and on request. */
+static enum rc secrets(const struct val *req, struct env *e, struct redactor *r, struct arena *a, struct err *err)
+{
+    const struct val *v = VAL_GET(req, "secrets");
+    const struct val *list = val_is(v, VAL_STR) ? v : val_is(v, VAL_ARRAY) ? v->arr.v : NULL;
+    size_t n = val_is(v, VAL_STR) ? 1 : val_is(v, VAL_ARRAY) ? v->arr.n : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].type != VAL_STR || !list[i].s.n || has_nul(list[i].s))
+            return err_set(err, RC_INVALID, "secrets must be names of environment variables");
+        struct str name = list[i].s, value = str_c(getenv(arena_cstr(a, name)));
+        if (!value.n)
+            return err_set(err, RC_INVALID, "the secret %.*s is not set in Treadle's environment", STR_ARG(name));
+        if (value.n < SECRET_LEAST)
+            return err_set(err, RC_INVALID,
+                           "the secret %.*s is shorter than %d characters, and could not be kept out of results",
+                           STR_ARG(name), SECRET_LEAST);
+        redact_add(r, name, value);
+        env_set(e, name, arena_printf(a, "%.*s=%.*s", STR_ARG(name), STR_ARG(value)));
+    }
+    return RC_OK;
+}
+
 /* What both kinds of request share; `spec` has its words already. */
-static enum rc surroundings(const struct val *req, const struct beneath *workspace, struct arena *a,
+static enum rc surroundings(const struct val *req, const struct beneath *workspace, struct arena *a, struct redactor *r,
                             struct command_spec *spec, struct err *err)
 {
     struct env *e = ARENA_NEW(a, struct env);
     enum rc rc = network(req, e, a, spec, err);
     if (rc == RC_OK)
         rc = env_build(e, VAL_GET(req, "env"), a, err);
+    if (rc == RC_OK && r)
+        rc = secrets(req, e, r, a, err);
     spec->env = e->line, spec->envc = e->n;
     return rc ? rc : request_directory(req, workspace, a, spec, err);
 }
 
-enum rc request_command(const struct val *req, const struct beneath *workspace, struct arena *a,
+enum rc request_command(const struct val *req, const struct beneath *workspace, struct arena *a, struct redactor *r,
                         struct command_spec *spec, struct err *err)
 {
     const struct val *input = VAL_GET(req, "stdin");
@@ -242,7 +266,7 @@ enum rc request_command(const struct val *req, const struct beneath *workspace, 
         spec->input = input->s;
     spec->timeout_ms = request_timeout(req);
     spec->output_limit = request_output_limit(req, OUTPUT_LIMIT);
-    return surroundings(req, workspace, a, spec, err);
+    return surroundings(req, workspace, a, r, spec, err);
 }
 
 enum rc request_bash(const struct val *req, const struct beneath *workspace, struct arena *a, struct command_spec *spec,
@@ -265,7 +289,7 @@ enum rc request_bash(const struct val *req, const struct beneath *workspace, str
     if (allowed && allowed < spec->timeout_ms)
         spec->timeout_ms = allowed;
     spec->output_limit = request_output_limit(req, TOOL_OUTPUT_LIMIT);
-    return surroundings(req, workspace, a, spec, err);
+    return surroundings(req, workspace, a, NULL, spec, err);
 }
 
 /* ------------------------------------------------------------------------------------------------ results */

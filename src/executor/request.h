@@ -2,6 +2,7 @@
 /* Requests for commands, read and checked: from value trees to what command.h wants, and results back. */
 #include "executor/beneath.h"
 #include "executor/command.h"
+#include "executor/redact.h"
 
 #include "data/val.h"
 
@@ -12,8 +13,9 @@ enum {
 };
 
 /* Fills `spec` except for lock_fd, workspace_fd and self; its tier and places must be set. Texts are borrowed from
- * `req` and `a`. spec->cwd_fd is open on RC_OK and then the caller's to close. RC_INVALID, RC_NOT_FOUND, RC_IO. */
-enum rc request_command(const struct val *req, const struct beneath *workspace, struct arena *a,
+ * `req` and `a`. spec->cwd_fd is open on RC_OK and then the caller's to close. The values of secrets that the command
+ * gets are added to `r`. RC_INVALID, RC_NOT_FOUND, RC_IO. */
+enum rc request_command(const struct val *req, const struct beneath *workspace, struct arena *a, struct redactor *r,
                         struct command_spec *spec, struct err *err) MUST_CHECK;
 /* The same for tool Bash: `req` is the tool request. RC_INVALID_REQUEST when the model's input is wrong; the message is
  * for the model. */

@@ -445,6 +445,31 @@ static void check_tree(struct reader r, const struct tmpl_tree *t)
         (void)!tmpl_tree_each_path(t, check_path, &r, &err);
 }
 
+static void secret_named(struct loader *l, const struct step_def *s, const struct val *v)
+{
+    struct nearest near = {.want = v->s};
+    if (v->type != VAL_STR || str_find(v->s, STR("{{")) != SIZE_MAX)
+        return;
+    for (size_t i = 0; i < l->w->nsecrets; i++) {
+        if (str_eq(l->w->secrets[i], v->s))
+            return;
+        nearest_try(&near, l->w->secrets[i]);
+    }
+    problem_add(l->ps, false, v->line, v->col,
+                "step `%s` asks for the secret `%s`, which the workflow does not list; %s", clip(s->name).z,
+                clip(v->s).z, load_hint(l, &near, "expected its name in the workflow's `secrets`"));
+}
+
+/* A step gets what the top of the file declares, nothing else of the environment. */
+static void check_secrets(struct loader *l, const struct step_def *s)
+{
+    const struct val *v = s->type ? VAL_GET(s->source, "secrets") : NULL;
+    if (val_is(v, VAL_STR))
+        secret_named(l, s, v);
+    for (size_t i = 0; val_is(v, VAL_ARRAY) && i < v->arr.n; i++)
+        secret_named(l, s, &v->arr.v[i]);
+}
+
 static void check_step_def(struct loader *l, const struct step_def *s)
 {
     struct reader r = {l, s, WHERE_STEP, s->line, s->col, false};
@@ -500,8 +525,10 @@ static void check_talk(const struct reader *r, struct place p)
 void check_names(struct loader *l)
 {
     struct err err;
-    for (size_t i = 0; i < l->nall; i++)
+    for (size_t i = 0; i < l->nall; i++) {
         check_step_def(l, l->all[i]);
+        check_secrets(l, l->all[i]);
+    }
     for (size_t i = 0; i < l->nlater; i++) {
         const struct later *x = &l->later[i];
         struct reader r = {l, x->step, WHERE_STEP, x->step->line, x->step->col, false};

@@ -226,10 +226,9 @@ static void workflow_key(struct loader *l, const struct member *m)
         directory(l, m, &w->output_dir);
     else if (str_is(m->key, "budget"))
         load_budget(l, m, &w->budget);
-    else if (str_is(m->key, "secrets")) {
+    else if (str_is(m->key, "secrets"))
         (void)load_names(l, m, &w->secrets, &w->nsecrets);
-        problem_add(l->ps, true, m->line, m->col, "no step can be given `secrets` in this version");
-    } else if (str_is(m->key, "env"))
+    else if (str_is(m->key, "env"))
         (void)load_names(l, m, &w->env, &w->nenv);
     else if (str_is(m->key, "limits"))
         load_limits(l, m, &w->limits);

@@ -22,6 +22,8 @@ static const struct step_key keys[] = {
     {"output_limit", KEY_SIZE, .fallback = "1MB",
      .doc = "How much of standard output, and of standard error, is kept."},
     NETWORK_KEY,
+    {"secrets", KEY_STRINGS,
+     .doc = "Names from the workflow's `secrets` whose values the command gets as environment variables."},
     {0}};
 
 /* Only a text goes through a shell, where what a hole brings in is code like the rest. */
@@ -106,6 +108,8 @@ static bool build_request(struct frame *f, const struct val *c, struct val *ret)
         return false;
     if (network)
         VAL_MAP_SET(&m, "network", *network);
+    if (VAL_GET(c, "secrets"))
+        VAL_MAP_SET(&m, "secrets", *VAL_GET(c, "secrets"));
     *ret = val_map_done(&m);
     return true;
 }

@@ -83,8 +83,9 @@ def server():
     s.server_close()
 
 
-def run(directory, steps, *args, code=0, **env):
-    (directory / "w.json").write_text(json.dumps({"workflow": {"name": "w", "steps": steps}}))
+def run(directory, steps, *args, code=0, secrets=(), **env):
+    """The result, or what standard error says where there is none."""
+    (directory / "w.json").write_text(json.dumps({"workflow": {"name": "w", "secrets": list(secrets), "steps": steps}}))
     (directory / "ws").mkdir(exist_ok=True)
     done = subprocess.run([program("treadle"), "run", "w.json", "--workspace", "ws", "--json", "--quiet", *args],
                           cwd=directory, capture_output=True, text=True, check=False, timeout=120,
