@@ -58,7 +58,8 @@ static void check_field(const struct reader *r, const struct step_def *s, struct
     const struct step_type *t = s->type;
     if (!t || !t->result_doc || t->provider || s->output_schema || in_list(t->result_doc, STR("text")) ||
         in_list(t->result_doc, field) || in_list(common_fields, field) || in_list(t->result_doc, STR("*")) ||
-        is_inside(s, field) || val_get(VAL_GET(s->source, "variables"), field))
+        (s->error_output.n && str_eq(s->error_output, field)) || is_inside(s, field) ||
+        val_get(VAL_GET(s->source, "variables"), field))
         return;
     struct nearest near = {.want = field};
     struct str list = STR("");
@@ -538,7 +539,9 @@ void check_names(struct loader *l)
             check_talk(&r, (struct place){x->line, x->col});
         else if (x->kind == LATER_TRANSFORM)
             (void)!transform_each_path(x->transform, check_local, &r, &err);
-        else if (!scope_variable(&r, x->name))
+        else if (x->kind == LATER_VARIABLE && !l->inherits)
+            check_variable(&r, STR("global_vars"), x->name, (struct place){x->line, x->col});
+        else if (x->kind == LATER_STEP && !scope_variable(&r, x->name))
             check_step(&r, x->name, x->field, false, (struct place){x->line, x->col});
     }
     check_tree((struct reader){l, NULL, WHERE_VARIABLES, 1, 1, false}, l->w->variables);

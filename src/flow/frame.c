@@ -17,6 +17,7 @@
 #include "base/panic.h"
 #include "data/schema.h"
 #include "flow/away.h"
+#include "flow/outcome.h"
 #include "flow/shelf.h"
 
 #include <stdarg.h>
@@ -37,6 +38,7 @@ struct step_state {
     struct val partial;
     const struct val *sets; /* variables that its good end sets, or NULL */
     bool sets_local;
+    const struct val *also; /* those of the run that the step's own keys name, or NULL */
     struct hole_files files;
     enum phase phase;
     bool fetching;
@@ -167,7 +169,9 @@ static bool end_ok(struct frame *f, struct box *result, const char *flag, struct
     struct val_map m = val_map_new(&f->run->scratch);
     const struct step_state *s = state_of(f);
     const struct val *sets = flag ? NULL : s->sets;
+    const struct val *also = flag ? NULL : s->also;
     struct frame *list = sets ? frame_variables(f, s->sets_local) : NULL;
+    struct frame *run_list = also ? frame_variables(f, false) : NULL;
     VAL_MAP_SET(&m, "ok", result->val);
     if (flag)
         val_map_set(&m, str_c(flag), val_true);
@@ -183,6 +187,8 @@ static bool end_ok(struct frame *f, struct box *result, const char *flag, struct
         return false;
     if (sets && !apart)
         VAL_MAP_SET(&m, "write", list_write(list, sets));
+    if (also)
+        VAL_MAP_SET(&m, "also", list_write(run_list, also));
     struct val data = val_map_done(&m);
     if (run_append_value(f->run, RECORD_DONE, f->path, end_number(f), &data, err) != RC_OK) {
         box_unref(result);
@@ -190,6 +196,8 @@ static bool end_ok(struct frame *f, struct box *result, const char *flag, struct
     }
     if (sets)
         list_set_all(list, sets);
+    if (also)
+        list_set_all(run_list, also);
     f->run->totals.steps_done++;
     if (!f->skipped)
         frame_event(f, EVENT_FINISHED, flag, result);
@@ -206,6 +214,19 @@ static void succeed(struct frame *f, struct box *result)
     frame_fail(f, &err);
 }
 
+static struct box *continued_result(struct frame *f, const struct val *partial, const struct val *error)
+{
+    struct val_map m = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&m, "success", val_false);
+    val_map_merge(&m, partial);
+    VAL_MAP_SET(&m, "success", val_false);
+    VAL_MAP_SET(&m, "error", *error);
+    if (f->def->error_output.n)
+        val_map_set(&m, f->def->error_output, *error);
+    struct val v = val_map_done(&m);
+    return box_new(&v);
+}
+
 static void end_failed(struct frame *f, struct box *error, bool go_on)
 {
     struct val_map m = val_map_new(&f->run->scratch);
@@ -215,11 +236,7 @@ static void end_failed(struct frame *f, struct box *error, bool go_on)
         VAL_MAP_SET(&m, "below", val_true);
     struct val data = val_map_done(&m);
     if (go_on) { /* the list goes on at another step, with this as the result */
-        struct val_map o = val_map_new(&f->run->scratch);
-        VAL_MAP_SET(&o, "success", val_false);
-        VAL_MAP_SET(&o, "error", error->val);
-        struct val result = val_map_done(&o);
-        struct box *b = box_new(&result);
+        struct box *b = continued_result(f, NULL, &error->val);
         struct val_map d = val_map_new(&f->run->scratch);
         VAL_MAP_SET(&d, "ok", b->val);
         VAL_MAP_SET(&d, "goto", val_true);
@@ -237,17 +254,6 @@ static void end_failed(struct frame *f, struct box *error, bool go_on)
     frame_event(f, EVENT_FAILED, arena_str(&f->run->scratch, message).p, error);
     f->failing_set = false;
     frame_end(f, false, error);
-}
-
-static struct box *continued_result(struct frame *f, const struct val *partial, const struct val *error)
-{
-    struct val_map m = val_map_new(&f->run->scratch);
-    VAL_MAP_SET(&m, "success", val_false);
-    val_map_merge(&m, partial);
-    VAL_MAP_SET(&m, "success", val_false);
-    VAL_MAP_SET(&m, "error", *error);
-    struct val v = val_map_done(&m);
-    return box_new(&v);
 }
 
 /* The step has failed and the list goes on. */
@@ -463,8 +469,8 @@ static void take_ok(struct frame *f, struct err *err)
     struct step_state *s = state_of(f);
     struct arena *a = &f->run->scratch;
     struct val whole = s->ok->val, path;
-    if ((f->def->output_schema || f->def->output_to_file || f->def->nexpected) && s->ok->val.away &&
-        scope_whole(f, &s->ok->val, a, &whole, err) != RC_OK) {
+    if ((f->def->output_schema || f->def->output_to_file || f->def->nexpected || f->def->output_to_global.n) &&
+        s->ok->val.away && scope_whole(f, &s->ok->val, a, &whole, err) != RC_OK) {
         frame_fail(f, err);
         return;
     }
@@ -478,6 +484,7 @@ static void take_ok(struct frame *f, struct err *err)
     }
     if (!expect_met(f, &whole))
         return;
+    s->also = outcome_variables(f, &whole);
     if (!f->def->output_to_file) {
         struct box *b = s->ok;
         s->ok = NULL;
@@ -536,7 +543,7 @@ static void start_attempt(struct frame *f)
     if (!frame_settle_late(f))
         return;
     s->has_config = false;
-    s->sets = NULL;
+    s->sets = s->also = NULL;
     f->failing_set = false;
     f->leave = LEAVE_NO;
     drop_type_state(f);

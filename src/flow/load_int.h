@@ -51,10 +51,11 @@ struct places {
 
 /* Checked once all steps are known. */
 struct later {
-    enum { LATER_COND, LATER_STEP, LATER_TALK, LATER_TRANSFORM } kind; /* LATER_TALK: `step` needs a session */
+    /* LATER_TALK: `step` needs a session */
+    enum { LATER_COND, LATER_STEP, LATER_TALK, LATER_TRANSFORM, LATER_VARIABLE } kind;
     const struct step_def *step;
     const struct cond *cond; /* LATER_COND: read in the scope of `step` */
-    struct str name, field;  /* LATER_STEP: a step that `step` reads, and which field of its result */
+    struct str name, field;  /* LATER_STEP: a step that `step` reads, and which field of its result; or a variable */
     uint32_t line, col;
     const struct transform *transform; /* LATER_TRANSFORM: read in the scope of `step` */
 };
@@ -182,6 +183,8 @@ const struct cond *load_cond(struct loader *l, const struct val *v);
 /* load.c */
 void load_later(struct loader *l, const struct later *x);
 void load_assigned(struct loader *l, struct str name);
+/* Is it a name that templates can read as it stands? (load_type.c) */
+bool load_plain_name(struct str name);
 /* An environment variable that a template reads by its bare name. */
 void load_found_env(struct loader *l, struct str name);
 /* An input that no declaration names. */
@@ -217,6 +220,9 @@ struct common {
 };
 void load_common_key(struct loader *l, struct step_def *s, struct common *c, const struct step_key *row,
                      const struct member *m, unsigned depth);
+/* load_outcome.c: what becomes of a result; false: it is another key. And once all keys of the step are read. */
+bool load_outcome_key(struct loader *l, struct step_def *s, struct str key, const struct member *m);
+void load_outcome_check(struct loader *l, const struct step_def *s);
 /* load_call.c: a step that calls a workflow; and the files that such steps name, once all steps are read. */
 void load_call(struct loader *l, struct step_def *s, const struct common *c, unsigned depth);
 void load_later_call(struct loader *l, const struct call_ref *c);

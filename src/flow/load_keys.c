@@ -225,9 +225,6 @@ const struct unused_key default_unused_keys[] = {
 const struct unused_key step_unused_keys[] = {
     {"batch_size", "max_parallel bounds how many are done at a time"},
     {"cache", "replies are not cached"},
-    {"error_output", "the error is in the step's result as `error`"},
-    {"output_to_global", "other steps read the result as steps.NAME"},
-    {"clear_vars", "set them to null with a set_variable step"},
     {"codebase_context", "only model steps and codebase_query look at the project"},
     {"stream", "progress is always shown as it comes"},
     {"stream_handler", "progress is always shown as it comes"},

@@ -216,6 +216,7 @@ static void step_keys(struct loader *l, struct step_def *s, struct common *c, un
     if (s->type && s->type->boundary)
         load_call(l, s, c, depth);
     step_defaults(l, s, c);
+    load_outcome_check(l, s);
 }
 
 void load_late_type_keys(struct loader *l, struct step_def *s, unsigned depth)

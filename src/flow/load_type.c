@@ -129,7 +129,7 @@ bool load_key_fits(struct loader *l, const struct step_key *table, const struct 
 /* ---- loops and variables ---- */
 
 /* A name that an expression can hold. */
-static bool plain_name(struct str s)
+bool load_plain_name(struct str s)
 {
     if (s.n == 0 || s.n > LOAD_NAME_MAX || (s.p[0] >= '0' && s.p[0] <= '9'))
         return false;
@@ -160,7 +160,7 @@ static struct str loop_iterator(struct loader *l, const struct step_def *s)
     const struct val *v = row ? given(s, "iterator") : NULL;
     if (!val_is(v, VAL_STR))
         return str_c(row ? row->fallback : NULL);
-    if (plain_name(v->s))
+    if (load_plain_name(v->s))
         return v->s;
     BAD(l, v, "`%s` cannot be the name of an iterator; expected letters, digits and `_`, as in `file`", clip(v->s).z);
     return STR("");
@@ -176,7 +176,7 @@ static void collect_assigned(struct loader *l, struct step_def *s)
         for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++) {
             const struct member *m = &v->obj.m[i];
             load_assigned(l, m->key);
-            if (!plain_name(m->key))
+            if (!load_plain_name(m->key))
                 problem_add(l->ps, true, m->line, m->col,
                             "the variable `%s` can only be read as state[\"%s\"]; expected letters, digits and `_`",
                             clip(m->key).z, clip(m->key).z);
@@ -213,12 +213,12 @@ static struct str modern_path(struct loader *l, struct str s)
     if (str_starts(s, old))
         return arena_printf(l->a, "%.*s%.*s", STR_ARG(old), STR_ARG(modern_path(l, str_from(s, old.n))));
     size_t colon = str_find(s, STR(":")), end;
-    if (colon == SIZE_MAX || !plain_name(str_n(s.p, colon)))
+    if (colon == SIZE_MAX || !load_plain_name(str_n(s.p, colon)))
         return s;
     struct str field = str_from(s, colon + 1);
     for (end = 0; end < field.n && field.p[end] != '.' && field.p[end] != '['; end++)
         ;
-    if (!plain_name(str_n(field.p, end)))
+    if (!load_plain_name(str_n(field.p, end)))
         return s;
     return arena_printf(l->a, "%.*s.%.*s", (int)colon, s.p, STR_ARG(field));
 }

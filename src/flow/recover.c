@@ -372,6 +372,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
     case RECORD_DONE:
         if (VAL_GET(&data->val, "write"))
             fold_write(r, VAL_GET(&data->val, "write"));
+        if (VAL_GET(&data->val, "also"))
+            fold_write(r, VAL_GET(&data->val, "also"));
         replace(&p->done, data);
         p->done_ok = VAL_GET(&data->val, "ok") != NULL;
         if (p->parent && leave_of(&data->val) == LEAVE_BREAK)

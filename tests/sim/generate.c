@@ -36,6 +36,18 @@ static void handler(struct generator *g, unsigned in)
     line(g, in, "    - {name: mend, type: test_echo, value: \"{{ error.class }}\"}");
 }
 
+/* What becomes of the result. What steps side by side leave is read by nobody. */
+static void outcome(struct generator *g, unsigned in, bool parallel)
+{
+    if (pick(g, 8) == 0)
+        buf_printf(&g->out, "%*soutput_to_global: %s_%u\n%*sclear_vars: [loops_%u]\n", (int)in, "",
+                   parallel ? "side" : "kept", g->names % 3, (int)in, "", g->names);
+    if (pick(g, 12) == 0)
+        line(g, in, pick(g, 2) ? "expected_outputs: {success: true}" : "expected_outputs: {a: \"{{ inputs.file }}\"}");
+    if (pick(g, 8) == 0)
+        line(g, in, "error_output: why");
+}
+
 /* `end`: a later step of the same list that on_error may go to, or 0. */
 static void options(struct generator *g, unsigned in, bool leaf, bool parallel, unsigned end)
 {
@@ -53,6 +65,7 @@ static void options(struct generator *g, unsigned in, bool leaf, bool parallel, 
         handler(g, in);
     if (leaf && pick(g, 2))
         line(g, in, "timeout: 60s");
+    outcome(g, in, parallel);
 }
 
 /* Ways out of a loop. What a break stops in a parallel loop is a matter of time, so there are only continues. */
@@ -409,6 +422,9 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
             line(g, in, "scope: local");
         if (pick(g, 5) == 0)
             line(g, in, "output_to_file: \"vars.txt\"");
+    } else if (kind == 4 && !parallel && pick(g, 3) == 0) {
+        line(g, in, "type: test_echo");
+        buf_printf(&g->out, "%*svalue: \"{{ kept_%d || 0 }}\"\n", (int)in, "", (int)pick(g, 3));
     } else if (kind == 4) {
         static const char *const values[] = {"value: \"{{ inputs.file }}\"",
                                              "value: \"a {{file:{{ inputs.file }}}} b\"",
