@@ -71,7 +71,7 @@ static enum rc lock(struct checkpoint *c)
         if (errno != EWOULDBLOCK && errno != EINTR)
             return err_set(c->err, RC_IO, "%.*s/.lock: %s", STR_ARG(c->home.path), strerror(errno));
         if (clock_mono_ms() > until || tool_over(c->call))
-            return err_set(c->err, RC_BUSY, "another run holds the checkpoints of this workflow");
+            return err_set(c->err, RC_BUSY, "another run holds what is kept of this workflow");
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
     }
     return RC_OK;
@@ -337,6 +337,23 @@ static enum rc load(struct checkpoint *c, const struct val *req, struct val *ret
     return rc;
 }
 
+/* Variables that runs leave to later ones are one state of the workflow, under a name that no checkpoint has. */
+static enum rc keep_variables(struct checkpoint *c, const struct val *req, struct val *ret)
+{
+    struct val old, merged, request;
+    enum rc rc = load(c, &val_empty_object, &old);
+    if (rc != RC_OK)
+        return rc;
+    struct val_map m = val_map_new(c->a), r = val_map_new(c->a);
+    val_map_merge(&m, VAL_GET(&old, "state") ? VAL_GET(&old, "state") : &val_empty_object);
+    val_map_merge(&m, val_is(VAL_GET(req, "state"), VAL_OBJECT) ? VAL_GET(req, "state") : &val_empty_object);
+    merged = val_map_done(&m);
+    VAL_MAP_SET(&r, "run", val_str(val_get_str(req, STR("run"), STR(""))));
+    VAL_MAP_SET(&r, "state", merged);
+    request = val_map_done(&r);
+    return save(c, &request, ret);
+}
+
 static enum rc open_home(struct checkpoint *c, const char *dir, struct str workflow)
 {
     struct str name;
@@ -347,7 +364,7 @@ static enum rc open_home(struct checkpoint *c, const char *dir, struct str workf
         struct sha256_hex x = sha256_hex(&h);
         name = arena_printf(c->a, "~%s", x.z);
     }
-    if (!file_name(c->a, c->name, ".json", &c->file))
+    if (!c->file.n && !file_name(c->a, c->name, ".json", &c->file))
         return err_set(c->err, RC_INVALID, "`%.*s` is no name of a checkpoint; expected 1 to %d bytes",
                        c->name.n < 80 ? (int)c->name.n : 80, c->name.p, NAME_MAX_BYTES);
     struct str path = arena_printf(c->a, "%s/%.*s", dir, STR_ARG(name));
@@ -365,12 +382,19 @@ enum rc exec_checkpoint(const struct val *req, const char *dir, struct tool_call
                            .code = code,
                            .err = err};
     struct str action = val_get_str(req, STR("action"), STR("save"));
+    bool recall = str_is(action, "recall"), variables = recall || str_is(action, "keep");
+    if (variables) {
+        c.name = STR("variables of the session");
+        c.file = STR("~session.json"); /* `~` is in no other */
+    }
     enum rc rc = open_home(&c, dir, val_get_str(req, STR("workflow"), STR("")));
     if (rc != RC_OK)
         return rc;
     rc = lock(&c);
     if (rc == RC_OK)
-        rc = str_is(action, "load") ? load(&c, req, ret) : save(&c, req, ret);
+        rc = recall || str_is(action, "load") ? load(&c, req, ret)
+             : variables                      ? keep_variables(&c, req, ret)
+                                              : save(&c, req, ret);
     if (rc != RC_OK)
         err_wrap(err, "checkpoint `%.*s`", STR_ARG(c.name));
     if (c.lock >= 0)

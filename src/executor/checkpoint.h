@@ -4,6 +4,7 @@
  *   STATE/checkpoints/WORKFLOW/NAME.json       the newest state of that name: {name, run, saved_ms, state, files?}
  *   STATE/checkpoints/WORKFLOW/objects/SHA256  contents of workspace files, each once
  *   STATE/checkpoints/WORKFLOW/.lock           held while one is saved or loaded, by the kernel's rules
+ *   STATE/checkpoints/WORKFLOW/~session.json   variables of scope session, as one state
  *   STATE/checkpoints/.mock/WORKFLOW/…         the same of runs with made-up answers
  *
  * A state is replaced in one step, after the files that it names are there: whoever dies in between leaves the old one.

@@ -37,9 +37,11 @@
  *
  * EXEC_SESSION  {op: read|append, name, key?, messages?, fresh?}: conversations that outlive runs, see session_file.h
  *
- * EXEC_CHECKPOINT  {action: save|load, workflow, name, run?, state?: object, include_workspace?}
+ * EXEC_CHECKPOINT  {action: save|load|keep|recall, workflow, name?, run?, state?: object, include_workspace?}
  *     save -> {saved_ms, workspace?: {files, bytes}}; replaces the workflow's checkpoint of that name (checkpoint.h)
  *     load -> {found: false} or {found: true, state, saved_ms, run, workspace?: {files, bytes} put back}
+ *     keep -> {saved_ms}; puts `state` over what the workflow has kept for its later runs; recall -> as load
+ *
  * EXEC_FILES   {operation, phase?, plan?, …}: whole operations on files, as described in fileop.h
  *
  * EXEC_CODE    {queries: {NAME: {KIND: criteria}}, context?: true, timeout_ms?} -> {NAME: answer, …}

@@ -152,8 +152,9 @@ struct workflow {
     size_t nchildren;
     const struct input_def *inputs;
     size_t ninputs;
-    const struct tmpl_tree *variables;    /* evaluates to an object */
-    const struct tmpl_tree *output;       /* NULL: all results */
+    const struct tmpl_tree *variables; /* evaluates to an object */
+    const struct tmpl_tree *output;    /* NULL: all results */
+    bool keeps_variables;              /* some step sets variables of scope session: those of earlier runs are known */
     struct str workspace_dir, output_dir; /* empty: defaults */
     const struct val *defaults;           /* the `defaults` object, or an empty one */
     const struct val *source;             /* all keys of the workflow as written */

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 enum { STEP_WAITING, STEP_RUNNING, STEP_ENDED };
+enum { TAG_KEPT = SIZE_MAX };
 
 static void free_var(struct var *v)
 {
@@ -215,6 +216,42 @@ static void begin(struct frame *f)
     }
 }
 
+/* A workflow with variables of scope session begins with those that earlier runs have kept. They are part of the
+ * journal, as every answer from outside, so that each life of the run begins with the same. (`:` is in no step's name.)
+ */
+static void recall(struct frame *f)
+{
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "action", VAL_LIT("recall"));
+    VAL_MAP_SET(&m, "workflow", val_str(f->instance->workflow->name));
+    struct val *request = ARENA_NEW(&f->arena, struct val);
+    *request = val_map_done(&m);
+    frame_effect(f, "variables:session", TAG_KEPT,
+                 &(struct effect_plan){.kind = EFFECT_CHECKPOINT,
+                                       .request = request,
+                                       .on_interrupt = ON_INTERRUPT_RETRY,
+                                       .label = "recall variables of the session"});
+}
+
+/* What this run has set itself comes over what the workflow begins with. */
+static void set_past(struct frame *f)
+{
+    struct map_entry *e;
+    for (size_t i = 0; f->past && (e = map_next(&f->past->vars, &i));)
+        list_var_set(list_of(f), e->key, val_get(&((const struct past_var *)e->value)->values->val, e->key));
+    begin(f);
+}
+
+static void recalled(struct frame *f, const struct frame *c)
+{
+    if (!c->ok) {
+        finish(f, false, c->result);
+        return;
+    }
+    set_all(list_of(f), VAL_GET(&c->result->val, "state"));
+    set_past(f);
+}
+
 static void enter(struct frame *f);
 
 static void fetched(struct frame *f, struct frame *c)
@@ -256,10 +293,10 @@ static void enter(struct frame *f)
         }
         return;
     }
-    struct map_entry *e;
-    for (size_t i = 0; p && (e = map_next(&p->vars, &i));)
-        list_var_set(l, e->key, val_get(&((const struct past_var *)e->value)->values->val, e->key));
-    begin(f);
+    if ((!f->parent || l->instance) && f->instance->workflow->keeps_variables)
+        recall(f);
+    else
+        set_past(f);
 }
 
 static void drained(struct frame *f)
@@ -287,6 +324,10 @@ static void child_done(struct frame *f, struct frame *c)
     struct list_state *l = list_of(f);
     if (shelf_is_fetch(c)) {
         fetched(f, c);
+        return;
+    }
+    if (c->tag == TAG_KEPT) {
+        recalled(f, c);
         return;
     }
     l->state[c->tag] = STEP_ENDED;

@@ -312,6 +312,7 @@ static void load_root(struct loader *l, const struct val *root, const struct val
                     "the workflow has no `steps`; expected a list of at least one step");
     else
         l->w->root = load_list(l, steps, NULL, STR(""), depth);
+    l->w->keeps_variables = l->keeps_variables;
 }
 
 /* Around load_root(): what needs all steps. */

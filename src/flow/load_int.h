@@ -107,9 +107,10 @@ struct loader {
     size_t nfound_env, found_env_cap;
     struct str *wanted;
     size_t nwanted, wanted_cap;
-    bool bare_inputs; /* inputs may be read without `inputs.`, as in older workflows: none is declared */
-    bool inherits;    /* names that are unknown here may be the caller's */
-    bool inside;      /* a workflow written inside a step */
+    bool bare_inputs;     /* inputs may be read without `inputs.`, as in older workflows: none is declared */
+    bool inherits;        /* names that are unknown here may be the caller's */
+    bool inside;          /* a workflow written inside a step */
+    bool keeps_variables; /* workflow.keeps_variables */
     const struct workflow_reader *reader; /* or NULL */
     const struct open_file *open;
     struct loaded_files *loaded;

@@ -182,6 +182,8 @@ static void collect_assigned(struct loader *l, struct step_def *s)
                             clip(m->key).z, clip(m->key).z);
         }
     }
+    if (sets && str_is(val_get_str(s->source, STR("scope"), STR("")), "session"))
+        l->keeps_variables = true;
     if (given(s, "codebase_context"))
         load_assigned(l, STR("codebase"));
     v = s->type->parts ? given(s, s->type->parts) : NULL;

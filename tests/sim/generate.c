@@ -420,6 +420,8 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         buf_printf(&g->out, "%*svariables: {v%u: %u}\n", (int)in, "", id, id);
         if (parallel)
             line(g, in, "scope: local");
+        else if (pick(g, 3) == 0)
+            line(g, in, "scope: session");
         if (pick(g, 5) == 0)
             line(g, in, "output_to_file: \"vars.txt\"");
     } else if (kind == 4 && !parallel && pick(g, 3) == 0) {

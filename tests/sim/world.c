@@ -453,13 +453,15 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
     case EFFECT_CHECKPOINT: { /* what was saved by other runs is a matter of the name */
         struct str name = val_get_str(request, STR("name"), STR("")),
                    act = val_get_str(request, STR("action"), STR(""));
-        bool found = str_hash(name, 17) % 2;
-        if (str_is(act, "load"))
+        bool recall = str_is(act, "recall"), load = recall || str_is(act, "load"),
+             found = recall || str_hash(name, 17) % 2;
+        if (load)
             VAL_MAP_SET(&m, "found", val_bool(found));
-        if (!str_is(act, "load") || found)
+        if (!load || found)
             VAL_MAP_SET(&m, "saved_ms", val_int(1000));
-        if (str_is(act, "load") && found)
-            VAL_MAP_SET(&m, "state", text_of(a, arena_printf(a, "v_%.*s", STR_ARG(name)).p, "loaded"));
+        if (load && found)
+            VAL_MAP_SET(&m, "state",
+                        text_of(a, recall ? "kept_0" : arena_printf(a, "v_%.*s", STR_ARG(name)).p, "loaded"));
         return val_map_done(&m);
     }
     case EFFECT_OUTPUT:
