@@ -151,7 +151,7 @@ static void type_unknown(struct loader *l, const struct val *v, struct str name)
 static void step_type_read(struct loader *l, struct step_def *s)
 {
     const struct member *m = val_member(s->source, STR("type"));
-    if (!m && s->list->owner && s->list->owner->type->task) {
+    if (!m && s->list->owner && s->list->owner->type && s->list->owner->type->task) {
         s->type = s->list->owner->type->task;
         s->type_name = str_c(s->type->name);
         return;
