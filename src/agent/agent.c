@@ -294,6 +294,8 @@ static void start_tool(struct frame *f, struct agent *g, const struct val *call)
     bool writes = str_is(name, "Write") || str_is(name, "Edit"), bash = str_is(name, "Bash");
     if (bash && g->o->network)
         VAL_MAP_SET(&m, "network", *g->o->network);
+    if (bash)
+        VAL_MAP_SET(&m, "view", val_bool(frame_repeats(f, after_crash(f, ON_INTERRUPT_HOLD))));
     struct val *request = ARENA_NEW(a, struct val);
     *request = val_map_done(&m);
     char segment[64];
@@ -303,8 +305,16 @@ static void start_tool(struct frame *f, struct agent *g, const struct val *call)
                  &(struct effect_plan){.kind = EFFECT_TOOL,
                                        .request = request,
                                        .on_interrupt = after_crash(f, bash ? ON_INTERRUPT_HOLD : ON_INTERRUPT_RETRY),
-                                       .two_phase = writes,
+                                       .two_phase = writes || bash,
+                                       .restores = bash,
+                                       .on_restored = after_crash(f, ON_INTERRUPT_HOLD),
                                        .label = tool_label(f, name, input)});
+}
+
+static void tool_turn(struct frame *f, void *ctx)
+{
+    struct agent *g = ctx;
+    start_tool(f, g, val_at(VAL_GET(g->reply, "tool_calls"), g->tool));
 }
 
 static void next_tool(struct frame *f, struct agent *g)
@@ -313,7 +323,10 @@ static void next_tool(struct frame *f, struct agent *g)
         const struct val *call = val_at(VAL_GET(g->reply, "tool_calls"), g->tool);
         struct str name = val_get_str(call, STR("name"), STR(""));
         if (allowed(g, name)) {
-            start_tool(f, g, call);
+            if (str_is(name, "Write") || str_is(name, "Edit") || str_is(name, "Bash"))
+                frame_workspace(f, tool_turn, g);
+            else
+                start_tool(f, g, call);
             return;
         }
         tool_result(

@@ -1,7 +1,8 @@
 /* Files are removed by name, one after the other, never a whole tree: a directory with something unexpected in it
- * stays, and the message says what it holds. */
+ * stays, and the message says what it holds. The snapshots know their own tree (executor/exec_workspace.h). */
 #include "cli/remove.h"
 
+#include "executor/exec_workspace.h"
 #include "executor/executor.h"
 #include "store/store.h"
 
@@ -19,6 +20,7 @@ static enum rc remove_directory(const char *dir, struct err *err)
 {
     static const char *const ours[] = {"exec.lock", "control.sock"};
     char path[4096];
+    workspace_remove(dir);
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, ours[i]);
         if (unlink(path) != 0 && errno != ENOENT)

@@ -187,7 +187,9 @@ static bool open_ends(struct command *c, const struct command_spec *spec, struct
               open_pipe(&c->report, &e->fd[LAUNCH_FD_REPORT]) &&
               (e->fd[LAUNCH_FD_CWD] = fcntl(spec->cwd_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0 &&
               (e->fd[LAUNCH_FD_LOCK] = fcntl(spec->lock_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0 &&
-              (e->fd[LAUNCH_FD_WORKSPACE] = fcntl(spec->workspace_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0;
+              (e->fd[LAUNCH_FD_WORKSPACE] = fcntl(spec->workspace_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0 &&
+              (e->fd[LAUNCH_FD_VIEW] =
+                   fcntl(spec->flags & LAUNCH_VIEW ? spec->view_fd : spec->cwd_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0;
     if (ok && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) == 0) {
         c->lifeline = life[0];
         e->fd[LAUNCH_FD_LIFELINE] = above(life[1]);
@@ -356,6 +358,7 @@ static void read_report(struct command *c, int status, struct command_outcome *o
     case LAUNCH_FAILED:
     default:
         o->end = COMMAND_FAILED;
+        o->no_view = strcmp(r.stage, LAUNCH_STAGE_VIEW) == 0;
         err_set(&o->err, RC_IO, "a command could not be started (%s): %s", r.stage, strerror(r.value));
         break;
     }

@@ -15,6 +15,7 @@ struct command_spec {
     int cwd_fd;       /* directory; stays the caller's */
     int workspace_fd; /* directory; stays the caller's */
     int lock_fd;      /* exec.lock, locked; stays the caller's */
+    int view_fd;      /* with LAUNCH_VIEW: the view's directory (overlay.h); stays the caller's */
     struct str input;
     int64_t timeout_ms;  /* 0: none */
     size_t output_limit; /* bytes kept of each of stdout and stderr */
@@ -37,6 +38,7 @@ struct command_outcome {
     struct err err;
     int exit_code, signal; /* -1 if by signal; 0 if not */
     struct str out, errors;
+    bool no_view;                       /* COMMAND_FAILED, because there can be no view here */
     bool timed_out, truncated, stopped; /* stopped: command_stop() was called before it ended */
     int64_t duration_ms;
     uint32_t isolation;     /* enum launch_isolation */

@@ -19,6 +19,7 @@
 #include "executor/checkpoint.h"
 #include "executor/exec_code.h"
 #include "executor/exec_files.h"
+#include "executor/exec_workspace.h"
 #include "executor/fileop.h"
 #include "executor/request.h"
 #include "executor/session_file.h"
@@ -62,6 +63,11 @@ struct job {
     /* commands */
     struct command_spec spec;
     struct command *command;
+    /* Commands whose changes are kept track of: a view is made, the command runs in it, what it changed is taken over.
+     */
+    enum { STAGE_NONE, STAGE_BEGIN, STAGE_RUN, STAGE_END } stage;
+    bool no_view, discarded, late; /* late: cancelled when all was over */
+    struct overlay view;
     /* file jobs */
     ev_id event; /* of the work, or of the turn that reports a refusal */
     atomic_bool cancel;
@@ -83,6 +89,7 @@ struct executor {
     struct str *places; /* of commands, see launch_plan.h */
     size_t nplaces;
     struct redactor secrets; /* that have been, or may have been, given to commands of this run */
+    struct workspace *changes;
     unsigned max_commands, running;
     uint32_t launch_flags;
     struct job *first, *last; /* in order of their start */
@@ -110,6 +117,8 @@ static void job_unlink(struct job *j)
 
 static void job_free(struct job *j)
 {
+    if (j->view.dir >= 0)
+        close(j->view.dir); /* what is in it is swept up when the run goes on */
     if (j->spec.cwd_fd >= 0)
         close(j->spec.cwd_fd);
     arena_done(&j->arena);
@@ -122,7 +131,7 @@ static void start_waiting(struct executor *x);
 static void job_done(struct job *j)
 {
     struct executor *x = j->x;
-    if (j->cancelled) {
+    if (j->cancelled && !j->late) {
         err_set(&j->err, RC_CANCELLED, "cancelled");
         j->failed = true, j->code = NULL;
     }
@@ -176,11 +185,26 @@ static int lock_shared(const char *path, struct err *err)
     return -1;
 }
 
+static void job_work(struct job *j);
+
+static void view_end(struct job *j)
+{
+    j->discarded = j->failed || j->cancelled;
+    j->stage = STAGE_END;
+    job_work(j);
+}
+
 static void on_command(void *ctx, const struct command_outcome *o)
 {
     struct job *j = ctx;
     j->command = NULL;
     j->x->running--;
+    if (o->no_view && !j->no_view) { /* nothing of it has run */
+        j->no_view = true;
+        j->stage = STAGE_BEGIN;
+        job_work(j);
+        return;
+    }
     if (o->end == COMMAND_FAILED || o->end == COMMAND_REFUSED) {
         j->failed = true, j->err = o->err, j->code = o->end == COMMAND_REFUSED ? "sandbox" : "start_failed";
     } else if (o->end == COMMAND_LOST) {
@@ -192,7 +216,11 @@ static void on_command(void *ctx, const struct command_outcome *o)
         j->result = j->bash ? result_bash(o, j->spec.timeout_ms, &j->arena) : result_command(o, &j->arena);
     }
     j->cancelled |= o->stopped;
-    job_done(j);
+    if (j->view.dir >= 0) {
+        view_end(j);
+    } else {
+        job_done(j);
+    }
 }
 
 static void command_run(struct job *j)
@@ -205,8 +233,10 @@ static void command_run(struct job *j)
     }
     enum rc rc = command_start(x->loop, &j->spec, &j->arena, on_command, j, &j->command, &j->err);
     close(j->spec.lock_fd);
-    close(j->spec.cwd_fd);
-    j->spec.cwd_fd = -1;
+    if (j->stage != STAGE_RUN) { /* else it may have to start once more */
+        close(j->spec.cwd_fd);
+        j->spec.cwd_fd = -1;
+    }
     if (rc) {
         j->code = rc == RC_LIMIT ? NULL : "start_failed";
         job_fail(j);
@@ -221,6 +251,12 @@ static void start_waiting(struct executor *x)
     for (struct job *j = x->first; j && x->running < x->max_commands; j = j->next)
         if (j->state == JOB_WAITING)
             command_run(j);
+}
+
+/* Its changes are kept track of: whoever asks has said by what they can be found, and had it prepared. */
+static bool is_tracked(const struct job *j)
+{
+    return val_is(VAL_GET(&j->request, "frame"), VAL_STR) && val_is(VAL_GET(&j->request, "plan"), VAL_OBJECT);
 }
 
 static void command_accept(struct job *j)
@@ -244,6 +280,11 @@ static void command_accept(struct job *j)
     } else {
         j->spec.self = x->self;
         j->spec.flags |= x->launch_flags;
+        if (is_tracked(j)) {
+            j->stage = STAGE_BEGIN;
+            job_work(j);
+            return;
+        }
         j->state = JOB_WAITING;
         start_waiting(x);
     }
@@ -319,6 +360,128 @@ static enum rc files_job(struct job *j)
     return rc;
 }
 
+static bool settles_command(const struct job *j)
+{
+    return j->kind == EXEC_COMMAND || str_is(val_get_str(&j->request, STR("tool"), STR("")), "Bash");
+}
+
+/* Operations on files tell apart by themselves what a crash has left; what is added here is the way back for later. */
+static enum rc change_job(struct job *j)
+{
+    struct executor *x = j->x;
+    enum tool_phase phase;
+    enum rc rc = read_phase(j, &phase);
+    if (rc == RC_OK && settles_command(j)) {
+        struct val plan;
+        if (phase == TOOL_SETTLE)
+            return workspace_settle(x->changes, &j->request, &j->arena, &j->result, &j->err);
+        rc = workspace_prepare(x->changes, NULL, &j->cancel, &j->arena, &plan, &j->err);
+        struct val_map m = val_map_new(&j->arena);
+        if (rc == RC_OK)
+            VAL_MAP_SET(&m, "plan", plan);
+        j->result = val_map_done(&m);
+        return rc;
+    }
+    if (rc == RC_OK)
+        rc = j->kind == EXEC_TOOL ? tool_job(j) : files_job(j);
+    const struct val *plan = VAL_GET(&j->result, "plan");
+    if (rc || !val_is(VAL_GET(&j->request, "frame"), VAL_STR))
+        return rc;
+    if (phase == TOOL_PREPARE && val_is(plan, VAL_OBJECT)) {
+        struct val whole;
+        rc = workspace_prepare(x->changes, plan, &j->cancel, &j->arena, &whole, &j->err);
+        struct val_map m = val_map_new(&j->arena);
+        if (rc == RC_OK)
+            VAL_MAP_SET(&m, "plan", whole);
+        j->result = val_map_done(&m);
+        return rc;
+    }
+    bool done = phase == TOOL_SETTLE ? str_is(val_get_str(&j->result, STR("outcome"), STR("")), "done")
+                                     : !val_get_bool(&j->result, STR("is_error"), false);
+    if (!done || !VAL_GET(VAL_GET(&j->request, "plan"), "snapshot") || phase == TOOL_PREPARE)
+        return rc;
+    return workspace_note(x->changes, &j->request, &j->err);
+}
+
+/* A command's view is made, or what it changed there is taken over. */
+static enum rc view_job(struct job *j)
+{
+    struct executor *x = j->x;
+    struct str cwd;
+    if (j->stage == STAGE_END)
+        return workspace_end(x->changes, &j->request, &j->view, j->discarded, &j->err);
+    enum rc rc = beneath_path(&x->workspace, &j->arena, j->spec.cwd_fd, &cwd, &j->err);
+    return rc ? rc
+              : workspace_begin(x->changes, &j->request, cwd, j->no_view || (j->spec.flags & LAUNCH_SUBREAPER),
+                                &j->view, &j->err);
+}
+
+static void on_worked(void *ctx);
+static void on_view(void *ctx);
+static void view_work(void *ctx);
+static void work(void *ctx);
+
+static void job_work(struct job *j)
+{
+    struct executor *x = j->x;
+    j->state = JOB_WORKING;
+    pthread_mutex_lock(&x->mutex);
+    j->worked = false;
+    x->working++;
+    pthread_mutex_unlock(&x->mutex);
+    j->event = j->stage ? ev_work(x->loop, view_work, on_view, j) : ev_work(x->loop, work, on_worked, j);
+}
+
+static void let_go(struct job *j)
+{
+    struct executor *x = j->x;
+    pthread_mutex_lock(&x->mutex);
+    j->worked = true;
+    x->working--;
+    pthread_cond_signal(&x->let_go);
+    pthread_mutex_unlock(&x->mutex);
+}
+
+/* On a pool thread. What the command itself said about its end stands, unless its changes could not be taken over. */
+static void view_work(void *ctx)
+{
+    struct job *j = ctx;
+    struct err said = j->err;
+    if (view_job(j) != RC_OK)
+        j->failed = true, j->code = NULL;
+    else
+        j->err = said;
+    let_go(j);
+}
+
+static void on_view(void *ctx)
+{
+    struct job *j = ctx;
+    struct executor *x = j->x;
+    j->event = 0;
+    if (j->stage == STAGE_END) {
+        j->late = !j->failed && !j->discarded;
+        job_done(j);
+    } else if (j->failed) {
+        job_done(j);
+    } else if (j->cancelled && j->view.dir >= 0) {
+        view_end(j);
+    } else {
+        j->stage = STAGE_RUN;
+        if (j->view.dir >= 0) {
+            j->spec.view_fd = j->view.dir;
+            j->spec.flags |= LAUNCH_VIEW;
+        } else {
+            j->spec.flags &= ~(uint32_t)LAUNCH_VIEW;
+        }
+        j->state = JOB_WAITING;
+        if (j->cancelled)
+            job_refuse(j);
+        else
+            start_waiting(x);
+    }
+}
+
 /* On a pool thread. */
 static void work(void *ctx)
 {
@@ -327,10 +490,10 @@ static void work(void *ctx)
     enum rc rc = RC_OK;
     if (atomic_load(&j->cancel))
         rc = err_set(&j->err, RC_CANCELLED, "cancelled");
-    else if (j->kind == EXEC_TOOL)
-        rc = tool_job(j);
-    else if (j->kind == EXEC_FILES)
-        rc = files_job(j);
+    else if (j->kind == EXEC_TOOL || j->kind == EXEC_FILES || j->kind == EXEC_COMMAND)
+        rc = change_job(j);
+    else if (j->kind == EXEC_WORKSPACE)
+        rc = workspace_request(x->changes, &j->request, &j->arena, &j->result, &j->code, &j->err);
     else if (j->kind == EXEC_READ)
         rc = exec_read(&j->request, &(struct exec_places){x->workflow_dir, x->stored_dir, &x->workspace}, &j->arena,
                        &j->result, &j->code, &j->err);
@@ -341,11 +504,7 @@ static void work(void *ctx)
     else
         rc = exec_output(&j->request, &x->output, &j->arena, &j->result, &j->code, &j->err);
     j->failed = rc != RC_OK;
-    pthread_mutex_lock(&x->mutex);
-    j->worked = true;
-    x->working--;
-    pthread_cond_signal(&x->let_go);
-    pthread_mutex_unlock(&x->mutex);
+    let_go(j);
 }
 
 static void on_worked(void *ctx)
@@ -364,11 +523,7 @@ static void file_accept(struct job *j)
         job_fail(j);
         return;
     }
-    j->state = JOB_WORKING;
-    pthread_mutex_lock(&x->mutex);
-    x->working++;
-    pthread_mutex_unlock(&x->mutex);
-    j->event = ev_work(x->loop, work, on_worked, j);
+    job_work(j);
 }
 
 /* ------------------------------------------------------------------------------------------------ the front */
@@ -382,14 +537,14 @@ void executor_start(struct executor *x, uint64_t id, enum exec_kind kind, const 
     if (!j)
         PANIC("out of memory");
     j->x = x, j->id = id, j->kind = kind, j->done = done, j->ctx = ctx;
-    j->spec.cwd_fd = j->spec.lock_fd = -1;
+    j->spec.cwd_fd = j->spec.lock_fd = j->view.dir = -1;
     j->request = val_copy(&j->arena, request);
     j->prev = x->last;
     *(x->last ? &x->last->next : &x->first) = j;
     x->last = j;
-    j->bash = kind == EXEC_TOOL && str_is(val_get_str(request, STR("tool"), str_n("", 0)), "Bash") &&
-              str_is(val_get_str(request, STR("phase"), STR("apply")), "apply");
-    if (kind == EXEC_COMMAND || kind == EXEC_CODE || j->bash)
+    bool apply = str_is(val_get_str(request, STR("phase"), STR("apply")), "apply");
+    j->bash = kind == EXEC_TOOL && str_is(val_get_str(request, STR("tool"), str_n("", 0)), "Bash") && apply;
+    if ((kind == EXEC_COMMAND && apply) || kind == EXEC_CODE || j->bash)
         command_accept(j);
     else
         file_accept(j);
@@ -439,6 +594,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
         executor_free(x);
         return rc;
     }
+    x->changes = workspace_new(o->run_dir, &x->workspace);
     x->lock_path = arena_printf(&x->arena, "%s/exec.lock", o->run_dir).p;
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
     x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;
@@ -513,6 +669,7 @@ void executor_free(struct executor *x)
         ev_cancel(x->loop, j->event);
         job_free(j);
     }
+    workspace_free(x->changes);
     beneath_done(&x->workspace);
     beneath_done(&x->output);
     pthread_mutex_destroy(&x->mutex);

@@ -44,6 +44,17 @@
  *
  * EXEC_FILES   {operation, phase?, plan?, …}: whole operations on files, as described in fileop.h
  *
+ *
+ *     EXEC_COMMAND, EXEC_TOOL and EXEC_FILES of a run name themselves: {frame: path, attempt, phase, plan}. prepare
+ * then takes a snapshot of the workspace, which stands in the plan; commands (and Bash) have the same three phases:
+ *     prepare -> {plan: {snapshot}}; apply, with the plan: with `view`, in a view of its own where that can be had, and
+ *     what it changed is taken over at its end (class conflict: somebody else changed the same file); settle, after a
+ *     crash: takes back what it changed -> {outcome: "again" | "kept": nobody knows, why | "changed", path}.
+ *
+ * EXEC_WORKSPACE  {action: rollback, attempts: [{step: path, attempt}], force?} -> {restored, untracked, why?}
+ *     Takes back what effects below the steps changed in these attempts, and nothing else. Code changed: somebody else
+ *     has changed one of these files since, nothing was done; with force they stay as they are.
+ *
  * EXEC_CODE    {queries: {NAME: {KIND: criteria}}, context?: true, timeout_ms?} -> {NAME: answer, …}
  *     Questions about the workspace's source code; see code/code.h. Only reads. A process of its own, as a command.
  *
@@ -70,7 +81,8 @@ enum exec_kind {
     EXEC_CHECKPOINT,
     EXEC_FILES,
     EXEC_CODE,
-    EXEC_SESSION
+    EXEC_SESSION,
+    EXEC_WORKSPACE
 };
 
 struct executor_options {

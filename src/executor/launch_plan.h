@@ -15,6 +15,7 @@ enum launch_fd {
     LAUNCH_FD_CWD,          /* directory to start in, opened by Treadle beneath the workspace */
     LAUNCH_FD_LOCK,         /* exec.lock with a shared lock already on it: held until the last process is dead */
     LAUNCH_FD_WORKSPACE,    /* directory */
+    LAUNCH_FD_VIEW,         /* with LAUNCH_VIEW: a directory as in overlay.h; else anything */
     LAUNCH_FD_END
 };
 
@@ -30,7 +31,8 @@ enum launch_flags {
     LAUNCH_NO_NETWORK = 1, /* a network namespace with nothing but a loopback; refused where that cannot be had */
     LAUNCH_SUBREAPER = 2,  /* do not try namespaces (tests of the other way) */
     LAUNCH_PROXY = 4,      /* besides no network: a proxy to `hosts` on LAUNCH_PROXY_PORT of the loopback */
-    LAUNCH_INTERNAL = 8    /* the command is Treadle itself: it may run its own file and use openat2 */
+    LAUNCH_INTERNAL = 8,   /* the command is Treadle itself: it may run its own file and use openat2 */
+    LAUNCH_VIEW = 16       /* a view of its own over the workspace; refused where that cannot be had */
 };
 enum { LAUNCH_PROXY_PORT = 3128 };
 /* The first places, one string each (empty: there is none). After them come pairs NAME, REAL of directories that may
@@ -57,6 +59,7 @@ enum launch_outcome {
     LAUNCH_FAILED,     /* value: errno; stage: what failed; nothing of the command ran */
     LAUNCH_REFUSED     /* the same, because the tier cannot be had here */
 };
+#define LAUNCH_STAGE_VIEW "view"
 enum launch_isolation { LAUNCH_ISO_NONE, LAUNCH_ISO_PIDNS, LAUNCH_ISO_USERNS, LAUNCH_ISO_SUBREAPER };
 struct launch_report {
     uint32_t magic;

@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "executor/launch_plan.h"
+#include "executor/overlay.h"
 #include "executor/proctree.h"
 #include "executor/proxy.h"
 #include "executor/sandbox.h"
@@ -339,6 +340,14 @@ static void init_main(struct init *in)
         _exit(1);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* not to be traced by what we start; the id mapping needed it until now */
     struct launch_report r;
+    bool strict = in->plan->h.tier == SANDBOX_STRICT;
+    if ((in->plan->h.flags & LAUNCH_VIEW) &&
+        (in->iso == LAUNCH_ISO_SUBREAPER || !overlay_mount(LAUNCH_FD_VIEW, in->iso == LAUNCH_ISO_USERNS, !strict))) {
+        r = report_make(LAUNCH_FAILED, errno, LAUNCH_STAGE_VIEW);
+        report_send(in->report, &r);
+        _exit(1);
+    }
+    close(LAUNCH_FD_VIEW);
     if (!init_settle(in, &stage)) {
         r = report_make(LAUNCH_REFUSED, errno, stage);
         report_send(in->report, &r);

@@ -5,6 +5,7 @@
  *          │      unknown: look at on_interrupt
  *          │      retry ──▶ start        hold ──▶ HELD        fail ──▶ end
  *          │      two-phase (Write, Edit): settle ──▶ done: end │ again: start │ changed: HELD
+ *          │      restores (commands): settle takes back what it changed, then on_interrupt or on_restored decides
  *          └─ nothing ──▶ start
  *   start ─▶ [prepare] ─▶ INTENT ─▶ effect ─▶ RESULT ─┬─▶ end
  *                ▲                                    └─ retryable ─▶ WAITING ─┐
@@ -30,7 +31,7 @@ struct effect_state {
     struct val request;  /* of the phase under way */
     struct val prepared; /* plan from prepare, recorded in the intent */
     enum phase phase;
-    bool adopting;
+    bool adopting, forced;
     bool late;              /* stopped because it took longer than plan.timeout_ms */
     int64_t asked_ms;       /* when the attempt under way began */
     struct val_list errors; /* of failed attempts, as effect_errors() gives them */
@@ -52,6 +53,8 @@ static struct val with_phase(struct frame *f, const char *phase, const struct va
     struct val_map m = val_map_new(&f->arena);
     val_map_merge(&m, state_of(f)->plan.request);
     VAL_MAP_SET(&m, "phase", val_str(str_c(phase)));
+    VAL_MAP_SET(&m, "frame", val_str(f->path));
+    VAL_MAP_SET(&m, "attempt", val_int(f->attempt));
     if (plan)
         VAL_MAP_SET(&m, "plan", *plan);
     return val_map_done(&m);
@@ -102,6 +105,19 @@ static void record_intent(struct frame *f)
     run_append(r, RECORD_INTENT, f->path, f->attempt, &data);
 }
 
+static struct val apply_request(struct frame *f)
+{
+    struct effect_state *s = state_of(f);
+    if (s->plan.two_phase)
+        return with_phase(f, "apply", &s->prepared);
+    if (s->plan.kind != EFFECT_WORKSPACE || !f->run->force)
+        return *s->plan.request;
+    struct val_map m = val_map_new(&f->arena);
+    val_map_merge(&m, s->plan.request);
+    VAL_MAP_SET(&m, "force", val_true);
+    return val_map_done(&m);
+}
+
 static void apply(struct frame *f)
 {
     struct effect_state *s = state_of(f);
@@ -110,7 +126,7 @@ static void apply(struct frame *f)
         return;
     }
     s->phase = PHASE_APPLY;
-    s->request = s->plan.two_phase ? with_phase(f, "apply", &s->prepared) : *s->plan.request;
+    s->request = apply_request(f);
     record_intent(f);
     frame_event(f, EVENT_CALL, s->plan.label, NULL);
     ask(f);
@@ -208,10 +224,45 @@ void run_count_usage(struct run *r, const struct val *result)
         t->cost_unknown = true;
 }
 
+static void hold_changed(struct frame *f, struct str path)
+{
+    frame_hold(f, arena_printf(&f->run->scratch,
+                               "%.*s, which this was changing when Treadle stopped, has been changed by somebody "
+                               "else since; look at it, then resume with --force to do it again",
+                               (int)(path.n < 300 ? path.n : 300), path.p)
+                      .p);
+}
+
+static void decide(struct frame *f, enum on_interrupt policy, const char *held);
+
+/* A command: what it had changed is taken back now, or it is known that it cannot be. */
+static void restored(struct frame *f, const struct val *result)
+{
+    struct effect_state *s = state_of(f);
+    struct str outcome = val_get_str(result, STR("outcome"), STR("changed"));
+    if (s->forced)
+        decide(f, ON_INTERRUPT_RETRY, NULL);
+    else if (str_is(outcome, "again"))
+        decide(f, s->plan.on_restored,
+               "it was running when Treadle stopped; the workspace is as it was before, but what else it may have "
+               "done is not known; look, then resume with --force to run it again (on_interrupt: retry in the "
+               "workflow does so by itself)");
+    else if (str_is(outcome, "kept"))
+        decide(f, s->plan.on_interrupt,
+               "it was running when Treadle stopped and may have done part of its work; look, then resume with "
+               "--force to run it again (on_interrupt: retry in the workflow does so by itself)");
+    else
+        hold_changed(f, val_get_str(result, STR("path"), STR("a file")));
+}
+
 static void settled(struct frame *f, const struct val *result)
 {
     struct str outcome = val_get_str(result, STR("outcome"), STR("changed"));
     const struct val *own = VAL_GET(result, "result");
+    if (state_of(f)->plan.restores) {
+        restored(f, result);
+        return;
+    }
     if (str_is(outcome, "done") && own) {
         end_ok(f, own);
     } else if (str_is(outcome, "done")) {
@@ -224,12 +275,7 @@ static void settled(struct frame *f, const struct val *result)
         f->attempt++;
         start(f);
     } else {
-        struct str path = val_get_str(result, STR("path"), STR("a file"));
-        frame_hold(f, arena_printf(&f->run->scratch,
-                                   "%.*s, which this was changing when Treadle stopped, has been changed by somebody "
-                                   "else since; look at it, then resume with --force to do it again",
-                                   (int)(path.n < 300 ? path.n : 300), path.p)
-                          .p);
+        hold_changed(f, val_get_str(result, STR("path"), STR("a file")));
     }
 }
 
@@ -335,7 +381,7 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
             run_count_usage(f->run, result);
             if (record_result(f, ok, result, -1, &err) != RC_OK)
                 frame_event(f, EVENT_NOTE, err.msg, NULL);
-        } else if (s->phase == PHASE_APPLY && cancelled && !s->plan.two_phase && !s->adopting) {
+        } else if (s->phase == PHASE_APPLY && cancelled && (!s->plan.two_phase || s->plan.restores) && !s->adopting) {
             /* stopped by us, and known to be dead: no crash, so nobody need be asked before it is done again */
             if (record_result(f, false, result, -1, &err) != RC_OK)
                 frame_event(f, EVENT_NOTE, err.msg, NULL);
@@ -346,6 +392,15 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
     if (!ok && not_an_outcome(f, class))
         return;
     s->adopting = false;
+    if (!ok && s->plan.kind == EFFECT_WORKSPACE && str_is(val_get_str(result, STR("code"), STR("")), "changed")) {
+        struct str what = val_get_str(result, STR("message"), STR(""));
+        frame_hold(f, arena_printf(&f->run->scratch,
+                                   "what an earlier attempt changed cannot be taken back: %.*s; look at it, then "
+                                   "resume with --force to leave such files as they are and go on",
+                                   (int)(what.n < 400 ? what.n : 400), what.p)
+                          .p);
+        return;
+    }
     if (!ok) {
         failed(f, result);
     } else if (s->phase == PHASE_PREPARE) {
@@ -369,14 +424,23 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
 static void interrupted(struct frame *f, bool forced)
 {
     struct effect_state *s = state_of(f);
-    struct run *r = f->run;
-    if (s->plan.two_phase && !forced && s->prepared.type != VAL_NULL) {
+    s->forced = forced;
+    if (s->plan.two_phase && (!forced || s->plan.restores) && s->prepared.type != VAL_NULL) {
         s->phase = PHASE_SETTLE;
         s->request = with_phase(f, "settle", &s->prepared);
         ask(f);
         return;
     }
-    switch (forced ? ON_INTERRUPT_RETRY : s->plan.on_interrupt) {
+    decide(f, forced ? ON_INTERRUPT_RETRY : s->plan.on_interrupt,
+           "it was running when Treadle stopped and may have done part of its work; look, then resume with --force to "
+           "run it again (on_interrupt: retry in the workflow does so by itself)");
+}
+
+/* What becomes of an effect that was interrupted; `held` says why it is held, if it is. */
+static void decide(struct frame *f, enum on_interrupt policy, const char *held)
+{
+    struct run *r = f->run;
+    switch (policy) {
     case ON_INTERRUPT_FAIL: {
         struct val_map m = val_map_new(&r->scratch);
         VAL_MAP_SET(&m, "class", VAL_LIT("interrupted"));
@@ -387,8 +451,7 @@ static void interrupted(struct frame *f, bool forced)
         break;
     }
     case ON_INTERRUPT_HOLD:
-        frame_hold(f, "it was running when Treadle stopped and may have done part of its work; look, then "
-                      "resume with --force to run it again (on_interrupt: retry in the workflow does so by itself)");
+        frame_hold(f, held);
         break;
     default:
         f->attempt++;
@@ -433,7 +496,7 @@ static void resume(struct frame *f, const struct past *p)
     if (VAL_GET(&p->intent->val, "plan"))
         s->prepared = val_copy(&f->arena, VAL_GET(&p->intent->val, "plan"));
     s->phase = PHASE_APPLY;
-    s->request = s->plan.two_phase ? with_phase(f, "apply", &s->prepared) : *s->plan.request;
+    s->request = apply_request(f);
     s->adopting = true;
     s->asked_ms = p->intent_ms;
     ask(f);
@@ -483,7 +546,7 @@ struct frame *frame_effect(struct frame *parent, const char *segment, size_t tag
     struct effect_state *s = ARENA_NEW(&f->arena, struct effect_state);
     s->plan = *plan;
     s->errors = val_list_new(&f->arena);
-    CHECK(plan->on_interrupt != ON_INTERRUPT_DEFAULT);
+    CHECK(plan->on_interrupt != ON_INTERRUPT_DEFAULT && (!plan->restores || plan->on_restored));
     f->state = s;
     run_queue(f, QUEUED_ENTER);
     return f;

@@ -332,6 +332,7 @@ static void failed_for_good(struct frame *f)
         end_continued(f, e);
         return;
     case ON_ERROR_STEPS:
+        workspace_leave(f);
         start_handler(f);
         return;
     case ON_ERROR_GOTO:
@@ -378,6 +379,7 @@ static void attempt_failed(struct frame *f)
         arena_printf(&r->scratch, "%.*s; next attempt in %.1f s", STR_ARG(why->message), (double)wait / 1000);
     frame_event(f, EVENT_RETRY, text.p, NULL);
     f->attempt++;
+    f->again = true;
     f->failing_set = false;
     s->has_config = false;
     s->waiting = true;
@@ -537,6 +539,17 @@ static void set_base(struct frame *f)
     f->base = f->attempt == 1 ? f->path : arena_printf(&f->arena, "%.*s~%u", STR_ARG(f->path), f->attempt);
 }
 
+static void enter_attempt(struct frame *f)
+{
+    struct step_state *s = state_of(f);
+    bool files = f->def->reads_files && !frame_pinned(f);
+    s->phase = files ? PHASE_FILES : PHASE_ENTER;
+    if (files)
+        frame_read_files(f, &s->files);
+    else
+        f->def->type->enter(f);
+}
+
 static void start_attempt(struct frame *f)
 {
     struct step_state *s = state_of(f);
@@ -551,12 +564,10 @@ static void start_attempt(struct frame *f)
     if (f->def->timeout_ms && !f->def->type->own_timeout)
         frame_timer_set(f, f->def->timeout_ms);
     frame_event(f, EVENT_STARTED, NULL, NULL);
-    bool files = f->def->reads_files && !frame_pinned(f);
-    s->phase = files ? PHASE_FILES : PHASE_ENTER;
-    if (files)
-        frame_read_files(f, &s->files);
+    if (f->again && workspace_may_write(f->def->type))
+        workspace_restore(f, enter_attempt);
     else
-        f->def->type->enter(f);
+        enter_attempt(f);
 }
 
 static void skip(struct frame *f)
@@ -579,6 +590,7 @@ static void enter_again(struct frame *f, const struct past *p)
 {
     f->attempt = p->fresh ? p->last_attempt + 1 : p->current;
     f->failures = p->failures;
+    f->again = f->attempt > 1;
     set_base(f);
     if (!p->fresh && resume_handler(f))
         return;
@@ -586,6 +598,7 @@ static void enter_again(struct frame *f, const struct past *p)
         int64_t wait = val_get_int(&p->result->val, STR("retry_ms"), 0);
         int64_t left = past_wait_left(p, wait, run_now(f->run));
         f->attempt++;
+        f->again = true;
         instance_recall_steps(f, &p->result->val);
         if (left > 0 && p->failures) {
             state_of(f)->waiting = true;
@@ -744,6 +757,10 @@ static void step_child_done(struct frame *f, struct frame *c)
             box_unref(b);
             step_fail(f, &why);
         }
+        return;
+    }
+    if (c->tag == WORKSPACE_TAG && c->ops == &effect_ops) {
+        workspace_restored(f, c);
         return;
     }
     if (c->tag == TAG_HANDLER && s->finishing) {

@@ -75,6 +75,8 @@ struct frame {
     uint64_t effect, timer; /* pending ones, 0 = none */
     bool ok, skipped, unlinked;
     bool late_known;        /* what is a template in its type and name has been settled */
+    bool again;             /* steps: an attempt before this one did not succeed */
+    struct turn *turn;      /* in the workspace; steps that wanted one (workspace.c) */
     bool opaque;            /* names around it are not seen from inside: a workflow that was called */
     bool held_back;         /* ended; its parent will look at it again, and free it */
     enum leave leave;       /* ended well, and the nearest loop's iteration ends with it */
@@ -216,7 +218,9 @@ struct effect_plan {
     enum on_interrupt on_interrupt;   /* resolved: not DEFAULT */
     int64_t timeout_ms;               /* of one attempt, which then fails as `timeout`; 0: none */
     bool two_phase;                   /* Write, Edit: prepare first, settle after a crash */
-    const char *label;                /* for events: "turn 2", "Edit src/x.c"; in the parent's arena or longer */
+    bool restores;                    /* commands: settling takes back what it changed; then this decides: */
+    enum on_interrupt on_restored;
+    const char *label; /* for events: "turn 2", "Edit src/x.c"; in the parent's arena or longer */
 };
 struct frame *frame_effect(struct frame *parent, const char *segment, size_t tag, const struct effect_plan *plan);
 
@@ -277,6 +281,17 @@ bool frame_past_ended(const struct frame *f, const char *segment);
 size_t frame_past_count(struct frame *f);
 bool frame_past_passed(const struct frame *f, size_t index);
 const struct val *frame_past_newest(const struct frame *f);
+
+/* For steps that write to the workspace, before they do: calls go_on(), now or later, when it is the step's turn, which
+ * it keeps until it ends: one such step at a time works there. What the attempt before changed has been taken back. */
+void frame_workspace(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx);
+
+/* May what the step does be done again without a person's word: by a retry of it or of a step around it, by a restart,
+ * or (`after`) when it was interrupted? Then what it does to the workspace has to be known exactly. */
+bool frame_repeats(const struct frame *f, enum on_interrupt after);
+/* A child that takes back what attempts changed in the workspace: a list of what rollback_attempt() gives. */
+void frame_rollback(struct frame *f, const char *segment, size_t tag, const struct val *attempts);
+struct val rollback_attempt(struct arena *a, struct str path, int64_t attempt);
 
 /* Room left in the run's or the step's budget; on false the frame was held with the reason. */
 bool frame_budget(struct frame *f);

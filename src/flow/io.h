@@ -17,6 +17,7 @@ enum effect_kind {
     EFFECT_SESSION,
     EFFECT_FILES,
     EFFECT_CODE,
+    EFFECT_WORKSPACE,
     EFFECT_LOAD /* {of}: what has left memory under that path (flow/away.h); never recorded, ends soon */
 };
 

@@ -185,6 +185,7 @@ void frame_end(struct frame *f, bool ok, struct box *result)
 {
     CHECK(f->status != FRAME_ENDED && !f->first && !f->effect);
     frame_timer_clear(f);
+    workspace_leave(f);
     set_status(f, FRAME_ENDED);
     f->ok = ok;
     f->result = result;
@@ -383,6 +384,16 @@ static void transition(struct frame *f)
             frame_park(f);
         } else {
             f->ops->more(f);
+        }
+        break;
+    case QUEUED_TURN:
+        if (f->status == FRAME_DRAINING) {
+            if (!f->first)
+                f->ops->drained(f);
+        } else if (f->run->stopping) {
+            frame_park(f);
+        } else {
+            workspace_turn(f);
         }
         break;
     case QUEUED_CHILD:

@@ -45,7 +45,7 @@ struct void_path {
     uint64_t seq;
 };
 
-enum queued { QUEUED_NO, QUEUED_ENTER, QUEUED_CHILD, QUEUED_DRAINED, QUEUED_MORE };
+enum queued { QUEUED_NO, QUEUED_ENTER, QUEUED_CHILD, QUEUED_DRAINED, QUEUED_MORE, QUEUED_TURN };
 
 enum { RUN_MAGIC = 0x72756e31, FRAME_MAGIC = 0x66726d31 };
 
@@ -78,6 +78,8 @@ struct run {
     struct frame *root;
     struct str executing; /* path of the frame whose turn it is */
     struct frame *qhead, **qtail;
+    struct frame *writing;      /* whose turn it is in the workspace, or NULL */
+    struct turn *turns;         /* who waits for it, in order */
     struct map effects, timers; /* pending id -> frame; keys lie in the frames */
     uint64_t next_id;
     size_t sleeping, awaiting, held, parked; /* frames in these states; in flight = effects.n */
@@ -220,6 +222,18 @@ void frame_file_read(struct frame *f, struct hole_files *files, struct frame *ch
 bool frame_hole_path_found(const struct frame *f, struct str path);
 /* The text of a file, or NULL: it is asked for now. */
 const struct val *hole_file(struct frame *f, struct str path, struct arena *a);
+/* workspace.c */
+enum { WORKSPACE_TAG = 0x77730000 };
+/* A step wants to write to the workspace: go_on() when it is its turn and what earlier attempts changed is taken back.
+ */
+void workspace_enter(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx);
+/* What the last attempt at a step changed is taken back, then it is entered. */
+void workspace_restore(struct frame *f, void (*enter)(struct frame *f));
+void workspace_turn(struct frame *f); /* QUEUED_TURN */
+bool workspace_may_write(const struct step_type *t);
+void workspace_restored(struct frame *f, struct frame *child);
+/* It wants no more; safe for any frame. */
+void workspace_leave(struct frame *f);
 
 /* scope.c */
 /* `v` with all that has left memory in its place, built in `a`; fails with run->wanted set when it must be fetched. */

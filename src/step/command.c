@@ -19,6 +19,10 @@ static const struct step_key keys[] = {
     {"env", KEY_OBJECT, .doc = "Environment variables added to the small set that commands get."},
     {"stdin", KEY_TEMPLATE, .doc = "Text given on standard input."},
     {"ok_exit", KEY_INTS, .fallback = "[0]", .doc = "Exit codes that count as success."},
+    {"workspace", KEY_ENUM, .choices = "shared|isolated", .fallback = "shared",
+     .doc =
+         "`shared`: waits while another step writes to the workspace. `isolated`: works beside others in a view of its "
+         "own, whose changes are taken over at its end; fails as `conflict` where others changed the same file."},
     {"output_limit", KEY_SIZE, .fallback = "1MB",
      .doc = "How much of standard output, and of standard error, is kept."},
     NETWORK_KEY,
@@ -145,16 +149,43 @@ static const char *label_of(struct frame *f, const struct val *request)
     return arena_printf(&f->arena, "$ %.*s", STR_ARG(text)).p;
 }
 
+static bool is_isolated(struct frame *f)
+{
+    return str_is(val_get_str(frame_config(f, true), STR("workspace"), STR("")), "isolated");
+}
+
+/* What it changed in the workspace is taken back before it runs again; what it did to the world cannot be. So without a
+ * network it may just run again. */
+static void run(struct frame *f, void *ctx)
+{
+    enum on_interrupt after = f->def->on_interrupt;
+    struct val *request = ctx;
+    bool alone = str_is(val_get_str(frame_config(f, true), STR("network"), STR("")), "none");
+    enum on_interrupt restored = after ? after : alone ? ON_INTERRUPT_RETRY : ON_INTERRUPT_HOLD;
+    struct val_map m = val_map_new(&f->arena);
+    val_map_merge(&m, request);
+    VAL_MAP_SET(&m, "view", val_bool(is_isolated(f) || frame_repeats(f, restored)));
+    *request = val_map_done(&m);
+    frame_effect(f, "exec:1", 0,
+                 &(struct effect_plan){.kind = EFFECT_COMMAND,
+                                       .request = request,
+                                       .two_phase = true,
+                                       .restores = true,
+                                       .on_interrupt = after ? after : ON_INTERRUPT_HOLD,
+                                       .on_restored = restored,
+                                       .label = label_of(f, request)});
+}
+
 static void enter(struct frame *f)
 {
     const struct val *c = frame_config(f, true);
     struct val *request = ARENA_NEW(&f->arena, struct val);
     if (!c || !build_request(f, c, request))
         return;
-    enum on_interrupt after = f->def->on_interrupt == ON_INTERRUPT_DEFAULT ? ON_INTERRUPT_HOLD : f->def->on_interrupt;
-    frame_effect(f, "exec:1", 0,
-                 &(struct effect_plan){
-                     .kind = EFFECT_COMMAND, .request = request, .on_interrupt = after, .label = label_of(f, request)});
+    if (is_isolated(f))
+        run(f, request);
+    else
+        frame_workspace(f, run, request);
 }
 
 static bool exit_is_ok(const struct val *config, const struct val *code)
@@ -235,6 +266,7 @@ static void child_done(struct frame *f, struct frame *child)
 
 const struct step_type step_command = {
     .name = "command",
+    .writes = true,
     .aliases = "bash",
     .doc = "Runs a program in the workspace.",
     .keys = keys,

@@ -557,6 +557,11 @@ static void pause_enter(struct frame *f, const struct val *c)
     frame_wait(f, "wait:1", PAUSE, &wait);
 }
 
+static void carry_out(struct frame *f, void *plan)
+{
+    frame_effect(f, "files:1", FILES, plan);
+}
+
 static void enter(struct frame *f)
 {
     const struct val *c = frame_config(f, true);
@@ -577,14 +582,17 @@ static void enter(struct frame *f)
     }
     if (!build(f, &all, op, request))
         return;
-    frame_effect(f, "files:1", FILES,
-                 &(struct effect_plan){.kind = EFFECT_FILES,
-                                       .request = request,
-                                       .on_interrupt = f->def->on_interrupt == ON_INTERRUPT_DEFAULT
-                                                           ? ON_INTERRUPT_RETRY
-                                                           : f->def->on_interrupt,
-                                       .two_phase = !(op & (LIST | VALIDATE)),
-                                       .label = label_of(f, &all, operation)});
+    struct effect_plan *plan = ARENA_NEW(&f->arena, struct effect_plan);
+    *plan = (struct effect_plan){.kind = EFFECT_FILES,
+                                 .request = request,
+                                 .on_interrupt = f->def->on_interrupt == ON_INTERRUPT_DEFAULT ? ON_INTERRUPT_RETRY
+                                                                                              : f->def->on_interrupt,
+                                 .two_phase = !(op & (LIST | VALIDATE)),
+                                 .label = label_of(f, &all, operation)};
+    if (plan->two_phase)
+        frame_workspace(f, carry_out, plan);
+    else
+        carry_out(f, plan);
 }
 
 /* What `output_field` names: the main part of a result. */
@@ -647,6 +655,7 @@ static void child_done(struct frame *f, struct frame *child)
 
 const struct step_type step_file_ops = {
     .name = "file_ops",
+    .writes = true,
     .doc = "Copies, moves, deletes, lists, checks and converts files of the workspace.",
     .keys = keys,
     .result_doc =

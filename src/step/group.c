@@ -19,6 +19,7 @@
 
 #include <stdio.h>
 
+enum { GROUP_ROLLBACK = 0x67726f75 }; /* tag; members are fewer */
 enum member_state { MEMBER_NONE, MEMBER_RUNNING, MEMBER_STOPPING, MEMBER_OK, MEMBER_FAILED, MEMBER_LOST };
 
 struct seat {
@@ -39,7 +40,7 @@ struct group {
     size_t restarts;       /* recorded in all */
     size_t cause;          /* the member whose restart is being prepared */
     int64_t cause_ms;      /* when it failed */
-    bool preparing, given_up;
+    bool preparing, restoring, given_up;
     struct str why; /* of the newest failure */
 };
 
@@ -56,6 +57,21 @@ static void next_generation(struct group *g, size_t cause)
             if (i < g->next)
                 g->next = i;
         }
+}
+
+/* What the members changed that are started again, all of it at once, because one may have built upon another. */
+static void take_back(struct group *g)
+{
+    struct arena *a = &g->f->arena;
+    struct val_list l = val_list_new(a);
+    for (size_t i = 0; i < g->plan.n; i++)
+        if (restart_includes(g->plan.policy.strategy, g->cause, i)) {
+            struct str path = arena_printf(a, "%.*s/%s", STR_ARG(g->f->base), g->ops->segment(g->f, i));
+            val_list_push(&l, rollback_attempt(a, path, (int64_t)g->m[i].generation - 1));
+        }
+    struct val attempts = val_list_done(&l);
+    g->restoring = true;
+    frame_rollback(g->f, arena_printf(a, "undo:%zu", g->restarts).p, GROUP_ROLLBACK, &attempts);
 }
 
 struct group *group_new(struct frame *f, const struct group_plan *plan, const struct group_ops *ops)
@@ -75,8 +91,11 @@ struct group *group_new(struct frame *f, const struct group_plan *plan, const st
             return NULL;
         }
         g->restarts++;
+        g->cause = (size_t)cause;
         next_generation(g, (size_t)cause);
     }
+    if (g->restarts)
+        take_back(g);
     return g;
 }
 
@@ -93,7 +112,7 @@ static void start_member(struct group *g, size_t i)
 
 void group_start(struct group *g)
 {
-    if (g->preparing || g->given_up)
+    if (g->preparing || g->restoring || g->given_up)
         return;
     for (; g->next < g->plan.n && (int64_t)g->running < g->plan.max_parallel; g->next++)
         if (g->m[g->next].state == MEMBER_NONE)
@@ -150,6 +169,7 @@ static bool restart(struct group *g)
         if (restart_includes(g->plan.policy.strategy, g->cause, i))
             take_out(g, i);
     next_generation(g, g->cause);
+    take_back(g);
     frame_event(f, EVENT_RETRY,
                 arena_printf(&f->arena, "%s: %.*s; started again", g->ops->segment(f, g->cause), STR_ARG(g->why)).p,
                 NULL);
@@ -170,13 +190,13 @@ static bool prepare(struct group *g, size_t cause)
             g->stopping++;
             frame_stop(g->m[i].frame);
         }
-    return g->stopping > 0 || restart(g);
+    return g->stopping > 0 || g->restoring || restart(g);
 }
 
 /* Restarts one after another, as far as nothing has to stop first. False: the step has failed. */
 static bool go_on(struct group *g)
 {
-    if (g->preparing && !g->stopping && !restart(g))
+    if (g->preparing && !g->stopping && !g->restoring && !restart(g))
         return false;
     for (size_t i = 0; g->lost && !g->preparing && i < g->plan.n; i++)
         if (g->m[i].state == MEMBER_LOST && !prepare(g, i))
@@ -184,8 +204,22 @@ static bool go_on(struct group *g)
     return true;
 }
 
+static enum group_event taken_back(struct group *g, struct frame *c)
+{
+    g->restoring = false;
+    if (child_ok(c))
+        return go_on(g) ? GROUP_AGAIN : GROUP_GAVE_UP;
+    struct failure why = child_failure(c);
+    why.final = true;
+    g->given_up = true;
+    step_fail(g->f, &why);
+    return GROUP_GAVE_UP;
+}
+
 enum group_event group_child_done(struct group *g, struct frame *c)
 {
+    if (c->tag == GROUP_ROLLBACK)
+        return taken_back(g, c);
     struct seat *m = &g->m[c->tag];
     bool stopped = m->state == MEMBER_STOPPING;
     g->running--;

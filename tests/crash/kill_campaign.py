@@ -8,7 +8,7 @@ A run of workflows/kill.yaml is started against fake_provider over HTTP, killed,
 ends. A kill falls at a random time, or at a fault point of treadle-faults just before or just after a commit that has
 a record of a chosen kind. Only the process itself is killed: what it started has to notice.
 
-After each kill, from a copy of the journal, the provider's ledger, the file `commands` and what was printed:
+After each kill, from a copy of the journal, the provider's ledger, the file `.git/commands` and what was printed:
   - the journal is whole (integrity_check), and what it had at the kill before is still its beginning;
   - what was shown was durable: a step shown as done has its end in the journal, a call shown its intent;
   - the barrier: a call that the provider saw, and a command that started, has its intent in the journal;
@@ -167,7 +167,7 @@ class Trial:
         self.id = f"t{campaign.trials}"
         self.lives = lives
         self.directory = campaign.directory / self.id
-        self.directory.mkdir()
+        (self.directory / "ws/.git").mkdir(parents=True)
         self.run_dir = campaign.directory / "home" / "runs" / self.id
         self.records = []
         self.said = []
@@ -204,7 +204,7 @@ class Trial:
             self.campaign.provider.stats()
         seen = collections.Counter({path_of(key): entry["started"]
                                     for key, entry in self.campaign.provider.ledger().items()})
-        commands = self.directory / "ws" / "commands"
+        commands = self.directory / "ws/.git/commands"
         if commands.exists():
             seen.update(commands.read_text().splitlines())
         return seen

@@ -64,7 +64,8 @@ def wait_for(condition, seconds):
 
 
 def workflow(mark):
-    steps = [{"name": f"c{i}", "type": "command", "run": run, "env": {"MARK": mark}}
+    steps = [{"name": f"c{i}", "type": "command", "run": run, "env": {"MARK": mark},
+              "workspace": "isolated"}
              for i, run in enumerate([*COMMANDS, FORKER])]
     # each in an iteration of its own, all at the same time
     body = [{**step, "condition": f"loop.item == {i}"} for i, step in enumerate(steps)]

@@ -575,13 +575,13 @@ def test_plain_lines_tell_ends_calls_and_retries(treadle):
     file = workflow(treadle, "plain", {"name": "each", "type": "for_loop", "data_source": [1, 2],
                                        "steps": [{"name": "pure", "type": "test_echo", "value": 1},
                                                  command("work", "true")]},
-                    command("flaky", "[ -e once ] || { touch once; exit 1; }",
+                    command("flaky", "mkdir -p .git; [ -e .git/once ] || { touch .git/once; exit 1; }",
                             retry={"max_attempts": 2, "delay": "10ms", "on": ["command"]}))
     err = treadle("run", file, code=0).err
     kinds = [tuple(line.split()[1:3]) for line in err.splitlines()[1:-1]]
     assert kinds == [("call", "each/0/work/exec:1"), ("done", "each/0/work"), ("call", "each/1/work/exec:1"),
                      ("done", "each/1/work"), ("done", "each"), ("call", "flaky/exec:1"), ("retry", "flaky"),
-                     ("call", "flaky~2/exec:1"), ("done", "flaky")], err
+                     ("call", "flaky~2/rollback:1"), ("call", "flaky~2/exec:1"), ("done", "flaky")], err
     assert re.search(r"done +each/0/work  \d", err), err
     assert treadle("run", file, "--quiet", code=0).err == ""
 

@@ -64,7 +64,7 @@ workflow:
     - name: again
       type: command
       retry: {max_attempts: 3, delay: 10ms}
-      run: "echo x >> tries; test $(wc -l < tries) -ge 3"
+      run: "mkdir -p .git; echo x >> tries; echo x >> .git/tries; test $(wc -l < .git/tries) -ge 3"
     - {name: slow, type: command, run: "sleep 20", timeout: 300ms, on_error: continue}
     - {name: shows, type: test_echo, value: "{{ steps.slow.error.class }} {{ steps.slow.timed_out }}"}
 """
@@ -76,7 +76,8 @@ def test_failures(treadle):
     steps = got["results"]
     assert steps["reads"] == "3 command" and steps["landing"] == "boom step" and steps["shows"] == "timeout true"
     assert steps["handled"]["success"] is False and "between" not in steps
-    assert not (treadle.cwd / "ws/between").exists() and (treadle.cwd / "ws/tries").read_text() == "x\n" * 3
+    assert not (treadle.cwd / "ws/between").exists() and (treadle.cwd / "ws/.git/tries").read_text() == "x\n" * 3
+    assert (treadle.cwd / "ws/tries").read_text() == "x\n"  # what the first two attempts wrote was taken back
     assert steps["again"]["success"] is True, json.dumps(steps["again"])
 
 

@@ -17,6 +17,7 @@
 #include "data/json.h"
 #include "flow/step.h"
 
+#include "sim/files.c"
 #include "sim/generate.c"
 #include "sim/world.c"
 #include "sim/world_crash.c"
@@ -545,6 +546,6 @@ int main(int argc, char **argv)
     bool ok = n < 50 || (control(argv[0], "outbox.barrier=0") && control(argv[0], "effect.unrecorded=0") &&
                          control(argv[0], "recover.forget=0") && control(argv[0], "wait.lost=0") &&
                          control(argv[0], "wait.twice=0") && control(argv[0], "variables.apart=0") &&
-                         control(argv[0], "variables.shared=0"));
+                         control(argv[0], "variables.shared=0") && control(argv[0], "workspace.unrestored=0"));
     return ok ? 0 : 1;
 }

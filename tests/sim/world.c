@@ -12,11 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct file {
-    char path[200];
-    char hash[65];
-};
-
 __attribute__((format(printf, 2, 3))) static void violate(struct world *w, const char *fmt, ...)
 {
     if (w->violation[0])
@@ -254,6 +249,7 @@ static void start_effect(void *ctx, const struct effect *e)
         check_handlers(w, e->path);
         if (!intent_durable(w, e->path, e->attempt))
             violate(w, "%s attempt %u started before its intent was durable", d->path, e->attempt);
+        files_begin(w, e);
         if (d->committed)
             violate(w, "%s was executed again after its result was durable", d->path);
         if (d->started - d->finished - d->lost)
@@ -274,17 +270,6 @@ static struct val text_of(struct arena *a, const char *key, const char *text)
     struct val_map m = val_map_new(a);
     val_map_set(&m, str_c(key), val_str(arena_str(a, str_c(text))));
     return val_map_done(&m);
-}
-
-static struct file *file_of(struct world *w, struct str path)
-{
-    struct file *f = map_get(&w->files, path);
-    if (!f) {
-        f = ARENA_NEW(&w->arena, struct file);
-        snprintf(f->path, sizeof f->path, "%.*s", STR_ARG(path));
-        map_put(&w->files, str_c(f->path), f);
-    }
-    return f;
 }
 
 static struct val tool_result(struct world *w, struct arena *a, const struct val *request, bool *ok)
@@ -425,6 +410,10 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
         return text_of(a, "class", d->failures % 2 ? "rate_limit" : "network");
     }
     struct val_map m = val_map_new(a);
+    if (writes(p) && !apply)
+        return command_phase(w, a, p);
+    if (writes(p))
+        files_change(w, p, true);
     switch (p->effect) {
     case EFFECT_MODEL:
         return model_result(w, a, p->path, request);
@@ -432,6 +421,8 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
         return tool_result(w, a, request, ok);
     case EFFECT_FILES:
         return files_result(w, a, p, ok);
+    case EFFECT_WORKSPACE:
+        return files_rollback(w, a, request, ok);
     case EFFECT_COMMAND: {
         struct val_map c = val_map_new(a);
         uint64_t h = str_hash(str_c(p->path), 5);
@@ -532,6 +523,8 @@ static void effect_ends(struct world *w, size_t i, bool report)
     bool dies = report && apply && w->crashes && !p.cancelled && choose(w, 50) == 0;
     bool happens = (report && !dies) || choose(w, 2) == 0; /* death may come before or after the deed */
     struct val v = happens ? effect_result(w, &p, &a, &ok) : val_null;
+    if (!happens && apply && writes(&p) && !p.cancelled)
+        files_change(w, &p, false);
     w->events[i] = w->events[--w->nevents];
     if (apply && report && !dies)
         d->finished++;

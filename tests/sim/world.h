@@ -88,11 +88,12 @@ struct world {
     struct map once; /* kind path attempt -> 1, of durable records */
     uint64_t seq;
     /* outside */
-    struct map deeds;    /* path -> struct deed */
-    struct map attempts; /* path -> struct attempts */
-    struct deed *due;    /* those whose result the engine was told and has not made durable yet */
-    struct map files;    /* path -> struct file */
-    struct map wishes;   /* path -> struct wish */
+    struct map deeds;                  /* path -> struct deed */
+    struct map attempts;               /* path -> struct attempts */
+    struct deed *due;                  /* those whose result the engine was told and has not made durable yet */
+    struct map files;                  /* path -> struct file */
+    struct workspace_model *workspace; /* files.c */
+    struct map wishes;                 /* path -> struct wish */
     struct wish *first_wish;
     struct map taken;    /* number of a signal that a durable result has taken */
     uint64_t answers[4]; /* given to a living run, to a dead one, again, refused */

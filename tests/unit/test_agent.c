@@ -307,20 +307,28 @@ static void test_two_phases_refused(void **state)
 }
 
 /* An interrupted shell command is for a person to look at, unless the workflow says otherwise. */
+#define PLAN "{\"plan\": {\"snapshot\": \"0\"}}"
+
 static void test_interrupted_shell(void **state)
 {
     (void)state;
     rig_start(&g, WORKFLOW(TOOLS));
     rig_ok(&g, "ask/turn:1", CALLS(CALL("Bash", "{\"command\": \"make\"}")));
+    rig_ok(&g, "ask/turn:1/tool:1", PLAN);
     rig_restart(&g, SIZE_MAX, false);
+    rig_ok(&g, "ask/turn:1/tool:1", "{\"outcome\": \"kept\"}");
     rig_assert_status(&g, RUN_WAITING);
     rig_restart(&g, SIZE_MAX, true);
+    rig_ok(&g, "ask/turn:1/tool:1", "{\"outcome\": \"again\"}");
+    rig_ok(&g, "ask/turn:1/tool:1", PLAN);
     rig_ok(&g, "ask/turn:1/tool:1", "{\"text\": \"made\"}");
     assert_said("ask/turn:2", "made");
     rig_done(&g);
     rig_start(&g, WORKFLOW(TOOLS ", on_interrupt: fail, retry: 3"));
     rig_ok(&g, "ask/turn:1", CALLS(CALL("Bash", "{\"command\": \"make\"}")));
+    rig_ok(&g, "ask/turn:1/tool:1", PLAN);
     rig_restart(&g, SIZE_MAX, false);
+    rig_ok(&g, "ask/turn:1/tool:1", "{\"outcome\": \"again\"}");
     rig_assert_status(&g, RUN_FAILED); /* and the retries do not run it again */
     assert_non_null(strstr(rig_run_error(&g), "\"class\":\"interrupted\""));
 }

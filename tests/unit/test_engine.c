@@ -730,8 +730,8 @@ static void test_break_in_a_graph(void **state)
 {
     (void)state;
     rig_start(&g, WORKFLOW("    - name: l\n      type: for_loop\n      data_source: [1, 2]\n      steps:\n"
-                           "        - {name: a, type: command, run: a, on_interrupt: retry}\n"
-                           "        - {name: b, type: command, run: b}\n"
+                           "        - {name: a, type: command, workspace: isolated, run: a, on_interrupt: retry}\n"
+                           "        - {name: b, type: command, workspace: isolated, run: b}\n"
                            "        - {name: out, type: break, depends_on: [b]}\n"
                            "        - {name: c, type: test_echo, value: 1, depends_on: [a]}\n"));
     assert_int_equal(g.asked, 2);
@@ -747,7 +747,7 @@ static void test_cancel_while_breaking(void **state)
 {
     (void)state;
     rig_start(&g, WORKFLOW("    - name: l\n      type: for_loop\n      data_source: [1, 2]\n      parallel: true\n"
-                           "      steps:\n        - {name: a, type: command, run: a}\n"
+                           "      steps:\n        - {name: a, type: command, workspace: isolated, run: a}\n"
                            "        - {name: out, type: break}\n"));
     rig_ok(&g, "l/1/a/exec:1", "{\"exit_code\": 0}");
     assert_int_equal(run_status(g.run), RUN_RUNNING);

@@ -13,7 +13,8 @@ static int done(void **state)
     return 0;
 }
 
-#define COMMAND(name) "        " name ": [{name: x, type: command, run: make, on_interrupt: retry}]\n"
+#define COMMAND(name) \
+    "        " name ": [{name: x, type: command, workspace: isolated, run: make, on_interrupt: retry}]\n"
 #define PARALLEL(more)                                                                                            \
     "workflow:\n  name: w\n  steps:\n    - name: p\n      type: parallel\n" more "      branches:\n" COMMAND("a") \
         COMMAND("b") COMMAND("c") "    - {name: z, type: test_echo, value: end}\n"
@@ -210,15 +211,16 @@ static void test_crash_anywhere(void **state)
 static void test_break_in_a_branch(void **state)
 {
     (void)state;
-    static const char yaml[] = "workflow:\n  name: w\n  steps:\n"
-                               "    - name: l\n      type: for_loop\n      data_source: [1, 2]\n      steps:\n"
-                               "        - name: p\n          type: parallel\n          branches:\n"
-                               "            slow: [{name: x, type: command, run: make, on_interrupt: retry}]\n"
-                               "            out:\n"
-                               "              - {name: y, type: command, run: make, on_interrupt: retry}\n"
-                               "              - {name: b, type: break}\n"
-                               "        - {name: never, type: test_echo}\n"
-                               "    - {name: z, type: test_echo, value: end}\n";
+    static const char yaml[] =
+        "workflow:\n  name: w\n  steps:\n"
+        "    - name: l\n      type: for_loop\n      data_source: [1, 2]\n      steps:\n"
+        "        - name: p\n          type: parallel\n          branches:\n"
+        "            slow: [{name: x, type: command, workspace: isolated, run: make, on_interrupt: retry}]\n"
+        "            out:\n"
+        "              - {name: y, type: command, workspace: isolated, run: make, on_interrupt: retry}\n"
+        "              - {name: b, type: break}\n"
+        "        - {name: never, type: test_echo}\n"
+        "    - {name: z, type: test_echo, value: end}\n";
     for (int crash = 0; crash < 2; crash++) {
         rig_start(&g, yaml);
         rig_ok(&g, "l/0/p/out/y/exec:1", good);

@@ -169,7 +169,7 @@ static void test_cancelled(void **state)
 static void test_first_come(void **state)
 {
     (void)state;
-    rig_start(&g, LOOP("        - {name: c, type: command, run: x, on_interrupt: retry}\n"
+    rig_start(&g, LOOP("        - {name: c, type: command, workspace: isolated, run: x, on_interrupt: retry}\n"
                        "        - {name: s, type: wait_signal, signal: go}\n"));
     rig_ok(&g, "l/2/c/exec:1", "{\"exit_code\": 0}");
     rig_ok(&g, "l/0/c/exec:1", "{\"exit_code\": 0}");

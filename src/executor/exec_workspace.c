@@ -1,0 +1,322 @@
+/* A workspace that cannot be kept (too large, or not readable) does not stop anything: effects then work in it
+ * directly, and a record says that what they changed is not known. The engine decides what may follow from that. */
+#include "executor/exec_workspace.h"
+
+#include "base/panic.h"
+#include "executor/executor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct workspace {
+    struct beneath root;
+    char *dir, *run_dir;
+    struct snapshots s;
+    bool open, no_views;
+    pthread_mutex_t mutex;
+};
+
+struct workspace *workspace_new(const char *run_dir, const struct beneath *root)
+{
+    struct workspace *w = calloc(1, sizeof *w);
+    if (!w || asprintf(&w->dir, "%s/snapshots", run_dir) < 0 || !(w->run_dir = strdup(run_dir)))
+        PANIC("out of memory");
+    w->root = *root;
+    pthread_mutex_init(&w->mutex, NULL);
+    return w;
+}
+
+void workspace_free(struct workspace *w)
+{
+    if (!w)
+        return;
+    if (w->open)
+        snapshots_done(&w->s);
+    pthread_mutex_destroy(&w->mutex);
+    free(w->dir);
+    free(w->run_dir);
+    free(w);
+}
+
+/* Under the mutex. */
+static enum rc open_store(struct workspace *w, struct err *err)
+{
+    struct err ignored;
+    if (w->open)
+        return RC_OK;
+    enum rc rc = snapshots_init(&w->s, w->dir, &w->root, err);
+    if (rc) {
+        snapshots_done(&w->s);
+        return rc;
+    }
+    w->open = true;
+    if (executor_prove_dead(w->run_dir, 0, &ignored) == RC_OK)
+        overlays_sweep(&w->s);
+    return RC_OK;
+}
+
+void workspace_remove(const char *run_dir)
+{
+    int fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    overlay_remove(fd, "snapshots");
+    close(fd);
+}
+
+/* ---- before ---- */
+
+enum rc workspace_prepare(struct workspace *w, const struct val *plan, const atomic_bool *cancel, struct arena *a,
+                          struct val *ret, struct err *err)
+{
+    struct sha256 id;
+    struct val_map m = val_map_new(a);
+    val_map_merge(&m, plan);
+    pthread_mutex_lock(&w->mutex);
+    enum rc rc = open_store(w, err);
+    if (rc == RC_OK)
+        rc = snapshot_take(&w->s, cancel, &id, NULL, err);
+    pthread_mutex_unlock(&w->mutex);
+    if (rc == RC_CANCELLED)
+        return rc;
+    if (rc == RC_OK) {
+        struct sha256_hex x = sha256_hex(&id);
+        VAL_MAP_SET(&m, "snapshot", val_str(arena_str(a, str_c(x.z))));
+    } else {
+        VAL_MAP_SET(&m, "snapshot", val_null);
+        VAL_MAP_SET(&m, "why", val_str(arena_str(a, str_n(err->msg, str_utf8_valid(str_c(err->msg))))));
+    }
+    *ret = val_map_done(&m);
+    return RC_OK;
+}
+
+static struct undo entry_of(const struct val *req)
+{
+    int64_t attempt = val_get_int(req, STR("attempt"), 1);
+    return (struct undo){.frame = val_get_str(req, STR("frame"), STR("")),
+                         .attempt = attempt > 0 && attempt < INT32_MAX ? (uint32_t)attempt : 1};
+}
+
+static bool snapshot_of(const struct val *req, struct sha256 *ret)
+{
+    return sha256_read(val_get_str(VAL_GET(req, "plan"), STR("snapshot"), STR("")), ret);
+}
+
+enum rc workspace_begin(struct workspace *w, const struct val *req, struct str cwd, bool no_view, struct overlay *ret,
+                        struct err *err)
+{
+    struct undo u = entry_of(req);
+    pthread_mutex_lock(&w->mutex);
+    if (ret->dir >= 0)
+        overlay_drop(&w->s, ret);
+    w->no_views |= no_view;
+    enum rc rc = open_store(w, err);
+    bool wanted = val_get_bool(req, STR("view"), false);
+    if (rc == RC_OK && snapshot_of(req, &u.snapshot) && wanted && !w->no_views) {
+        rc = overlay_new(&w->s, &u.snapshot, cwd, ret, err);
+    } else if (rc == RC_OK) {
+        u.untracked = !wanted       ? STR("the command worked in the workspace itself")
+                      : w->no_views ? STR("commands cannot be given a view of their own here")
+                                    : val_get_str(VAL_GET(req, "plan"), STR("why"), STR("there was no snapshot"));
+        rc = undo_write(&w->s, &u, err);
+    }
+    pthread_mutex_unlock(&w->mutex);
+    return rc;
+}
+
+/* ---- after ---- */
+
+static enum rc conflict(struct err *err, struct str path)
+{
+    return err_set(err, RC_CONFLICT,
+                   "%.*s was changed by somebody else while this ran, and is left as he made it; nothing that this "
+                   "changed was taken over",
+                   (int)(path.n < 300 ? path.n : 300), path.p);
+}
+
+static enum rc take_over(struct workspace *w, const struct val *req, struct overlay *v, struct err *err)
+{
+    struct arena a = {0};
+    struct undo u = entry_of(req);
+    struct str path = STR("");
+    size_t skipped = 0;
+    u.changes.a = &a;
+    enum rc rc = snapshot_of(req, &u.snapshot) ? RC_OK : err_set(err, RC_CORRUPT, "the plan names no snapshot");
+    if (rc == RC_OK)
+        rc = overlay_changes(&w->s, v, &u.snapshot, &u.changes, &skipped, err);
+    if (rc == RC_OK && u.changes.n) {
+        rc = undo_write(&w->s, &u, err);
+        if (rc == RC_OK && (rc = changes_apply(&w->s, &u.changes, false, false, &path, NULL, err)) != RC_OK) {
+            struct err second;
+            struct attempt_at own = {u.frame, u.attempt};
+            struct rollback r = {.of = &own, .n = 1, .force = true};
+            if (undo_rollback(&w->s, &a, &r, &second) != RC_OK)
+                err_wrap(err, "%s", second.msg);
+            rc = rc == RC_EXISTS ? conflict(err, path) : rc;
+        }
+    }
+    if (rc == RC_OK)
+        rc = overlay_guarded(&w->s, v, err);
+    arena_done(&a);
+    return rc;
+}
+
+enum rc workspace_end(struct workspace *w, const struct val *req, struct overlay *v, bool discard, struct err *err)
+{
+    enum rc rc = RC_OK;
+    if (v->dir < 0)
+        return RC_OK;
+    pthread_mutex_lock(&w->mutex);
+    if (!discard)
+        rc = take_over(w, req, v, err);
+    overlay_drop(&w->s, v);
+    pthread_mutex_unlock(&w->mutex);
+    return rc;
+}
+
+/* ---- operations on files ---- */
+
+struct noting {
+    struct workspace *w;
+    struct undo *u;
+    const struct val *plan;
+    struct map seen;
+    struct err *err;
+};
+
+static enum rc note_path(struct noting *n, struct str path)
+{
+    struct node before, after;
+    if (!path.n || str_is(path, ".") || map_put(&n->seen, arena_str(n->u->changes.a, path), n))
+        return RC_OK;
+    size_t slash = path.n;
+    while (slash && path.p[slash - 1] != '/')
+        slash--;
+    enum rc rc = slash ? note_path(n, str_n(path.p, slash - 1)) : RC_OK; /* its directories may be new too */
+    if (rc == RC_OK)
+        rc = snapshot_lookup(&n->w->s, &n->u->snapshot, path, &before, n->err);
+    if (rc == RC_OK)
+        rc = undo_look(&n->w->s, path, &after, n->err);
+    const struct val *plan = n->plan, *hash = VAL_GET(plan, "after");
+    if (rc == RC_OK && str_eq(path, val_get_str(plan, STR("path"), STR(""))) && val_is(hash, VAL_STR)) {
+        /* it is known what was written, whatever somebody has made of it since */
+        after = (struct node){.type = NODE_FILE, .mode = (mode_t)(val_get_int(plan, STR("mode"), 0644) & 07777)};
+        if (!sha256_read(hash->s, &after.hash))
+            rc = err_set(n->err, RC_CORRUPT, "the plan names no content");
+    }
+    if (rc == RC_OK && before.type != NODE_OTHER && after.type != NODE_OTHER)
+        changes_add(&n->u->changes, path, &before, &after);
+    return rc;
+}
+
+static enum rc note_list(struct noting *n, const struct val *list)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && val_at(list, i); i++)
+        if (val_is(val_at(list, i), VAL_STR))
+            rc = note_path(n, val_at(list, i)->s);
+    return rc;
+}
+
+enum rc workspace_note(struct workspace *w, const struct val *req, struct err *err)
+{
+    struct arena a = {0};
+    struct undo u = entry_of(req);
+    const struct val *plan = VAL_GET(req, "plan"), *items = VAL_GET(plan, "items");
+    struct noting n = {.w = w, .u = &u, .plan = plan, .err = err};
+    u.changes.a = &a;
+    pthread_mutex_lock(&w->mutex);
+    enum rc rc = open_store(w, err);
+    if (rc == RC_OK && !snapshot_of(req, &u.snapshot)) {
+        u.untracked = val_get_str(plan, STR("why"), STR("there was no snapshot"));
+        rc = undo_write(&w->s, &u, err);
+    } else if (rc == RC_OK) {
+        rc = note_path(&n, val_get_str(plan, STR("path"), STR("")));
+        for (size_t i = 0; rc == RC_OK && val_at(items, i); i++) {
+            const struct val *from = val_at(val_at(items, i), 1), *to = val_at(val_at(items, i), 2);
+            rc = note_path(&n, val_is(from, VAL_STR) ? from->s : STR(""));
+            if (rc == RC_OK)
+                rc = note_path(&n, val_is(to, VAL_STR) ? to->s : STR(""));
+        }
+        if (rc == RC_OK && (rc = note_list(&n, VAL_GET(plan, "dirs"))) == RC_OK)
+            rc = note_list(&n, VAL_GET(plan, "rmdirs"));
+        if (rc == RC_OK && u.changes.n)
+            rc = undo_write(&w->s, &u, err);
+    }
+    pthread_mutex_unlock(&w->mutex);
+    map_done(&n.seen);
+    arena_done(&a);
+    return rc;
+}
+
+/* ---- taking back ---- */
+
+static enum rc roll_back(struct workspace *w, struct arena *a, struct rollback *r, struct err *err)
+{
+    pthread_mutex_lock(&w->mutex);
+    enum rc rc = open_store(w, err);
+    if (rc == RC_OK)
+        rc = undo_rollback(&w->s, a, r, err);
+    pthread_mutex_unlock(&w->mutex);
+    return rc;
+}
+
+static struct val text_val(struct arena *a, struct str s)
+{
+    s.n = str_utf8_valid(s);
+    return val_str(arena_str(a, s));
+}
+
+enum rc workspace_settle(struct workspace *w, const struct val *req, struct arena *a, struct val *ret, struct err *err)
+{
+    struct undo u = entry_of(req);
+    struct attempt_at own = {u.frame, u.attempt};
+    struct rollback r = {.of = &own, .n = 1};
+    struct val_map m = val_map_new(a);
+    enum rc rc = roll_back(w, a, &r, err);
+    if (rc == RC_EXISTS) {
+        VAL_MAP_SET(&m, "outcome", VAL_LIT("changed"));
+        VAL_MAP_SET(&m, "path", text_val(a, r.conflict));
+    } else if (rc) {
+        return rc;
+    } else {
+        VAL_MAP_SET(&m, "outcome", r.untracked ? VAL_LIT("kept") : VAL_LIT("again"));
+        if (r.untracked)
+            VAL_MAP_SET(&m, "why", text_val(a, r.why));
+    }
+    *ret = val_map_done(&m);
+    return RC_OK;
+}
+
+enum rc workspace_request(struct workspace *w, const struct val *req, struct arena *a, struct val *ret,
+                          const char **code, struct err *err)
+{
+    const struct val *list = VAL_GET(req, "attempts");
+    struct rollback r = {.below = true, .force = val_get_bool(req, STR("force"), false)};
+    bool sane = str_is(val_get_str(req, STR("action"), STR("")), "rollback") && val_is(list, VAL_ARRAY);
+    struct attempt_at *of = arena_calloc(a, sane ? list->arr.n + 1 : 1, sizeof *of);
+    for (; sane && r.n < list->arr.n; r.n++) {
+        int64_t attempt = val_get_int(&list->arr.v[r.n], STR("attempt"), 0);
+        of[r.n] = (struct attempt_at){val_get_str(&list->arr.v[r.n], STR("step"), STR("")), (uint32_t)attempt};
+        sane = of[r.n].frame.n && attempt > 0 && attempt < INT32_MAX;
+    }
+    r.of = of;
+    if (!sane)
+        return err_set(err, RC_INVALID, "expected {action: rollback, attempts: [{step, attempt}]}");
+    enum rc rc = roll_back(w, a, &r, err);
+    if (rc == RC_EXISTS)
+        *code = "changed";
+    if (rc)
+        return rc;
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "restored", val_int((int64_t)r.restored));
+    VAL_MAP_SET(&m, "untracked", val_int((int64_t)r.untracked));
+    if (r.untracked)
+        VAL_MAP_SET(&m, "why", text_val(a, r.why));
+    *ret = val_map_done(&m);
+    return RC_OK;
+}

@@ -1,0 +1,35 @@
+#pragma once
+/* What surrounds effects that write to the workspace: a snapshot before, what they changed, and taking it back.
+ *
+ * On a pool thread, one call at a time. Requests carry `frame` and `attempt`, by which changes are found again. */
+#include "data/val.h"
+#include "executor/overlay.h"
+
+/* Made when the first effect needs it. */
+struct workspace;
+struct workspace *workspace_new(const char *run_dir, const struct beneath *root);
+void workspace_free(struct workspace *w);
+
+/* {snapshot: hash, or null where the workspace is too large or cannot be read, why?: then, view: whether commands can
+ * be shown one of their own} to be recorded before the effect. `plan` is what it has for a plan of its own, or NULL. */
+enum rc workspace_prepare(struct workspace *w, const struct val *plan, const atomic_bool *cancel, struct arena *a,
+                          struct val *ret, struct err *err) MUST_CHECK;
+/* Before a command: its view, or none (dir -1) where it must work in the workspace itself, which is then recorded. One
+ * that is there already is dropped. */
+enum rc workspace_begin(struct workspace *w, const struct val *req, struct str cwd, bool no_view, struct overlay *ret,
+                        struct err *err) MUST_CHECK;
+/* After it: takes over what it changed, all or nothing; with `discard` nothing. RC_CONFLICT: somebody else changed the
+ * same files meanwhile, which are named. */
+enum rc workspace_end(struct workspace *w, const struct val *req, struct overlay *v, bool discard,
+                      struct err *err) MUST_CHECK;
+/* After an operation on files that was done: keeps what was there before and what is there now. */
+enum rc workspace_note(struct workspace *w, const struct val *req, struct err *err) MUST_CHECK;
+/* After a crash, of a command: {outcome: "again" (nothing of it is left) | "kept" (nobody knows what it changed; why)
+ * | "changed" (somebody else has changed the same file since; path)}. */
+enum rc workspace_settle(struct workspace *w, const struct val *req, struct arena *a, struct val *ret,
+                         struct err *err) MUST_CHECK;
+/* Removes the snapshots of a run that is over. */
+void workspace_remove(const char *run_dir);
+/* EXEC_WORKSPACE, as in executor.h. */
+enum rc workspace_request(struct workspace *w, const struct val *req, struct arena *a, struct val *ret,
+                          const char **code, struct err *err) MUST_CHECK;

@@ -1,0 +1,397 @@
+/* What overlayfs leaves in the upper directory: files and links that are new or were written to, whole; directories in
+ * which something changed; a device 0/0 where something was deleted; an attribute on directories that hide what was
+ * below them. The walk goes through it side by side with the snapshot's lists, so its cost is that of what changed.
+ *
+ * A file that was opened for writing but is as before, byte for byte, is no change. */
+#include "executor/overlay.h"
+
+#include "base/buf.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum { PLAN_MAX = 1 << 20, DEPTH_MAX = 200 };
+
+static enum rc io_error(struct err *err, struct str path)
+{
+    return err_set(err, errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO, "%.*s: %s", STR_ARG(path),
+                   strerror(errno));
+}
+
+/* ---- a new one ---- */
+
+static enum rc write_plan(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, const struct overlay *v,
+                          struct err *err)
+{
+    struct arena a = {0};
+    struct buf b;
+    struct str *guarded;
+    size_t n = 0;
+    buf_init(&b, PLAN_MAX);
+    enum rc rc = snapshot_guarded(s, snapshot, &a, &guarded, &n, err);
+    if (rc == RC_OK) {
+        buf_printf(&b, "%.*s/views/%u%c%.*s%c%.*s%c", STR_ARG(s->dir.path), v->number, 0, STR_ARG(s->workspace.path), 0,
+                   STR_ARG(cwd), 0);
+        for (size_t i = 0; i < n; i++)
+            buf_printf(&b, "%.*s%c", STR_ARG(guarded[i]), 0);
+        int fd = openat(v->dir, "plan", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (b.overflow)
+            rc = err_set(err, RC_LIMIT, "there are too many version control directories");
+        else if (fd < 0 || write(fd, b.p, b.n) != (ssize_t)b.n)
+            rc = io_error(err, STR("a view"));
+        if (fd >= 0)
+            close(fd);
+    }
+    buf_done(&b);
+    arena_done(&a);
+    return rc;
+}
+
+enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, struct overlay *ret,
+                    struct err *err)
+{
+    char name[40];
+    struct stat st;
+    *ret = (struct overlay){.number = ++s->last_view, .dir = -1};
+    snprintf(name, sizeof name, "views/%u", ret->number);
+    if (mkdirat(s->dir.fd, name, 0700) != 0)
+        return io_error(err, str_c(name));
+    ret->dir = openat(s->dir.fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    enum rc rc = RC_OK;
+    if (ret->dir < 0 || mkdirat(ret->dir, "upper", 0700) != 0 || mkdirat(ret->dir, "work", 0700) != 0)
+        rc = io_error(err, str_c(name));
+    /* The root of the view has the mode of the upper directory. */
+    if (rc == RC_OK && (fstat(s->workspace.fd, &st) != 0 || fchmodat(ret->dir, "upper", st.st_mode & 07777, 0) != 0))
+        rc = io_error(err, str_c(name));
+    if (rc == RC_OK)
+        rc = write_plan(s, snapshot, cwd, ret, err);
+    if (rc)
+        overlay_drop(s, ret);
+    return rc;
+}
+
+/* ---- what was written ---- */
+
+struct capture {
+    struct snapshots *s;
+    struct changes *out;
+    struct buf path;
+    size_t skipped;
+    struct err *err;
+};
+
+static bool is_opaque(int dir)
+{
+    char v[4];
+    return fgetxattr(dir, "trusted.overlay.opaque", v, sizeof v) > 0 ||
+           fgetxattr(dir, "user.overlay.opaque", v, sizeof v) > 0;
+}
+
+static bool path_push(struct capture *c, const char *name)
+{
+    if (c->path.n)
+        buf_addc(&c->path, '/');
+    buf_addz(&c->path, name);
+    return !c->path.overflow;
+}
+
+/* All that the snapshot has at the path is gone. */
+static enum rc gone(struct capture *c, const struct node *before)
+{
+    static const struct node none;
+    if (before->type == NODE_NONE || before->type == NODE_OTHER)
+        return RC_OK;
+    changes_add(c->out, buf_str(&c->path), before, &none);
+    if (before->type != NODE_DIR)
+        return RC_OK;
+    struct arena a = {0};
+    struct tree t;
+    size_t at = c->path.n;
+    enum rc rc = tree_read(c->s, &before->hash, &a, &t, c->err);
+    for (size_t i = 0; rc == RC_OK && i < t.n; i++) {
+        rc = path_push(c, arena_cstr(&a, t.v[i].name)) ? gone(c, &t.v[i].node) : RC_OK;
+        c->path.n = at;
+    }
+    arena_done(&a);
+    return rc;
+}
+
+static enum rc capture_dir(struct capture *c, int dir, const struct sha256 *before, unsigned depth);
+
+static enum rc capture_sub(struct capture *c, int dir, const char *name, const struct node *before,
+                           const struct node *after, unsigned depth)
+{
+    enum rc rc = RC_OK;
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool had = before->type == NODE_DIR;
+    if (fd < 0 || depth > DEPTH_MAX) {
+        rc = fd < 0 ? io_error(c->err, buf_str(&c->path)) : err_set(c->err, RC_LIMIT, "directories nest too deeply");
+    } else if (had && is_opaque(fd)) { /* what was below it is gone; the directory itself is not */
+        struct arena a = {0};
+        struct tree t;
+        size_t at = c->path.n;
+        changes_add(c->out, buf_str(&c->path), before, after);
+        rc = tree_read(c->s, &before->hash, &a, &t, c->err);
+        for (size_t i = 0; rc == RC_OK && i < t.n; i++) {
+            struct stat st;
+            const char *below = arena_cstr(&a, t.v[i].name);
+            if (fstatat(fd, below, &st, AT_SYMLINK_NOFOLLOW) != 0 && path_push(c, below))
+                rc = gone(c, &t.v[i].node);
+            c->path.n = at;
+        }
+        arena_done(&a);
+        rc = rc ? rc : capture_dir(c, fd, &before->hash, depth + 1);
+    } else {
+        changes_add(c->out, buf_str(&c->path), before, after);
+        rc = capture_dir(c, fd, had ? &before->hash : NULL, depth + 1);
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static enum rc capture_entry(struct capture *c, int dir, const char *name, const struct node *before, unsigned depth)
+{
+    struct stat st;
+    struct node after;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return io_error(c->err, buf_str(&c->path));
+    if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
+        return gone(c, before);
+    if (S_ISDIR(st.st_mode) && snapshot_is_guarded(name))
+        return RC_OK;
+    enum rc rc = node_look(c->s, dir, name, true, &after, c->err);
+    if (rc)
+        return rc;
+    if (after.type == NODE_OTHER || before->type == NODE_OTHER) {
+        c->skipped++;
+        return RC_OK;
+    }
+    if (after.type == NODE_DIR) {
+        if (before->type == NODE_FILE || before->type == NODE_LINK) {
+            changes_add(c->out, buf_str(&c->path), before, &after);
+            int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            rc = fd < 0 ? io_error(c->err, buf_str(&c->path)) : capture_dir(c, fd, NULL, depth + 1);
+            if (fd >= 0)
+                close(fd);
+            return rc;
+        }
+        return capture_sub(c, dir, name, before, &after, depth);
+    }
+    if (before->type == NODE_DIR) { /* a file where a directory was: what was below it goes first */
+        struct node now = after;
+        size_t first = c->out->n;
+        rc = gone(c, before);
+        if (rc == RC_OK && c->out->n > first)
+            c->out->v[first].after = now;
+        return rc;
+    }
+    changes_add(c->out, buf_str(&c->path), before, &after);
+    return RC_OK;
+}
+
+static enum rc capture_dir(struct capture *c, int dir, const struct sha256 *before, unsigned depth)
+{
+    struct arena a = {0};
+    struct tree t = {0};
+    enum rc rc = before ? tree_read(c->s, before, &a, &t, c->err) : RC_OK;
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    size_t at = c->path.n;
+    if (!d && fd >= 0)
+        close(fd);
+    if (!d)
+        rc = io_error(c->err, buf_str(&c->path));
+    for (struct dirent *e; rc == RC_OK && (e = readdir(d));) {
+        static const struct node none;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        const struct tree_entry *old = tree_find(&t, str_c(e->d_name));
+        if (!path_push(c, e->d_name))
+            rc = err_set(c->err, RC_LIMIT, "a path is longer than %d bytes", PATH_MAX);
+        else
+            rc = capture_entry(c, fd, e->d_name, old ? &old->node : &none, depth);
+        c->path.n = at;
+    }
+    if (d)
+        closedir(d);
+    arena_done(&a);
+    return rc;
+}
+
+enum rc overlay_changes(struct snapshots *s, const struct overlay *v, const struct sha256 *snapshot,
+                        struct changes *ret, size_t *skipped, struct err *err)
+{
+    struct capture c = {.s = s, .out = ret, .err = err};
+    int upper = openat(v->dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (upper < 0)
+        return io_error(err, STR("a view"));
+    buf_init(&c.path, PATH_MAX);
+    enum rc rc = capture_dir(&c, upper, snapshot, 0);
+    buf_done(&c.path);
+    close(upper);
+    *skipped = c.skipped;
+    return rc;
+}
+
+/* ---- version control directories ---- */
+
+static enum rc copy_tree(int from, int to, unsigned depth, struct err *err);
+
+static enum rc copy_file(int from, int to, const char *name, const struct stat *st, struct err *err)
+{
+    int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    bool ok = in >= 0 && out >= 0;
+    for (off_t left = st->st_size; ok && left > 0;) {
+        ssize_t n = copy_file_range(in, NULL, out, NULL, (size_t)left, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            break;
+        ok = n > 0;
+        left -= n > 0 ? n : 0;
+    }
+    ok = ok && fchmod(out, st->st_mode & 07777) == 0;
+    enum rc rc = ok ? RC_OK : io_error(err, str_c(name));
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return rc;
+}
+
+static enum rc copy_one(int from, int to, const char *name, unsigned depth, struct err *err)
+{
+    struct stat st;
+    char target[PATH_MAX];
+    if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return io_error(err, str_c(name));
+    if (S_ISREG(st.st_mode))
+        return copy_file(from, to, name, &st, err);
+    if (S_ISLNK(st.st_mode)) {
+        ssize_t n = readlinkat(from, name, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = 0;
+        return n > 0 && symlinkat(target, to, name) == 0 ? RC_OK : io_error(err, str_c(name));
+    }
+    if (!S_ISDIR(st.st_mode))
+        return RC_OK;
+    if (mkdirat(to, name, st.st_mode & 07777) != 0)
+        return io_error(err, str_c(name));
+    int in = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int out = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    enum rc rc = in < 0 || out < 0 ? io_error(err, str_c(name)) : copy_tree(in, out, depth + 1, err);
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return rc;
+}
+
+static enum rc copy_tree(int from, int to, unsigned depth, struct err *err)
+{
+    int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 && depth < DEPTH_MAX ? fdopendir(fd) : NULL;
+    enum rc rc = d ? RC_OK : io_error(err, STR("a version control directory"));
+    if (!d && fd >= 0)
+        close(fd);
+    for (struct dirent *e; rc == RC_OK && (e = readdir(d));)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            rc = copy_one(from, to, e->d_name, depth, err);
+    if (d)
+        closedir(d);
+    return rc;
+}
+
+/* `to` is the workspace's directory of the same path; -1: there is none. */
+static enum rc move_guarded(int upper, int to, unsigned depth, struct err *err)
+{
+    int fd = openat(upper, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 && depth < DEPTH_MAX ? fdopendir(fd) : NULL;
+    enum rc rc = d ? RC_OK : io_error(err, STR("a view"));
+    if (!d && fd >= 0)
+        close(fd);
+    for (struct dirent *e; rc == RC_OK && (e = readdir(d));) {
+        struct stat st;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            fstatat(upper, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode))
+            continue;
+        if (snapshot_is_guarded(e->d_name)) {
+            struct stat there;
+            if (fstatat(to, e->d_name, &there, AT_SYMLINK_NOFOLLOW) != 0 &&
+                renameat2(upper, e->d_name, to, e->d_name, RENAME_NOREPLACE) != 0)
+                rc = copy_one(upper, to, e->d_name, depth, err);
+            continue;
+        }
+        int sub = openat(upper, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int below = openat(to, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (sub >= 0 && below >= 0)
+            rc = move_guarded(sub, below, depth + 1, err);
+        if (sub >= 0)
+            close(sub);
+        if (below >= 0)
+            close(below);
+    }
+    if (d)
+        closedir(d);
+    return rc;
+}
+
+enum rc overlay_guarded(struct snapshots *s, const struct overlay *v, struct err *err)
+{
+    int upper = openat(v->dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    enum rc rc = upper < 0 ? io_error(err, STR("a view")) : move_guarded(upper, s->workspace.fd, 0, err);
+    if (upper >= 0)
+        close(upper);
+    return rc;
+}
+
+/* ---- the end ---- */
+
+static void remove_below(int dir, const char *name, unsigned depth)
+{
+    if (unlinkat(dir, name, 0) == 0 || depth > DEPTH_MAX + 8)
+        return;
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 0700) != 0700)
+        (void)!fchmodat(dir, name, 0700, 0); /* overlayfs's own directory has no rights at all */
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d && fd >= 0)
+        close(fd);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            remove_below(fd, e->d_name, depth + 1);
+    if (d)
+        closedir(d);
+    (void)unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+void overlay_drop(struct snapshots *s, struct overlay *v)
+{
+    char name[40];
+    if (v->dir >= 0)
+        close(v->dir);
+    v->dir = -1;
+    snprintf(name, sizeof name, "views/%u", v->number);
+    remove_below(s->dir.fd, name, 0);
+}
+
+void overlay_remove(int dir, const char *name)
+{
+    remove_below(dir, name, 0);
+}
+
+void overlays_sweep(struct snapshots *s)
+{
+    remove_below(s->dir.fd, "views", 0);
+    (void)mkdirat(s->dir.fd, "views", 0700);
+}

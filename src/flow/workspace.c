@@ -1,0 +1,194 @@
+/* Whose turn it is in the workspace, and what must be so before a step writes there.
+ *
+ * One step at a time writes to the workspace that a run's steps share; others wait in the order in which they came.
+ * A step keeps its turn over the wait for its next attempt, until it has ended or its error handler begins: a file that
+ * another step had changed in between could not be taken back any more. What comes before each attempt but
+ * the first is an effect of its own, `rollback:1`, so a crash in the middle of it resumes it:
+ *
+ *      frame_workspace ─▶ [waits] ─▶ its turn ─▶ first attempt ────────────────▶ go_on
+ *                                             └▶ another ─▶ rollback:1 ─▶ done ─▶ go_on
+ *                                                               └▶ somebody changed the same file since: HELD
+ *
+ * The turn for taking back ends with it; a step that then writes by itself takes another. Steps that only contain
+ * others need none: those inside take their own. */
+#include "flow/run_int.h"
+
+#include "base/fault.h"
+#include "base/panic.h"
+
+struct turn {
+    struct frame *f;
+    void (*go_on)(struct frame *f, void *ctx);
+    void *ctx;
+    void (*enter)(struct frame *f);
+    struct turn *next;
+    bool waits;
+    uint32_t restored; /* the attempt before which all has been taken back */
+};
+
+void frame_rollback(struct frame *f, const char *segment, size_t tag, const struct val *attempts)
+{
+    struct arena *a = &f->arena;
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "action", VAL_LIT("rollback"));
+    VAL_MAP_SET(&m, "attempts", *attempts);
+    struct val *request = ARENA_NEW(a, struct val);
+    *request = val_map_done(&m);
+    frame_effect(f, segment, tag,
+                 &(struct effect_plan){.kind = EFFECT_WORKSPACE,
+                                       .request = request,
+                                       .on_interrupt = ON_INTERRUPT_RETRY,
+                                       .label = "take back what the last attempt changed"});
+}
+
+struct val rollback_attempt(struct arena *a, struct str path, int64_t attempt)
+{
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "step", val_str(path));
+    VAL_MAP_SET(&m, "attempt", val_int(attempt));
+    return val_map_done(&m);
+}
+
+static void roll_back(struct frame *f)
+{
+    struct val_list l = val_list_new(&f->arena);
+    val_list_push(&l, rollback_attempt(&f->arena, f->path, f->attempt - 1));
+    struct val attempts = val_list_done(&l);
+    frame_rollback(f, "rollback:1", WORKSPACE_TAG, &attempts);
+}
+
+static void go(struct frame *f)
+{
+    struct turn *t = f->turn;
+    bool again = f->again && t->restored != f->attempt;
+    if (fault_hit("workspace.unrestored")) /* a seeded bug for the simulation to catch */
+        again = false;
+    if (again) {
+        roll_back(f);
+        return;
+    }
+    t->restored = f->attempt;
+    t->go_on(f, t->ctx);
+}
+
+void workspace_enter(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx)
+{
+    struct run *r = f->run;
+    if (!f->turn)
+        f->turn = ARENA_NEW(&f->arena, struct turn);
+    struct turn *t = f->turn;
+    CHECK(!t->waits);
+    t->f = f;
+    t->go_on = go_on;
+    t->ctx = ctx;
+    if (!r->writing)
+        r->writing = f;
+    if (r->writing == f) {
+        go(f);
+        return;
+    }
+    t->waits = true;
+    t->next = NULL;
+    frame_timer_clear(f); /* a step's time is for its work */
+    struct turn **last = &r->turns;
+    while (*last)
+        last = &(*last)->next;
+    *last = t;
+    frame_event(f, EVENT_NOTE, "waits for its turn in the workspace", NULL);
+}
+
+static void enter_restored(struct frame *f, void *ctx)
+{
+    struct turn *t = ctx;
+    workspace_leave(f); /* a step that writes itself takes its turn when it knows what it does */
+    t->enter(f);
+}
+
+void workspace_restore(struct frame *f, void (*enter)(struct frame *f))
+{
+    if (!f->turn)
+        f->turn = ARENA_NEW(&f->arena, struct turn);
+    f->turn->enter = enter;
+    workspace_enter(f, enter_restored, f->turn);
+}
+
+void workspace_turn(struct frame *f)
+{
+    if (f->def->timeout_ms && !f->def->type->own_timeout && !f->timer)
+        frame_timer_set(f, f->def->timeout_ms);
+    go(f);
+}
+
+void workspace_restored(struct frame *f, struct frame *child)
+{
+    struct turn *t = f->turn;
+    if (!child->ok) {
+        struct failure why = child_failure(child);
+        why.final = true; /* a next attempt would begin in the same state */
+        step_fail(f, &why);
+        return;
+    }
+    struct str unknown = val_get_str(child_result(child), STR("why"), STR(""));
+    if (unknown.n)
+        frame_event(
+            f, EVENT_NOTE,
+            arena_printf(&f->run->scratch, "what the last attempt changed is not taken back: %.*s", STR_ARG(unknown)).p,
+            NULL);
+    t->restored = f->attempt;
+    t->go_on(f, t->ctx);
+}
+
+void workspace_leave(struct frame *f)
+{
+    struct run *r = f->run;
+    if (!f->turn)
+        return;
+    for (struct turn **at = &r->turns; f->turn->waits && *at; at = &(*at)->next)
+        if (*at == f->turn) {
+            *at = f->turn->next;
+            break;
+        }
+    f->turn->waits = false;
+    if (r->writing != f)
+        return;
+    struct turn *next = r->turns;
+    r->writing = next ? next->f : NULL;
+    if (!next)
+        return;
+    r->turns = next->next;
+    next->waits = false;
+    if (next->f->queued == QUEUED_NO) /* else it is being stopped, and leaves in its turn */
+        run_queue(next->f, QUEUED_TURN);
+}
+
+/* Steps inside write on turns of their own. */
+static bool has_steps(const struct step_type *t)
+{
+    bool has = t->boundary;
+    for (const struct step_key *k = t->keys; k->name; k++)
+        has |= k->kind == KEY_STEPS || k->kind == KEY_BRANCHES;
+    return has;
+}
+
+bool workspace_may_write(const struct step_type *t)
+{
+    return t->writes || t->provider || has_steps(t);
+}
+
+bool frame_repeats(const struct frame *f, enum on_interrupt after)
+{
+    if (after == ON_INTERRUPT_RETRY)
+        return true;
+    for (; f; f = f->parent) {
+        const struct step_def *d = f->ops == &step_ops ? f->def : NULL;
+        if (d && ((d->retry.set && d->retry.max_attempts > 1) || VAL_GET(d->source, "restart") ||
+                  VAL_GET(d->source, "strategy")))
+            return true;
+    }
+    return false;
+}
+
+void frame_workspace(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx)
+{
+    workspace_enter(f, go_on, ctx);
+}

@@ -1,0 +1,201 @@
+/* The workspace of the simulated world: a few files, what each effect that wrote to them changed, and taking that back.
+ *
+ * Invariant, asked when an effect that writes begins: nothing is left of what an earlier attempt at it, or at a step
+ * around it, changed (files_begin). An effect that dies on the way leaves any part of its changes, as the executor may.
+ */
+#include "sim/world.h"
+
+#include "flow/frame.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FILES = 7, CHANGES_MAX = 3 };
+
+struct entry {
+    char frame[200];
+    uint32_t attempt;
+    bool undone;
+    size_t n;
+    struct {
+        unsigned file;
+        uint64_t before, after;
+    } change[CHANGES_MAX];
+    struct entry *next;
+};
+
+struct workspace_model {
+    uint64_t content[FILES], versions;
+    struct entry *first, **last;
+    uint64_t undone, refused;
+};
+
+static struct workspace_model *files_of(struct world *w)
+{
+    if (!w->workspace) {
+        w->workspace = ARENA_NEW(&w->arena, struct workspace_model);
+        w->workspace->last = &w->workspace->first;
+    }
+    return w->workspace;
+}
+
+static bool writes(const struct pending_event *p)
+{
+    struct str tool = val_get_str(&p->request->val, STR("tool"), STR(""));
+    return p->effect == EFFECT_COMMAND || (p->effect == EFFECT_TOOL && str_is(tool, "Bash"));
+}
+
+/* Below attempt `attempt` at the step? */
+static bool files_below(struct str frame, struct str step, uint32_t attempt)
+{
+    char base[240];
+    if (attempt == 1)
+        snprintf(base, sizeof base, "%.*s/", STR_ARG(step));
+    else
+        snprintf(base, sizeof base, "%.*s~%u/", STR_ARG(step), attempt);
+    return str_starts(frame, str_c(base));
+}
+
+/* "" or what is still there of an earlier attempt that it should not meet. */
+static const struct entry *files_left(struct world *w, struct str path, uint32_t attempt)
+{
+    for (const struct entry *e = files_of(w)->first; e; e = e->next) {
+        struct str frame = str_c(e->frame);
+        if (e->undone)
+            continue;
+        if (str_eq(frame, path) && e->attempt < attempt)
+            return e;
+        for (size_t i = 0; i < path.n; i++) {
+            if (path.p[i] != '~')
+                continue;
+            int64_t n = 0;
+            size_t end = i + 1;
+            while (end < path.n && path.p[end] != '/')
+                end++;
+            if (str_to_i64(str_n(path.p + i + 1, end - i - 1), &n) && n > 1 &&
+                files_below(frame, str_n(path.p, i), (uint32_t)n - 1))
+                return e;
+        }
+    }
+    return NULL;
+}
+
+/* It happens, or a part of it does. */
+static void files_change(struct world *w, const struct pending_event *p, bool whole)
+{
+    struct workspace_model *m = files_of(w);
+    struct entry *e = ARENA_NEW(&w->arena, struct entry);
+    uint64_t h = str_hash(str_c(p->path), 37);
+    snprintf(e->frame, sizeof e->frame, "%s", p->path);
+    e->attempt = p->attempt;
+    e->n = 1 + h % CHANGES_MAX;
+    size_t made = whole ? e->n : (size_t)rng_below(&w->choices, e->n + 1);
+    for (size_t i = 0; i < e->n; i++) {
+        unsigned file = (unsigned)((h / 8 + i) % FILES);
+        e->change[i].file = file;
+        e->change[i].before = m->content[file];
+        e->change[i].after = ++m->versions;
+        if (i < made)
+            m->content[file] = e->change[i].after;
+    }
+    *m->last = e;
+    m->last = &e->next;
+}
+
+static bool files_concern(const struct entry *e, const struct val *attempts, bool below)
+{
+    for (size_t i = 0; !e->undone && val_at(attempts, i); i++) {
+        struct str of = val_get_str(val_at(attempts, i), STR("step"), STR(""));
+        uint32_t attempt = (uint32_t)val_get_int(val_at(attempts, i), STR("attempt"), 0);
+        if (below ? files_below(str_c(e->frame), of, attempt) : str_is(of, e->frame) && e->attempt == attempt)
+            return true;
+    }
+    return false;
+}
+
+/* False: somebody else has changed one of the files since. */
+static bool files_undo(struct world *w, const struct val *attempts, bool below, bool force)
+{
+    struct workspace_model *m = files_of(w);
+    uint64_t first[FILES], last[FILES];
+    bool touched[FILES] = {false}, foreign = false;
+    for (const struct entry *e = m->first; e; e = e->next)
+        for (size_t i = 0; i < e->n && files_concern(e, attempts, below); i++) {
+            unsigned file = e->change[i].file;
+            if (!touched[file])
+                first[file] = e->change[i].before;
+            touched[file] = true;
+            last[file] = e->change[i].after;
+        }
+    for (unsigned f = 0; f < FILES; f++)
+        foreign |= touched[f] && m->content[f] != first[f] && m->content[f] != last[f];
+    if (foreign && !force) {
+        m->refused++;
+        return false;
+    }
+    for (unsigned f = 0; f < FILES; f++)
+        if (touched[f] && m->content[f] == last[f])
+            m->content[f] = first[f];
+    for (struct entry *e = m->first; e; e = e->next)
+        if (files_concern(e, attempts, below)) {
+            e->undone = true;
+            m->undone++;
+        }
+    return true;
+}
+
+/* A snapshot before a command; and after a crash, what it did is taken back, or nobody knows what that was. */
+static struct val command_phase(struct world *w, struct arena *a, const struct pending_event *p)
+{
+    struct val_map m = val_map_new(a), plan = val_map_new(a);
+    if (str_is(val_get_str(&p->request->val, STR("phase"), STR("")), "prepare")) {
+        VAL_MAP_SET(&plan, "snapshot", VAL_LIT("s"));
+        VAL_MAP_SET(&m, "plan", val_map_done(&plan));
+    } else {
+        struct val own = rollback_attempt(a, str_c(p->path), p->attempt);
+        struct val list = {.type = VAL_ARRAY, .arr = {&own, 1}};
+        bool undone = files_undo(w, &list, false, false);
+        VAL_MAP_SET(&m, "outcome", undone ? VAL_LIT("again") : VAL_LIT("changed"));
+    }
+    return val_map_done(&m);
+}
+
+static struct val files_rollback(struct world *w, struct arena *a, const struct val *request, bool *ok)
+{
+    struct val_map m = val_map_new(a);
+    *ok = files_undo(w, VAL_GET(request, "attempts"), true, val_get_bool(request, STR("force"), false));
+    if (*ok) {
+        VAL_MAP_SET(&m, "restored", val_int(1));
+    } else {
+        VAL_MAP_SET(&m, "class", VAL_LIT("exists"));
+        VAL_MAP_SET(&m, "code", VAL_LIT("changed"));
+    }
+    return val_map_done(&m);
+}
+
+static void files_begin(struct world *w, const struct effect *e)
+{
+    bool writing = e->kind == EFFECT_COMMAND || e->kind == EFFECT_TOOL || e->kind == EFFECT_FILES;
+    const struct entry *left = writing ? files_left(w, e->path, e->attempt) : NULL;
+    if (left && !w->violation[0])
+        snprintf(w->violation, sizeof w->violation, "%.*s attempt %u met what %s attempt %u had changed",
+                 STR_ARG(e->path), e->attempt, left->frame, left->attempt);
+}
+
+/* ---- files that tools write, one by one ---- */
+
+struct file {
+    char path[200];
+    char hash[65];
+};
+
+static struct file *file_of(struct world *w, struct str path)
+{
+    struct file *f = map_get(&w->files, path);
+    if (!f) {
+        f = ARENA_NEW(&w->arena, struct file);
+        snprintf(f->path, sizeof f->path, "%.*s", STR_ARG(path));
+        map_put(&w->files, str_c(f->path), f);
+    }
+    return f;
+}
