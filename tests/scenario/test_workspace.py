@@ -1,10 +1,15 @@
 """The workspace before another attempt: as it was before the last one, but for what others have changed."""
 import json
 import os
+import pathlib
 import stat
+import sys
 import time
 
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "crash"))
+import workspace_campaign  # noqa: E402
 
 
 def tree(directory):
@@ -158,3 +163,14 @@ def test_too_large_to_keep(treadle):
     said = treadle("run", flow(treadle, command("s", run, retry=RETRY)), "--workspace", "ws", code=0)
     assert "not taken back" in said.err and "larger than" in said.err
     assert (ws / "src/a.txt").read_text() == "mine\n"
+
+
+def test_an_agent_killed_inside_its_edits(tmp_path):
+    campaign = workspace_campaign.Campaign(tmp_path, 7)
+    for number in (1, 2, 3):
+        campaign.run(number)
+
+
+def test_the_campaign_finds_that_nothing_is_taken_back(tmp_path):
+    with pytest.raises(AssertionError, match="began with different trees"):
+        workspace_campaign.Campaign(tmp_path, 7, faults="undo.skip=0").run(1)
