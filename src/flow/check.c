@@ -264,7 +264,7 @@ static bool upper_case(struct str s)
         if (!(s.p[i] >= 'A' && s.p[i] <= 'Z') && !(s.p[i] >= '0' && s.p[i] <= '9') && s.p[i] != '_')
             return false;
     }
-    return letter && s.n > 1;
+    return letter && s.n > 1 && s.n <= LOAD_NAME_MAX;
 }
 
 /* `TEST_MODE`, as older workflows read the environment. */
