@@ -166,7 +166,7 @@ static bool has_steps(const struct step_type *t)
 {
     bool has = t->boundary;
     for (const struct step_key *k = t->keys; k->name; k++)
-        has |= k->kind == KEY_STEPS || k->kind == KEY_BRANCHES;
+        has |= k->kind == KEY_STEPS || k->kind == KEY_BRANCHES || k->kind == KEY_TASKS;
     return has;
 }
 
