@@ -1,4 +1,4 @@
-/* Calls live in one map by key and attempt, whatever their state:
+/* Calls live in one map by key, attempt and phase, whatever their state:
  *
  *   WAITING ──room──▶ RUNNING ──done──▶ KEPT ──KEPT message, or the run is forgotten──▶ gone
  *
@@ -25,7 +25,7 @@ struct held {
     struct keeper_call call;
     enum call_state state;
     bool cancelled, forgotten;
-    char name[80];   /* key and attempt: its place in the map */
+    char name[80];   /* key, attempt and phase: its place in the map */
     uint64_t number; /* of the link; 0: attached to none */
     struct buf reply;
 };
@@ -190,8 +190,10 @@ static void on_call(struct keeper *k, uint64_t number, struct str text)
         return;
     }
     struct str key = val_get_str(&body, STR("key"), STR(""));
-    snprintf(name, sizeof name, "%.*s %lld", key.n > 64 ? 64 : (int)key.n, key.p,
-             (long long)val_get_int(&body, STR("attempt"), 1));
+    /* What preparing an effect brought must not be taken for what the effect itself did. */
+    struct str phase = val_get_str(VAL_GET(&body, "request"), STR("phase"), STR(""));
+    snprintf(name, sizeof name, "%.*s %lld %.*s", key.n > 48 ? 48 : (int)key.n, key.p,
+             (long long)val_get_int(&body, STR("attempt"), 1), phase.n > 8 ? 8 : (int)phase.n, phase.p);
     struct held *h = map_get(&k->calls, str_c(name));
     if (!h && val_get_bool(&body, STR("adopt"), false)) {
         channel_send(k->channel, FRAME_UNKNOWN, number, STR(""));

@@ -293,6 +293,7 @@ def test_fork_refuses(treadle, args, expected):
 def test_rm_refuses_what_lives_and_leaves_workspaces(treadle):
     slow = workflow(treadle, "slow", command("wait", "touch here; sleep 100"))
     process = started_run(treadle, "r", slow)
+    wait_for((treadle.cwd / "workspace" / "here").exists, what="the command runs")
     assert str(process.pid) in treadle("rm", "r", code=2).err
     treadle("cancel", "r", code=0)
     process.wait()
