@@ -40,7 +40,7 @@ static int run(const struct command *c, const struct args *args)
 {
     (void)c;
     struct arena a = {0};
-    struct str text, modern;
+    struct str text = {0}, modern = {0};
     struct err err;
     struct workflow *w = NULL;
     size_t changes = 0;
@@ -56,7 +56,7 @@ static int run(const struct command *c, const struct args *args)
     if (code == EXIT_OK) {
         fprintf(stderr, "%s: %zu older form%s rewritten\n", path, changes, changes == 1 ? "" : "s");
         struct called_files called = {.a = &a};
-        struct workflow_text place;
+        struct workflow_text place = {0};
         if (called_place(path, &a, &place, &err) == RC_OK)
             called.root_path = place.path;
         if (load_workflow_text(modern, path, true, &called, &w) == EXIT_OK)

@@ -562,7 +562,7 @@ static enum rc ev_object(struct ev *c, const struct expr *n, struct val *ret)
 {
     struct val_map m = val_map_new(c->a);
     for (size_t i = 0; i + 1 < n->n; i += 2) {
-        struct val key, value;
+        struct val key = {0}, value = {0};
         TRY(ev(c, n->list[i], &key));
         if (key.type != VAL_STR)
             return ev_fail(c, n->list[i], RC_EXPRESSION, "a key must be a string: `%s` is %s", show_src(n->list[i]).z,
@@ -578,7 +578,7 @@ static enum rc ev_object(struct ev *c, const struct expr *n, struct val *ret)
 /* A number of many zeros is read more easily, and counted right, with an exponent: 1.0e10. */
 static size_t number_text(double d, char *out, size_t room)
 {
-    size_t n = json_double_text(d, out), from = n && out[0] == '-', digits = n;
+    size_t n = json_double_text(d, out), from = n && out[0] == '-', digits;
     if (!isfinite(d) || n < from + 2 || memchr(out, 'e', n) || memcmp(out + n - 2, ".0", 2) != 0)
         return n;
     for (digits = n - 2; digits > from + 1 && out[digits - 1] == '0';)
