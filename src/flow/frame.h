@@ -1,7 +1,7 @@
 #pragma once
 /* Frames: what is being executed inside a run, as step types and the agent loop see it.
  *
- * A frame is a small state machine in a tree. Four kinds exist: lists (list.c), steps (frame.c, with a step type
+ * A frame is a small state machine in a tree. Four kinds exist: lists (list.c), steps (step.c, with a step type
  * inside), effects (effect.c) and waits for something from outside (wait.c). Each has a stable path, an arena of its
  * own, and ends exactly once. A frame never calls its parent: what happens is queued and run from run_work().
  *

@@ -1,7 +1,8 @@
-/* What step types read: expressions and conditions in their scope, and the typed fields of an evaluated configuration.
+/* What step types read: expressions and conditions in their scope, their configuration with its templates evaluated and
+ * pinned, and the typed fields of it.
  *
  * Everything that cannot be read fails the step, with a message that names the place; callers only return. */
-#include "flow/run_int.h"
+#include "flow/step_int.h"
 
 #include "flow/units.h"
 
@@ -42,6 +43,82 @@ void frame_fail(struct frame *f, const struct err *err)
 struct box *frame_error(const struct frame *f, const struct err *err)
 {
     return error_box(rc_of(err), STR(""), frame_message(f, err), f->attempt, f->path);
+}
+
+const struct val *frame_pinned(const struct frame *f)
+{
+    const struct past *p = f->past;
+    return p && p->open && p->open_attempt == f->attempt ? VAL_GET(&p->open->val, "config") : NULL;
+}
+
+bool frame_pin(struct frame *f, const struct val *object)
+{
+    struct err err;
+    struct val_map o = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&o, "config", *object);
+    struct val data = val_map_done(&o);
+    if (run_append_value(f->run, RECORD_OPEN, f->path, f->attempt, &data, &err) == RC_OK)
+        return true;
+    err_wrap(&err, "the step's configuration");
+    frame_fail(f, &err);
+    return false;
+}
+
+const struct val *frame_config(struct frame *f, bool pin)
+{
+    struct step_state *s = step_state_of(f);
+    if (s->has_config)
+        return &s->config;
+    const struct val *pinned = pin ? frame_pinned(f) : NULL;
+    if (pinned) {
+        s->config = *pinned;
+        s->has_config = true;
+        return &s->config;
+    }
+    struct err err;
+    struct expr_scope scope = frame_scope(f, false);
+    struct val evaluated = val_empty_object;
+    if (f->def->config && tmpl_tree_eval(f->def->config, &scope, &f->run->scratch, &evaluated, &err) != RC_OK) {
+        frame_fail(f, &err);
+        return NULL;
+    }
+    struct val_map m = val_map_new(&f->run->scratch);
+    val_map_merge(&m, f->def->data ? f->def->data : &val_empty_object);
+    val_map_merge(&m, &evaluated);
+    struct val whole = val_map_done(&m);
+    s->config = val_copy(&f->arena, &whole);
+    s->has_config = true;
+    return !pin || frame_pin(f, &s->config) ? &s->config : NULL;
+}
+
+bool frame_template(struct frame *f, struct frame *at, struct str text, struct val *ret)
+{
+    struct err err;
+    const struct tmpl *t;
+    struct expr_scope scope = frame_scope(at, false);
+    struct val v;
+    if (tmpl_parse(&f->run->scratch, text, 0, 0, &t, &err) == RC_OK &&
+        tmpl_eval(t, &scope, &f->run->scratch, &v, &err) == RC_OK) {
+        *ret = val_copy(&f->arena, &v);
+        return true;
+    }
+    frame_fail(f, &err);
+    return false;
+}
+
+bool frame_fill(struct frame *f, struct val *v)
+{
+    struct err err;
+    const struct tmpl_tree *t;
+    struct expr_scope scope = frame_scope(f, false);
+    struct val filled;
+    if (tmpl_tree_parse(&f->run->scratch, v, &t, &err) == RC_OK &&
+        tmpl_tree_eval(t, &scope, &f->run->scratch, &filled, &err) == RC_OK) {
+        *v = val_copy(&f->arena, &filled);
+        return true;
+    }
+    frame_fail(f, &err);
+    return false;
 }
 
 bool frame_is_expr(const struct frame *f, struct str text)

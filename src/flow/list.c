@@ -334,7 +334,7 @@ static void child_done(struct frame *f, struct frame *c)
     l->ended++;
     if (!c->ok) {
         if (c->def->on_error == ON_ERROR_GOTO && c->failing_set && c->failing.rc != RC_CANCELLED) {
-            /* frame.c recorded the step as ended with its error; go on where it says */
+            /* step_end.c recorded the step as ended with its error; go on where it says */
             box_unref(l->results[c->tag]);
             l->results[c->tag] = box_ref(c->result);
             for (size_t i = c->tag + 1; i < c->def->goto_index; i++)

@@ -1,5 +1,5 @@
 /* The value that a variable gets is what steps.NAME.result will be to later steps. What the keys set is not set here:
- * it goes into the record of the step's end (frame.c), with the result. */
+ * it goes into the record of the step's end (step_end.c), with the result. */
 #include "flow/outcome.h"
 
 #include "flow/run_int.h"

@@ -1,4 +1,4 @@
-/* A run: its work queue, its frame tree, its beginning and its end.
+/* A run: its records, its work queue, its beginning and its end. (The frames in its tree: frame_life.c.)
  *
  * DESIGN. Everything that happens to a frame is an entry in one queue: enter it, tell its parent that it has ended,
  * tell it that all below it has stopped. run_work() takes entries off one by one, so nothing recurses however long the
@@ -104,132 +104,6 @@ void run_queue(struct frame *f, enum queued what)
         r->io->wake(r->io_ctx);
 }
 
-/* ---- frames --------------------------------------------------------------------------------------------------------
- */
-
-struct str path_join(struct arena *a, struct str base, const char *segment)
-{
-    return base.n ? arena_printf(a, "%.*s/%s", STR_ARG(base), segment) : arena_str(a, str_c(segment));
-}
-
-struct frame *frame_new(struct run *r, struct frame *parent, const struct frame_ops *ops, struct str path)
-{
-    struct arena a = {0};
-    arena_reserve(&a, ops->room);
-    struct frame *f = ARENA_NEW(&a, struct frame);
-    f->magic = FRAME_MAGIC;
-    f->run = r;
-    f->ops = ops;
-    f->parent = parent;
-    f->path = arena_str(&a, path);
-    f->base = f->path;
-    f->arena = a; /* the frame lives in its own arena */
-    f->past = past_find(r, f->path);
-    f->attempt = 1;
-    if (parent) {
-        f->prev = parent->last;
-        *(parent->last ? &parent->last->next : &parent->first) = f;
-        parent->last = f;
-        parent->nchildren++;
-        f->def = parent->def;
-    }
-    f->instance = parent ? parent->instance : &r->own;
-    r->totals.frames++;
-    return f;
-}
-
-static void unlink_from_parent(struct frame *f)
-{
-    struct frame *p = f->parent;
-    *(f->prev ? &f->prev->next : &p->first) = f->next;
-    *(f->next ? &f->next->prev : &p->last) = f->prev;
-    p->nchildren--;
-    f->prev = f->next = NULL;
-    f->unlinked = true; /* keeps its parent: names are still looked up through it */
-}
-
-void frame_free(struct frame *f)
-{
-    CHECK(f->magic == FRAME_MAGIC && !f->first && !f->effect && !f->timer && !f->queued);
-    if (f->parent && !f->unlinked)
-        unlink_from_parent(f);
-    if (f->ops->done)
-        f->ops->done(f);
-    shelf_release(f);
-    box_unref(f->result);
-    f->magic = 0;
-    struct arena a = f->arena;
-    arena_done(&a);
-}
-
-static size_t *count_of(struct run *r, enum frame_status s)
-{
-    return s == FRAME_WAITING    ? &r->sleeping
-           : s == FRAME_AWAITING ? &r->awaiting
-           : s == FRAME_HELD     ? &r->held
-           : s == FRAME_PARKED   ? &r->parked
-                                 : NULL;
-}
-
-static void set_status(struct frame *f, enum frame_status s)
-{
-    size_t *from = count_of(f->run, f->status), *to = count_of(f->run, s);
-    if (from)
-        --*from;
-    if (to)
-        ++*to;
-    f->status = s;
-}
-
-void frame_end(struct frame *f, bool ok, struct box *result)
-{
-    CHECK(f->status != FRAME_ENDED && !f->first && !f->effect);
-    frame_timer_clear(f);
-    workspace_leave(f);
-    set_status(f, FRAME_ENDED);
-    f->ok = ok;
-    f->result = result;
-    run_queue(f, QUEUED_CHILD);
-}
-
-/* ---- timers --------------------------------------------------------------------------------------------------------
- */
-
-static struct str id_key(const uint64_t *id)
-{
-    return str_n((const char *)id, sizeof *id);
-}
-
-void frame_timer_set(struct frame *f, int64_t ms)
-{
-    CHECK(!f->timer);
-    f->timer = ++f->run->next_id;
-    map_put(&f->run->timers, id_key(&f->timer), f);
-    f->run->io->timer(f->run->io_ctx, f->timer, ms);
-}
-
-void frame_timer_clear(struct frame *f)
-{
-    if (f->timer)
-        map_del(&f->run->timers, id_key(&f->timer));
-    f->timer = 0;
-}
-
-void frame_sleep(struct frame *f, int64_t ms)
-{
-    if (f->run->stopping) {
-        frame_park(f);
-        return;
-    }
-    set_status(f, FRAME_WAITING);
-    frame_timer_set(f, ms);
-}
-
-void frame_await(struct frame *f)
-{
-    set_status(f, FRAME_AWAITING);
-}
-
 void run_over_limit(struct run *r, const char *code, struct str message)
 {
     if (!r->error)
@@ -241,7 +115,7 @@ void run_timer(struct run *r, uint64_t timer)
 {
     CHECK_OBJ(r, RUN_MAGIC);
     if (r->stopping) { /* no timeout strikes what is only waited for, and no retry begins */
-        struct frame *late = map_get(&r->timers, id_key(&timer));
+        struct frame *late = map_get(&r->timers, run_id_key(&timer));
         if (late)
             frame_timer_clear(late);
         return;
@@ -251,162 +125,17 @@ void run_timer(struct run *r, uint64_t timer)
         run_over_limit(r, "wall", STR("the run took longer than its limits.wall"));
         return;
     }
-    struct frame *f = map_get(&r->timers, id_key(&timer));
+    struct frame *f = map_get(&r->timers, run_id_key(&timer));
     if (!f || r->status != RUN_RUNNING)
         return; /* cleared since */
     frame_timer_clear(f);
     if (f->status == FRAME_WAITING)
-        set_status(f, FRAME_RUNNING);
+        frame_set_status(f, FRAME_RUNNING);
     struct account *before = account_charge(f->instance->account);
     f->ops->timer(f);
     account_charge(before);
     if (!r->qhead)
         r->io->wake(r->io_ctx);
-}
-
-/* ---- stopping ------------------------------------------------------------------------------------------------------
- */
-
-void frame_hold(struct frame *f, const char *why)
-{
-    set_status(f, FRAME_HELD);
-    for (struct frame *up = f; up; up = up->parent) /* nobody's timeout runs while a person is waited for */
-        frame_timer_clear(up);
-    if (!(f->past && f->past->held)) {
-        struct val_map m = val_map_new(&f->run->scratch);
-        VAL_MAP_SET(&m, "held", val_str(str_c(why)));
-        struct val data = val_map_done(&m);
-        run_append(f->run, RECORD_NOTE, f->path, f->attempt, &data);
-    }
-    f->failing = (struct failure){.rc = RC_INTERRUPTED, .message = arena_str(&f->arena, str_c(why))};
-    frame_event(f, EVENT_HELD, why, NULL);
-    f->run->io->wake(f->run->io_ctx);
-}
-
-void frame_park(struct frame *f)
-{
-    set_status(f, FRAME_PARKED);
-    f->run->io->wake(f->run->io_ctx);
-}
-
-void frame_drain(struct frame *f)
-{
-    set_status(f, FRAME_DRAINING);
-    frame_timer_clear(f);
-    if (!f->first) {
-        if (f->queued == QUEUED_NO)
-            run_queue(f, QUEUED_DRAINED);
-        return;
-    }
-    for (struct frame *c = f->first; c; c = c->next)
-        frame_cancel(c);
-}
-
-static void end_cancelled(struct frame *f)
-{
-    frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
-}
-
-/* The queue may hold `f` for ENTER: it is then ended when its turn comes. */
-void frame_cancel(struct frame *f)
-{
-    if (f->status == FRAME_ENDED)
-        return;
-    f->failing = (struct failure){.rc = RC_CANCELLED, .message = STR("cancelled")};
-    f->failing_set = true;
-    if (f->effect) {
-        set_status(f, FRAME_DRAINING);
-        frame_timer_clear(f);
-        f->run->io->cancel(f->run->io_ctx, f->effect);
-    } else if (f->first) {
-        frame_drain(f);
-    } else if (f->queued == QUEUED_NO) {
-        frame_timer_clear(f);
-        set_status(f, FRAME_DRAINING);
-        run_queue(f, QUEUED_DRAINED);
-    } else {
-        frame_timer_clear(f);
-        set_status(f, FRAME_DRAINING);
-    }
-}
-
-/* ---- a transition --------------------------------------------------------------------------------------------------
- */
-
-static void finish_run(struct run *r);
-
-static void child_ended(struct frame *c)
-{
-    struct frame *p = c->parent;
-    if (!p) {
-        finish_run(c->run);
-        return;
-    }
-    p->steps += c->steps;
-    if (p->status == FRAME_DRAINING) {
-        frame_free(c);
-        if (!p->first && p->queued == QUEUED_NO)
-            run_queue(p, QUEUED_DRAINED);
-        return;
-    }
-    unlink_from_parent(c); /* the parent may end itself now */
-    p->ops->child_done(p, c);
-    if (!c->held_back)
-        frame_free(c);
-}
-
-static void transition(struct frame *f)
-{
-    enum queued what = f->queued;
-    f->queued = QUEUED_NO;
-    f->run->wanted = str_n("", 0);
-    switch (what) {
-    case QUEUED_ENTER:
-        if (f->status == FRAME_DRAINING) {
-            if (!f->first)
-                f->ops->drained ? f->ops->drained(f) : end_cancelled(f);
-            break;
-        }
-        if (f->run->stopping) {
-            frame_park(f);
-            break;
-        }
-        if (!instance_has_memory(f))
-            break;
-        set_status(f, FRAME_RUNNING);
-        f->ops->enter(f);
-        break;
-    case QUEUED_MORE: /* as ENTER, for what was begun */
-        if (f->status == FRAME_DRAINING) {
-            if (!f->first)
-                f->ops->drained ? f->ops->drained(f) : end_cancelled(f);
-        } else if (f->run->stopping) {
-            frame_park(f);
-        } else {
-            f->ops->more(f);
-        }
-        break;
-    case QUEUED_TURN:
-        if (f->status == FRAME_DRAINING) {
-            if (!f->first)
-                f->ops->drained(f);
-        } else if (f->run->stopping) {
-            frame_park(f);
-        } else {
-            workspace_turn(f);
-        }
-        break;
-    case QUEUED_CHILD:
-        child_ended(f);
-        break;
-    case QUEUED_DRAINED:
-        if (f->first) /* something was still ending */
-            break;
-        f->ops->drained ? f->ops->drained(f) : end_cancelled(f);
-        break;
-    case QUEUED_NO:
-        PANIC("a frame was on the queue for nothing");
-    }
 }
 
 bool run_is_quiet(const struct run *r)
@@ -428,7 +157,7 @@ bool run_work(struct run *r, unsigned max)
         if (f->queued == QUEUED_MORE)
             max = 0; /* it takes as long as many others: let the owner look at the world in between */
         struct account *before = account_charge(f->instance->account);
-        transition(f);
+        frame_turn(f);
         account_charge(before);
         r->executing = str_n("", 0);
         if (r->scratch.chunk)
@@ -453,7 +182,7 @@ bool run_work(struct run *r, unsigned max)
 void run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *result)
 {
     CHECK_OBJ(r, RUN_MAGIC);
-    struct frame *f = map_del(&r->effects, id_key(&effect));
+    struct frame *f = map_del(&r->effects, run_id_key(&effect));
     CHECK(f && f->effect == effect); /* exactly one report an effect */
     f->effect = 0;
     r->executing = f->path;
@@ -483,7 +212,7 @@ void run_suspend(struct run *r)
     for (size_t i = 0; (e = map_next(&r->timers, &i));) {
         struct frame *f = e->value;
         if (f->status == FRAME_WAITING)
-            set_status(f, FRAME_PARKED);
+            frame_set_status(f, FRAME_PARKED);
     }
     r->io->wake(r->io_ctx);
 }
@@ -707,7 +436,7 @@ static void stop_as(struct run *r, enum run_status status)
     append_end(r);
 }
 
-static void finish_run(struct run *r)
+void run_finish(struct run *r)
 {
     struct frame *root = r->root;
     r->status = r->cancelling ? RUN_CANCELLED : root->ok && !r->error ? RUN_SUCCEEDED : RUN_FAILED;
@@ -759,11 +488,11 @@ static void check_frame(const struct run *r, const struct frame *f, struct tally
     t->parked += f->status == FRAME_PARKED;
     if (f->effect) {
         t->effects++;
-        CHECK(map_get(&r->effects, id_key(&f->effect)) == f);
+        CHECK(map_get(&r->effects, run_id_key(&f->effect)) == f);
     }
     if (f->timer) {
         t->timers++;
-        CHECK(map_get(&r->timers, id_key(&f->timer)) == f);
+        CHECK(map_get(&r->timers, run_id_key(&f->timer)) == f);
     }
     if (f->status == FRAME_ENDED)
         CHECK(!f->first && !f->effect && !f->timer && f->result);

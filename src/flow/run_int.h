@@ -113,9 +113,21 @@ void run_append(struct run *r, enum record_kind kind, struct str path, uint32_t 
 enum rc run_append_value(struct run *r, enum record_kind kind, struct str path, uint32_t attempt,
                          const struct val *data, struct err *err) MUST_CHECK;
 void run_queue(struct frame *f, enum queued what);
+static inline struct str run_id_key(const uint64_t *id) /* of run->effects and run->timers */
+{
+    return str_n((const char *)id, sizeof *id);
+}
+/* The root has ended. */
+void run_finish(struct run *r);
+
+/* frame_life.c */
+/* What the frame is on the queue for. */
+void frame_turn(struct frame *f);
+void frame_set_status(struct frame *f, enum frame_status s);
 struct frame *frame_new(struct run *r, struct frame *parent, const struct frame_ops *ops, struct str path);
 void frame_free(struct frame *f);
 void frame_end(struct frame *f, bool ok, struct box *result); /* takes the reference */
+void frame_end_cancelled(struct frame *f);                    /* unrecorded */
 /* Stops what runs below `f`; drained() is called (queued) when nothing is left, at once if nothing was. */
 void frame_drain(struct frame *f);
 /* Stops this frame: it ends as failed with RC_CANCELLED, unrecorded. */
@@ -127,9 +139,9 @@ void frame_timer_set(struct frame *f, int64_t ms); /* status unchanged */
 void frame_timer_clear(struct frame *f);
 void frame_await(struct frame *f); /* status AWAITING */
 struct str path_join(struct arena *a, struct str base, const char *segment);
-int64_t run_now(const struct run *r);
 const char *leave_name(enum leave l);        /* "break", "continue"; NULL for LEAVE_NO */
 enum leave leave_of(const struct val *done); /* what a RECORD_DONE says of it */
+int64_t run_now(const struct run *r);
 /* The error object for what an expression in this frame said. */
 struct box *frame_error(const struct frame *f, const struct err *err);
 /* What the error says, with the file before its line. */
@@ -142,6 +154,9 @@ void run_over_limit(struct run *r, const char *code, struct str message);
 
 /* Evaluates workflow.output; false: it needs what has left memory first. */
 bool run_conclude(struct run *r);
+
+/* frame_past.c */
+const struct past *past_below(const struct frame *f, const char *segment);
 
 /* frame_vars.c */
 /* The list whose variables a step means. */

@@ -1,7 +1,7 @@
 /* break and continue: end the nearest loop, or its iteration.
  *
  * They do nothing but end well. The way out (past the steps that follow, up through the lists and steps in between) is
- * flow's: list.c and frame.c pass `leave` on and record it with every end, so a resumed run leaves at the same place.
+ * flow's: list.c and step.c pass `leave` on and record it with every end, so a resumed run leaves at the same place.
  */
 #include "flow/frame.h"
 

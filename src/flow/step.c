@@ -1,0 +1,386 @@
+/* A step being executed, as it is the same for all step types: its attempts, its children, its resuming.
+ *
+ *   enter ─ ended before? ─ condition ─▶ attempt ─ files ─▶ type->enter … step_ok, step_fail, timeout ─▶ step_end.c
+ *                                          ▲                                                                │
+ *                                          └────────────────────── the next attempt, after a wait ──────────┘
+ *
+ * A step's first attempt gives its children paths below its own; attempt N below `path~N`, so a loop that is tried
+ * again does not meet the iterations of the try before. The condition is asked once, when the step is first entered; a
+ * step with any trace in the journal was entered. Likewise a step whose handler has begun has failed.
+ *
+ * Whatever evaluates something may find that a part of it has left memory. The step then seems to fail, but what is
+ * missing is fetched (flow/shelf.h), and the phase says what is done again. */
+#include "flow/step_int.h"
+
+#include "base/panic.h"
+#include "flow/shelf.h"
+
+#include <stdio.h>
+
+struct hole_files *frame_files(const struct frame *f)
+{
+    return f->ops == &step_ops && f->state ? &((struct step_state *)f->state)->files : NULL;
+}
+
+static void drop_type_state(struct frame *f)
+{
+    if (f->type_state && f->def->type->free_state)
+        f->def->type->free_state(f->type_state);
+    f->type_state = NULL;
+    list_drop_results(f->inner, f->inner_results);
+    f->inner_results = NULL;
+    if (step_state_of(f)->child)
+        frame_free(step_state_of(f)->child);
+    step_state_of(f)->child = NULL;
+}
+
+static void set_base(struct frame *f)
+{
+    f->base = f->attempt == 1 ? f->path : arena_printf(&f->arena, "%.*s~%u", STR_ARG(f->path), f->attempt);
+}
+
+static void enter_attempt(struct frame *f)
+{
+    struct step_state *s = step_state_of(f);
+    bool files = f->def->reads_files && !frame_pinned(f);
+    s->phase = files ? PHASE_FILES : PHASE_ENTER;
+    if (files)
+        frame_read_files(f, &s->files);
+    else
+        f->def->type->enter(f);
+}
+
+static void start_attempt(struct frame *f)
+{
+    struct step_state *s = step_state_of(f);
+    if (!frame_settle_late(f))
+        return;
+    s->has_config = false;
+    s->sets = s->also = NULL;
+    f->failing_set = false;
+    f->leave = LEAVE_NO;
+    drop_type_state(f);
+    set_base(f);
+    if (f->def->timeout_ms && !f->def->type->own_timeout)
+        frame_timer_set(f, f->def->timeout_ms);
+    frame_event(f, EVENT_STARTED, NULL, NULL);
+    if (f->again && workspace_may_write(f->def->type))
+        workspace_restore(f, enter_attempt);
+    else
+        enter_attempt(f);
+}
+
+static void skip(struct frame *f)
+{
+    struct arena *a = &f->run->scratch;
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "success", val_true);
+    VAL_MAP_SET(&m, "skipped", val_true);
+    struct str cond = f->def->condition->text;
+    VAL_MAP_SET(&m, "reason", val_str(arena_printf(a, "condition is false: %.*s", STR_ARG(cond))));
+    struct val v = val_map_done(&m);
+    f->skipped = true;
+    frame_event(f, EVENT_SKIPPED, arena_str(a, cond).p, NULL);
+    struct err err;
+    if (!step_end_well(f, box_new(&v), "skipped", &err))
+        frame_fail(f, &err);
+}
+
+static void enter_again(struct frame *f, const struct past *p)
+{
+    f->attempt = p->fresh ? p->last_attempt + 1 : p->current;
+    f->failures = p->failures;
+    f->again = f->attempt > 1;
+    set_base(f);
+    if (!p->fresh && step_resume_handler(f))
+        return;
+    if (!p->fresh && p->result && p->result_attempt == p->current && p->current == p->last_attempt) {
+        int64_t wait = val_get_int(&p->result->val, STR("retry_ms"), 0);
+        int64_t left = past_wait_left(p, wait, run_now(f->run));
+        f->attempt++;
+        f->again = true;
+        instance_recall_steps(f, &p->result->val);
+        if (left > 0 && p->failures) {
+            step_state_of(f)->waiting = true;
+            frame_sleep(f, left);
+            return;
+        }
+    }
+    start_attempt(f);
+}
+
+static bool within_limits(struct frame *f)
+{
+    const struct run_limits *l = frame_limits(f);
+    struct run *r = f->run;
+    struct arena *a = &f->arena;
+    if (l->frames && r->totals.frames > l->frames)
+        run_over_limit(r, "frames",
+                       arena_printf(a, "the run has more than %lld frames (limits.frames)", (long long)l->frames));
+    else if (l->journal && r->journal_bytes > l->journal)
+        run_over_limit(r, "journal",
+                       arena_printf(a,
+                                    "the run has written more than %lld bytes of journal "
+                                    "(limits.journal)",
+                                    (long long)l->journal));
+    else
+        return instance_count_step(f);
+    return false;
+}
+
+/* metadata.timer_start: a variable of the run, set when the step is first entered. A step that a crash interrupts
+ * before its first own record enters again, and its timer starts again with it. */
+static bool start_timer(struct frame *f)
+{
+    struct str timer = f->def->timer;
+    if (!timer.n)
+        return true;
+    struct val_map m = val_map_new(&f->run->scratch);
+    val_map_set(&m, scope_timer_name(&f->run->scratch, timer), val_int(run_now(f->run)));
+    struct val v = val_map_done(&m);
+    return frame_set_variables(f, false, &v);
+}
+
+static void begin(struct frame *f)
+{
+    bool go = true;
+    step_state_of(f)->phase = PHASE_CONDITION;
+    if (f->def->condition && !frame_cond(f, f->def->condition, &go))
+        f->failing.final |= f->failing_set; /* another attempt would begin without asking */
+    else if (!go)
+        skip(f);
+    else if (start_timer(f))
+        start_attempt(f);
+}
+
+static void step_enter(struct frame *f)
+{
+    f->state = ARENA_NEW(&f->arena, struct step_state);
+    f->started_ms = run_now(f->run);
+    const struct past *p = f->past;
+    if (p && p->done) {
+        const struct val *ok = VAL_GET(&p->done->val, "ok");
+        if (p->late)
+            frame_register_late(f, val_get_str(VAL_GET(&p->late->val, "late"), STR("name"), STR("")));
+        bool went_on = VAL_GET(&p->done->val, "goto") != NULL;
+        instance_recall_steps(f, &p->done->val);
+        f->skipped = VAL_GET(&p->done->val, "skipped") != NULL;
+        f->leave = leave_of(&p->done->val);
+        f->failing_set = went_on;
+        f->failing.rc = RC_STEP;
+        f->run->totals.steps_done++;
+        frame_end(f, ok && !went_on, box_new(ok ? ok : VAL_GET(&p->done->val, "error")));
+        return;
+    }
+    if (!within_limits(f))
+        return;
+    if (p && p->begun && p->current) {
+        enter_again(f, p);
+        return;
+    }
+    if (p)
+        f->attempt = p->last_attempt + 1;
+    begin(f);
+}
+
+static void child_ended(struct frame *f, struct frame *c)
+{
+    struct step_state *s = step_state_of(f);
+    s->phase = PHASE_CHILD;
+    f->def->type->child_done(f, c);
+    if (s->fetching && s->phase == PHASE_CHILD && !f->def->type->again) {
+        s->child = c;
+        c->held_back = true;
+    }
+}
+
+/* What was fetched lies on the shelf. */
+static void again(struct frame *f)
+{
+    struct step_state *s = step_state_of(f);
+    struct frame *c = s->child;
+    s->fetching = false;
+    s->child = NULL;
+    switch (s->phase) {
+    case PHASE_CONDITION:
+        begin(f);
+        break;
+    case PHASE_FILES:
+        drop_type_state(f);
+        frame_files_again(f, &s->files);
+        break;
+    case PHASE_ENTER:
+        drop_type_state(f);
+        f->def->type->enter(f);
+        break;
+    case PHASE_CHILD:
+        if (f->def->type->again)
+            f->def->type->again(f);
+        else
+            child_ended(f, c);
+        if (c && s->child != c)
+            frame_free(c);
+        break;
+    case PHASE_OK:
+        step_take_ok(f);
+        break;
+    }
+    if (!s->fetching)
+        shelf_release(f);
+}
+
+static void step_child_done(struct frame *f, struct frame *c)
+{
+    struct step_state *s = step_state_of(f);
+    if (shelf_is_fetch(c)) {
+        struct failure why = child_failure(c);
+        if (c->ok)
+            again(f);
+        else
+            step_fail(f, &why);
+        return;
+    }
+    if (c->tag == TAG_FILE && c->ops == &effect_ops) {
+        s->phase = PHASE_FILES;
+        frame_file_read(f, &s->files, c);
+        return;
+    }
+    if (c->tag == TAG_OUTPUT && c->ops == &effect_ops) {
+        step_output_written(f, c);
+        return;
+    }
+    if (c->tag == WORKSPACE_TAG && c->ops == &effect_ops) {
+        workspace_restored(f, c);
+        return;
+    }
+    if (c->tag == TAG_HANDLER && s->finishing) {
+        step_handler_ended(f, c);
+        return;
+    }
+    if (c->ops == &list_ops && !f->def->type->loop && !f->def->type->boundary)
+        f->leave = c->leave > f->leave ? c->leave : f->leave;
+    child_ended(f, c);
+}
+
+static void step_timer(struct frame *f)
+{
+    if (step_state_of(f)->waiting) {
+        step_state_of(f)->waiting = false;
+        start_attempt(f);
+        return;
+    }
+    struct str why = arena_printf(&f->arena, "no result within %g s (timeout)", (double)f->def->timeout_ms / 1000);
+    step_fail(f, &(struct failure){.rc = RC_TIMEOUT,
+                                   .code = f->def->timeout_code,
+                                   .message = why,
+                                   .below = true}); /* what is done stands */
+}
+
+static void step_more(struct frame *f)
+{
+    f->def->type->more(f);
+}
+
+static void step_drained(struct frame *f)
+{
+    if (!f->state) { /* cancelled before it was entered */
+        frame_end_cancelled(f);
+        return;
+    }
+    struct step_state *s = step_state_of(f);
+    if (s->ending && !f->failing_set) {
+        struct box *b = s->ok;
+        s->ok = NULL;
+        s->ending = false;
+        f->status = FRAME_RUNNING;
+        step_ok(f, &b->val);
+        box_unref(b);
+        return;
+    }
+    box_unref(s->ok);
+    s->ok = NULL;
+    s->ending = false;
+    step_attempt_failed(f);
+}
+
+static void step_free(struct frame *f)
+{
+    box_unref(f->locals);
+    f->locals = NULL;
+    struct step_state *s = step_state_of(f);
+    if (!s)
+        return;
+    box_unref(s->ok);
+    box_unref(s->failure);
+    map_done(&s->files.texts);
+    drop_type_state(f);
+}
+
+static void no_effect(struct frame *f, bool ok, const struct val *result)
+{
+    (void)ok, (void)result;
+    PANIC("step %.*s has no effects of its own", STR_ARG(f->path));
+}
+
+const struct frame_ops step_ops = {.kind = "step",
+                                   .room = 640,
+                                   .enter = step_enter,
+                                   .child_done = step_child_done,
+                                   .effect_done = no_effect,
+                                   .timer = step_timer,
+                                   .more = step_more,
+                                   .drained = step_drained,
+                                   .done = step_free};
+
+struct frame *frame_step(struct frame *parent, const char *segment, size_t tag, const struct step_def *def,
+                         struct box *locals)
+{
+    struct run *r = parent->run;
+    struct frame *f = frame_new(r, parent, &step_ops, path_join(&r->scratch, parent->base, segment));
+    f->def = def;
+    f->tag = tag;
+    f->locals = locals ? box_ref(locals) : NULL;
+    run_queue(f, QUEUED_ENTER);
+    return f;
+}
+
+static bool over_budget(struct frame *f, const char *why)
+{
+    struct run *r = f->run;
+    switch (r->workflow->over_budget) {
+    case OVER_BUDGET_CONTINUE:
+        if (!r->told_budget)
+            frame_event(f, EVENT_NOTE, why, NULL);
+        r->told_budget = true;
+        return true;
+    case OVER_BUDGET_ABORT:
+        if (!r->error)
+            r->error = error_box(RC_BUDGET, STR(""), str_c(why), f->attempt, f->path);
+        frame_cancel(r->root);
+        return false;
+    case OVER_BUDGET_PAUSE:
+        break;
+    }
+    frame_hold(f, why);
+    f->failing.rc = RC_BUDGET;
+    return false;
+}
+
+bool frame_budget(struct frame *f)
+{
+    const struct run *r = f->run;
+    const struct budget *b = &r->workflow->budget;
+    const struct run_totals *t = &r->totals;
+    char why[200];
+    if (b->usd >= 0 && t->cost_usd >= b->usd)
+        snprintf(why, sizeof why,
+                 "the budget of $%.2f is spent ($%.4f); raise workflow.budget and resume with --workflow FILE", b->usd,
+                 t->cost_usd);
+    else if (b->tokens >= 0 && t->input_tokens + t->output_tokens >= b->tokens)
+        snprintf(why, sizeof why,
+                 "the budget of %lld tokens is spent; raise workflow.budget and resume with --workflow FILE",
+                 (long long)b->tokens);
+    else
+        return true;
+    return over_budget(f, why);
+}

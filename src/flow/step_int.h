@@ -1,0 +1,45 @@
+#pragma once
+/* What the files of a step being executed share: step.c (attempts, children, resuming) and step_end.c (how they end).
+ */
+#include "flow/run_int.h"
+
+/* What to do again when what an evaluation needed has been fetched. */
+enum phase { PHASE_CONDITION, PHASE_FILES, PHASE_ENTER, PHASE_CHILD, PHASE_OK };
+
+/* Of the step's own children, beside those of its type. */
+enum { TAG_OUTPUT = SIZE_MAX - 1, TAG_HANDLER = SIZE_MAX - 2 };
+
+/* Before the attempt's own state, which types keep in frame->type_state. */
+struct step_state {
+    struct val config;
+    bool has_config, waiting, finishing, ending; /* ending: well, when its children have stopped */
+    struct box *ok;                              /* result waiting for the output file, or for children to stop */
+    struct box *failure;                         /* error object, once the step has failed for good */
+    struct val partial;
+    const struct val *sets; /* variables that its good end sets, or NULL */
+    bool sets_local;
+    const struct val *also; /* those of the run that the step's own keys name, or NULL */
+    struct hole_files files;
+    enum phase phase;
+    bool fetching;
+    struct frame *child; /* PHASE_CHILD: whose end is being looked at, when that must be done again */
+};
+
+static inline struct step_state *step_state_of(struct frame *f)
+{
+    return f->state;
+}
+
+/* step_end.c */
+/* Records and ends the step; takes the reference. `flag` ("skipped", "continued") says that it is no result of the
+ * type's. False: the result cannot be recorded, and the step goes on. */
+bool step_end_well(struct frame *f, struct box *result, const char *flag, struct err *err);
+/* The type has succeeded: s->ok is checked and written, then the step ends. Once more after something was fetched. */
+void step_take_ok(struct frame *f);
+/* Everything below has stopped: try again or give up. */
+void step_attempt_failed(struct frame *f);
+/* True when the step had failed already in an earlier life, and its handler has begun. */
+bool step_resume_handler(struct frame *f);
+/* The ends of the children TAG_OUTPUT and TAG_HANDLER. */
+void step_output_written(struct frame *f, const struct frame *c);
+void step_handler_ended(struct frame *f, const struct frame *c);
