@@ -68,6 +68,8 @@ enum rc expr_eval(const struct expr *e, struct expr_scope *scope, struct arena *
 enum rc expr_each_path(const struct expr *e,
                        enum rc (*cb)(void *ctx, const struct expr_path *path, bool soft, struct err *err), void *ctx,
                        struct err *err) MUST_CHECK;
+/* What another language's name of a constant (`True`, `nil`) is here, or NULL: for messages about unknown names. */
+const char *expr_foreign_name(struct str name);
 /* True when `e` can only be true or false (or fail): a comparison, `and`, `exists`, … */
 bool expr_is_logic(const struct expr *e);
 /* The nodes of `text` that can be known without running: true and the value if `e` is constant. */

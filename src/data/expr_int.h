@@ -110,6 +110,7 @@ enum op {
     OP_EXISTS,
     OP_EMPTY,
     OP_DEFAULT,
+    OP_BETWEEN,
 };
 
 enum item_kind { ITEM_NONE, ITEM_LAMBDA, ITEM_STRING };
@@ -169,6 +170,9 @@ extern const size_t expr_nfns;
 bool expr_is_root(struct str name);
 /* NULL when there is none; *nearest then is the most similar name or NULL. */
 const struct expr_fn *expr_fn_find(struct str name, const char **nearest);
+/* What another language's operator or function is called here, or NULL. */
+const char *expr_foreign_operator(struct str word);
+const char *expr_foreign_function(struct str name);
 
 #define X(name, least, most, form, op, flags, impl, ...) fn_call impl;
 #include "data/expr_functions.def"

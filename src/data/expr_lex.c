@@ -268,14 +268,12 @@ static enum rc lex_punct(struct lexer *l, struct token *t)
         int punct;
         const char *instead; /* what to write, for other languages' operators */
     } table[] = {
-        {"===", 0, "=="},       {"!==", 0, "!="},
-        {"==", P_EQ, NULL},     {"!=", P_NE, NULL},
-        {"<=", P_LE, NULL},     {">=", P_GE, NULL},
-        {"<>", 0, "!="},        {"&&", P_AND, NULL},
-        {"||", P_OR, NULL},     {"=>", P_ARROW, NULL},
-        {"??", 0, "||"},        {"?.", 0, "."},
-        {"**", 0, "pow(x, y)"}, {"=", 0, "== to compare"},
-        {"&", 0, "and"},        {"|", 0, "|| or a function, such as upper(x)"},
+        {"===", 0, "=="},         {"!==", 0, "!="},     {"==", P_EQ, NULL},
+        {"!=", P_NE, NULL},       {"<=", P_LE, NULL},   {">=", P_GE, NULL},
+        {"<>", 0, "!="},          {"&&", P_AND, NULL},  {"||", P_OR, NULL},
+        {"=>", P_ARROW, NULL},    {"??", 0, "||"},      {"?.", 0, "."},
+        {"**", 0, "pow(x, y)"},   {"=~", 0, "matches"}, {"=", 0, "== to compare"},
+        {"!~", 0, "not matches"}, {"&", 0, "and"},      {"|", 0, "|| or a function, such as upper(x)"},
     };
     struct str rest = str_from(l->text, l->pos);
     t->kind = TK_PUNCT;

@@ -237,6 +237,11 @@ enum rc parse_operator_call(struct parser *p, const struct expr_fn *fn, struct e
     case OP_EMPTY:
         n->kind = N_EMPTY;
         return RC_OK;
+    case OP_BETWEEN:
+        n->kind = N_BETWEEN;
+        n->op = OP_NONE;
+        n->c = args->v[2];
+        return RC_OK;
     case OP_DEFAULT: /* coalesce(a, b, c): (a || b) || c */
         n->kind = N_DEFAULT;
         n->op = OP_NONE;
@@ -347,6 +352,20 @@ static enum rc parse_right(struct parser *p, const struct binary *b, struct expr
     }
 }
 
+/* Behind the operand `left` stands no operator. If it is a word that is one elsewhere, say what it is here. */
+static enum rc check_habit(struct parser *p, const struct expr *left)
+{
+    const char *instead = p->tok.kind == TK_NAME ? expr_foreign_operator(p->tok.name) : NULL;
+    if (instead)
+        return FAIL_HERE(p, "unknown operator `%.*s`; write %s", STR_ARG(p->tok.name), instead);
+    bool operand = p->tok.kind == TK_NAME || p->tok.kind == TK_NUMBER || p->tok.kind == TK_STRING;
+    instead = operand && left->kind == N_PATH && left->nseg == 1 ? expr_foreign_operator(left->src) : NULL;
+    if (instead) /* NOT x: it was taken for a name */
+        return lex_fail(&p->lx, p->lx.known ? left->line : p->lx.line, left->col, "unknown operator `%.*s`; write %s",
+                        STR_ARG(left->src), instead);
+    return RC_OK;
+}
+
 static enum rc parse_binary(struct parser *p, int level, const struct expr **ret)
 {
     bool negation = is_punct(p, '!') || is_word(p, "not"), compared = false;
@@ -356,7 +375,9 @@ static enum rc parse_binary(struct parser *p, int level, const struct expr **ret
         const struct binary *b = find_binary(&p->tok);
         if (!b && level <= LEVEL_COMPARE)
             TRY(parse_negated_word(p, &negate, &b));
-        if (!b || b->level < level)
+        if (!b)
+            return check_habit(p, *ret);
+        if (b->level < level)
             return RC_OK;
         bool compare = b->level == LEVEL_COMPARE, postfix = b->kind == N_EXISTS || b->kind == N_EMPTY;
         if (compare && compared)

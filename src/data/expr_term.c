@@ -107,6 +107,8 @@ static enum rc parse_bracket(struct parser *p, const struct expr *base, struct s
         TRY(parse_advance(p));
         return parse_expect(p, ']', "`]` after `[*`");
     }
+    if (is_punct(p, '?'))
+        return FAIL_HERE(p, "there are no JSONPath filters here; write filter(list, 'size > 10')");
     const struct expr *from = NULL, *to = NULL;
     if (!is_punct(p, ':'))
         TRY(parse_expr(p, &from));
@@ -128,11 +130,26 @@ static enum rc parse_bracket(struct parser *p, const struct expr *base, struct s
     return segs_push(p, s, name ? from->val.s : STR(""), name ? NULL : from);
 }
 
+/* The current token begins the name of a step, which may have hyphens: run-tests. */
+static void take_hyphens(struct parser *p)
+{
+    struct lexer *l = &p->lx;
+    size_t from = p->tok.from;
+    while (l->pos < l->text.n &&
+           (lex_name_char(l->text.p[l->pos]) ||
+            (l->text.p[l->pos] == '-' && l->pos + 1 < l->text.n && lex_name_char(l->text.p[l->pos + 1]))))
+        l->pos++;
+    p->tok.to = l->pos;
+    p->tok.name = str_n(l->text.p + from, l->pos - from);
+}
+
 /* `.` was the current token: a field. */
-static enum rc parse_field(struct parser *p, struct segs *s)
+static enum rc parse_field(struct parser *p, const struct expr *base, struct segs *s)
 {
     TRY(parse_advance(p));
     if (p->tok.kind == TK_NAME) {
+        if (!base && s->n == 1 && str_is(s->v[0].name, "steps"))
+            take_hyphens(p);
         TRY(segs_push(p, s, p->tok.name, NULL));
         return parse_advance(p);
     }
@@ -194,7 +211,7 @@ static enum rc parse_postfix(struct parser *p, const struct expr *at, const stru
     struct expr *each = NULL; /* collects the segments after [*] */
     for (;;) {
         if (is_punct(p, '.')) {
-            TRY(parse_field(p, s));
+            TRY(parse_field(p, base, s));
             continue;
         }
         if (is_punct(p, '(') && p->tok.from == p->prev_end)
@@ -434,6 +451,9 @@ static enum rc parse_call(struct parser *p, struct expr *n, struct str name, uin
 {
     const char *nearest;
     const struct expr_fn *fn = expr_fn_find(name, &nearest);
+    const char *habit = fn ? NULL : expr_foreign_function(name);
+    if (habit)
+        return lex_fail(&p->lx, line, col, "unknown function `%.*s`; write %s", STR_ARG(name), habit);
     if (!fn && nearest)
         return lex_fail(&p->lx, line, col, "unknown function `%.*s`; did you mean `%s`?", STR_ARG(name), nearest);
     if (!fn)
@@ -485,13 +505,9 @@ static enum rc parse_previous(struct parser *p, struct segs *s)
     struct lexer *l = &p->lx;
     TRY(segs_push(p, s, STR("previous_response:"), NULL));
     lex_skip(l, 1);
-    size_t from = l->pos;
-    while (l->pos < l->text.n &&
-           (lex_name_char(l->text.p[l->pos]) ||
-            (l->text.p[l->pos] == '-' && l->pos + 1 < l->text.n && lex_name_char(l->text.p[l->pos + 1]))))
-        l->pos++;
-    p->tok.to = l->pos;
-    return segs_push(p, s, str_n(l->text.p + from, l->pos - from), NULL);
+    p->tok.from = l->pos;
+    take_hyphens(p);
+    return segs_push(p, s, p->tok.name, NULL);
 }
 
 static enum rc parse_name(struct parser *p, const struct expr **ret)
@@ -610,7 +626,7 @@ enum rc parse_term(struct parser *p, const struct expr **ret)
     if (p->tok.kind == TK_NAME)
         return parse_name(p, ret);
     struct segs s = {.n = 0};
-    const struct expr *base;
+    const struct expr *base = NULL;
     TRY(parse_primary(p, &base));
     return parse_postfix(p, base, base, &s, ret);
 }

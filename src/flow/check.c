@@ -75,16 +75,23 @@ static void check_field(const struct reader *r, const struct step_def *s, struct
            load_hint(r->l, &near, list.p));
 }
 
-/* The step does not exist. `rest` is the text after the name when it may be the name's second half ("a-b"). */
 static void unknown_step(const struct reader *r, struct str name, bool warning, struct place p)
 {
     struct nearest near = {.want = name};
+    const struct step_def *s;
+    const char *hyphen = name.n ? memchr(name.p, '-', name.n) : NULL;
+    struct str minuend = str_n(name.p, hyphen ? (size_t)(hyphen - name.p) : 0);
+    if (hyphen && scope_step(r, minuend, &s) == SIGHT_SEEN) { /* steps.a-1 */
+        REPORT(r, warning, p, "unknown step `%s`; to subtract from steps.%s write blanks around `-`", clip(name).z,
+               clip(minuend).z);
+        return;
+    }
     scope_nearest_step(r, &near);
     bool search = !near.name.n && load_advice(r->l, r->l->nall);
-    for (size_t i = 0; search && i < r->l->nall; i++) { /* steps.run-tests is a subtraction */
+    for (size_t i = 0; search && i < r->l->nall; i++) { /* steps.v1.2 is a field of steps.v1 */
         struct str full = r->l->all[i]->name;
-        if (str_starts(full, name) && full.n > name.n && (full.p[name.n] == '-' || full.p[name.n] == '.')) {
-            REPORT(r, warning, p, "unknown step `%s`; a name with `-` or `.` is written steps[\"%s\"]", clip(name).z,
+        if (str_starts(full, name) && full.n > name.n && full.p[name.n] == '.') {
+            REPORT(r, warning, p, "unknown step `%s`; a name with `.` is written steps[\"%s\"]", clip(name).z,
                    clip(full).z);
             return;
         }
@@ -322,6 +329,11 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
         }
     if (check_bare_env(r, name, p))
         return;
+    const char *constant = expr_foreign_name(name);
+    if (constant) {
+        REPORT(r, false, p, "unknown name `%s`; write %s", clip(name).z, constant);
+        return;
+    }
     struct nearest near = {.want = name}, input = {.want = name};
     for (size_t i = 0; i < r->l->w->ninputs; i++)
         nearest_try(&input, r->l->w->inputs[i].name);

@@ -76,7 +76,7 @@ static enum rc parse_map(struct arena *a, const struct val *v, unsigned depth, s
         return fail(&m->val, err,
                     "`not` takes one condition, not a list; expected {not: {and: [...]}} or {not: {or: [...]}}");
     if (c->kind != COND_NOT && (!list || m->val.arr.n == 0))
-        return fail(&m->val, err, "`and` and `or` take a list of conditions; expected at least one");
+        return fail(&m->val, err, "`and` and `or` take a list of conditions; expected a list of at least one");
     return parse_subs(a, list ? m->val.arr.v : &m->val, list ? m->val.arr.n : 1, depth, c, err);
 }
 

@@ -15,7 +15,8 @@
 static const char root_json[] =
     "{\"x\":5,\"f\":1.5,\"name\":\"bob\",\"s\":\"high\",\"nul\":null,\"key\":\"scan\",\"list\":[1,2,3],"
     "\"files\":[{\"name\":\"a.py\",\"size\":3},{\"name\":\"b.c\",\"size\":30}],"
-    "\"steps\":{\"scan\":{\"score\":\"high\",\"files\":[{\"name\":\"z\"}]},\"lint\":{\"score\":7}},"
+    "\"steps\":{\"scan\":{\"score\":\"high\",\"files\":[{\"name\":\"z\"}]},\"lint\":{\"score\":7},\"lint-2\":{"
+    "\"score\":9}},"
     "\"inputs\":{\"limit\":10},\"loop\":{\"item\":1,\"parent\":{\"item\":2}},\"len_obj\":{\"length\":\"own\",\"in\":1}"
     "}";
 static struct arena root_arena;
