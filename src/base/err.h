@@ -25,6 +25,13 @@ struct err {
 #define err_set(e, code, ...) err_set_at((e), (code), __FILE__, __LINE__, __VA_ARGS__)
 enum rc err_set_at(struct err *e, enum rc code, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* Returns from the function what the call returns, unless that is RC_OK. */
+#define TRY(call)                \
+    do {                         \
+        enum rc try_rc = (call); \
+        if (try_rc != RC_OK)     \
+            return try_rc;       \
+    } while (0)
 /* Puts "context: " in front of the message; returns the unchanged code. */
 enum rc err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,5 +1,6 @@
 /* migrate: a workflow in the modern form of the language, on standard output or in its place. */
 #include "base/buf.h"
+#include "base/fd.h"
 #include "cli/commands.h"
 #include "cli/load.h"
 #include "cli/session.h"
@@ -22,12 +23,7 @@ static int replace_file(const char *path, struct str text, struct arena *a)
     if (fd < 0)
         return fail(EXIT_ENVIRONMENT, "cannot write %s: %s", beside, strerror(errno));
     bool good = stat(path, &st) == 0 && fchmod(fd, st.st_mode & 07777) == 0;
-    for (size_t at = 0; good && at < text.n;) {
-        ssize_t n = write(fd, text.p + at, text.n - at);
-        good = n > 0 || (n < 0 && errno == EINTR);
-        at += n > 0 ? (size_t)n : 0;
-    }
-    good = good && fsync(fd) == 0;
+    good = good && fd_write_all(fd, text) && fsync(fd) == 0;
     good = close(fd) == 0 && good;
     if (good && rename(beside, path) == 0)
         return EXIT_OK;

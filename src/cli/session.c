@@ -5,6 +5,7 @@
 #include "cli/session.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/panic.h"
 #include "cli/ask.h"
 #include "cli/control.h"
@@ -67,26 +68,9 @@ enum rc read_file(const char *path, size_t max, struct arena *a, struct str *ret
     struct buf b;
     buf_init(&b, max);
     enum rc rc = RC_OK;
-    for (;;) {
-        char *at = buf_reserve(&b, 64 << 10);
-        size_t room = 64 << 10;
-        if (!at) { /* the last piece below the ceiling */
-            room = max - b.n;
-            b.overflow = false;
-            at = room ? buf_reserve(&b, room) : NULL;
-        }
-        char one;
-        ssize_t n = at ? read(fd, at, room) : read(fd, &one, 1);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            rc = err_set(err, RC_NOT_FOUND, "cannot read %s: %s", path, strerror(errno));
-        else if (n > 0 && !at)
-            rc = err_set(err, RC_LIMIT, "%s is larger than %zu bytes", path, max);
-        if (n <= 0 || rc != RC_OK)
-            break;
-        b.n += (size_t)n;
-    }
+    if (!fd_read_all(fd, &b))
+        rc = b.overflow ? err_set(err, RC_LIMIT, "%s is larger than %zu bytes", path, max)
+                        : err_set(err, RC_NOT_FOUND, "cannot read %s: %s", path, strerror(errno));
     close(fd);
     if (rc == RC_OK)
         *ret = arena_str(a, buf_str(&b));

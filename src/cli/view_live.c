@@ -10,11 +10,11 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/panic.h"
 #include "cli/human.h"
 #include "ev/loop.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,16 +59,7 @@ size_t view_live_columns(const struct view_live *l)
 
 static void out(const struct buf *b)
 {
-    const char *p = b->p;
-    for (size_t left = b->n; left;) {
-        ssize_t n = write(STDERR_FILENO, p, left);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return; /* the terminal is gone; the run is not */
-        p += n;
-        left -= (size_t)n;
-    }
+    (void)!fd_write_all(STDERR_FILENO, buf_str(b)); /* when the terminal is gone, the run is not */
 }
 
 /* To the beginning of the block that is on the screen. */

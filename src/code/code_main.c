@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "code/query.h"
 #include "data/json.h"
 
@@ -44,32 +45,6 @@ static void limit_myself(void)
 #ifndef SANITIZED /* their shadow is larger than any sensible limit */
     limit(RLIMIT_AS, (rlim_t)3 << 30, (rlim_t)3 << 30);
 #endif
-}
-
-static bool read_request(struct buf *b)
-{
-    for (;;) {
-        char *p = buf_reserve(b, 65536);
-        ssize_t n = p ? read(STDIN_FILENO, p, 65536) : -1;
-        if (n < 0 && p && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n == 0;
-        b->n += (size_t)n;
-    }
-}
-
-static bool write_all(int fd, struct str s)
-{
-    while (s.n) {
-        ssize_t n = write(fd, s.p, s.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        s = str_from(s, (size_t)n);
-    }
-    return true;
 }
 
 static enum rc answer(struct code *c, struct str text, struct val *ret, struct err *err)
@@ -122,7 +97,7 @@ static void work(struct str request, int64_t began_ms, struct strs deadly, int f
         buf_clear(&out);
         put(&out, &arena, NULL, &err);
     }
-    bool said = write_all(fd, buf_str(&out));
+    bool said = fd_write_all(fd, buf_str(&out));
     buf_done(&out);
     beneath_done(&c.root);
     files_done(&c.files);
@@ -139,8 +114,8 @@ static bool copy_out(int fd)
     if (lseek(fd, 0, SEEK_SET) < 0)
         return false;
     while (n > 0) {
-        n = read(fd, chunk, sizeof chunk);
-        if (n > 0 && !write_all(STDOUT_FILENO, str_n(chunk, (size_t)n)))
+        n = fd_read(fd, chunk, sizeof chunk);
+        if (n > 0 && !fd_write_all(STDOUT_FILENO, str_n(chunk, (size_t)n)))
             return false;
     }
     return n == 0;
@@ -181,7 +156,7 @@ static int give_up(int status)
     else
         err_set(&err, RC_TOOL, "the code query died (status %d)", status);
     put(&out, &arena, NULL, &err);
-    bool said = write_all(STDOUT_FILENO, buf_str(&out));
+    bool said = fd_write_all(STDOUT_FILENO, buf_str(&out));
     buf_done(&out);
     arena_done(&arena);
     return said ? 0 : 1;
@@ -197,7 +172,7 @@ int code_main(void)
     size_t n = 0;
     code_at = mmap(NULL, CODE_AT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     buf_init(&in, REQUEST_MAX);
-    if (fd < 0 || code_at == MAP_FAILED || !read_request(&in))
+    if (fd < 0 || code_at == MAP_FAILED || !fd_read_all(STDIN_FILENO, &in))
         return 1;
     bool done = false;
     while (!done && n < TRIES) {

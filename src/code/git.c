@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,9 +71,7 @@ static bool read_output(int fd, struct buf *out, int64_t deadline)
         if (ready <= 0)
             continue;
         char *at = buf_reserve(out, 65536);
-        ssize_t n = at ? read(fd, at, 65536) : -1;
-        if (n < 0 && at && errno == EINTR)
-            continue;
+        ssize_t n = at ? fd_read(fd, at, 65536) : -1;
         if (n <= 0)
             return n == 0;
         out->n += (size_t)n;

@@ -22,13 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 /* ---- messages ---- */
 
 /* Copies printably: control characters become blanks, and what does not fit ends in an ellipsis. */

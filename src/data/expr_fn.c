@@ -8,13 +8,6 @@
 #include "base/map.h"
 #include "base/panic.h"
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 const struct expr_fn expr_fns[] = {
 #define X(name_, least_, most_, form_, op_, flags_, impl_, ...) {name_, least_, most_, form_, op_, flags_, impl_},
 #include "data/expr_functions.def"

@@ -13,13 +13,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 /* ---- arguments ---- */
 
 static enum rc need(struct ev *c, const struct expr *n, const struct val *arg, size_t i, const char *what)

@@ -11,13 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 /* ---- text ---- */
 
 static bool starts_character(char c)

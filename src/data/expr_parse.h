@@ -27,13 +27,6 @@ struct nodes {
     size_t n, cap;
 };
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 /* Fails at the current token. */
 #define FAIL_HERE(p, ...) lex_fail(&(p)->lx, (p)->tok.line, (p)->tok.col, __VA_ARGS__)
 

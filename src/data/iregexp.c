@@ -15,13 +15,6 @@ struct reader {
     struct err *err;
 };
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 static enum rc refuse(const struct reader *r, const char *why)
 {
     return err_set(r->err, RC_INVALID, "not an I-Regexp (RFC 9485): %s (at byte %zu)", why, r->at);
@@ -95,14 +88,19 @@ static enum rc escape(struct reader *r, int *ret, bool *set)
     return RC_OK;
 }
 
-/* A whole character's number; its bytes from *from on are in the text. */
-static uint32_t code_at(const struct reader *r, size_t at, size_t *len)
+/* Takes a whole character that stands for itself; its number. */
+static uint32_t itself(struct reader *r)
 {
-    unsigned char c = (unsigned char)r->in.p[at];
-    *len = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
-    uint32_t code = *len == 1 ? c : c & (0xFFu >> (*len + 1));
-    for (size_t i = 1; i < *len; i++)
-        code = code << 6 | ((unsigned char)r->in.p[at + i] & 0x3Fu);
+    const unsigned char *p = (const unsigned char *)r->in.p + r->at;
+    size_t len = *p < 0x80 ? 1 : *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : 4;
+    uint32_t code = len == 1 ? *p : *p & (0xFFu >> (len + 1));
+    for (size_t i = 1; i < len; i++)
+        code = code << 6 | (p[i] & 0x3Fu);
+    if (len == 1)
+        put_char(r, *p);
+    else
+        buf_add(r->out, str_n(r->in.p + r->at, len));
+    r->at += len;
     return code;
 }
 
@@ -124,43 +122,43 @@ static enum rc class_char(struct reader *r, uint32_t *code, bool *set)
         }
         return RC_OK;
     }
-    size_t len;
-    *code = code_at(r, r->at, &len);
-    if (len == 1)
-        put_char(r, c);
-    else
-        buf_add(r->out, str_n(r->in.p + r->at, len));
-    r->at += len;
+    *code = itself(r);
     return RC_OK;
 }
 
 /* Behind [. */
-static enum rc class(struct reader *r) {
-    bool any = false; buf_addc(r->out, '['); if (take(r, '^')) buf_addc(r->out, '^');
-    if (take(r, '-')){buf_addz(r->out, "\\-"); any = true;}
-while (!(any && take(r, ']')))
+static enum rc bracketed(struct reader *r)
 {
-    uint32_t first = 0, last = 0;
-    bool set;
-    if (peek(r) == ']')
-        return refuse(r, "an empty class");
-    if (any && peek(r) == '-' && r->at + 1 < r->in.n && r->in.p[r->at + 1] == ']') {
-        buf_addz(r->out, "\\-]");
-        r->at += 2;
-        return RC_OK;
+    bool any = false;
+    buf_addc(r->out, '[');
+    if (take(r, '^'))
+        buf_addc(r->out, '^');
+    if (take(r, '-')) {
+        buf_addz(r->out, "\\-");
+        any = true;
     }
-    TRY(class_char(r, &first, &set));
-    any = true;
-    if (set || peek(r) != '-' || (r->at + 1 < r->in.n && r->in.p[r->at + 1] == ']'))
-        continue;
-    r->at++;
-    buf_addc(r->out, '-');
-    TRY(class_char(r, &last, &set));
-    if (set || last < first)
-        return refuse(r, "a range that ends before it begins");
-}
-buf_addc(r->out, ']');
-return RC_OK;
+    while (!(any && take(r, ']'))) {
+        uint32_t first = 0, last = 0;
+        bool set;
+        if (peek(r) == ']')
+            return refuse(r, "an empty class");
+        if (any && peek(r) == '-' && r->at + 1 < r->in.n && r->in.p[r->at + 1] == ']') {
+            buf_addz(r->out, "\\-]");
+            r->at += 2;
+            return RC_OK;
+        }
+        TRY(class_char(r, &first, &set));
+        any = true;
+        if (set || peek(r) != '-' || (r->at + 1 < r->in.n && r->in.p[r->at + 1] == ']'))
+            continue;
+        r->at++;
+        buf_addc(r->out, '-');
+        TRY(class_char(r, &last, &set));
+        if (set || last < first)
+            return refuse(r, "a range that ends before it begins");
+    }
+    buf_addc(r->out, ']');
+    return RC_OK;
 }
 
 static enum rc number(struct reader *r, unsigned *ret)
@@ -211,7 +209,6 @@ static enum rc atom(struct reader *r)
 {
     int c = peek(r), single = 0;
     bool set;
-    size_t len;
     switch (c) {
     case '(':
         r->at++;
@@ -235,7 +232,7 @@ static enum rc atom(struct reader *r)
         return RC_OK;
     case '[':
         r->at++;
-        return class(r);
+        return bracketed(r);
     case '\\':
         r->at++;
         TRY(escape(r, &single, &set));
@@ -251,12 +248,7 @@ static enum rc atom(struct reader *r)
     case '}':
         return refuse(r, "a ] or } without its beginning; write it behind a backslash");
     default:
-        code_at(r, r->at, &len);
-        if (len == 1)
-            put_char(r, c);
-        else
-            buf_add(r->out, str_n(r->in.p + r->at, len));
-        r->at += len;
+        itself(r);
         return RC_OK;
     }
 }

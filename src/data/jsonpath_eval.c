@@ -19,13 +19,6 @@
 
 #include <stdlib.h>
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 enum {
     COMPARE_DEPTH_MAX = 1000,
     FRAMES_MAX = 1 << 20,

@@ -11,13 +11,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 enum { SEGMENTS_MAX = 1000 };
 #define INDEX_MAX ((int64_t)9007199254740991) /* 2^53 - 1 */
 

@@ -13,13 +13,6 @@
 
 #include <stdio.h>
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 enum {
     TEXT_MAX = 16 << 20,
     PARTS_MAX = 20000,

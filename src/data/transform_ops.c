@@ -11,13 +11,6 @@
 
 #include <stdio.h>
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 static bool is_list(const struct transform_run *r)
 {
     return r->target->type == VAL_ARRAY;

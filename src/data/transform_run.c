@@ -21,13 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TRY(call)                \
-    do {                         \
-        enum rc try_rc = (call); \
-        if (try_rc != RC_OK)     \
-            return try_rc;       \
-    } while (0)
-
 enum { ITEM_FUEL = 1000000 };
 
 /* ---- fuel, messages, memory ---- */

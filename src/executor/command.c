@@ -15,6 +15,7 @@
 #include "executor/command.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/panic.h"
 #include "executor/capture.h"
 #include "executor/tier.h"
@@ -68,24 +69,11 @@ static int above(int fd)
     return high;
 }
 
-static bool write_all(int fd, struct str s)
-{
-    while (s.n) {
-        ssize_t n = write(fd, s.p, s.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        s = str_from(s, (size_t)n);
-    }
-    return true;
-}
-
 /* A memory file with that content, positioned at its start. */
 static int memory_file(const char *name, struct str content)
 {
     int fd = above(memfd_create(name, MFD_CLOEXEC));
-    if (fd >= 0 && (!write_all(fd, content) || lseek(fd, 0, SEEK_SET) < 0)) {
+    if (fd >= 0 && (!fd_write_all(fd, content) || lseek(fd, 0, SEEK_SET) < 0)) {
         int err = errno;
         close(fd);
         errno = err;

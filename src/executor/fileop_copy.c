@@ -3,6 +3,7 @@
  * A copy first asks the file system to share the data (FICLONE), then lets the kernel copy (copy_file_range), and reads
  * and writes only where neither works. All of them look at the cancel flag between pieces. */
 #include "base/fault.h"
+#include "base/fd.h"
 #include "base/sha256.h"
 #include "executor/fileop_int.h"
 
@@ -20,44 +21,15 @@ static enum rc fail(struct err *err, const char *doing)
     return err_set(err, rc, "%s: %s", doing, strerror(errno));
 }
 
-static ssize_t read_piece(int fd, char *p, size_t n)
-{
-    size_t got = 0;
-    while (got < n) {
-        ssize_t k = read(fd, p + got, n - got);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k < 0)
-            return -1;
-        if (k == 0)
-            break;
-        got += (size_t)k;
-    }
-    return (ssize_t)got;
-}
-
-static bool write_piece(int fd, const char *p, size_t n)
-{
-    while (n) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k < 0)
-            return false;
-        p += k, n -= (size_t)k;
-    }
-    return true;
-}
-
 static enum rc copy_by_hand(struct fileop *op, int from, int to, struct err *err)
 {
     char *p = malloc(PIECE);
     enum rc rc = p ? RC_OK : err_set(err, RC_IO, "out of memory");
     while (rc == RC_OK) {
-        ssize_t n = read_piece(from, p, PIECE);
+        ssize_t n = fd_read_full(from, p, PIECE);
         if (n < 0)
             rc = fail(err, "reading");
-        else if (n && !write_piece(to, p, (size_t)n))
+        else if (n && !fd_write_all(to, str_n(p, (size_t)n)))
             rc = fail(err, "writing");
         else
             rc = fileop_over(op, err);
@@ -97,8 +69,8 @@ enum rc file_compare(struct fileop *op, int a, int b, struct err *err)
     char *p = malloc((size_t)2 * PIECE);
     enum rc rc = p ? RC_OK : err_set(err, RC_IO, "out of memory");
     for (ssize_t n = PIECE; rc == RC_OK && n == PIECE;) {
-        n = read_piece(a, p, PIECE);
-        ssize_t m = read_piece(b, p + PIECE, PIECE);
+        n = fd_read_full(a, p, PIECE);
+        ssize_t m = fd_read_full(b, p + PIECE, PIECE);
         if (n < 0 || m < 0)
             rc = fail(err, "reading");
         else if (n != m || memcmp(p, p + PIECE, (size_t)n) != 0)
@@ -116,7 +88,7 @@ enum rc file_hash(struct fileop *op, int fd, struct sha256_hex *ret, struct err 
     char *p = malloc(PIECE);
     enum rc rc = p ? RC_OK : err_set(err, RC_IO, "out of memory");
     for (ssize_t n = PIECE; rc == RC_OK && n == PIECE;) {
-        n = read_piece(fd, p, PIECE);
+        n = fd_read_full(fd, p, PIECE);
         if (n < 0)
             rc = fail(err, "reading");
         else

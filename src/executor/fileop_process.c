@@ -4,6 +4,7 @@
  * kept for the next piece. `trim` drops white space at both ends of the whole: runs of it are remembered by their place
  * in the source and copied only when something else follows. To know after a crash whether the new file is there, its
  * hash is computed first; so the source is read twice. */
+#include "base/fd.h"
 #include "base/sha256.h"
 #include "data/letters.h"
 #include "executor/fileop_int.h"
@@ -32,15 +33,9 @@ static enum rc sink_add(struct sink *s, struct str text)
     s->written += (int64_t)text.n;
     if (s->written > FILEOP_BYTES_MAX)
         return err_set(s->err, RC_LIMIT, "the result is larger than %lld GB", (long long)(FILEOP_BYTES_MAX >> 30));
-    while (s->fd >= 0 && text.n) {
-        ssize_t n = write(s->fd, text.p, text.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_set(s->err, errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO, "writing: %s",
-                           strerror(errno));
-        text = str_from(text, (size_t)n);
-    }
+    if (s->fd >= 0 && !fd_write_all(s->fd, text))
+        return err_set(s->err, errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO, "writing: %s",
+                       strerror(errno));
     return RC_OK;
 }
 
@@ -151,9 +146,7 @@ static enum rc process(struct job *j, struct err *err)
     if (!j->buf)
         return err_set(err, RC_IO, "out of memory");
     for (bool last = false; rc == RC_OK && !last;) {
-        ssize_t n = read(j->from, j->buf + have, PIECE);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = fd_read(j->from, j->buf + have, PIECE);
         if (n < 0) {
             rc = err_set(err, RC_IO, "reading: %s", strerror(errno));
             break;

@@ -9,6 +9,8 @@
  * attempt or place_sweep() finds and removes. */
 #include "executor/files.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,9 +34,7 @@ enum rc file_slurp(int fd, size_t max, struct arena *a, struct str *ret, struct 
             memcpy(q, p, n);
             p = q, cap = cap * 2 + 4095;
         }
-        ssize_t got = read(fd, p + n, cap - n);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = fd_read(fd, p + n, cap - n);
         if (got < 0)
             return err_set(err, RC_IO, "%s", strerror(errno));
         if (got == 0)
@@ -87,19 +87,6 @@ static enum rc fail(struct err *err, const struct place *p)
     return err_set(err, rc, "%.*s: %s", STR_ARG(p->path), strerror(errno));
 }
 
-static bool write_all(int fd, struct str s)
-{
-    while (s.n) {
-        ssize_t n = write(fd, s.p, s.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        s = str_from(s, (size_t)n);
-    }
-    return true;
-}
-
 static enum rc neighbour_write(const struct place *p, const char *name, struct str content, mode_t mode,
                                struct err *err)
 {
@@ -111,7 +98,7 @@ static enum rc neighbour_write(const struct place *p, const char *name, struct s
         return fail(err, p);
     if (p->exists && (p->st.st_uid != geteuid() || p->st.st_gid != getegid()))
         (void)!fchown(fd, p->st.st_uid, p->st.st_gid); /* before the mode: it would clear bits of it */
-    bool ok = write_all(fd, content) && fchmod(fd, mode & 07777) == 0 && fsync(fd) == 0;
+    bool ok = fd_write_all(fd, content) && fchmod(fd, mode & 07777) == 0 && fsync(fd) == 0;
     enum rc rc = ok ? RC_OK : fail(err, p);
     close(fd);
     if (!ok)

@@ -6,6 +6,7 @@
 #include "executor/tools.h"
 
 #include "base/buf.h"
+#include "base/fd.h"
 #include "executor/capture.h"
 
 #include <errno.h>
@@ -82,9 +83,7 @@ static bool scan(struct tool_call *c, struct reader *r, int fd, struct err *err)
 {
     char piece[PIECE];
     for (;;) {
-        ssize_t n = read(fd, piece, sizeof piece);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = fd_read(fd, piece, sizeof piece);
         if (n < 0) {
             err_set(err, RC_IO, "The file cannot be read: %s.", strerror(errno));
             return false;

@@ -5,6 +5,7 @@
  * clients have put keys there. The file is locked for as long as it is written to. */
 #include "llm/replay.h"
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "base/sha256.h"
@@ -97,19 +98,6 @@ static struct val line_of(struct exchange *x, enum rc rc, const struct err *err)
     return val_map_done(&m);
 }
 
-static bool write_all(int fd, struct str s)
-{
-    while (s.n) {
-        ssize_t n = write(fd, s.p, s.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        s = str_from(s, (size_t)n);
-    }
-    return true;
-}
-
 static void write_line(struct exchange *x, enum rc rc, const struct err *err)
 {
     struct recorder *r = x->recorder;
@@ -120,7 +108,7 @@ static void write_line(struct exchange *x, enum rc rc, const struct err *err)
     struct val v = line_of(x, rc, err);
     json_write(&line, &v, JSON_COMPACT);
     buf_addc(&line, '\n');
-    if (line.overflow || x->body.overflow || !write_all(r->fd, buf_str(&line))) {
+    if (line.overflow || x->body.overflow || !fd_write_all(r->fd, buf_str(&line))) {
         r->broken = true;
         log_line(LOG_ERROR, "the recording is incomplete from step %.*s on: %s", STR_ARG(x->step),
                  line.overflow || x->body.overflow ? "the exchange is too large" : strerror(errno));

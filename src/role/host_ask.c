@@ -5,6 +5,7 @@
 #include "role/host_int.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "base/sha256.h"
@@ -157,15 +158,11 @@ static enum rc read_stored(struct host *h, struct str name, struct arena *a, str
     struct buf b;
     buf_init(&b, WORKFLOW_TEXT_MAX);
     enum rc rc = RC_OK;
-    for (ssize_t n = 1; fd >= 0 && n > 0 && !b.overflow;) {
-        char *room = buf_reserve(&b, 16 << 10);
-        n = room ? read(fd, room, 16 << 10) : 0;
-        b.n += n > 0 ? (size_t)n : 0;
-    }
     if (fd < 0)
         rc = err_set(err, RC_NOT_FOUND, "no workflow `%.*s` is stored", STR_ARG(name));
-    else if (b.overflow)
-        rc = err_set(err, RC_LIMIT, "the stored workflow is larger than %d bytes", WORKFLOW_TEXT_MAX);
+    else if (!fd_read_all(fd, &b))
+        rc = b.overflow ? err_set(err, RC_LIMIT, "the stored workflow is larger than %d bytes", WORKFLOW_TEXT_MAX)
+                        : err_set(err, RC_IO, "the stored workflow: %s", strerror(errno));
     else
         *ret = arena_str(a, buf_str(&b));
     if (fd >= 0)

@@ -3,6 +3,7 @@
  * Keys come in a sealed memory file, NAME=VALUE lines separated by NUL, written by `treadle serve` before it became the
  * supervisor: neither the supervisor's memory nor any environment ever holds them. */
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/panic.h"
 #include "data/yaml.h"
 #include "role/egress.h"
@@ -46,17 +47,10 @@ static enum rc read_fixtures(struct state *s, const char *path, struct val *ret,
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     struct buf b;
     buf_init(&b, FIXTURES_MAX);
-    ssize_t n = -1;
-    while (fd >= 0 && !b.overflow) {
-        char *room = buf_reserve(&b, 64 << 10);
-        n = room ? read(fd, room, 64 << 10) : -1;
-        if (n <= 0)
-            break;
-        b.n += (size_t)n;
-    }
-    enum rc rc = n != 0
-                     ? err_set(err, RC_NOT_FOUND, "cannot read %s: %s", path, strerror(errno))
-                     : yaml_parse(&s->arena, arena_str(&s->arena, buf_str(&b)), path, &YAML_LIMITS_DEFAULT, ret, err);
+    enum rc rc =
+        fd < 0 || !fd_read_all(fd, &b)
+            ? err_set(err, RC_NOT_FOUND, "cannot read %s: %s", path, b.overflow ? "it is too large" : strerror(errno))
+            : yaml_parse(&s->arena, arena_str(&s->arena, buf_str(&b)), path, &YAML_LIMITS_DEFAULT, ret, err);
     if (fd >= 0)
         close(fd);
     buf_done(&b);

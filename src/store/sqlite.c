@@ -13,6 +13,7 @@
  * disk. Nobody may act on those: an owner that finds a WAL copies it into the journal and syncs both before anything
  * is read, a reader without a living owner syncs the WAL first. */
 #include "base/fault.h"
+#include "base/fd.h"
 #include "base/panic.h"
 #include "store/store_internal.h"
 
@@ -176,20 +177,6 @@ static enum rc build_image(unsigned char **image, size_t *size, struct err *err)
     return rc;
 }
 
-static bool write_all(int fd, const unsigned char *p, size_t n)
-{
-    while (n) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return false;
-        p += done;
-        n -= (size_t)done;
-    }
-    return true;
-}
-
 static enum rc create_file(const char *file, struct err *err)
 {
     unsigned char *image = NULL;
@@ -207,7 +194,7 @@ static enum rc create_file(const char *file, struct err *err)
     }
     char *fresh = sql_path(file, ".new");
     int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    bool good = fd >= 0 && fchmod(fd, 0600) == 0 && write_all(fd, image, size) && fdatasync(fd) == 0;
+    bool good = fd >= 0 && fchmod(fd, 0600) == 0 && fd_write_all(fd, str_n((char *)image, size)) && fdatasync(fd) == 0;
     good = good && rename(fresh, file) == 0;
     if (!good) {
         err_set(err, errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO, "%s: %s", fresh, strerror(errno));

@@ -1,15 +1,20 @@
-/* The base library: arena, buf, map, str, err, rng, sha256. */
+/* The base library: arena, buf, fd, map, str, err, rng, sha256. */
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/map.h"
 #include "base/rng.h"
 #include "base/sha256.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -132,6 +137,74 @@ static void buf_overflow_sticks(void **state)
     memcpy(at, "abcdefghij", 10);
     b.n += 10;
     assert_str(buf_str(&b), "abcdefghij");
+    buf_done(&b);
+}
+
+/* ---- fd ---- */
+
+/* What `text` gives when it is read through a pipe in two pieces, into a buffer of at most `max` bytes. */
+static bool through_a_pipe(const char *text, size_t max, struct buf *b)
+{
+    int p[2];
+    size_t half = strlen(text) / 2;
+    assert_int_equal(pipe(p), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(p[0]);
+        bool good = fd_write_all(p[1], str_n(text, half)) && fd_write_all(p[1], str_c(text + half));
+        _exit(!good);
+    }
+    close(p[1]);
+    buf_init(b, max);
+    bool good = fd_read_all(p[0], b);
+    close(p[0]);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return good;
+}
+
+static void fd_reads_to_the_end_or_the_ceiling(void **state)
+{
+    (void)state;
+    struct buf b;
+    static char large[200001];
+    memset(large, 'x', sizeof large - 1);
+    assert_true(through_a_pipe("hello", 100, &b));
+    assert_str(buf_str(&b), "hello");
+    assert_int_equal(b.p[b.n], 0);
+    buf_done(&b);
+    assert_true(through_a_pipe("hello", 5, &b));
+    assert_str(buf_str(&b), "hello");
+    buf_done(&b);
+    assert_true(through_a_pipe("", 5, &b));
+    assert_int_equal(b.n, 0);
+    buf_done(&b);
+    assert_false(through_a_pipe("hello!", 5, &b));
+    assert_true(b.overflow);
+    buf_done(&b);
+    assert_true(through_a_pipe(large, 1 << 20, &b));
+    assert_str(buf_str(&b), large);
+    buf_done(&b);
+}
+
+static void fd_says_what_went_wrong(void **state)
+{
+    (void)state;
+    struct buf b;
+    char piece[8];
+    buf_init(&b, 100);
+    assert_false(fd_read_all(-1, &b));
+    assert_int_equal(errno, EBADF);
+    assert_false(b.overflow);
+    assert_false(fd_write_all(-1, STR("x")));
+    assert_true(fd_write_all(-1, STR("")));
+    int fd = memfd_create("test", MFD_CLOEXEC);
+    assert_true(fd_write_all(fd, STR("0123456789")));
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_int_equal(fd_read_full(fd, piece, 8), 8);
+    assert_int_equal(fd_read_full(fd, piece, 8), 2);
+    assert_int_equal(fd_read_full(fd, piece, 8), 0);
+    close(fd);
     buf_done(&b);
 }
 
@@ -355,6 +428,8 @@ int main(void)
         cmocka_unit_test(arena_text_is_terminated),
         cmocka_unit_test(buf_grows_and_is_terminated),
         cmocka_unit_test(buf_overflow_sticks),
+        cmocka_unit_test(fd_reads_to_the_end_or_the_ceiling),
+        cmocka_unit_test(fd_says_what_went_wrong),
         cmocka_unit_test(map_behaves_like_a_table),
         cmocka_unit_test(str_basics),
         cmocka_unit_test(str_utf8),
