@@ -1,5 +1,6 @@
-/* The formats that are judged, each by the grammar that the standard names: RFC 3339 (dates, durations), 5321 (e-mail),
- * 1123 (host names), 3986 and 3987 (addresses), 4122 (UUIDs), 6901 (JSON Pointers), ECMA-262 (regular expressions).
+/* The formats that are judged, each by the grammar that the standard names: RFC 3339 (dates, durations), 5321 and 6531
+ * (e-mail), 1123 (host names), 3986 and 3987 (addresses), 6570 (templates of addresses), 4122 (UUIDs), 6901 (JSON
+ * Pointers), ECMA-262 (regular expressions).
  *
  * A reader eats the text from the left; each piece of a grammar is a function that takes what it recognizes and says
  * whether it did. */
@@ -180,32 +181,35 @@ static bool is_hostname(struct str s)
     return true;
 }
 
-static bool is_dot_atom(struct str s)
+/* In an e-mail address; `any`: letters of all scripts. */
+static bool is_dot_atom(struct str s, bool any)
 {
     char before = '.';
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        if (c == '.' ? before == '.' : !alpha(c) && !digit(c) && !one_of(c, "!#$%&'*+-/=?^_`{|}~"))
+        bool letter = alpha(c) || digit(c) || one_of(c, "!#$%&'*+-/=?^_`{|}~") || (any && (unsigned char)c >= 0x80);
+        if (c == '.' ? before == '.' : !letter)
             return false;
         before = c;
     }
     return before != '.';
 }
 
-static bool is_quoted_string(struct str s)
+static bool is_quoted_string(struct str s, bool any)
 {
     if (s.n < 2 || s.p[0] != '"' || s.p[s.n - 1] != '"')
         return false;
     for (size_t i = 1; i + 1 < s.n; i++) {
         if (s.p[i] == '"' || (s.p[i] == '\\' && ++i + 1 >= s.n))
             return false;
-        if (s.p[i] < ' ' || s.p[i] == 0x7f)
+        unsigned char c = (unsigned char)s.p[i];
+        if (c < ' ' || c == 0x7f || (c >= 0x80 && !any))
             return false;
     }
     return true;
 }
 
-static bool is_email(struct str s)
+static bool is_address_of_mail(struct str s, bool any)
 {
     size_t at = s.n;
     while (at > 0 && s.p[at - 1] != '@')
@@ -213,12 +217,22 @@ static bool is_email(struct str s)
     if (at < 2 || at - 1 > LOCAL_PART_MAX)
         return false;
     struct str local = str_n(s.p, at - 1), domain = str_from(s, at);
-    if (!is_dot_atom(local) && !is_quoted_string(local))
+    if (!is_dot_atom(local, any) && !is_quoted_string(local, any))
         return false;
     if (domain.n < 2 || domain.p[0] != '[' || domain.p[domain.n - 1] != ']')
-        return is_hostname(domain);
+        return any ? schema_is_idn_hostname(domain) : is_hostname(domain);
     domain = str_n(domain.p + 1, domain.n - 2);
     return str_starts(domain, STR("IPv6:")) ? is_ipv6(str_from(domain, 5)) : is_ipv4(domain);
+}
+
+static bool is_email(struct str s)
+{
+    return is_address_of_mail(s, false);
+}
+
+static bool is_idn_email(struct str s)
+{
+    return is_address_of_mail(s, true);
 }
 
 static bool is_uuid(struct str s)
@@ -330,6 +344,47 @@ static bool is_iri(struct str s)
 static bool is_iri_reference(struct str s)
 {
     return is_address(s, false, true);
+}
+
+/* Behind `{` of a template: [operator] name[:length|*] {, ...} `}` */
+static bool eat_hole(struct str *s)
+{
+    eat(s, "+#./;?&=,!@|");
+    do {
+        size_t n = 0;
+        for (bool dot = true; n < s->n; n++) {
+            char c = s->p[n];
+            bool code = c == '%' && n + 2 < s->n && hex(s->p[n + 1]) && hex(s->p[n + 2]);
+            if (!alpha(c) && !digit(c) && c != '_' && !code && (c != '.' || dot))
+                break;
+            dot = c == '.';
+            n += code ? 2 : 0;
+        }
+        if (!n || s->p[n - 1] == '.')
+            return false;
+        *s = str_from(*s, n);
+        if (eat(s, ":")) {
+            size_t length = s->n && s->p[0] != '0' ? eat_digits(s) : 0;
+            if (length < 1 || length > 4)
+                return false;
+        } else {
+            eat(s, "*");
+        }
+    } while (eat(s, ","));
+    return eat(s, "}");
+}
+
+static bool is_uri_template(struct str s)
+{
+    while (s.n) {
+        char c = s.p[0];
+        s = str_from(s, 1);
+        if (c == '{' ? !eat_hole(&s) : (unsigned char)c <= ' ' || one_of(c, "\"<>\\^`|}") || c == 0x7f)
+            return false;
+        if (c == '%' && (s.n < 2 || !hex(s.p[0]) || !hex(s.p[1])))
+            return false;
+    }
+    return true;
 }
 
 /* ---- pointers and patterns ---- */

@@ -30,12 +30,17 @@ struct str spot_text(struct arena *a, const struct spot *spot);
 /* A value in a few words: `"abc" (string)`, `3 items (array)`. */
 struct str schema_shown(struct arena *a, const struct val *v);
 
+/* The absolute address that `reference` (without a fragment) means where `base` holds. A relative base makes a relative
+ * address. */
+struct str schema_uri(struct arena *a, struct str base, struct str reference);
+
 /* What was learned about a value inside the schema: a schema with a $ref, a pattern's text, a schema under a pattern.
  */
 struct node {
     const struct val *at;
     const struct val *target; /* of the $ref in the schema at `at` */
     struct str place;         /* of that $ref */
+    struct str uri;           /* of the schema at `at` when it has an $id: the absolute address */
     struct regex *regex;      /* compiled from the string at `at`, or of the key whose value is at `at` */
     bool schema;              /* has been walked as a schema */
     uint8_t colour;           /* of the search for cycles */
@@ -157,6 +162,7 @@ typedef bool schema_format(struct str text);
 /* What is expected of texts of that format ("a date such as 2026-11-23"), or NULL when the format is unknown. */
 const char *schema_format_expected(struct str format);
 bool schema_format_fits(struct str format, struct str text);
+bool schema_is_idn_hostname(struct str text);
 
 schema_kw schema_kw_additional_properties, schema_kw_all_of, schema_kw_any_of, schema_kw_const, schema_kw_contains,
     schema_kw_dependencies, schema_kw_enum, schema_kw_exclusive_maximum, schema_kw_exclusive_minimum, schema_kw_format,

@@ -20,18 +20,12 @@ struct reference {
     const struct val *resource;
     struct reference *next;
 };
-/* A schema with an $id, or an anchor in one. */
-struct label {
-    struct str name;
-    const struct val *resource, *at;
-    struct label *next;
-};
 struct loader {
     struct schema *s;
     struct err *err;
     struct reference *pending;
-    struct label *ids, *anchors;
-    const struct node *via; /* in the search for cycles: the schema whose $ref was followed last */
+    struct map ids, anchors; /* an absolute address, or an anchor after the address of its resource -> the schema */
+    const struct node *via;  /* in the search for cycles: the schema whose $ref was followed last */
 };
 /* A schema, or a part of a keyword's value, on the walk. */
 struct step {
@@ -173,19 +167,21 @@ static bool is_count(const struct val *v)
     return number_whole(v) && number_cmp(v, &(struct val){.type = VAL_INT}) >= 0;
 }
 
-static void label_add(struct loader *l, struct label **list, struct str name, const struct val *resource,
-                      const struct val *at)
+/* The name of an anchor, which counts in one resource only. */
+static struct str anchor_key(struct arena *a, const struct val *resource, struct str name)
 {
-    struct label *new = ARENA_NEW(l->s->a, struct label);
-    *new = (struct label){name, resource, at, *list};
-    *list = new;
+    char *key = arena_alloc(a, sizeof resource + name.n + 1);
+    memcpy(key, &resource, sizeof resource);
+    if (name.n)
+        memcpy(key + sizeof resource, name.p, name.n);
+    return str_n(key, sizeof resource + name.n);
 }
 
 static bool add_anchor(struct loader *l, const struct step *st, const struct val *schema)
 {
     if (st->v->type != VAL_STR || st->v->s.n == 0 || memchr(st->v->s.p, '#', st->v->s.n))
         return bad(l, st, "a name without `#`");
-    label_add(l, &l->anchors, st->v->s, st->resource, schema);
+    map_put(&l->anchors, anchor_key(l->s->a, st->resource, st->v->s), (void *)schema);
     return true;
 }
 
@@ -259,6 +255,22 @@ static bool walk_keyword(struct loader *l, const struct step *st, enum shape sha
     return true;
 }
 
+/* The address of a schema with an $id, "" for a root without. */
+static struct str address_of(const struct loader *l, const struct val *resource)
+{
+    const struct node *n = schema_node(l->s, resource);
+    return n ? n->uri : STR("");
+}
+
+static void add_id(struct loader *l, const struct val *schema, const struct val *outer)
+{
+    struct str id = val_get_str(schema, STR("$id"), STR(""));
+    size_t hash = str_find(id, STR("#"));
+    struct node *n = node_make(l->s, schema);
+    n->uri = schema_uri(l->s->a, address_of(l, outer), str_n(id.p, hash < id.n ? hash : id.n));
+    map_put(&l->ids, n->uri, (void *)schema);
+}
+
 /* The schema that references in `v` start from: `v` itself when it has an $id. */
 static const struct val *resource_at(const struct val *v, const struct val *resource)
 {
@@ -285,7 +297,7 @@ static bool walk(struct loader *l, const struct step *st)
         return true;
     struct step inner = {.resource = resource_at(st->v, st->resource), .depth = st->depth + 1};
     if (inner.resource == st->v)
-        label_add(l, &l->ids, val_get_str(st->v, STR("$id"), STR("")), st->v, st->v);
+        add_id(l, st->v, st->resource);
     for (size_t i = 0; i < st->v->obj.n; i++) {
         const struct member *m = &st->v->obj.m[i];
         const struct keyword *kw = schema_keyword(m->key);
@@ -357,12 +369,7 @@ static const struct val *find_resource(const struct loader *l, const struct refe
 {
     if (!uri.n)
         return r->resource;
-    for (const struct label *id = l->ids; id; id = id->next) {
-        struct str name = str_ends(id->name, STR("#")) ? str_n(id->name.p, id->name.n - 1) : id->name;
-        if (str_eq(name, uri))
-            return id->resource;
-    }
-    return NULL;
+    return map_get(&l->ids, schema_uri(l->s->a, address_of(l, r->resource), uri));
 }
 
 static bool dangling(struct loader *l, const struct reference *r, const char *why)
@@ -382,9 +389,7 @@ static bool resolve(struct loader *l, const struct reference *r)
     if (!fragment.n || fragment.p[0] == '/') {
         target = follow(l->s->a, resource, fragment, &resource);
     } else {
-        for (const struct label *anchor = l->anchors; anchor && !target; anchor = anchor->next)
-            if (anchor->resource == resource && str_eq(anchor->name, fragment))
-                target = anchor->at;
+        target = map_get(&l->anchors, anchor_key(l->s->a, resource, fragment));
     }
     if (!target)
         return dangling(l, r, "there is no such place in this schema");
@@ -471,21 +476,29 @@ static bool search(struct loader *l, const struct val *schema, unsigned depth)
     return true;
 }
 
+static bool load(struct loader *l, const struct val *root)
+{
+    struct step st = {.v = root, .resource = root};
+    if (!walk(l, &st))
+        return false;
+    while (l->pending) {
+        const struct reference *r = l->pending;
+        l->pending = r->next;
+        if (!resolve(l, r))
+            return false;
+    }
+    for (const struct node *n = l->s->nodes; n; n = n->next)
+        if (n->schema && !search(l, n->at, 0))
+            return false;
+    return true;
+}
+
 enum rc schema_load(struct schema *s, struct arena *a, const struct val *root, struct err *err)
 {
     *s = (struct schema){.a = a, .root = root};
     struct loader l = {.s = s, .err = err};
-    struct step st = {.v = root, .resource = root};
-    if (!walk(&l, &st))
-        return err->rc;
-    while (l.pending) {
-        const struct reference *r = l.pending;
-        l.pending = r->next;
-        if (!resolve(&l, r))
-            return err->rc;
-    }
-    for (const struct node *n = s->nodes; n; n = n->next)
-        if (n->schema && !search(&l, n->at, 0))
-            return err->rc;
-    return RC_OK;
+    bool ok = load(&l, root);
+    map_done(&l.ids);
+    map_done(&l.anchors);
+    return ok ? RC_OK : err->rc;
 }

@@ -3,6 +3,7 @@
  * tests/scenario/test_schema_suite.py. */
 #include "data/json.h"
 #include "data/schema.h"
+#include "data/schema_int.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -300,10 +301,79 @@ static void references(void **state)
         {"{\"$ref\":\"urn:x\",\"$defs\":{\"a\":{\"type\":\"string\"},\"x\":{\"$id\":\"urn:x\",\"$ref\":\"#/$defs/a\","
          "\"$defs\":{\"a\":{\"type\":\"null\"}}}}}",
          "1", "/: is 1 (integer); expected null"},
+        /* relative addresses */
+        {"{\"$ref\":\"item\",\"$defs\":{\"a\":{\"$id\":\"item\",\"type\":\"null\"}}}", "1",
+         "/: is 1 (integer); expected null"},
+        {"{\"$id\":\"https://e.org/d/root.json\",\"$ref\":\"../x/item.json#here\",\"$defs\":{\"a\":{\"$id\":\"/x/"
+         "item.json\","
+         "\"$defs\":{\"b\":{\"$anchor\":\"here\",\"type\":\"null\"}}}}}",
+         "1", "/: is 1 (integer); expected null"},
+        {"{\"$id\":\"https://e.org/"
+         "tree\",\"properties\":{\"nodes\":{\"items\":{\"$ref\":\"node\"}}},\"$defs\":{\"n\":{\"$id\":"
+         "\"https://e.org/node\",\"properties\":{\"v\":{\"type\":\"null\"},\"sub\":{\"$ref\":\"tree\"}}}}}",
+         "{\"nodes\":[{\"sub\":{\"nodes\":[{\"v\":1}]}}]}", "/nodes/0/sub/nodes/0/v: is 1 (integer); expected null"},
+        {"{\"$id\":\"https://e.org/a#\",\"$ref\":\"a#/$defs/x\",\"$defs\":{\"x\":{\"type\":\"null\"}}}", "1",
+         "/: is 1 (integer); expected null"},
         {"{\"properties\":{\"$ref\":{\"type\":\"null\"}}}", "{\"$ref\":1}", "/$ref: is 1 (integer); expected null"},
         {"{\"const\":{\"$ref\":\"nowhere\"}}", "{\"$ref\":\"nowhere\"}", NULL},
     };
     JUDGE(cases);
+}
+
+/* The examples of RFC 3986, 5.4, and names that are no URLs. */
+static void addresses(void **state)
+{
+    (void)state;
+    static const char base[] = "http://a/b/c/d;p?q";
+    static const struct {
+        const char *base, *reference, *want;
+    } cases[] = {
+        {base, "g:h", "g:h"},
+        {base, "g", "http://a/b/c/g"},
+        {base, "./g", "http://a/b/c/g"},
+        {base, "g/", "http://a/b/c/g/"},
+        {base, "/g", "http://a/g"},
+        {base, "//g", "http://g"},
+        {base, "?y", "http://a/b/c/d;p?y"},
+        {base, "g?y", "http://a/b/c/g?y"},
+        {base, ";x", "http://a/b/c/;x"},
+        {base, "g;x?y", "http://a/b/c/g;x?y"},
+        {base, "", "http://a/b/c/d;p?q"},
+        {base, ".", "http://a/b/c/"},
+        {base, "./", "http://a/b/c/"},
+        {base, "..", "http://a/b/"},
+        {base, "../", "http://a/b/"},
+        {base, "../g", "http://a/b/g"},
+        {base, "../..", "http://a/"},
+        {base, "../../g", "http://a/g"},
+        {base, "../../../g", "http://a/g"},
+        {base, "/./g", "http://a/g"},
+        {base, "/../g", "http://a/g"},
+        {base, "g.", "http://a/b/c/g."},
+        {base, "..g", "http://a/b/c/..g"},
+        {base, "./../g", "http://a/b/g"},
+        {base, "./g/.", "http://a/b/c/g/"},
+        {base, "g/./h", "http://a/b/c/g/h"},
+        {base, "g/../h", "http://a/b/c/h"},
+        {base, "g;x=1/./y", "http://a/b/c/g;x=1/y"},
+        {base, "g?y/../x", "http://a/b/c/g?y/../x"},
+        {"http://a", "b", "http://a/b"},
+        {"", "item.json", "item.json"},
+        {"", "a/../../b", "b"},
+        {"dir/a.json", "b.json", "dir/b.json"},
+        {"dir/a.json", "../b.json", "b.json"},
+        {"dir/a.json", "", "dir/a.json"},
+        {"urn:uuid:1", "urn:uuid:2", "urn:uuid:2"},
+        {"urn:uuid:1", "", "urn:uuid:1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct arena a = {0};
+        struct str got = schema_uri(&a, str_c(cases[i].base), str_c(cases[i].reference));
+        if (!str_is(got, cases[i].want))
+            fail_msg("`%s` from `%s` is `%.*s`, not `%s`", cases[i].reference, cases[i].base, STR_ARG(got),
+                     cases[i].want);
+        arena_done(&a);
+    }
 }
 
 static void bad_schemas(void **state)
@@ -411,6 +481,18 @@ static void formats(void **state)
          {"localhost", "a.b-c.example", "4.example", "xn--nxasmm1c"},
          {"", ".", "a.", ".a", "a..b", "-a", "a-", "a_b", "é.example", "a b",
           "a123456789012345678901234567890123456789012345678901234567890123"}},
+        {"idn-hostname",
+         {"localhost", "실례.테스트", "bücher.example", "xn--nxasmm1c", "l·l", "α͵β", "א׳ב", "ア・イ", "क्‍ष",
+          "faß.de", "例え"},
+         {"", ".", "a.", ".é", "é..é", "〮실례.테스트", "실〮례.테스트", "-é", "é-", "éa--b", "É", "a·l", "·", "a׳b",
+          "・", "é_", "é b", "١۲", "éaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}},
+        {"idn-email",
+         {"joe@example.org", "실례@실례.테스트", "é.ü@bücher.example", "\"é b\"@é"},
+         {"", "joe", "é@", "@é", ".é@b", "é é@b", "é@b..c", "é@-b"}},
+        {"uri-template",
+         {"", "/a", "http://e.org/{term:1}/{term}", "{+path}{#x}{.x}{/x*}{;x,y}{?a.b,c:20}{&d}", "é{%c3%a9}", "'%20"},
+         {"{", "}", "{}", "{a", "a}", "{a b}", "{term:0}", "{term:12345}", "{term:}", "{a*:3}", "{.}", "{a.}", "{a..b}",
+          "%2", "a b", "<", "{a,}", "{{a}}"}},
         {"ipv4",
          {"192.0.2.1", "0.0.0.0", "255.255.255.255"},
          {"", "1.2.3", "1.2.3.4.5", "256.0.0.1", "01.2.3.4", "1.2.3.4 ", "0x1.2.3.4", "1.2.3.-4"}},
@@ -687,6 +769,7 @@ int main(void)
         cmocka_unit_test(arrays),
         cmocka_unit_test(combinations),
         cmocka_unit_test(references),
+        cmocka_unit_test(addresses),
         cmocka_unit_test(bad_schemas),
         cmocka_unit_test(formats),
         cmocka_unit_test(long_reports),
