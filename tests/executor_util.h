@@ -138,6 +138,21 @@ static inline void util_end(struct util *u)
     arena_done(&u->arena);
 }
 
+/* For cmocka. */
+static inline int util_setup(void **state)
+{
+    static struct util u;
+    util_begin(&u, 0);
+    *state = &u;
+    return 0;
+}
+
+static inline int util_teardown(void **state)
+{
+    util_end(*state);
+    return 0;
+}
+
 /* What became of one request. */
 struct answer {
     struct util *u;

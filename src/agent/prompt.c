@@ -309,8 +309,7 @@ bool prompt_child(struct frame *f, struct prompt *p, struct frame *child)
     struct piece *x = p->by_id[(child->tag - PROMPT_TAG) / STAGES];
     enum stage stage = (child->tag - PROMPT_TAG) % STAGES;
     if (!child_ok(child)) {
-        struct failure why = child_failure(child);
-        step_fail(f, &why);
+        step_fail_as(f, child);
         return false;
     }
     if (x->done || (stage == FETCHED && x->fetched) || x->summarised)

@@ -147,6 +147,8 @@ void step_ok_stop(struct frame *f, const struct val *result);
 void frame_cancel_children(struct frame *f);
 /* The attempt has failed; children that still run are stopped first. Text is copied. */
 void step_fail(struct frame *f, const struct failure *why);
+/* The attempt has failed because this child has. */
+void step_fail_as(struct frame *f, const struct frame *child);
 /* printf form of step_fail. */
 void step_failf(struct frame *f, enum rc rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -64,8 +64,7 @@ void frame_files_again(struct frame *f, struct hole_files *files)
 void frame_file_read(struct frame *f, struct hole_files *files, struct frame *child)
 {
     if (!child_ok(child)) {
-        struct failure why = child_failure(child);
-        step_fail(f, &why);
+        step_fail_as(f, child);
         return;
     }
     struct str *text = ARENA_NEW(&f->arena, struct str);

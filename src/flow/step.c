@@ -233,11 +233,10 @@ static void step_child_done(struct frame *f, struct frame *c)
 {
     struct step_state *s = step_state_of(f);
     if (shelf_is_fetch(c)) {
-        struct failure why = child_failure(c);
         if (c->ok)
             again(f);
         else
-            step_fail(f, &why);
+            step_fail_as(f, c);
         return;
     }
     if (c->tag == TAG_FILE && c->ops == &effect_ops) {

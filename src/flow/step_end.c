@@ -312,6 +312,12 @@ struct failure child_failure(const struct frame *c)
                             .below = true};
 }
 
+void step_fail_as(struct frame *f, const struct frame *child)
+{
+    struct failure why = child_failure(child);
+    step_fail(f, &why);
+}
+
 static void write_output(struct frame *f, const struct val *v, struct str path)
 {
     struct arena *a = &f->arena;

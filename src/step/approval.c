@@ -118,12 +118,10 @@ static void enter(struct frame *f)
 
 static void child_done(struct frame *f, struct frame *c)
 {
-    if (child_ok(c)) {
+    if (child_ok(c))
         step_ok(f, child_result(c));
-        return;
-    }
-    struct failure why = child_failure(c);
-    step_fail(f, &why);
+    else
+        step_fail_as(f, c);
 }
 
 const struct step_type step_approval = {.name = "approval",

@@ -112,8 +112,7 @@ static void acted(struct frame *f, const struct val *done)
 static void child_done(struct frame *f, struct frame *c)
 {
     if (!child_ok(c)) {
-        struct failure why = child_failure(c);
-        step_fail(f, &why);
+        step_fail_as(f, c);
     } else if (c->tag == TAG_NOT_FOUND) {
         struct val results = list_results(c, &f->arena);
         finish(f, &val_empty_object, &val_empty_object, &results);

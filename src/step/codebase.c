@@ -45,8 +45,7 @@ bool codebase_take(struct frame *f, const struct frame *child)
     if (child_ok(child)) {
         step_failf(f, RC_TOOL, "nothing is known about the project");
     } else {
-        struct failure why = child_failure(child);
-        step_fail(f, &why);
+        step_fail_as(f, child);
     }
     return false;
 }

@@ -191,8 +191,7 @@ static void child_done(struct frame *f, struct frame *child)
 {
     const struct val *context = VAL_GET(child_result(child), "codebase");
     if (!child_ok(child)) {
-        struct failure why = child_failure(child);
-        step_fail(f, &why);
+        step_fail_as(f, child);
         return;
     }
     if (context && !codebase_set(f, context))

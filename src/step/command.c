@@ -226,8 +226,7 @@ static void add_data(struct frame *f, struct str said, struct val_map *m)
 static void child_done(struct frame *f, struct frame *child)
 {
     if (!child_ok(child)) {
-        struct failure why = child_failure(child);
-        step_fail(f, &why);
+        step_fail_as(f, child);
         return;
     }
     const struct val *r = child_result(child), *code = VAL_GET(r, "exit_code");

@@ -356,8 +356,7 @@ static bool parse_lines(struct frame *f, struct str text, struct val *ret)
 static void child_done(struct frame *f, struct frame *child)
 {
     if (!child_ok(child)) {
-        struct failure why = child_failure(child);
-        step_fail(f, &why);
+        step_fail_as(f, child);
         return;
     }
     struct val *rows = ARENA_NEW(&f->arena, struct val);

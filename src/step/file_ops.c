@@ -623,8 +623,7 @@ static struct str invalid_files(struct frame *f, const struct val *results)
 static void child_done(struct frame *f, struct frame *child)
 {
     if (!child_ok(child)) {
-        struct failure why = child_failure(child);
-        step_fail(f, &why);
+        step_fail_as(f, child);
         return;
     }
     const struct val *r = child_result(child), *c = frame_config(f, true);

@@ -166,8 +166,7 @@ static void over_session(struct frame *f, const struct model_state *s)
 static void session_done(struct frame *f, struct model_state *s, struct frame *child)
 {
     if (!child_ok(child)) {
-        struct failure why = child_failure(child);
-        step_fail(f, &why);
+        step_fail_as(f, child);
         return;
     }
     struct val *r = ARENA_NEW(&f->arena, struct val);

@@ -77,11 +77,10 @@ static void enter(struct frame *f)
 
 static void child_done(struct frame *f, struct frame *c)
 {
-    struct failure why = child_ok(c) ? (struct failure){0} : child_failure(c);
     if (child_ok(c))
         finish(f, VAL_GET(frame_config(f, true), "variables"), STR("session"));
     else
-        step_fail(f, &why);
+        step_fail_as(f, c);
 }
 
 const struct step_type step_set_variable = {.name = "set_variable",

@@ -61,8 +61,7 @@ static void enter(struct frame *f)
 static void child_done(struct frame *f, struct frame *c)
 {
     if (!child_ok(c)) {
-        struct failure why = child_failure(c);
-        step_fail(f, &why);
+        step_fail_as(f, c);
         return;
     }
     struct val_map m = val_map_new(&f->arena);

@@ -156,8 +156,7 @@ static void listed(struct frame *f, struct tasks *t, struct frame *child)
     int64_t size;
     t->listing = false;
     if (!child_ok(child)) {
-        struct failure why = child_failure(child);
-        step_fail(f, &why);
+        step_fail_as(f, child);
         return;
     }
     const struct val *files = VAL_GET(child_result(child), "files");

@@ -16,20 +16,6 @@
 
 #include <cmocka.h>
 
-static int setup(void **state)
-{
-    static struct util u;
-    util_begin(&u, 0);
-    *state = &u;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    util_end(*state);
-    return 0;
-}
-
 /* ------------------------------------------------------------------------------------------------ EXEC_READ */
 
 static const struct {
@@ -444,7 +430,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "__launch") == 0)
         return launcher_main(argc - 2, argv + 2);
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, util_setup, util_teardown)
     const struct CMUnitTest tests[] = {
         T(test_read),
         T(test_output),

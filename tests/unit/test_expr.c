@@ -3,6 +3,7 @@
 #include "data/expr.h"
 #include "data/json.h"
 #include "unit/expr_cases.h"
+#include "unit/names.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,41 +13,20 @@
 
 #include <cmocka.h>
 
-static const char root_json[] =
+static const char names_json[] =
     "{\"x\":5,\"f\":1.5,\"name\":\"bob\",\"s\":\"high\",\"nul\":null,\"key\":\"scan\",\"list\":[1,2,3],"
     "\"files\":[{\"name\":\"a.py\",\"size\":3},{\"name\":\"b.c\",\"size\":30}],"
     "\"steps\":{\"scan\":{\"score\":\"high\",\"files\":[{\"name\":\"z\"}]},\"lint\":{\"score\":7},\"lint-2\":{"
     "\"score\":9}},"
     "\"inputs\":{\"limit\":10},\"loop\":{\"item\":1,\"parent\":{\"item\":2}},\"len_obj\":{\"length\":\"own\",\"in\":1}"
     "}";
-static struct arena root_arena;
-static struct val root;
 
 static const int64_t new_year_eve = 1735603200000; /* 2024-12-31T00:00:00Z */
-
-static enum rc resolve(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
-                       size_t *ret_used, struct err *err)
-{
-    (void)ctx, (void)nkeys, (void)a;
-    const struct val *v = val_get(&root, key[0].s);
-    if (!v)
-        return err_set(err, RC_NOT_FOUND, "unknown name `%.*s`", STR_ARG(key[0].s));
-    *ret = v;
-    *ret_used = 1;
-    return RC_OK;
-}
 
 static int setup(void **state)
 {
     (void)state;
-    struct err err;
-    return json_parse(&root_arena, str_c(root_json), &JSON_LIMITS_DEFAULT, &root, &err) != RC_OK;
-}
-static int teardown(void **state)
-{
-    (void)state;
-    arena_done(&root_arena);
-    return 0;
+    return names_set(names_json);
 }
 
 /* The value as JSON, or "!code: message". */
@@ -68,7 +48,7 @@ static void check_cases(const struct expr_case *cases, size_t n, bool null_safe)
     int bad = 0;
     for (size_t i = 0; i < n; i++) {
         struct arena a = {0};
-        struct expr_scope scope = {.resolve = resolve, .now_ms = new_year_eve, .null_safe = null_safe};
+        struct expr_scope scope = {.resolve = names_resolve, .now_ms = new_year_eve, .null_safe = null_safe};
         struct str got = outcome(&a, cases[i].text, &scope);
         if (!str_is(got, cases[i].want)) {
             print_error("%s\n   gives  %.*s\n   wanted %s\n", cases[i].text, STR_ARG(got), cases[i].want);
@@ -107,7 +87,7 @@ static void test_function_examples(void **state)
         struct arena a = {0};
         struct err err;
         struct val want;
-        struct expr_scope scope = {.resolve = resolve, .now_ms = new_year_eve};
+        struct expr_scope scope = {.resolve = names_resolve, .now_ms = new_year_eve};
         assert_int_equal(json_parse(&a, str_c(rows[i].want), &JSON_LIMITS_DEFAULT, &want, &err), RC_OK);
         struct str got = outcome(&a, rows[i].example, &scope), text = json_text(&a, &want);
         bool uses_it = str_find(str_c(rows[i].example), arena_printf(&a, "%s(", rows[i].name)) != SIZE_MAX;
@@ -160,7 +140,7 @@ static void test_positions(void **state)
     struct err err;
     struct val v;
     const struct expr *e;
-    struct expr_scope scope = {.resolve = resolve};
+    struct expr_scope scope = {.resolve = names_resolve};
     assert_int_equal(expr_parse(&a, STR("x == 5 and\n  steps.scan.score > 3"), 10, 5, &e, &err), RC_OK);
     assert_int_equal(expr_eval(e, &scope, &a, &v, &err), RC_EXPRESSION);
     assert_string_equal(err.msg,
@@ -243,14 +223,14 @@ static void test_fuel(void **state)
     };
     for (size_t i = 0; i < sizeof greedy / sizeof *greedy; i++) {
         struct arena a = {0};
-        struct expr_scope scope = {.resolve = resolve};
+        struct expr_scope scope = {.resolve = names_resolve};
         struct str got = outcome(&a, greedy[i], &scope);
         if (!str_starts(got, STR("!limit: 1:")))
             fail_msg("%s gives %.*s", greedy[i], STR_ARG(got));
         arena_done(&a);
     }
     struct arena a = {0};
-    struct expr_scope scope = {.resolve = resolve, .fuel = 100};
+    struct expr_scope scope = {.resolve = names_resolve, .fuel = 100};
     assert_true(str_is(outcome(&a, "1 + 2", &scope), "3"));
     assert_int_equal(scope.fuel, 97);
     assert_true(str_starts(outcome(&a, "range(1, 10) + map(range(1, 100), '@')", &scope), STR("!limit")));
@@ -287,7 +267,7 @@ static void test_size_bounds(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct arena a = {0};
-        struct expr_scope scope = {.resolve = resolve, .max_bytes = cases[i].max};
+        struct expr_scope scope = {.resolve = names_resolve, .max_bytes = cases[i].max};
         struct str got = outcome(&a, cases[i].text, &scope);
         if (!str_starts(got, STR("!limit: ")))
             fail_msg("%s gives %.*s", cases[i].text, STR_ARG(got));
@@ -312,7 +292,7 @@ static void test_shared_bombs(void **state)
         buf_clear(&b);
         buf_printf(&b, "map(%.*s, (v) => [v, v, v, v])", STR_ARG(inner));
     }
-    struct expr_scope scope = {.resolve = resolve};
+    struct expr_scope scope = {.resolve = names_resolve};
     struct str got = outcome(&a, b.p, &scope);
     assert_true(str_starts(got, STR("!limit: 1:")));
     buf_clear(&b);
@@ -322,7 +302,7 @@ static void test_shared_bombs(void **state)
         buf_clear(&b);
         buf_printf(&b, "first(map([%.*s], (v) => {a: v, b: v}))", STR_ARG(inner));
     }
-    scope = (struct expr_scope){.resolve = resolve};
+    scope = (struct expr_scope){.resolve = names_resolve};
     got = outcome(&a, b.p, &scope);
     assert_true(str_starts(got, STR("!")));
     buf_done(&b);
@@ -333,7 +313,7 @@ static void test_deep_values(void **state)
 {
     (void)state;
     struct arena a = {0};
-    struct val deep = val_int(1), saved = root;
+    struct val deep = val_int(1), saved = names;
     for (int i = 0; i < 200000; i++) {
         struct val *cell = ARENA_NEW(&a, struct val);
         *cell = deep;
@@ -341,20 +321,20 @@ static void test_deep_values(void **state)
     }
     struct val_map m = val_map_new(&a);
     VAL_MAP_SET(&m, "deep", deep);
-    root = val_map_done(&m);
+    names = val_map_done(&m);
     static const char *const cases[] = {"deep == deep",          "[deep]",         "{a: deep}",
                                         "unique([deep, deep])",  "deep + deep",    "deep in [deep]",
                                         "map([1], (x) => deep)", "append(deep, 1)"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct expr_scope scope = {.resolve = resolve};
+        struct expr_scope scope = {.resolve = names_resolve};
         struct str got = outcome(&a, cases[i], &scope);
         if (!str_starts(got, STR("!limit: ")))
             fail_msg("%s gives %.*s", cases[i], STR_ARG(got));
     }
-    struct expr_scope scope = {.resolve = resolve};
+    struct expr_scope scope = {.resolve = names_resolve};
     assert_true(str_is(outcome(&a, "deep[0][0].length", &scope), "1"));
     assert_true(str_is(outcome(&a, "type(deep[0])", &scope), "\"array\""));
-    root = saved;
+    names = saved;
     arena_done(&a);
 }
 
@@ -376,7 +356,7 @@ static enum rc resolve_asked(void *ctx, const struct val *key, size_t nkeys, str
         buf_addc(&q->text, ' ');
         json_write(&q->text, &key[i], JSON_COMPACT);
     }
-    *ret = val_get(&root, STR("files"));
+    *ret = val_get(&names, STR("files"));
     *ret_used = q->used;
     return q->rc == RC_OK ? RC_OK : err_set(err, q->rc, "because");
 }
@@ -428,7 +408,7 @@ static void test_failure_leaves_result(void **state)
     struct err err = {.rc = RC_OK, .msg = "untouched"};
     struct val v = val_int(77);
     const struct expr *e;
-    struct expr_scope scope = {.resolve = resolve};
+    struct expr_scope scope = {.resolve = names_resolve};
     assert_int_equal(expr_parse(&a, STR("nope || 1"), 1, 1, &e, &err), RC_OK);
     assert_int_equal(expr_eval(e, &scope, &a, &v, &err), RC_OK);
     assert_string_equal(err.msg, "untouched"); /* what || swallowed is not shown */
@@ -449,7 +429,7 @@ static void test_owns_text(void **state)
     struct val v;
     const struct expr *e;
     char text[] = "name + 'lit' + {a: 'k'}.a";
-    struct expr_scope scope = {.resolve = resolve};
+    struct expr_scope scope = {.resolve = names_resolve};
     assert_int_equal(expr_parse(&a, str_c(text), 1, 1, &e, &err), RC_OK);
     memset(text, '#', sizeof text);
     assert_int_equal(expr_eval(e, &scope, &a, &v, &err), RC_OK);
@@ -585,7 +565,7 @@ static void test_many_patterns(void **state)
 {
     (void)state;
     struct arena a = {0};
-    struct expr_scope scope = {.resolve = resolve};
+    struct expr_scope scope = {.resolve = names_resolve};
     struct str got =
         outcome(&a, "map(range(1, 40), (i) => ('x' + string(i % 20)) matches ('^x' + string(i % 13) + '$'))", &scope);
     assert_true(str_starts(got, STR("[true,true,true,true,true,true,true,true,true,true,true,true,false")));
@@ -611,5 +591,5 @@ int main(void)
         cmocka_unit_test(test_constant),
         cmocka_unit_test(test_many_patterns),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, names_free);
 }

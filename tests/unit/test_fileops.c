@@ -13,20 +13,6 @@
 
 #include <cmocka.h>
 
-static int setup(void **state)
-{
-    static struct util u;
-    util_begin(&u, 0);
-    *state = &u;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    util_end(*state);
-    return 0;
-}
-
 /* Prepares and applies what the request says, with the plan in between as the engine does it. */
 static struct answer do_it(struct util *u, const char *request)
 {
@@ -755,22 +741,22 @@ static void test_process_pieces(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_cases, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_content, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_binary, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_links, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_swap_race, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_changed_meanwhile, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_rolled_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_crash_is_settled, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_crash_among_directories, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_crash_and_somebody_else, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_cancelled, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_list, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_validate, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_convert, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_process, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_process_pieces, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cases, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_content, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_binary, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_links, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_swap_race, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_changed_meanwhile, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_rolled_back, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_crash_is_settled, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_crash_among_directories, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_crash_and_somebody_else, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_cancelled, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_list, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_validate, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_convert, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_process, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_process_pieces, util_setup, util_teardown),
     };
     if (argc == 4)
         return child(argv);

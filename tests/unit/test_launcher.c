@@ -24,12 +24,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    util_end(*state);
-    return 0;
-}
-
 /* ------------------------------------------------------------------------------------------------ outcomes */
 
 static const struct {
@@ -555,7 +549,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "__launch") == 0)
         return launcher_main(argc - 2, argv + 2);
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, util_teardown)
     const struct CMUnitTest tests[] = {
         T(test_outcomes),
         T(test_refused),

@@ -1,6 +1,7 @@
 /* Templates: what text with holes becomes, its type, its errors and their places, and trees of templates. */
 #include "data/json.h"
 #include "data/template.h"
+#include "unit/names.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,36 +11,15 @@
 
 #include <cmocka.h>
 
-static const char root_json[] =
+static const char names_json[] =
     "{\"x\":5,\"f\":1.5,\"name\":\"bob\",\"nul\":null,\"t\":true,\"no\":false,\"braces\":\"{{ x }}\",\"path\":\"docs\","
     "\"list\":[1,\"a\",null],\"obj\":{\"a\":{\"b\":1}},\"steps\":{\"scan\":{\"text\":\"two\\nlines\"}},"
     "\"file:\":{\"docs/a.md\":\"A!\",\"a b.md\":\"AB\"}}";
-static struct arena root_arena;
-static struct val root;
-
-static enum rc resolve(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
-                       size_t *ret_used, struct err *err)
-{
-    (void)ctx, (void)nkeys, (void)a;
-    const struct val *v = val_get(&root, key[0].s);
-    if (!v)
-        return err_set(err, RC_NOT_FOUND, "unknown name `%.*s`", STR_ARG(key[0].s));
-    *ret = v;
-    *ret_used = 1;
-    return RC_OK;
-}
 
 static int setup(void **state)
 {
     (void)state;
-    struct err err;
-    return json_parse(&root_arena, str_c(root_json), &JSON_LIMITS_DEFAULT, &root, &err) != RC_OK;
-}
-static int teardown(void **state)
-{
-    (void)state;
-    arena_done(&root_arena);
-    return 0;
+    return names_set(names_json);
 }
 
 static struct str outcome(struct arena *a, const char *text, struct expr_scope *scope)
@@ -165,7 +145,7 @@ static void test_meaning(void **state)
     int bad = 0;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct arena a = {0};
-        struct expr_scope scope = {.resolve = resolve};
+        struct expr_scope scope = {.resolve = names_resolve};
         struct str got = outcome(&a, cases[i].text, &scope);
         if (!str_is(got, cases[i].want)) {
             print_error("%s\n   gives  %.*s\n   wanted %s\n", cases[i].text, STR_ARG(got), cases[i].want);
@@ -188,7 +168,7 @@ static void test_constant_is_free(void **state)
         struct err err;
         struct val v;
         const struct tmpl *t;
-        struct expr_scope scope = {.resolve = resolve};
+        struct expr_scope scope = {.resolve = names_resolve};
         assert_int_equal(tmpl_parse(&a, str_c(texts[i].text), 1, 1, &t, &err), RC_OK);
         assert_int_equal(tmpl_is_constant(t), texts[i].constant);
         assert_int_equal(tmpl_eval(t, &scope, &mine, &v, &err), RC_OK);
@@ -234,7 +214,7 @@ static void test_bounds(void **state)
     buf_addz(&b, "bad \xff {{ x }}");
     assert_int_equal(tmpl_parse(&a, buf_str(&b), 3, 9, &t, &err), RC_EXPRESSION);
     assert_string_equal(err.msg, "3:13: the text is not valid UTF-8");
-    struct expr_scope scope = {.resolve = resolve, .max_bytes = 30};
+    struct expr_scope scope = {.resolve = names_resolve, .max_bytes = 30};
     assert_int_equal(tmpl_parse(&a, STR("{{ obj }}{{ obj }}{{ obj }}"), 1, 1, &t, &err), RC_OK);
     assert_int_equal(tmpl_eval(t, &scope, &a, &v, &err), RC_LIMIT);
     scope.max_bytes = 100;
@@ -324,7 +304,7 @@ static void test_trees(void **state)
     };
     for (size_t i = 0; i < sizeof trees / sizeof *trees; i++) {
         struct arena a = {0};
-        struct expr_scope scope = {.resolve = resolve};
+        struct expr_scope scope = {.resolve = names_resolve};
         struct str got = tree_outcome(&a, trees[i].text, &scope);
         bool same = trees[i].want[0] == '!' ? str_starts(got, str_c(trees[i].want)) : str_is(got, trees[i].want);
         if (!same)
@@ -347,7 +327,7 @@ static void test_tree_places(void **state)
     struct val_map m = val_map_new(&a);
     VAL_MAP_SET(&m, "args", val_list_done(&l));
     struct val v = val_map_done(&m);
-    struct expr_scope scope = {.resolve = resolve};
+    struct expr_scope scope = {.resolve = names_resolve};
     assert_int_equal(tmpl_tree_parse(&a, &v, &t, &err), RC_OK);
     assert_int_equal(tmpl_tree_eval(t, &scope, &a, &got, &err), RC_NOT_FOUND);
     assert_string_equal(err.msg, "args: [1]: unknown name `nope`");
@@ -368,7 +348,7 @@ static void test_tree_sharing(void **state)
     struct err err;
     struct val v, got;
     const struct tmpl_tree *t;
-    struct expr_scope scope = {.resolve = resolve};
+    struct expr_scope scope = {.resolve = names_resolve};
     assert_int_equal(
         json_parse(&a, STR("{\"big\": [1, [2, \"text\"]], \"x\": \"{{ x }}\"}"), &JSON_LIMITS_DEFAULT, &v, &err),
         RC_OK);
@@ -401,13 +381,13 @@ static void test_tree_bounds(void **state)
     for (int i = 0; i < 150; i++)
         v = v.arr.v[0];
     struct val got;
-    struct expr_scope scope = {.resolve = resolve};
+    struct expr_scope scope = {.resolve = names_resolve};
     assert_int_equal(tmpl_tree_parse(&a, &v, &t, &err), RC_OK);
     assert_int_equal(tmpl_tree_eval(t, &scope, &a, &got, &err), RC_LIMIT); /* too deep to be stored and read again */
-    scope = (struct expr_scope){.resolve = resolve, .max_bytes = 300};
+    scope = (struct expr_scope){.resolve = names_resolve, .max_bytes = 300};
     struct str got_text = tree_outcome(&a, "[\"{{ list }}\", \"{{ list }}\", \"{{ list }}\"]", &scope);
     assert_true(str_starts(got_text, STR("!limit: ")));
-    scope = (struct expr_scope){.resolve = resolve, .fuel = 20};
+    scope = (struct expr_scope){.resolve = names_resolve, .fuel = 20};
     got_text = tree_outcome(&a, "[\"{{ x + 1 + 1 + 1 }}\", \"{{ x + 1 + 1 + 1 }}\", \"{{ x + 1 + 1 + 1 }}\"]", &scope);
     assert_true(str_starts(got_text, STR("!limit: "))); /* the fuel is for the whole tree */
     arena_done(&a);
@@ -444,5 +424,5 @@ int main(void)
         cmocka_unit_test(test_tree_places), cmocka_unit_test(test_tree_sharing),
         cmocka_unit_test(test_tree_bounds), cmocka_unit_test(test_tree_paths),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, names_free);
 }
