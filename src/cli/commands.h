@@ -9,7 +9,8 @@
     X(migrate)      \
     X(ps)           \
     X(show)         \
-    X(logs) X(cancel) X(approve) X(reject) X(signal) X(fork) X(rm) X(prune) X(backup) X(doctor) X(schema) X(serve)
+    X(logs)         \
+    X(diff) X(cancel) X(approve) X(reject) X(signal) X(fork) X(rm) X(prune) X(backup) X(doctor) X(schema) X(serve)
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

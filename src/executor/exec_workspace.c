@@ -4,6 +4,7 @@
 
 #include "base/panic.h"
 #include "executor/executor.h"
+#include "executor/undo_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +80,7 @@ enum rc workspace_prepare(struct workspace *w, const struct val *plan, const ato
     pthread_mutex_lock(&w->mutex);
     enum rc rc = open_store(w, err);
     if (rc == RC_OK)
-        rc = snapshot_take(&w->s, cancel, &id, NULL, err);
+        rc = snapshot_take(&w->s, cancel, &id, err);
     pthread_mutex_unlock(&w->mutex);
     if (rc == RC_CANCELLED)
         return rc;
@@ -106,6 +107,18 @@ static bool snapshot_of(const struct val *req, struct sha256 *ret)
     return sha256_read(val_get_str(VAL_GET(req, "plan"), STR("snapshot"), STR("")), ret);
 }
 
+static bool wants_view(const struct val *req)
+{
+    return val_get_bool(req, STR("view"), false);
+}
+
+static struct str why_untracked(const struct workspace *w, const struct val *req)
+{
+    return !wants_view(req) ? STR("the command worked in the workspace itself")
+           : w->no_views    ? STR("commands cannot be given a view of their own here")
+                            : val_get_str(VAL_GET(req, "plan"), STR("why"), STR("there was no snapshot"));
+}
+
 enum rc workspace_begin(struct workspace *w, const struct val *req, struct str cwd, bool no_view, struct overlay *ret,
                         struct err *err)
 {
@@ -115,20 +128,38 @@ enum rc workspace_begin(struct workspace *w, const struct val *req, struct str c
         overlay_drop(&w->s, ret);
     w->no_views |= no_view;
     enum rc rc = open_store(w, err);
-    bool wanted = val_get_bool(req, STR("view"), false);
-    if (rc == RC_OK && snapshot_of(req, &u.snapshot) && wanted && !w->no_views) {
+    if (rc == RC_OK && snapshot_of(req, &u.snapshot) && wants_view(req) && !w->no_views) {
         rc = overlay_new(&w->s, &u.snapshot, cwd, ret, err);
     } else if (rc == RC_OK) {
-        u.untracked = !wanted       ? STR("the command worked in the workspace itself")
-                      : w->no_views ? STR("commands cannot be given a view of their own here")
-                                    : val_get_str(VAL_GET(req, "plan"), STR("why"), STR("there was no snapshot"));
+        u.untracked = why_untracked(w, req);
         rc = undo_write(&w->s, &u, err);
+        ret->entry = u.number;
     }
     pthread_mutex_unlock(&w->mutex);
     return rc;
 }
 
 /* ---- after ---- */
+
+/* For those who look at what the run did. That it fails costs nobody anything but this. */
+static void note_seen(struct workspace *w, const struct val *req, uint32_t entry)
+{
+    struct arena a = {0};
+    struct undo u = entry_of(req);
+    struct sha256 now;
+    struct err ignored;
+    u.number = entry;
+    u.untracked = why_untracked(w, req);
+    u.changes.a = &a;
+    if (snapshot_of(req, &u.snapshot) && snapshot_take(&w->s, NULL, &now, &ignored) == RC_OK &&
+        tree_diff(&w->s.objects, &u.snapshot, &now, STR(""), &u.changes, &ignored) == RC_OK) {
+        if (!u.changes.n)
+            undo_forget(&w->s, entry);
+        else if (undo_write(&w->s, &u, &ignored) != RC_OK)
+            (void)ignored;
+    }
+    arena_done(&a);
+}
 
 static enum rc conflict(struct err *err, struct str path)
 {
@@ -168,12 +199,13 @@ static enum rc take_over(struct workspace *w, const struct val *req, struct over
 enum rc workspace_end(struct workspace *w, const struct val *req, struct overlay *v, bool discard, struct err *err)
 {
     enum rc rc = RC_OK;
-    if (v->dir < 0)
-        return RC_OK;
     pthread_mutex_lock(&w->mutex);
-    if (!discard)
+    if (v->dir < 0)
+        note_seen(w, req, v->entry);
+    else if (!discard)
         rc = take_over(w, req, v, err);
-    overlay_drop(&w->s, v);
+    if (v->dir >= 0)
+        overlay_drop(&w->s, v);
     pthread_mutex_unlock(&w->mutex);
     return rc;
 }

@@ -216,11 +216,10 @@ static void on_command(void *ctx, const struct command_outcome *o)
         j->result = j->bash ? result_bash(o, j->spec.timeout_ms, &j->arena) : result_command(o, &j->arena);
     }
     j->cancelled |= o->stopped;
-    if (j->view.dir >= 0) {
+    if (j->stage == STAGE_RUN)
         view_end(j);
-    } else {
+    else
         job_done(j);
-    }
 }
 
 static void command_run(struct job *j)

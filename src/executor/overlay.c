@@ -20,12 +20,6 @@
 
 enum { PLAN_MAX = 1 << 20, DEPTH_MAX = 200 };
 
-static enum rc io_error(struct err *err, struct str path)
-{
-    return err_set(err, errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO, "%.*s: %s", STR_ARG(path),
-                   strerror(errno));
-}
-
 /* ---- a new one ---- */
 
 static enum rc write_plan(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, const struct overlay *v,
@@ -46,7 +40,7 @@ static enum rc write_plan(struct snapshots *s, const struct sha256 *snapshot, st
         if (b.overflow)
             rc = err_set(err, RC_LIMIT, "there are too many version control directories");
         else if (fd < 0 || write(fd, b.p, b.n) != (ssize_t)b.n)
-            rc = io_error(err, STR("a view"));
+            rc = objects_error(err, STR("a view"));
         if (fd >= 0)
             close(fd);
     }
@@ -63,14 +57,14 @@ enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct s
     *ret = (struct overlay){.number = ++s->last_view, .dir = -1};
     snprintf(name, sizeof name, "views/%u", ret->number);
     if (mkdirat(s->dir.fd, name, 0700) != 0)
-        return io_error(err, str_c(name));
+        return objects_error(err, str_c(name));
     ret->dir = openat(s->dir.fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     enum rc rc = RC_OK;
     if (ret->dir < 0 || mkdirat(ret->dir, "upper", 0700) != 0 || mkdirat(ret->dir, "work", 0700) != 0)
-        rc = io_error(err, str_c(name));
+        rc = objects_error(err, str_c(name));
     /* The root of the view has the mode of the upper directory. */
     if (rc == RC_OK && (fstat(s->workspace.fd, &st) != 0 || fchmodat(ret->dir, "upper", st.st_mode & 07777, 0) != 0))
-        rc = io_error(err, str_c(name));
+        rc = objects_error(err, str_c(name));
     if (rc == RC_OK)
         rc = write_plan(s, snapshot, cwd, ret, err);
     if (rc)
@@ -110,18 +104,8 @@ static enum rc gone(struct capture *c, const struct node *before)
     if (before->type == NODE_NONE || before->type == NODE_OTHER)
         return RC_OK;
     changes_add(c->out, buf_str(&c->path), before, &none);
-    if (before->type != NODE_DIR)
-        return RC_OK;
-    struct arena a = {0};
-    struct tree t;
-    size_t at = c->path.n;
-    enum rc rc = tree_read(c->s, &before->hash, &a, &t, c->err);
-    for (size_t i = 0; rc == RC_OK && i < t.n; i++) {
-        rc = path_push(c, arena_cstr(&a, t.v[i].name)) ? gone(c, &t.v[i].node) : RC_OK;
-        c->path.n = at;
-    }
-    arena_done(&a);
-    return rc;
+    return before->type == NODE_DIR ? tree_diff(&c->s->objects, &before->hash, NULL, buf_str(&c->path), c->out, c->err)
+                                    : RC_OK;
 }
 
 static enum rc capture_dir(struct capture *c, int dir, const struct sha256 *before, unsigned depth);
@@ -133,13 +117,14 @@ static enum rc capture_sub(struct capture *c, int dir, const char *name, const s
     int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     bool had = before->type == NODE_DIR;
     if (fd < 0 || depth > DEPTH_MAX) {
-        rc = fd < 0 ? io_error(c->err, buf_str(&c->path)) : err_set(c->err, RC_LIMIT, "directories nest too deeply");
+        rc = fd < 0 ? objects_error(c->err, buf_str(&c->path))
+                    : err_set(c->err, RC_LIMIT, "directories nest too deeply");
     } else if (had && is_opaque(fd)) { /* what was below it is gone; the directory itself is not */
         struct arena a = {0};
         struct tree t;
         size_t at = c->path.n;
         changes_add(c->out, buf_str(&c->path), before, after);
-        rc = tree_read(c->s, &before->hash, &a, &t, c->err);
+        rc = tree_read(&c->s->objects, &before->hash, &a, &t, c->err);
         for (size_t i = 0; rc == RC_OK && i < t.n; i++) {
             struct stat st;
             const char *below = arena_cstr(&a, t.v[i].name);
@@ -163,12 +148,12 @@ static enum rc capture_entry(struct capture *c, int dir, const char *name, const
     struct stat st;
     struct node after;
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return io_error(c->err, buf_str(&c->path));
+        return objects_error(c->err, buf_str(&c->path));
     if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
         return gone(c, before);
-    if (S_ISDIR(st.st_mode) && snapshot_is_guarded(name))
+    if (S_ISDIR(st.st_mode) && scan_is_guarded(name))
         return RC_OK;
-    enum rc rc = node_look(c->s, dir, name, true, &after, c->err);
+    enum rc rc = node_look(&c->s->objects, dir, name, &after, c->err);
     if (rc)
         return rc;
     if (after.type == NODE_OTHER || before->type == NODE_OTHER) {
@@ -179,7 +164,7 @@ static enum rc capture_entry(struct capture *c, int dir, const char *name, const
         if (before->type == NODE_FILE || before->type == NODE_LINK) {
             changes_add(c->out, buf_str(&c->path), before, &after);
             int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            rc = fd < 0 ? io_error(c->err, buf_str(&c->path)) : capture_dir(c, fd, NULL, depth + 1);
+            rc = fd < 0 ? objects_error(c->err, buf_str(&c->path)) : capture_dir(c, fd, NULL, depth + 1);
             if (fd >= 0)
                 close(fd);
             return rc;
@@ -202,14 +187,14 @@ static enum rc capture_dir(struct capture *c, int dir, const struct sha256 *befo
 {
     struct arena a = {0};
     struct tree t = {0};
-    enum rc rc = before ? tree_read(c->s, before, &a, &t, c->err) : RC_OK;
+    enum rc rc = before ? tree_read(&c->s->objects, before, &a, &t, c->err) : RC_OK;
     int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     size_t at = c->path.n;
     if (!d && fd >= 0)
         close(fd);
     if (!d)
-        rc = io_error(c->err, buf_str(&c->path));
+        rc = objects_error(c->err, buf_str(&c->path));
     for (struct dirent *e; rc == RC_OK && (e = readdir(d));) {
         static const struct node none;
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
@@ -233,7 +218,7 @@ enum rc overlay_changes(struct snapshots *s, const struct overlay *v, const stru
     struct capture c = {.s = s, .out = ret, .err = err};
     int upper = openat(v->dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (upper < 0)
-        return io_error(err, STR("a view"));
+        return objects_error(err, STR("a view"));
     buf_init(&c.path, PATH_MAX);
     enum rc rc = capture_dir(&c, upper, snapshot, 0);
     buf_done(&c.path);
@@ -261,7 +246,7 @@ static enum rc copy_file(int from, int to, const char *name, const struct stat *
         left -= n > 0 ? n : 0;
     }
     ok = ok && fchmod(out, st->st_mode & 07777) == 0;
-    enum rc rc = ok ? RC_OK : io_error(err, str_c(name));
+    enum rc rc = ok ? RC_OK : objects_error(err, str_c(name));
     if (in >= 0)
         close(in);
     if (out >= 0)
@@ -274,21 +259,21 @@ static enum rc copy_one(int from, int to, const char *name, unsigned depth, stru
     struct stat st;
     char target[PATH_MAX];
     if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return io_error(err, str_c(name));
+        return objects_error(err, str_c(name));
     if (S_ISREG(st.st_mode))
         return copy_file(from, to, name, &st, err);
     if (S_ISLNK(st.st_mode)) {
         ssize_t n = readlinkat(from, name, target, sizeof target - 1);
         target[n > 0 ? n : 0] = 0;
-        return n > 0 && symlinkat(target, to, name) == 0 ? RC_OK : io_error(err, str_c(name));
+        return n > 0 && symlinkat(target, to, name) == 0 ? RC_OK : objects_error(err, str_c(name));
     }
     if (!S_ISDIR(st.st_mode))
         return RC_OK;
     if (mkdirat(to, name, st.st_mode & 07777) != 0)
-        return io_error(err, str_c(name));
+        return objects_error(err, str_c(name));
     int in = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int out = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    enum rc rc = in < 0 || out < 0 ? io_error(err, str_c(name)) : copy_tree(in, out, depth + 1, err);
+    enum rc rc = in < 0 || out < 0 ? objects_error(err, str_c(name)) : copy_tree(in, out, depth + 1, err);
     if (in >= 0)
         close(in);
     if (out >= 0)
@@ -300,7 +285,7 @@ static enum rc copy_tree(int from, int to, unsigned depth, struct err *err)
 {
     int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd >= 0 && depth < DEPTH_MAX ? fdopendir(fd) : NULL;
-    enum rc rc = d ? RC_OK : io_error(err, STR("a version control directory"));
+    enum rc rc = d ? RC_OK : objects_error(err, STR("a version control directory"));
     if (!d && fd >= 0)
         close(fd);
     for (struct dirent *e; rc == RC_OK && (e = readdir(d));)
@@ -316,7 +301,7 @@ static enum rc move_guarded(int upper, int to, unsigned depth, struct err *err)
 {
     int fd = openat(upper, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd >= 0 && depth < DEPTH_MAX ? fdopendir(fd) : NULL;
-    enum rc rc = d ? RC_OK : io_error(err, STR("a view"));
+    enum rc rc = d ? RC_OK : objects_error(err, STR("a view"));
     if (!d && fd >= 0)
         close(fd);
     for (struct dirent *e; rc == RC_OK && (e = readdir(d));) {
@@ -324,7 +309,7 @@ static enum rc move_guarded(int upper, int to, unsigned depth, struct err *err)
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
             fstatat(upper, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode))
             continue;
-        if (snapshot_is_guarded(e->d_name)) {
+        if (scan_is_guarded(e->d_name)) {
             struct stat there;
             if (fstatat(to, e->d_name, &there, AT_SYMLINK_NOFOLLOW) != 0 &&
                 renameat2(upper, e->d_name, to, e->d_name, RENAME_NOREPLACE) != 0)
@@ -348,7 +333,7 @@ static enum rc move_guarded(int upper, int to, unsigned depth, struct err *err)
 enum rc overlay_guarded(struct snapshots *s, const struct overlay *v, struct err *err)
 {
     int upper = openat(v->dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    enum rc rc = upper < 0 ? io_error(err, STR("a view")) : move_guarded(upper, s->workspace.fd, 0, err);
+    enum rc rc = upper < 0 ? objects_error(err, STR("a view")) : move_guarded(upper, s->workspace.fd, 0, err);
     if (upper >= 0)
         close(upper);
     return rc;

@@ -6,11 +6,12 @@
  *
  * So it is known exactly what the command changed, whoever else works in the workspace meanwhile; and a command that is
  * killed half-way has changed nothing. Version control directories are shown as they are, and written to directly. */
-#include "executor/undo.h"
+#include "executor/snapshot.h"
 
 struct overlay {
     uint32_t number;
-    int dir; /* open */
+    int dir;        /* open; -1: there is none, the command works in the workspace itself */
+    uint32_t entry; /* of the undo log, then: which says that it is not known what it changes */
 };
 /* For a command that starts in directory `cwd` of the workspace. */
 enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, struct overlay *ret,
