@@ -455,7 +455,7 @@ const struct command command_diff = {
         "last of its changes, as a patch that `git apply` and `patch -p1` take. It comes from what the run kept: what\n"
         "has become of the workspace since does not matter. Attempts that were taken back are not shown; nor is what\n"
         "is inside of .git, .hg, .svn and .jj.\n\n"
-        "A command that worked in the workspace itself (docs/language.md, Workspaces) is shown with everything that\n"
+        "A command that worked in the workspace itself (docs/workspaces.md) is shown with everything that\n"
         "was different when it had ended, which may include what others did meanwhile; a note says so.\n\n"
         "Examples:\n"
         "  treadle diff last\n"

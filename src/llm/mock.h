@@ -1,5 +1,5 @@
 #pragma once
-/* A transport that makes replies up: `--mock`, and fixtures (docs: language.md "Mock fixtures").
+/* A transport that makes replies up: `--mock`, and fixtures (docs/testing.md).
  *
  * It answers below the wire codecs: it reads the provider's HTTP request and writes the provider's HTTP reply (SSE), so
  * requests are built and replies parsed as in real runs. A fixture list is matched in order; `times` bounds how often
