@@ -1,8 +1,9 @@
-/* A request is matched against the table of routes by its exact path, after the checks that need no parsing of what the
- * client wrote: where it comes from, its Host, its Origin. */
+/* A request's head is judged before its body is read (api_admit): its token, or, where none is asked for, where it
+ * comes from, its Host and its Origin. Then it is matched against the table of routes by its exact path. */
 #include "api/api.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/panic.h"
 #include "data/json.h"
@@ -11,8 +12,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
-enum { WAIT_MAX_S = 3600, LOOK_MS = 100, RUN_NAME_MAX = 80 };
+enum { WAIT_MAX_S = 3600, LOOK_MS = 100, RUN_NAME_MAX = 80, WAITING_MAX = 512 /* half of the connections */ };
 
 struct pending {
     uint64_t id;
@@ -25,6 +27,7 @@ struct api {
     struct store *store; /* STORE_READ, opened when first needed */
     struct map pending;  /* id -> pending */
     struct waiting *waiting;
+    size_t nwaiting;
     uint64_t next;
 };
 
@@ -57,6 +60,8 @@ static void send_problem(struct http_exchange *x, int status, const char *title,
     VAL_MAP_SET(&m, "status", val_int(status));
     VAL_MAP_SET(&m, "detail", val_str(str_c(detail)));
     struct val v = val_map_done(&m);
+    if (status == 503)
+        http_answer_header(x, "Retry-After", "1");
     send_json(x, status, &v);
     arena_done(&a);
 }
@@ -79,22 +84,39 @@ static bool is_loopback(struct str host)
     return false;
 }
 
-static bool admitted(struct http_exchange *x)
+/* All tokens are compared, and all bytes of each: the time says nothing. */
+static bool has_token(const struct api *a, const struct http_exchange *x)
 {
-    struct str host = http_header(x, "host"), origin = http_header(x, "origin");
+    struct str given = http_header(x, "authorization"), scheme = STR("Bearer ");
+    if (given.n <= scheme.n || strncasecmp(given.p, scheme.p, scheme.n) != 0)
+        return false;
+    struct sha256 h = sha256_of(str_trim(str_from(given, scheme.n)));
+    bool found = false;
+    for (size_t i = 0; i < a->o.ntokens; i++) {
+        unsigned differ = 0;
+        for (size_t k = 0; k < sizeof h.b; k++)
+            differ |= (unsigned)(h.b[k] ^ a->o.tokens[i].b[k]);
+        found |= !differ;
+    }
+    return found;
+}
+
+struct http_refusal api_admit(const struct api *a, struct http_exchange *x)
+{
+    struct str host = http_header(x, "host"), origin = http_header(x, "origin"), scheme = STR("http://");
+    if (a->o.ntokens) {
+        if (has_token(a, x) || str_is(http_path(x), "/healthz"))
+            return (struct http_refusal){0};
+        http_answer_header(x, "WWW-Authenticate", "Bearer realm=\"treadle\"");
+        return (struct http_refusal){401, "this service asks for a token: Authorization: Bearer TOKEN"};
+    }
     if (http_local(x))
-        return true;
-    if (!is_loopback(host)) {
-        send_problem(x, 421, "Misdirected request",
-                     "the Host header must name the loopback, as in http://127.0.0.1:7433");
-        return false;
-    }
-    struct str scheme = STR("http://");
-    if (origin.n && !(str_starts(origin, scheme) && str_eq(str_from(origin, scheme.n), host))) {
-        send_problem(x, 403, "Forbidden", "requests from other origins are refused");
-        return false;
-    }
-    return true;
+        return (struct http_refusal){0};
+    if (!is_loopback(host))
+        return (struct http_refusal){421, "the Host header must name the loopback, as in http://127.0.0.1:7433"};
+    if (origin.n && !(str_starts(origin, scheme) && str_eq(str_from(origin, scheme.n), host)))
+        return (struct http_refusal){403, "requests from other origins are refused"};
+    return (struct http_refusal){0};
 }
 
 /* ---- looking ---- */
@@ -197,6 +219,7 @@ static void waiting_free(struct waiting *w)
         w->next->prev = w->prev;
     ev_cancel(w->api->o.loop, w->timer);
     arena_done(&w->arena);
+    w->api->nwaiting--;
     free(w);
 }
 
@@ -227,6 +250,7 @@ static void wait_for_end(struct api *a, struct http_exchange *x, struct str run,
     CHECK(w);
     *w = (struct waiting){.next = a->waiting, .api = a, .exchange = x, .until = until};
     w->run = arena_str(&w->arena, run);
+    a->nwaiting++;
     if (w->next)
         w->next->prev = w;
     a->waiting = w;
@@ -263,17 +287,34 @@ static void ask(struct api *a, struct http_exchange *x, const char *what, struct
     arena_done(&arena);
 }
 
-void api_answer(struct api *a, uint64_t id, int status, const struct val *body)
+static void answer(struct api *a, struct pending *p, int status, const struct val *body)
 {
-    struct pending *p = map_del(&a->pending, str_n((const char *)&id, sizeof id));
-    if (!p)
-        return;
     struct str run = val_get_str(body, STR("run_id"), STR(""));
-    if (p->wait_until && status < 300 && run.n)
+    if (p->wait_until && status < 300 && run.n && a->nwaiting < WAITING_MAX)
         wait_for_end(a, p->exchange, run, p->wait_until);
     else
         send_json(p->exchange, status, body);
+}
+
+void api_answer(struct api *a, uint64_t id, struct str text)
+{
+    struct pending *p = map_del(&a->pending, str_n((const char *)&id, sizeof id));
+    struct arena arena = {0};
+    struct val v;
+    struct err err;
+    if (!p)
+        return;
+    bool good = json_parse(&arena, text, &JSON_LIMITS_DEFAULT, &v, &err) == RC_OK;
+    const struct val *body = good ? VAL_GET(&v, "body") : NULL;
+    int64_t status = good ? val_get_int(&v, STR("status"), 0) : 0;
+    if (body && body->type == VAL_OBJECT && status >= 200 && status <= 599) {
+        answer(a, p, (int)status, body);
+    } else {
+        log_line(LOG_ERROR, "the engine sends what is no answer");
+        send_problem(p->exchange, 500, "Internal error", "the engine's answer cannot be read; look what became of it");
+    }
     free(p);
+    arena_done(&arena);
 }
 
 void api_engine_lost(struct api *a)
@@ -429,27 +470,31 @@ static void handle_with_body(struct api *a, const struct route *r, struct http_e
 
 void api_request(struct api *a, struct http_exchange *x)
 {
-    bool path_known = false;
-    if (!admitted(x))
-        return;
+    char allow[40] = "";
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         const struct route *r = &routes[i];
         struct str run = str_n("", 0);
         if (!path_fits(str_c(r->path), http_path(x), &run))
             continue;
-        path_known = true;
-        if (!str_is(http_method(x), r->method))
+        if (!str_is(http_method(x), r->method)) {
+            size_t n = strlen(allow);
+            snprintf(allow + n, sizeof allow - n, "%s%s", n ? ", " : "", r->method);
             continue;
+        }
         if (r->body)
             handle_with_body(a, r, x, run);
         else
             r->handle(a, x, run, NULL);
         return;
     }
-    if (path_known)
-        send_problem(x, 405, "Method not allowed", "this path has another method");
-    else
+    if (allow[0]) {
+        char text[100];
+        snprintf(text, sizeof text, "this path takes %s", allow);
+        http_answer_header(x, "Allow", allow);
+        send_problem(x, 405, "Method not allowed", text);
+    } else {
         send_problem(x, 404, "Not found", "there is nothing at this path; POST /run_pipeline starts a run");
+    }
 }
 
 struct api *api_new(const struct api_options *o)

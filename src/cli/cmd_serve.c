@@ -5,114 +5,32 @@
  * so that not even /proc shows them to anybody; only egress gets the file. The second life becomes the supervisor. When
  * it is told to start anew (SIGHUP, after the program's file was replaced), it executes the file again, with the same
  * sockets open: connections queue meanwhile. */
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "cli/commands.h"
 #include "cli/home.h"
+#include "cli/listen.h"
 #include "cli/session.h"
+#include "cli/tokens.h"
+#include "executor/probe.h"
+#include "executor/tier.h"
 #include "ipc/control.h"
 #include "llm/provider.h"
 #include "supervisor/notify.h"
 #include "supervisor/supervisor.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { DEFAULT_PORT = 7433, BACKLOG = 512, SOCKETS_MAX = 8, ROLE_ARGS = 16, PREDECESSOR_MS = 2000 };
+enum { SOCKETS_MAX = 8, ROLE_ARGS = 16 };
 
 /* The first life tells the second which descriptors are what. */
-static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 listen=6 listen=7" */
-
-/* ---- sockets ---- */
-
-static enum rc listen_unix(const char *path, int *ret, struct err *err)
-{
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof sa.sun_path)
-        return err_set(err, RC_USAGE, "--listen unix:%s: the path is longer than %zu bytes", path,
-                       sizeof sa.sun_path - 1);
-    memcpy(sa.sun_path, path, strlen(path));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct stat st;
-    if (fd >= 0 && stat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-        connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0 && errno == ECONNREFUSED)
-        unlink(path); /* of a service that is no more */
-    mode_t old = umask(0177);
-    bool good = fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0 && listen(fd, BACKLOG) == 0;
-    umask(old);
-    if (good) {
-        *ret = fd;
-        return RC_OK;
-    }
-    err_set(err, errno == EADDRINUSE ? RC_BUSY : RC_IO, "cannot listen on %s: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return err->rc;
-}
-
-/* Only the loopback: what may come from elsewhere needs tokens and TLS first. */
-static enum rc listen_tcp(const char *address, int *ret, struct err *err)
-{
-    char host[64] = "127.0.0.1";
-    int64_t port = DEFAULT_PORT;
-    struct str s = str_c(address), rest = s;
-    size_t colon = str_find(s, STR(":"));
-    if (s.n && s.p[0] != '[' && colon != SIZE_MAX) {
-        rest = str_from(s, colon + 1);
-        if (colon && colon < sizeof host) {
-            memcpy(host, s.p, colon);
-            host[colon] = 0;
-        }
-    }
-    if (rest.n && (!str_to_i64(rest, &port) || port < 0 || port > 65535))
-        return err_set(err, RC_USAGE, "--listen %s: expected [127.0.0.1:]PORT or unix:PATH", address);
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    if (strcmp(host, "localhost") == 0)
-        snprintf(host, sizeof host, "127.0.0.1");
-    if (inet_pton(AF_INET, host, &sa.sin_addr) != 1 || (ntohl(sa.sin_addr.s_addr) >> 24) != 127)
-        return err_set(
-            err, RC_USAGE,
-            "--listen %s: only the loopback (127.0.0.1) or a Unix socket; put a proxy that knows its users in "
-            "front of it",
-            address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0 && listen(fd, BACKLOG) == 0) {
-        *ret = fd;
-        return RC_OK;
-    }
-    err_set(err, errno == EADDRINUSE ? RC_BUSY : RC_IO, "cannot listen on %s:%lld: %s%s", host, (long long)port,
-            strerror(errno),
-            errno == EADDRINUSE ? " (is another treadle serve running? --listen chooses another)" : "");
-    if (fd >= 0)
-        close(fd);
-    return err->rc;
-}
-
-/* A service that was killed a moment ago may not have let go of the address yet: its gateway dies after it. */
-static enum rc listen_at(const char *where, int *ret, struct err *err)
-{
-    int64_t until = clock_mono_ms() + PREDECESSOR_MS;
-    for (;;) {
-        enum rc rc = strncmp(where, "unix:", 5) == 0 ? listen_unix(where + 5, ret, err) : listen_tcp(where, ret, err);
-        if (rc != RC_BUSY || clock_mono_ms() >= until)
-            return rc;
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    }
-}
+static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 tokens=6 listen=7 listen=8" */
 
 /* ---- the first life ---- */
 
@@ -142,39 +60,45 @@ static void keep_open(int fd)
     fcntl(fd, F_SETFD, 0);
 }
 
-static enum rc open_sockets(const struct args *args, int *fds, size_t *n, struct err *err)
+/* Who may connect is settled before anything is started: nobody comes from elsewhere without a token, and no token
+ * travels where others can read it. */
+static enum rc open_sockets(const struct args *args, bool tokens, int *fds, size_t *n, struct err *err)
 {
+    bool elsewhere = tokens && args_get(args, "behind-proxy");
     size_t from_systemd = notify_listen_fds();
     enum rc rc = RC_OK;
-    for (size_t i = 0; i < from_systemd && *n < SOCKETS_MAX; i++) {
+    for (size_t i = 0; rc == RC_OK && i < from_systemd && *n < SOCKETS_MAX; i++) {
         fds[(*n)++] = 3 + (int)i;
         fcntl(3 + (int)i, F_SETFL, O_NONBLOCK);
+        rc = listen_check(3 + (int)i, elsewhere, err);
     }
     const char *v;
     for (int i = 0; rc == RC_OK && (v = args_nth(args, "listen", i)); i++) {
         if (*n == SOCKETS_MAX)
             return err_set(err, RC_USAGE, "at most %d sockets", SOCKETS_MAX);
-        rc = listen_at(v, &fds[*n], err);
+        rc = listen_at(v, elsewhere, &fds[*n], err);
         *n += rc == RC_OK;
     }
     if (rc == RC_OK && !*n) {
-        rc = listen_at("", &fds[0], err);
+        rc = listen_at("", elsewhere, &fds[0], err);
         *n = rc == RC_OK;
     }
     return rc;
 }
 
-static void tell_where(const int *fds, size_t n)
+static void tell(const int *fds, size_t n, size_t ntokens, enum sandbox_tier tier)
 {
-    for (size_t i = 0; i < n; i++) {
-        struct sockaddr_storage sa = {0};
-        socklen_t length = sizeof sa;
-        if (getsockname(fds[i], (struct sockaddr *)&sa, &length) == 0 && sa.ss_family == AF_INET)
-            fprintf(stderr, "treadle: listening on http://127.0.0.1:%d\n",
-                    ntohs(((struct sockaddr_in *)&sa)->sin_port));
-        else if (sa.ss_family == AF_UNIX)
-            fprintf(stderr, "treadle: listening on unix:%s\n", ((struct sockaddr_un *)&sa)->sun_path);
-    }
+    struct err err;
+    char room[200];
+    for (size_t i = 0; i < n; i++)
+        fprintf(stderr, "treadle: listening on %s%s\n", listen_name(fds[i], room, sizeof room).p,
+                ntokens ? ", for who has a token" : "");
+    if (tier == SANDBOX_NONE)
+        fprintf(stderr, "treadle: sandbox none: commands have all that this user has\n");
+    else if (sandbox_probe(tier, &err) == RC_OK)
+        fprintf(stderr, "treadle: sandbox %s confines commands\n", tier_name(tier));
+    else
+        fprintf(stderr, "treadle: warning: steps with commands will fail: %s\n", err.msg);
 }
 
 static char **own_argv(void)
@@ -202,10 +126,14 @@ static int execute_again(const char *program, const char *handed)
 
 static int first_life(const struct args *args)
 {
-    int fds[SOCKETS_MAX] = {0};
-    size_t n = 0;
+    int fds[SOCKETS_MAX] = {0}, tokens;
+    size_t n = 0, ntokens;
+    enum sandbox_tier tier = SANDBOX_DEFAULT;
+    const char *wanted = args_get(args, "sandbox");
     struct err err;
-    if (open_sockets(args, fds, &n, &err) != RC_OK)
+    if ((wanted && tier_parse(wanted, &tier, &err) != RC_OK) || tier_settle(&tier, &err) != RC_OK ||
+        tokens_read(args_get(args, "token-file"), &tokens, &ntokens, &err) != RC_OK ||
+        open_sockets(args, ntokens > 0, fds, &n, &err) != RC_OK)
         return fail(exit_of(err.rc) == EXIT_USAGE && err.rc != RC_BUSY ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
     int secrets = make_secrets();
     if (secrets < 0)
@@ -213,18 +141,22 @@ static int first_life(const struct args *args)
     char handed[256];
     int at = snprintf(handed, sizeof handed, "secrets=%d", secrets);
     keep_open(secrets);
+    if (tokens >= 0) {
+        keep_open(tokens);
+        at += snprintf(handed + at, sizeof handed - (size_t)at, " tokens=%d", tokens);
+    }
     for (size_t i = 0; i < n; i++) {
         keep_open(fds[i]);
         at += snprintf(handed + at, sizeof handed - (size_t)at, " listen=%d", fds[i]);
     }
-    tell_where(fds, n);
+    tell(fds, n, ntokens, tier);
     return execute_again("/proc/self/exe", handed);
 }
 
 /* ---- the second life ---- */
 
 struct given {
-    int secrets, listen[SOCKETS_MAX];
+    int secrets, tokens, listen[SOCKETS_MAX]; /* tokens: -1 when nobody needs one */
     size_t n;
     char text[256];
 };
@@ -236,7 +168,7 @@ static bool read_given(struct given *g)
         return false;
     snprintf(g->text, sizeof g->text, "%s", v);
     unsetenv(handed_env);
-    g->secrets = -1;
+    g->secrets = g->tokens = -1;
     for (struct str rest = str_c(g->text); rest.n;) {
         size_t end = str_find(rest, STR(" "));
         struct str word = end == SIZE_MAX ? rest : str_n(rest.p, end);
@@ -246,6 +178,8 @@ static bool read_given(struct given *g)
             return false;
         if (str_starts(word, STR("secrets=")))
             g->secrets = (int)fd;
+        else if (str_starts(word, STR("tokens=")))
+            g->tokens = (int)fd;
         else if (g->n < SOCKETS_MAX)
             g->listen[g->n++] = (int)fd;
         rest = end == SIZE_MAX ? str_n("", 0) : str_from(rest, end + 1);
@@ -297,7 +231,7 @@ static int second_life(const struct args *args, struct given *g)
     if (page < 0 || ftruncate(page, sizeof(struct panic_page)) != 0)
         return fail(EXIT_ENVIRONMENT, "no memory file: %s", strerror(errno));
     raise_descriptors();
-    struct role_args engine = {0}, egress = {0}, gateway = {0};
+    struct role_args engine = {0}, egress = {0}, executor = {0}, gateway = {0};
     const char *mock = args_get(args, "mock");
     add_option(&engine, "--db", given_db ? given_db : db);
     add_option(&engine, "--home", home);
@@ -305,9 +239,10 @@ static int second_life(const struct args *args, struct given *g)
     add_option(&engine, "--max-running", args_get(args, "max-running"));
     add_option(&engine, "--max-per-workflow", args_get(args, "max-per-workflow"));
     add_option(&egress, "--mock", mock);
+    add_option(&executor, "--sandbox", args_get(args, "sandbox"));
     add_option(&gateway, "--db", given_db ? given_db : db);
     const struct role_spec egress_spec = {.args = egress.v, .heartbeat_ms = 10000, .shutdown_ms = 5000};
-    const struct role_spec executor_spec = {.heartbeat_ms = 10000, .shutdown_ms = 10000};
+    const struct role_spec executor_spec = {.args = executor.v, .heartbeat_ms = 10000, .shutdown_ms = 10000};
     const struct role_spec engine_spec = {
         .args = engine.v, .ready_ms = 60000, .heartbeat_ms = 10000, .shutdown_ms = 30000};
     const struct role_spec gateway_spec = {.args = gateway.v, .heartbeat_ms = 10000, .shutdown_ms = 5000};
@@ -322,17 +257,20 @@ static int second_life(const struct args *args, struct given *g)
                                    .children = roles,
                                    .nchildren = 4};
     static const struct link_spec links[] = {{"engine", "egress"}, {"engine", "executor"}, {"engine", "gateway"}};
-    struct handed_spec handed[SOCKETS_MAX + 2] = {{"egress", "keys", g->secrets, HAND_SECRETS},
+    struct handed_spec handed[SOCKETS_MAX + 3] = {{"egress", "keys", g->secrets, HAND_SECRETS},
                                                   {"engine", "page", page, HAND_PAGE}};
+    size_t nhanded = 2;
+    if (g->tokens >= 0)
+        handed[nhanded++] = (struct handed_spec){"gateway", "tokens", g->tokens, HAND_SECRETS};
     for (size_t i = 0; i < g->n; i++)
-        handed[2 + i] = (struct handed_spec){"gateway", "http", g->listen[i], HAND_LISTEN};
+        handed[nhanded++] = (struct handed_spec){"gateway", "http", g->listen[i], HAND_LISTEN};
     enum supervisor_end end;
     if (supervisor_run(&(struct supervisor_options){.self = "/proc/self/exe",
                                                     .root = &root,
                                                     .links = links,
                                                     .nlinks = 3,
                                                     .handed = handed,
-                                                    .nhanded = 2 + g->n,
+                                                    .nhanded = nhanded,
                                                     .told = "engine"},
                        &end, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
@@ -341,6 +279,8 @@ static int second_life(const struct args *args, struct given *g)
         return EXIT_OK;
     case SUPERVISOR_UPGRADE:
         keep_open(g->secrets);
+        if (g->tokens >= 0)
+            keep_open(g->tokens);
         for (size_t i = 0; i < g->n; i++)
             keep_open(g->listen[i]);
         return execute_again(self, g->text);
@@ -362,7 +302,12 @@ static int run(const struct command *c, const struct args *args)
 }
 
 static const struct option options[] = {
-    {"listen", 'l', "ADDRESS", "[127.0.0.1:]PORT (default 7433; 0: a free one) or unix:PATH. May be repeated.", false},
+    {"listen", 'l', "ADDRESS", "[ADDRESS:]PORT (default 127.0.0.1:7433; port 0: a free one) or unix:PATH. Repeatable.",
+     false},
+    {"token-file", 0, "FILE", "Ask clients for one of the tokens in FILE (one a line), or for $TREADLE_TOKEN.", false},
+    {"behind-proxy", 0, NULL, "Listen on other addresses than the loopback: a proxy that speaks TLS is in front.",
+     false},
+    {"sandbox", 0, "TIER", "How far commands are confined: strict (default), standard or none.", false},
     {"db", 0, "PATH", "The journal of all runs (default $TREADLE_HOME/service.db).", false},
     {"mock", 0, "FIXTURES", "Answer instead of the models, as treadle run --mock does.", true},
     {"max-running", 0, "N", "Runs carried on at once (default 200); more wait in a queue.", false},
@@ -386,6 +331,9 @@ const struct command command_serve = {
         "true}\n"
         "  GET  /v1/runs/ID     the run's status, results and usage\n"
         "  GET  /healthz, /readyz\n\n"
+        "With a token (at least 20 characters, e.g. of `openssl rand -hex 32`) requests need the header\n"
+        "`Authorization: Bearer TOKEN`; without one only this machine may ask. Beyond the loopback both a token and\n"
+        "--behind-proxy are needed. Commands are confined as --sandbox or $TREADLE_SANDBOX says (docs/sandbox.md).\n\n"
         "Workflows named by `workflow` are $TREADLE_HOME/workflows/NAME.yaml. Under systemd: readiness, watchdog and\n"
         "socket activation are spoken (see treadle.service).\n\n"
         "Exit code: 0 stopped on request, 2 wrong usage, 4 the environment or the journal is unusable.\n\n"

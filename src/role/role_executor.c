@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/panic.h"
 #include "executor/executor.h"
+#include "executor/tier.h"
 #include "role/keeper.h"
 #include "role/roles.h"
 
@@ -13,7 +14,7 @@
 
 enum { PROVE_DEAD_MS = 2000 };
 
-struct place { /* where one run acts */
+struct site { /* where one run acts */
     char *run;
     struct executor *executor;
 };
@@ -21,7 +22,8 @@ struct place { /* where one run acts */
 struct state {
     struct role *role;
     struct keeper *keeper;
-    struct map places; /* run -> place */
+    enum sandbox_tier tier;
+    struct map sites; /* run -> site */
 };
 
 static const char *directory(const struct val *where, struct str key, struct arena *a)
@@ -30,7 +32,7 @@ static const char *directory(const struct val *where, struct str key, struct are
     return s.n ? arena_cstr(a, s) : NULL;
 }
 
-static enum rc make_place(struct state *s, struct str run, const struct val *where, struct place **ret, struct err *err)
+static enum rc make_site(struct state *s, struct str run, const struct val *where, struct site **ret, struct err *err)
 {
     struct arena a = {0};
     const char *run_dir = directory(where, STR("run_dir"), &a);
@@ -40,6 +42,7 @@ static enum rc make_place(struct state *s, struct str run, const struct val *whe
     if (rc == RC_OK)
         rc = executor_new(&(struct executor_options){.loop = s->role->loop,
                                                      .run_dir = run_dir,
+                                                     .tier = s->tier,
                                                      .workspace = directory(where, STR("workspace"), &a),
                                                      .output_dir = directory(where, STR("output_dir"), &a),
                                                      .workflow_dir = directory(where, STR("workflow_dir"), &a),
@@ -50,12 +53,12 @@ static enum rc make_place(struct state *s, struct str run, const struct val *whe
     arena_done(&a);
     if (rc != RC_OK)
         return rc;
-    struct place *p = calloc(1, sizeof *p + run.n + 1);
+    struct site *p = calloc(1, sizeof *p + run.n + 1);
     CHECK(p);
     p->run = (char *)(p + 1);
     memcpy(p->run, run.p, run.n);
     p->executor = x;
-    map_put(&s->places, str_n(p->run, run.n), p);
+    map_put(&s->sites, str_n(p->run, run.n), p);
     *ret = p;
     return RC_OK;
 }
@@ -81,9 +84,9 @@ static void refuse(void *ctx)
 static void op_start(void *ctx, const struct keeper_call *c, port_done *done, void *done_ctx)
 {
     struct state *s = ctx;
-    struct place *p = map_get(&s->places, c->run);
+    struct site *p = map_get(&s->sites, c->run);
     struct err err;
-    if (p || make_place(s, c->run, c->where, &p, &err) == RC_OK) {
+    if (p || make_site(s, c->run, c->where, &p, &err) == RC_OK) {
         executor_start(p->executor, c->id, port_exec_kind(c->kind), c->request, done, done_ctx);
         return;
     }
@@ -95,14 +98,14 @@ static void op_start(void *ctx, const struct keeper_call *c, port_done *done, vo
 
 static void op_cancel(void *ctx, const struct keeper_call *c)
 {
-    struct place *p = map_get(&((struct state *)ctx)->places, c->run);
+    struct site *p = map_get(&((struct state *)ctx)->sites, c->run);
     if (p)
         executor_cancel(p->executor, c->id);
 }
 
 static void op_forget(void *ctx, struct str run)
 {
-    struct place *p = map_del(&((struct state *)ctx)->places, run);
+    struct site *p = map_del(&((struct state *)ctx)->sites, run);
     if (!p)
         return;
     executor_free(p->executor);
@@ -117,7 +120,10 @@ static enum rc begin(struct role *r, struct err *err)
     CHECK(s);
     s->role = r;
     r->state = s;
-    (void)err;
+    const char *tier = role_option(r, "sandbox");
+    enum rc rc = tier ? tier_parse(tier, &s->tier, err) : RC_OK;
+    if (rc != RC_OK)
+        return rc;
     s->keeper = keeper_new(r->loop, &keeper_ops, s);
     return RC_OK;
 }
@@ -139,12 +145,12 @@ static void end(struct role *r)
     if (!s)
         return;
     struct map_entry *e;
-    for (size_t i = 0; (e = map_next(&s->places, &i));) {
-        struct place *p = e->value;
+    for (size_t i = 0; (e = map_next(&s->sites, &i));) {
+        struct site *p = e->value;
         executor_free(p->executor);
         free(p);
     }
-    map_done(&s->places);
+    map_done(&s->sites);
     keeper_free(s->keeper);
     free(s);
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { BODY_MAX = 16 << 20, LISTENERS_MAX = 8, DRAIN_MS = 3000 };
+enum { BODY_MAX = 16 << 20, LISTENERS_MAX = 8, TOKENS_MAX = 64, DRAIN_MS = 3000 };
 
 struct state {
     struct role *role;
@@ -18,6 +18,8 @@ struct state {
     int listeners[LISTENERS_MAX];
     struct http_server *servers[LISTENERS_MAX];
     size_t n;
+    struct sha256 tokens[TOKENS_MAX];
+    size_t ntokens;
 };
 
 static struct state *state_of(struct role *r)
@@ -34,15 +36,10 @@ static struct state *state_of(struct role *r)
 static void on_message(void *ctx, const struct frame *f)
 {
     struct state *s = ctx;
-    struct arena a = {0};
-    struct val v;
-    struct err err;
-    if (f->type != FRAME_ANSWER || json_parse(&a, f->body, &JSON_LIMITS_DEFAULT, &v, &err) != RC_OK ||
-        !VAL_GET(&v, "body"))
-        log_line(LOG_ERROR, "the engine sends what is no answer");
+    if (f->type == FRAME_ANSWER)
+        api_answer(s->api, f->id, f->body);
     else
-        api_answer(s->api, f->id, (int)val_get_int(&v, STR("status"), 500), VAL_GET(&v, "body"));
-    arena_done(&a);
+        log_line(LOG_ERROR, "the engine sends %s, which is not for this role", frame_type_name(f->type));
 }
 
 static void on_closed(void *ctx, const char *why)
@@ -89,9 +86,28 @@ static void listening(struct role *r, struct str name, int fd)
         s->listeners[s->n++] = fd;
 }
 
+static struct http_refusal admit(void *ctx, struct http_exchange *x)
+{
+    return api_admit(((struct state *)ctx)->api, x);
+}
+
 static void request(void *ctx, struct http_exchange *x)
 {
     api_request(((struct state *)ctx)->api, x);
+}
+
+/* Their hashes, one after another. A door that was to be locked and whose key cannot be read stays shut. */
+static enum rc read_tokens(struct state *s, struct err *err)
+{
+    if (s->role->secrets < 0)
+        return RC_OK;
+    ssize_t n = pread(s->role->secrets, s->tokens, sizeof s->tokens, 0);
+    if (n <= 0 || n % (ssize_t)sizeof s->tokens[0] != 0)
+        return err_set(err, RC_IO, "the tokens cannot be read");
+    s->ntokens = (size_t)n / sizeof s->tokens[0];
+    close(s->role->secrets);
+    s->role->secrets = -1;
+    return RC_OK;
 }
 
 static enum rc begin(struct role *r, struct err *err)
@@ -100,10 +116,17 @@ static enum rc begin(struct role *r, struct err *err)
     const char *db = role_option(r, "db");
     if (!db || !s->n)
         return err_set(err, RC_USAGE, "--db or a listening socket is missing");
-    s->api = api_new(&(struct api_options){.loop = r->loop, .db = db, .ask = ask, .ctx = s});
+    if (read_tokens(s, err) != RC_OK)
+        return err->rc;
+    s->api = api_new(&(struct api_options){
+        .loop = r->loop, .db = db, .tokens = s->tokens, .ntokens = s->ntokens, .ask = ask, .ctx = s});
     for (size_t i = 0; i < s->n; i++)
-        s->servers[i] = http_server_new(&(struct http_server_options){
-            .loop = r->loop, .fd = s->listeners[i], .body_max = BODY_MAX, .request = request, .ctx = s});
+        s->servers[i] = http_server_new(&(struct http_server_options){.loop = r->loop,
+                                                                      .fd = s->listeners[i],
+                                                                      .body_max = BODY_MAX,
+                                                                      .admit = admit,
+                                                                      .request = request,
+                                                                      .ctx = s});
     return RC_OK;
 }
 
