@@ -50,6 +50,15 @@ fi
 cp -R "$here/project" "$dir/project"
 rm -rf "$dir/project/build"
 export TREADLE_HOME=$dir/state
+
+# Treadle never confines less than it was told to. Many containers do not allow namespaces: there the demo asks for the
+# strongest tier that the system has, and says so.
+if [ -z "${TREADLE_SANDBOX:-}" ] && tiers=$("$treadle" doctor || true) && ! grep -q '^ok *sandbox strict ' <<<"$tiers"; then
+    export TREADLE_SANDBOX=none
+    ! grep -q '^ok *sandbox standard ' <<<"$tiers" || TREADLE_SANDBOX=standard
+    say "This system does not allow the strict sandbox, so commands run with TREADLE_SANDBOX=$TREADLE_SANDBOX" \
+        "(treadle doctor says why)."
+fi
 run=("$treadle" run "$here/repair.yaml" --run-id repair --workspace "$dir/project" --output-dir "$dir")
 [ "$mode" = live ] || run+=(--mock "$here/fixtures.yaml")
 
@@ -131,7 +140,7 @@ cat "$dir/output"
 cat <<EOT
 
 Now pull the plug yourself. \`$0 --kill\` shows it; by hand:
-  export TREADLE_HOME=$dir/state
+  export TREADLE_HOME=$dir/state${TREADLE_SANDBOX:+ TREADLE_SANDBOX=$TREADLE_SANDBOX}
   cp -R $here/project $dir/again
   $treadle run $here/repair.yaml --mock $here/fixtures.yaml --workspace $dir/again --output-dir $dir &
   sleep 2.5; kill -9 \$!
