@@ -53,7 +53,8 @@ export TREADLE_HOME=$dir/state
 
 # Treadle never confines less than it was told to. Many containers do not allow namespaces: there the demo asks for the
 # strongest tier that the system has, and says so.
-if [ -z "${TREADLE_SANDBOX:-}" ] && tiers=$("$treadle" doctor || true) && ! grep -q '^ok *sandbox strict ' <<<"$tiers"; then
+tiers=$("$treadle" doctor || true)
+if [ -z "${TREADLE_SANDBOX:-}" ] && ! grep -q '^ok *sandbox strict ' <<<"$tiers"; then
     export TREADLE_SANDBOX=none
     ! grep -q '^ok *sandbox standard ' <<<"$tiers" || TREADLE_SANDBOX=standard
     say "This system does not allow the strict sandbox, so commands run with TREADLE_SANDBOX=$TREADLE_SANDBOX" \

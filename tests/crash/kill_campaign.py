@@ -108,8 +108,7 @@ class Campaign:
         self.random = random.Random(seed)
         self.provider = conftest.FakeProvider(directory, json.loads((HERE / "workflows/kill_script.json").read_text()),
                                               delay_ms=15)
-        self.env = {"PATH": "/usr/bin:/bin", "HOME": str(directory), "TREADLE_HOME": str(directory / "home"),
-                    "LANG": "C.UTF-8", "TZ": "UTC", **self.provider.env}
+        self.env = conftest.plain_env(directory, **self.provider.env)
         self.kills = self.trials = self.calls = self.repeated = 0
         self.points, self.last = collections.Counter(), collections.Counter()
         self.seconds = 0.7  # that a whole run takes

@@ -80,7 +80,7 @@ def one(directory, number, draw):
     place.mkdir()
     mark = f"orphan-mark-{os.getpid()}-{number}-x"
     (place / "workflow.json").write_text(json.dumps(workflow(mark)))
-    env = {"PATH": "/usr/bin:/bin", "HOME": str(place), "TREADLE_HOME": str(place / "home"), "LANG": "C.UTF-8"}
+    env = conftest.plain_env(place)
     process = subprocess.Popen([conftest.program("treadle"), "run", "workflow.json", "--quiet"], env=env, cwd=place,
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:

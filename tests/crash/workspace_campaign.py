@@ -144,8 +144,7 @@ class Campaign:
         (ws / "src/run.sh").write_text("#!/bin/sh\n")
         (ws / "src/run.sh").chmod(0o755)
         (ws / "src/link").symlink_to("f1.txt")
-        env = {"PATH": "/usr/bin:/bin", "HOME": str(place), "TREADLE_HOME": str(place / "home"), "LANG": "C.UTF-8",
-               "TZ": "UTC", **({"TREADLE_FAULT": self.faults} if self.faults else {})}
+        env = conftest.plain_env(place, **({"TREADLE_FAULT": self.faults} if self.faults else {}))
         somebody = Other(ws, self.random.random(), same)
         if other:
             somebody.start()

@@ -8,6 +8,7 @@ Every test ends with a check that nothing which it started is still running (pro
 outlives its stop). This process is the reaper of its orphans, so not even a double fork escapes the check.
 """
 import ctypes
+import functools
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -46,6 +48,38 @@ def program(name):
     if not path.is_file():
         pytest.fail(f"{path} is not built: run make first")  # never a skip: that would hide the test
     return str(path)
+
+
+@functools.cache
+def sandbox_tier():
+    """The strongest tier that this system allows. Many containers forbid the namespaces of `strict`."""
+    with tempfile.TemporaryDirectory() as home:
+        tiers = subprocess.run([program("treadle"), "doctor"], env={"PATH": "/usr/bin:/bin", "TREADLE_HOME": home},
+                               capture_output=True, text=True, timeout=TIMEOUT).stdout
+    return next((tier for tier in ("strict", "standard") if re.search(rf"^ok +sandbox {tier} ", tiers, re.M)), "none")
+
+
+def plain_env(directory, **more):
+    """An environment with nothing of the caller's: no keys, no proxies, no state; all of it lies in `directory`."""
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(directory), "TREADLE_HOME": str(directory / "home"), "LANG": "C.UTF-8",
+           "TZ": "UTC"}
+    if sandbox_tier() != "strict":
+        env["TREADLE_SANDBOX"] = sandbox_tier()
+    return {**env, **more}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "strict: needs the strict sandbox; skipped where the system does not allow it")
+
+
+def pytest_report_header(config):
+    if sandbox_tier() != "strict":
+        return f"SANDBOX: `strict` is not allowed here: tests use `{sandbox_tier()}`, and those of `strict` are skipped"
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("strict") and sandbox_tier() != "strict":
+        pytest.skip("this system does not allow the strict sandbox (treadle doctor says why)")
 
 
 class Result:
@@ -183,11 +217,7 @@ class Treadle:
         self.home = tmp_path / "home"
         self.cwd = tmp_path / "work"
         self.cwd.mkdir(exist_ok=True)
-        # Nothing of the caller's: no keys, no proxies, no state.
-        self.env = {
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(tmp_path), "TREADLE_HOME": str(self.home),
-            "LANG": "C.UTF-8", "TZ": "UTC", "TERM": "dumb",
-        }
+        self.env = plain_env(tmp_path, PATH=os.environ.get("PATH", "/usr/bin:/bin"), TERM="dumb")
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LLVM_PROFILE_FILE"):
             if name in os.environ:
                 self.env[name] = os.environ[name]

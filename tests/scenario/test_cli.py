@@ -683,6 +683,7 @@ def test_show_tells_that_resume_will_wait(treadle, more, holds):
     process = started_run(treadle, "r", workflow(treadle, "slow", command("wait", "sleep 100", **more)))
     process.wait_output("call +wait")
     process.kill()
+    process.wait()
     text = treadle("show", "r", code=0).out
     assert ("treadle resume r --force" in text) == holds and "treadle resume r " in text, text
     assert ("may have done part of its work" in text) == holds, text

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from conftest import program
+
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 LANGUAGES = sorted(p.name for p in (HERE / "code").iterdir())
@@ -477,7 +479,7 @@ def test_errors(ask):
 
 def test_a_missing_grammar_says_how_to_get_it(treadle, tmp_path):
     """The program alone, as after a plain `make`: files can be found, code cannot be parsed, and nobody is misled."""
-    binary = pathlib.Path(os.environ["TREADLE_BUILD"]) / "treadle"
+    binary = program("treadle")
     (tmp_path / "bin").mkdir()
     shutil.copy(binary, tmp_path / "bin/treadle")
     code = json.dumps({"queries": {"f": {"find_functions": True}}})

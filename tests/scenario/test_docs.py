@@ -20,6 +20,7 @@ from conftest import ROOT, program
 
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXCERPTS = {"cli.md"}  # the help texts, whose examples are of made-up files; test_cli.py tests the commands
+CONFINED = {"sandbox.md"}  # its examples choose the strict sandbox
 TABLES = [page for page in PAGES if "<!-- table: " in page.read_text()]  # made by tools/gen_step_docs.c
 LAYERS = sorted(path.name for path in (ROOT / "src").iterdir())
 BLOCK = re.compile(r"((?:^<!-- [^\n]* -->\n)*)^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -60,7 +61,8 @@ def run_workflow(treadle, name, marks):
         assert result.json["output"] not in (None, ""), result
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p.name not in EXCERPTS], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [pytest.param(p, marks=[pytest.mark.strict] if p.name in CONFINED else [])
+                                  for p in PAGES if p.name not in EXCERPTS], ids=lambda p: p.name)
 def test_examples_work(page, treadle, tmp_path):
     names = tmp_path / "bin"
     names.mkdir()

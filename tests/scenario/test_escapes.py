@@ -21,7 +21,7 @@ import threading
 
 import pytest
 
-from conftest import program
+from conftest import program, sandbox_tier
 
 HERE = pathlib.Path(__file__).resolve().parent
 NAMES = re.findall(r"^@attack\ndef (\w+)", (HERE / "attacks.py").read_text(), re.M)
@@ -282,6 +282,8 @@ def control(world):
 
 @pytest.mark.parametrize("tier", [tier for tier in KNOWN if ALL or "," not in tier])
 def test_nothing_escapes(world, control, tier):
+    if sandbox_tier() != "strict" and tier.split(",")[0] != sandbox_tier():
+        pytest.skip("this system does not allow this tier (treadle doctor says why)")
     escaped = confined(world, tier) & control
     assert escaped - KNOWN[tier] == set()
     assert (KNOWN[tier] & control) - escaped == set(), "stopped, though it is said not to be"

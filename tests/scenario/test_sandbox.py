@@ -8,7 +8,9 @@ import threading
 
 import pytest
 
-from conftest import program
+from conftest import plain_env, program
+
+pytestmark = pytest.mark.strict
 
 # What a hostile or careless program may say to the proxy, and how it begins its answer.
 REQUESTS = [
@@ -89,8 +91,7 @@ def run(directory, steps, *args, code=0, secrets=(), **env):
     (directory / "ws").mkdir(exist_ok=True)
     done = subprocess.run([program("treadle"), "run", "w.json", "--workspace", "ws", "--json", "--quiet", *args],
                           cwd=directory, capture_output=True, text=True, check=False, timeout=120,
-                          env={"PATH": "/usr/bin:/bin", "HOME": str(directory), "LANG": "C.UTF-8",
-                               "TREADLE_HOME": str(directory / "home"), **env})
+                          env=plain_env(directory, **env))
     assert done.returncode == code, done.stderr + done.stdout
     return json.loads(done.stdout) if done.stdout else done.stderr
 

@@ -54,6 +54,7 @@ def command(name, run, **more):
 RETRY = {"max_attempts": 2, "delay": "10ms", "on": ["command"]}
 
 
+@pytest.mark.strict
 def test_an_attempt_begins_where_the_last_one_began(treadle):
     ws = prepare(treadle)
     before = tree(ws)
@@ -66,6 +67,7 @@ def test_an_attempt_begins_where_the_last_one_began(treadle):
     assert "new" not in said and "empty d" in said
 
 
+@pytest.mark.strict
 def test_a_final_failure_keeps_its_files(treadle):
     ws = prepare(treadle)
     treadle("run", flow(treadle, command("s", f"{MESS} exit 7", retry=RETRY)), "--workspace", "ws", code=1)
@@ -73,6 +75,7 @@ def test_a_final_failure_keeps_its_files(treadle):
     assert stat.S_IMODE((ws / "src").stat().st_mode) == 0o700 and (ws / "empty").read_text() == "file\n"
 
 
+@pytest.mark.strict
 def test_what_somebody_else_changed_since_is_not_touched(treadle):
     ws = prepare(treadle)
     run = "[ -e .git/tried ] || { touch .git/tried; echo mine > src/a.txt; echo mine > mine; exit 7; }"
@@ -94,6 +97,7 @@ def test_what_somebody_else_changed_since_is_not_touched(treadle):
     assert (ws / "theirs").read_text() == "changed\n"
 
 
+@pytest.mark.strict
 def test_a_killed_command_leaves_nothing(treadle):
     ws = prepare(treadle)
     before = tree(ws)
@@ -111,6 +115,7 @@ def test_a_killed_command_leaves_nothing(treadle):
     assert tree(ws) == before and got["results"]["s"]["stdout"] == "again\n"
 
 
+@pytest.mark.strict
 @pytest.mark.parametrize("fault", ["undo.kill.change=2", "undo.kill.change=5", "undo.kill.exchanged=1",
                                    "undo.kill.exchanged=2"])
 def test_killed_while_changes_are_taken_over(treadle_faults, fault):
@@ -124,6 +129,7 @@ def test_killed_while_changes_are_taken_over(treadle_faults, fault):
     assert not [name for name in tree(ws) if ".treadle" in name]
 
 
+@pytest.mark.strict
 def test_a_conflict_keeps_the_other_version(treadle):
     ws = prepare(treadle)
     run = "touch .git/began; until [ -e .git/go ]; do sleep 0.01; done; echo mine > src/a.txt; echo mine > mine"
@@ -165,12 +171,14 @@ def test_too_large_to_keep(treadle):
     assert (ws / "src/a.txt").read_text() == "mine\n"
 
 
+@pytest.mark.strict
 def test_an_agent_killed_inside_its_edits(tmp_path):
     campaign = workspace_campaign.Campaign(tmp_path, 7)
     for number in (1, 2, 3):
         campaign.run(number)
 
 
+@pytest.mark.strict
 def test_the_campaign_finds_that_nothing_is_taken_back(tmp_path):
     with pytest.raises(AssertionError, match="began with different trees"):
         workspace_campaign.Campaign(tmp_path, 7, faults="undo.skip=0").run(1)
