@@ -8,6 +8,7 @@
 #include "base/panic.h"
 #include "base/sha256.h"
 #include "cli/commands.h"
+#include "cli/fork_workspace.h"
 #include "cli/inputs.h"
 #include "cli/load.h"
 #include "cli/past_run.h"
@@ -236,6 +237,15 @@ static enum rc copy(struct fork *f, struct err *err)
         store_batch_free(f->batch);
     }
     store_close(f->to);
+    struct fork_workspace w = {.source = &f->source.home,
+                               .part = &f->part,
+                               .was = f->source.workspace,
+                               .now = f->workspace,
+                               .step = str_c(args_get(f->args, "from")),
+                               .voids = &f->voids,
+                               .keep_files = args_get(f->args, "keep-files")};
+    if (rc == RC_OK)
+        rc = fork_workspace_make(&w, &f->source.arena, err);
     if (rc == RC_OK && rename(f->part.dir, f->home.dir) != 0)
         rc = err_set(err, errno == ENOTEMPTY || errno == EEXIST ? RC_EXISTS : RC_IO, "%s: %s", f->home.dir,
                      strerror(errno));
@@ -297,7 +307,7 @@ static int make(struct fork *f)
     struct err ignored;
     if (remove_run(&f->part, &ignored) != RC_OK) /* prune finds it later */
         (void)ignored;
-    return fail(exit_of(err.rc), "run %s cannot be copied: %s", f->source.home.id, err.msg);
+    return fail(exit_of(err.rc), "run %s cannot be forked: %s", f->source.home.id, err.msg);
 }
 
 /* From here on it is a run that was stopped before STEP. */
@@ -349,7 +359,8 @@ static const struct option options[] = {
     {"from", 0, "STEP", "The first step that is done anew: one of the workflow's own list.", false},
     {"workflow", 0, "FILE", "Another version of the workflow.", false},
     {"set", 0, "NAME=VALUE", "Change an input; NAME=@FILE reads it from a file. May be repeated.", false},
-    {"workspace", 'w', "DIR", "Another workspace (a copy of the first, say).", false},
+    {"workspace", 'w', "DIR", "Another workspace; a new one is filled as RUN's was before STEP.", false},
+    {"keep-files", 0, NULL, "Leave the files of the workspace as they are now.", false},
     {"output-dir", 'o', "DIR", "Another directory for output_to_file.", false},
     {"run-id", 0, "ID", "The new run's id.", false},
     {"force", 'f', NULL, "Do again what is held because it was interrupted.", false},
@@ -363,8 +374,16 @@ const struct command command_fork = {
     .summary = "a new run that keeps what came before a step and does the rest anew",
     .details =
         "RUN is a run's id, a unique beginning of it, or `last`. The steps before STEP keep their results; they are\n"
-        "neither executed nor paid for again. RUN itself stays as it is. The workspace is shared unless --workspace\n"
-        "says otherwise: files are as RUN left them.\n\n"
+        "neither executed nor paid for again. RUN itself stays as it is.\n\n"
+        "The new run finds the workspace as it was before STEP: what STEP and those behind it had changed there is "
+        "taken\n"
+        "back, and nothing else. If somebody has changed one of these files since, nothing is done, and a message "
+        "names\n"
+        "it. With --workspace DIR the workspace of RUN is left alone: if DIR is missing or empty it is filled with "
+        "the\n"
+        "workspace as it was before STEP; if there is something in it, it is used as it is. Version control "
+        "directories\n"
+        "are never touched and not copied.\n\n"
         "Examples:\n"
         "  treadle fork last --from review\n"
         "  treadle fork last --from review --workflow sharper.yaml --set tone=harsh",

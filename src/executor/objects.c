@@ -36,9 +36,14 @@ static struct str key_of(const struct sha256 *id)
     return str_n((const char *)id->b, sizeof id->b);
 }
 
+bool objects_has(const struct objects *o, const struct sha256 *id)
+{
+    return map_get(&o->have, key_of(id));
+}
+
 void objects_have(struct objects *o, const struct sha256 *id)
 {
-    if (map_get(&o->have, key_of(id)))
+    if (objects_has(o, id))
         return;
     struct sha256 *kept = ARENA_NEW(&o->arena, struct sha256);
     *kept = *id;
@@ -133,7 +138,7 @@ enum rc object_put(struct objects *o, struct str content, struct sha256 *ret, st
 {
     struct fresh f;
     *ret = sha256_of(content);
-    if (map_get(&o->have, key_of(ret)))
+    if (objects_has(o, ret))
         return RC_OK;
     enum rc rc = fresh_open(o, &f, err);
     if (rc)
@@ -183,7 +188,7 @@ enum rc object_keep(struct objects *o, int fd, struct sha256 *ret, struct err *e
     /* Where the file system can, the blocks are shared, and the clone is what is hashed. */
     bool cloned = ioctl(f.fd, FICLONE, fd) == 0;
     rc = cloned ? digest(f.fd, -1, ret, err) : digest(fd, f.fd, ret, err);
-    if (rc == RC_OK && !map_get(&o->have, key_of(ret)))
+    if (rc == RC_OK && !objects_has(o, ret))
         return fresh_settle(o, &f, ret, err);
     fresh_drop(o, &f);
     return rc;
@@ -240,5 +245,31 @@ enum rc object_sync(struct objects *o, const struct sha256 *id, struct err *err)
     if (fsync(fd) != 0)
         rc = objects_error(err, STR("a snapshot"));
     close(fd);
+    return rc;
+}
+
+enum rc object_share(struct objects *from, struct objects *to, const struct sha256 *id, struct err *err)
+{
+    struct object_name name = object_name(id);
+    struct sha256 got;
+    char dir[16];
+    int fd;
+    if (objects_has(to, id))
+        return RC_OK;
+    snprintf(dir, sizeof dir, "%.10s", name.z);
+    enum rc rc = make_dir(to, dir, err);
+    if (rc)
+        return rc;
+    if (linkat(from->dir.fd, name.z, to->dir.fd, name.z, 0) == 0 || errno == EEXIST) {
+        objects_have(to, id);
+        return RC_OK;
+    }
+    rc = object_open(from, id, &fd, err);
+    if (rc)
+        return rc;
+    rc = object_keep(to, fd, &got, err);
+    close(fd);
+    if (rc == RC_OK && memcmp(&got, id, sizeof got) != 0)
+        rc = err_set(err, RC_CORRUPT, "a kept content is not what it was");
     return rc;
 }

@@ -17,8 +17,9 @@ struct objects {
 /* `dir` is absolute; with `make` it is made. RC_NOT_FOUND, RC_IO. */
 enum rc objects_init(struct objects *o, const char *dir, bool make, struct err *err) MUST_CHECK;
 void objects_done(struct objects *o);
-/* It is known to be there. */
+/* It is known to be there; is it? */
 void objects_have(struct objects *o, const struct sha256 *id);
+bool objects_has(const struct objects *o, const struct sha256 *id);
 
 enum rc object_put(struct objects *o, struct str content, struct sha256 *ret, struct err *err) MUST_CHECK;
 /* What is left to read of `fd`, a file; shares its blocks where the file system can. */
@@ -32,6 +33,8 @@ enum rc object_read(struct objects *o, const struct sha256 *id, size_t max, stru
                     struct err *err) MUST_CHECK;
 /* Makes sure that it survives a loss of power. */
 enum rc object_sync(struct objects *o, const struct sha256 *id, struct err *err) MUST_CHECK;
+/* Puts into `to` what is in `from`: the same file where that can be, since it is never changed. */
+enum rc object_share(struct objects *from, struct objects *to, const struct sha256 *id, struct err *err) MUST_CHECK;
 /* What errno says about `path`: RC_DISK_FULL or RC_IO. */
 enum rc objects_error(struct err *err, struct str path);
 /* Where it is below DIR. */

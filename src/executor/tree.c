@@ -158,3 +158,22 @@ enum rc tree_diff(struct objects *o, const struct sha256 *from, const struct sha
     buf_done(&d.path);
     return rc;
 }
+
+/* A list is shared after what it names, so one that is there is there with everything below it. */
+enum rc tree_share(struct objects *from, struct objects *to, const struct sha256 *id, struct err *err)
+{
+    struct arena a = {0};
+    struct tree t;
+    if (objects_has(to, id))
+        return RC_OK;
+    enum rc rc = tree_read(from, id, &a, &t, err);
+    for (size_t i = 0; rc == RC_OK && i < t.n; i++) {
+        const struct node *n = &t.v[i].node;
+        if (n->type == NODE_DIR)
+            rc = tree_share(from, to, &n->hash, err);
+        else if (n->type == NODE_FILE || n->type == NODE_LINK)
+            rc = object_share(from, to, &n->hash, err);
+    }
+    arena_done(&a);
+    return rc ? rc : object_share(from, to, id, err);
+}

@@ -50,3 +50,5 @@ const struct tree_entry *tree_find(const struct tree *t, struct str name);
  * of them is no change. */
 enum rc tree_diff(struct objects *o, const struct sha256 *from, const struct sha256 *to, struct str at,
                   struct changes *ret, struct err *err) MUST_CHECK;
+/* Puts a snapshot with all that is in it from one store into another. */
+enum rc tree_share(struct objects *from, struct objects *to, const struct sha256 *id, struct err *err) MUST_CHECK;

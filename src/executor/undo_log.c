@@ -238,6 +238,27 @@ enum rc undo_write(struct snapshots *s, struct undo *u, struct err *err)
     return rc;
 }
 
+static enum rc share_node(struct snapshots *from, struct snapshots *to, const struct node *n, struct err *err)
+{
+    return n->type == NODE_FILE || n->type == NODE_LINK ? object_share(&from->objects, &to->objects, &n->hash, err)
+                                                        : RC_OK;
+}
+
+enum rc undo_share(struct snapshots *from, struct snapshots *to, const struct undo *u, struct err *err)
+{
+    static const struct sha256 none;
+    struct undo copy = *u;
+    enum rc rc = memcmp(&u->snapshot, &none, sizeof none) == 0
+                     ? RC_OK
+                     : tree_share(&from->objects, &to->objects, &u->snapshot, err);
+    for (size_t i = 0; rc == RC_OK && i < u->changes.n; i++) {
+        rc = share_node(from, to, &u->changes.v[i].before, err);
+        if (rc == RC_OK)
+            rc = share_node(from, to, &u->changes.v[i].after, err);
+    }
+    return rc ? rc : undo_write(to, &copy, err);
+}
+
 void undo_forget(struct snapshots *s, uint32_t number)
 {
     char name[32];

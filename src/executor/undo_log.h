@@ -16,6 +16,8 @@ struct undo {
 /* Records what the effect is about to change, or (untracked) that it may change anything; with a `number`, in the place
  * of that entry. */
 enum rc undo_write(struct snapshots *s, struct undo *u, struct err *err) MUST_CHECK;
+/* Puts an entry, with all that it names, into the log of another run, under its number. */
+enum rc undo_share(struct snapshots *from, struct snapshots *to, const struct undo *u, struct err *err) MUST_CHECK;
 /* There was nothing to record after all. */
 void undo_forget(struct snapshots *s, uint32_t number);
 /* Calls `cb` for each entry, the oldest first; false ends it. Entries are in `a`. */
