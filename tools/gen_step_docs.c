@@ -36,6 +36,7 @@ static const struct {
     {"input", input_keys},       {"retry", retry_keys},
     {"limits", limit_keys},      {"budget", budget_keys},
     {"step", step_common_keys},  {"prompt_part", prompt_part_keys},
+    {"cache", cache_keys},       {"cache_config", cache_config_keys},
     {"restart", restart_keys},   {"call_config", call_config_keys},
 };
 

@@ -171,10 +171,9 @@ void prompt_read_session(struct frame *f, const char *segment, size_t tag, struc
     struct arena *a = &f->arena;
     struct val_map m = val_map_new(a);
     struct val *request = ARENA_NEW(a, struct val);
-    struct str run = frame_run(f);
     VAL_MAP_SET(&m, "op", VAL_LIT("read"));
-    VAL_MAP_SET(&m, "name", val_str(arena_printf(a, "run %.*s %.*s", STR_ARG(run), STR_ARG(name))));
-    VAL_MAP_SET(&m, "otherwise", val_str(name));
+    VAL_MAP_SET(&m, "name", val_str(name));
+    VAL_MAP_SET(&m, "own", VAL_LIT("first"));
     *request = val_map_done(&m);
     frame_effect(f, segment, tag,
                  &(struct effect_plan){.kind = EFFECT_SESSION,

@@ -1,4 +1,6 @@
-/* prune: deletes old runs by rule. It says what it would free before it does it, and what it freed after.
+/* prune: deletes old runs by rule. It says what it would free before it does it, and what it freed after. Results that
+ * steps have kept (`cache`) go when they have run out or by --older-than, without a question: they are only ever worth
+ * the time that it takes to make them again.
  *
  * Runs that are not over are left alone, for they can be gone on with; --all takes those nobody works on as well. A run
  * that is going on is never touched. */
@@ -8,6 +10,7 @@
 #include "cli/remove.h"
 #include "cli/seen_run.h"
 #include "cli/session.h"
+#include "executor/cache_file.h"
 #include "flow/units.h"
 
 #include <stdio.h>
@@ -113,7 +116,26 @@ static int carry_out(struct plan *p)
     return code;
 }
 
-static int prune(const struct args *args, struct plan *p)
+/* Real ones, and those of runs with scripted models. */
+static void prune_cache(const struct rules *r, bool dry)
+{
+    static const char *const dirs[] = {"cache", "cache/.mock"};
+    char home[2100], dir[2200];
+    struct cache_pruned all = {0};
+    struct err ignored; /* then there is nothing */
+    int64_t before = r->age_ms >= 0 ? clock_wall_ms() - r->age_ms : 0;
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs && home_dir(home, sizeof home, &ignored) == RC_OK; i++) {
+        snprintf(dir, sizeof dir, "%s/%s", home, dirs[i]);
+        struct cache_pruned done = cache_prune(dir, before, dry);
+        all.n += done.n;
+        all.bytes += done.bytes;
+    }
+    if (all.n)
+        printf("%s %zu kept result%s of steps, %s\n", dry ? "would remove" : "removed", all.n, all.n == 1 ? "" : "s",
+               human_size(all.bytes).z);
+}
+
+static int prune(const struct args *args, const struct rules *rules, struct plan *p)
 {
     bool dry = args_get(args, "dry-run");
     int code = EXIT_OK;
@@ -121,6 +143,7 @@ static int prune(const struct args *args, struct plan *p)
     if (rubbish)
         printf("%s %zu leftover director%s of runs that never began\n", dry ? "would remove" : "removed", rubbish,
                rubbish == 1 ? "y" : "ies");
+    prune_cache(rules, dry);
     if (!p->count) {
         printf("nothing to remove: %zu run%s, %s\n", p->n, p->n == 1 ? "" : "s", human_size(p->stays).z);
         return EXIT_OK;
@@ -153,7 +176,7 @@ static int run(const struct command *c, const struct args *args)
         p.goes = arena_calloc(&p.arena, p.n + 1, sizeof *p.goes);
         p.bytes = arena_calloc(&p.arena, p.n + 1, sizeof *p.bytes);
         choose(&p, &rules);
-        code = prune(args, &p);
+        code = prune(args, &rules, &p);
     }
     arena_done(&p.arena);
     return code;
@@ -172,12 +195,15 @@ const struct command command_prune = {
     .name = "prune",
     .usage = "[options]",
     .summary = "delete old runs by age, number or size",
-    .details = "A run goes when any rule says so. Runs that are going on are never touched; those that wait or were\n"
-               "interrupted only with --all. Workspaces are left alone.\n\n"
-               "Examples:\n"
-               "  treadle prune --dry-run\n"
-               "  treadle prune --older-than 7d --yes\n"
-               "  treadle prune --keep 100 --max-size 1GB --yes",
+    .details =
+        "A run goes when any rule says so. Runs that are going on are never touched; those that wait or were\n"
+        "interrupted only with --all. Workspaces are left alone. Results that steps have kept for later runs (`cache`) "
+        "go\n"
+        "when their time to live is over, or they are as old as --older-than says; conversations by name stay.\n\n"
+        "Examples:\n"
+        "  treadle prune --dry-run\n"
+        "  treadle prune --older-than 7d --yes\n"
+        "  treadle prune --keep 100 --max-size 1GB --yes",
     .options = options,
     .max_words = 0,
     .run = run,

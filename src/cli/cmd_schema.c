@@ -323,6 +323,8 @@ static void define_blocks(struct maker *k)
     struct val retry = object(k, retry_keys, NULL, NULL);
     define(k, "retry", of_any(k, "[{\"type\":\"integer\",\"minimum\":1},{\"type\":\"boolean\"}]", retry));
     define(k, "limits", object(k, limit_keys, NULL, NULL));
+    define(k, "cache", of_any(k, "[{\"type\":\"boolean\"}]", object(k, cache_keys, NULL, NULL)));
+    define(k, "cache_config", object(k, cache_config_keys, NULL, NULL));
     define(k, "restart", of_any(k, "[{\"$ref\":\"#/$defs/hole\"}]", object(k, restart_keys, NULL, NULL)));
     define(k, "budget", object(k, budget_keys, NULL, NULL));
     define(k, "defaults", object(k, default_keys, NULL, default_unused_keys));

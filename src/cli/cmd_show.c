@@ -142,6 +142,8 @@ static struct str deeds(struct show *s, const struct digest_node *n)
     const char *status = digest_status(n, s->run.status);
     if (n->status != NODE_OK && n->status != NODE_FAILED)
         buf_printf(&b, "  %s", status);
+    if (n->cached)
+        buf_addz(&b, "  from the cache");
     if (n->attempts > 1)
         buf_printf(&b, "  %u attempts", n->attempts);
     if (turns)
@@ -361,6 +363,8 @@ static struct val node_value(struct show *s, const struct digest_node *n, struct
     set_text(&m, STR("label"), n->label);
     VAL_MAP_SET(&m, "status", val_str(str_c(digest_status(n, s->run.status))));
     VAL_MAP_SET(&m, "attempts", val_int(n->attempts ? n->attempts : 1));
+    if (n->cached)
+        VAL_MAP_SET(&m, "cached", val_true);
     VAL_MAP_SET(&m, "started_ms", n->started_ms ? val_int(n->started_ms) : val_null);
     VAL_MAP_SET(&m, "ended_ms", n->ended_ms ? val_int(n->ended_ms) : val_null);
     if (n->calls) {

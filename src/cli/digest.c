@@ -167,6 +167,7 @@ static void add_done(struct digest *d, struct digest_node *n, const struct recor
     }
     bool went_on = val_get_bool(v, STR("continued"), false) || val_get_bool(v, STR("goto"), false);
     n->status = val_get_bool(v, STR("skipped"), false) ? NODE_SKIPPED : went_on ? NODE_CONTINUED : NODE_OK;
+    n->cached = val_get_bool(v, STR("cached"), false);
     clear_error(n);
     if (went_on && VAL_GET(ok, "error"))
         set_error(d, n, VAL_GET(ok, "error"));
@@ -306,6 +307,8 @@ static void add_to_node(struct digest *d, const struct record *r, const struct v
     case RECORD_RESULT:
         if (n->wait)
             n->answer = keep(d, VAL_GET(v, "ok"));
+        if (str_find(n->name, STR(":")) != SIZE_MAX) /* no step: a decision that was recorded, as of the cache */
+            n->effect = true;
         add_result(d, n, r, v);
         break;
     case RECORD_DONE:

@@ -25,6 +25,7 @@ struct digest_node {
     struct str path; /* without attempt numbers */
     struct str name; /* its last part */
     enum node_status status;
+    bool cached;       /* its result is that of an earlier run */
     bool effect;       /* a call, command or file access below a step, not a step itself */
     uint32_t attempts; /* since it was last begun anew; 0: not known yet */
     uint32_t last_attempt, void_attempts;

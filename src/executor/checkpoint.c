@@ -1,6 +1,4 @@
-/* Names come from workflows and may be computed: in file names all but letters, digits, `-` and `_` is written as %XX.
- *
- * Of the workspace, regular files are kept, within bounds: beyond them nothing is saved at all, because half a
+/* Of the workspace, regular files are kept, within bounds: beyond them nothing is saved at all, because half a
  * workspace would be worse than an error. Restoring writes the files that were kept and leaves all others alone. */
 #include "executor/checkpoint.h"
 
@@ -8,24 +6,15 @@
 #include "base/map.h"
 #include "data/json.h"
 #include "executor/files.h"
+#include "executor/kept.h"
 #include "executor/walk.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
-enum {
-    FILES_MAX = 10000,
-    FILE_MAX = 64 << 20,
-    ALL_MAX = 512 << 20,
-    STATE_MAX = 64 << 20,
-    NAME_MAX_BYTES = 76, /* of a name as given */
-    LOCK_MS = 10000,
-    POLL_MS = 10
-};
+enum { FILES_MAX = 10000, FILE_MAX = 64 << 20, ALL_MAX = 512 << 20, STATE_MAX = 64 << 20 };
 
 struct checkpoint {
     struct tool_call *call;
@@ -39,42 +28,9 @@ struct checkpoint {
 
 /* ---- the place ---- */
 
-static bool file_name(struct arena *a, struct str name, const char *suffix, struct str *ret)
+static bool over(void *call)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    char out[NAME_MAX_BYTES * 3 + 1];
-    size_t n = 0;
-    if (!name.n || name.n > NAME_MAX_BYTES)
-        return false;
-    for (size_t i = 0; i < name.n; i++) {
-        unsigned char c = (unsigned char)name.p[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-        if (plain) {
-            out[n++] = (char)c;
-        } else {
-            out[n++] = '%';
-            out[n++] = hex[c >> 4];
-            out[n++] = hex[c & 15];
-        }
-    }
-    *ret = arena_printf(a, "%.*s%s", (int)n, out, suffix);
-    return true;
-}
-
-static enum rc lock(struct checkpoint *c)
-{
-    c->lock = openat(c->home.fd, ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (c->lock < 0)
-        return err_set(c->err, RC_IO, "%.*s/.lock: %s", STR_ARG(c->home.path), strerror(errno));
-    int64_t until = clock_mono_ms() + LOCK_MS;
-    while (flock(c->lock, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return err_set(c->err, RC_IO, "%.*s/.lock: %s", STR_ARG(c->home.path), strerror(errno));
-        if (clock_mono_ms() > until || tool_over(c->call))
-            return err_set(c->err, RC_BUSY, "another run holds what is kept of this workflow");
-        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
-    }
-    return RC_OK;
+    return tool_over(call);
 }
 
 static enum rc put(struct checkpoint *c, struct str rel, struct str content)
@@ -356,19 +312,10 @@ static enum rc keep_variables(struct checkpoint *c, const struct val *req, struc
 
 static enum rc open_home(struct checkpoint *c, const char *dir, struct str workflow)
 {
-    struct str name;
-    if (!dir || !workflow.n)
-        return err_set(c->err, RC_INVALID, "there is no place for checkpoints of this workflow");
-    if (!file_name(c->a, workflow, "", &name)) { /* a long one; `~` is in no other */
-        struct sha256 h = sha256_of(workflow);
-        struct sha256_hex x = sha256_hex(&h);
-        name = arena_printf(c->a, "~%s", x.z);
-    }
-    if (!c->file.n && !file_name(c->a, c->name, ".json", &c->file))
+    if (!c->file.n && !kept_name(c->a, c->name, ".json", &c->file))
         return err_set(c->err, RC_INVALID, "`%.*s` is no name of a checkpoint; expected 1 to %d bytes",
-                       c->name.n < 80 ? (int)c->name.n : 80, c->name.p, NAME_MAX_BYTES);
-    struct str path = arena_printf(c->a, "%s/%.*s", dir, STR_ARG(name));
-    return beneath_init(&c->home, c->a, path.p, true, c->err);
+                       c->name.n < 80 ? (int)c->name.n : 80, c->name.p, KEPT_NAME_MAX);
+    return kept_open(&c->home, c->a, dir, workflow, c->err);
 }
 
 enum rc exec_checkpoint(const struct val *req, const char *dir, struct tool_call *call, struct val *ret,
@@ -390,7 +337,7 @@ enum rc exec_checkpoint(const struct val *req, const char *dir, struct tool_call
     enum rc rc = open_home(&c, dir, val_get_str(req, STR("workflow"), STR("")));
     if (rc != RC_OK)
         return rc;
-    rc = lock(&c);
+    rc = kept_lock(&c.home, over, call, &c.lock, err);
     if (rc == RC_OK)
         rc = recall || str_is(action, "load") ? load(&c, req, ret)
              : variables                      ? keep_variables(&c, req, ret)

@@ -60,12 +60,15 @@ static enum rc open_store(struct workspace *w, struct err *err)
     return RC_OK;
 }
 
+/* What replays and recordings keep, they keep here. */
 void workspace_remove(const char *run_dir)
 {
+    static const char *const trees[] = {"snapshots", "sessions", "cache", "checkpoints"};
     int fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return;
-    overlay_remove(fd, "snapshots");
+    for (size_t i = 0; i < sizeof trees / sizeof *trees; i++)
+        overlay_remove(fd, trees[i]);
     close(fd);
 }
 

@@ -28,7 +28,7 @@ enum rc workspace_note(struct workspace *w, const struct val *req, struct err *e
  * | "changed" (somebody else has changed the same file since; path)}. */
 enum rc workspace_settle(struct workspace *w, const struct val *req, struct arena *a, struct val *ret,
                          struct err *err) MUST_CHECK;
-/* Removes the snapshots of a run that is over. */
+/* Removes what a run that is over has kept in its directory: snapshots, its own conversations. */
 void workspace_remove(const char *run_dir);
 /* EXEC_WORKSPACE, as in executor.h. */
 enum rc workspace_request(struct workspace *w, const struct val *req, struct arena *a, struct val *ret,

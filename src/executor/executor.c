@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/panic.h"
+#include "executor/cache_file.h"
 #include "executor/checkpoint.h"
 #include "executor/exec_code.h"
 #include "executor/exec_files.h"
@@ -83,7 +84,8 @@ struct executor {
     uint32_t magic;
     struct ev_loop *loop;
     struct arena arena;
-    const char *lock_path, *workflow_dir, *checkpoints_dir, *sessions_dir, *stored_dir, *self, *output_dir;
+    const char *lock_path, *workflow_dir, *run_dir, *checkpoints_dir, *sessions_dir, *cache_dir, *stored_dir, *self,
+        *output_dir;
     struct beneath workspace, output;
     enum sandbox_tier tier;
     struct str *places; /* of commands, see launch_plan.h */
@@ -499,7 +501,9 @@ static void work(void *ctx)
     else if (j->kind == EXEC_CHECKPOINT)
         rc = checkpoint_job(j);
     else if (j->kind == EXEC_SESSION)
-        rc = exec_session(&j->request, x->sessions_dir, &j->arena, &j->result, &j->err);
+        rc = exec_session(&j->request, x->sessions_dir, x->run_dir, &j->arena, &j->result, &j->err);
+    else if (j->kind == EXEC_CACHE)
+        rc = exec_cache(&j->request, x->cache_dir, &j->arena, &j->result, &j->err);
     else
         rc = exec_output(&j->request, &x->output, &j->arena, &j->result, &j->code, &j->err);
     j->failed = rc != RC_OK;
@@ -598,6 +602,8 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
     x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;
     x->sessions_dir = o->sessions_dir ? arena_cstr(&x->arena, str_c(o->sessions_dir)) : NULL;
+    x->run_dir = arena_cstr(&x->arena, str_c(o->run_dir));
+    x->cache_dir = o->cache_dir ? arena_cstr(&x->arena, str_c(o->cache_dir)) : NULL;
     x->checkpoints_dir = o->checkpoints_dir ? arena_cstr(&x->arena, str_c(o->checkpoints_dir)) : NULL;
     x->stored_dir = o->state_dir ? arena_printf(&x->arena, "%s/workflows", o->state_dir).p : NULL;
     x->workflow_dir = o->workflow_dir ? arena_cstr(&x->arena, str_c(o->workflow_dir)) : NULL;

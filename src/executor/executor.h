@@ -35,7 +35,8 @@
  *     A pattern (*, ?, [, {) or a directory (with a / at its end) gives the texts of all its files, a line `=== PATH
  * ===` before each, and {files: [path]}; `list: true` only the latter.
  *
- * EXEC_SESSION  {op: read|append, name, key?, messages?, fresh?}: conversations that outlive runs, see session_file.h
+ * EXEC_SESSION  {op: read|append, name, own?, key?, messages?, fresh?}: conversations, see session_file.h
+ * EXEC_CACHE    {op: find|keep, workflow, entry, ttl_ms, result?, …}: results for later runs, see cache_file.h
  *
  * EXEC_CHECKPOINT  {action: save|load|keep|recall, workflow, name?, run?, state?: object, include_workspace?}
  *     save -> {saved_ms, workspace?: {files, bytes}}; replaces the workflow's checkpoint of that name (checkpoint.h)
@@ -82,6 +83,7 @@ enum exec_kind {
     EXEC_FILES,
     EXEC_CODE,
     EXEC_SESSION,
+    EXEC_CACHE,
     EXEC_WORKSPACE
 };
 
@@ -93,6 +95,7 @@ struct executor_options {
     const char *workflow_dir; /* absolute; where relative prompt files are looked for first */
     const char *state_dir;    /* absolute; has the stored workflows, and is hidden from commands. NULL: there is none */
     const char *sessions_dir; /* absolute; where conversations are kept. NULL: nowhere */
+    const char *cache_dir;    /* absolute; where results are kept for later runs. NULL: nowhere */
     const char *checkpoints_dir; /* absolute; where named states are kept. NULL: nowhere */
     const char *self;            /* program to start as launcher; NULL: /proc/self/exe */
     unsigned max_commands;       /* at once; 0: 64. More wait */

@@ -154,18 +154,28 @@ static enum rc sync_dir(const char *dir, struct err *err)
     return ok ? RC_OK : err_set(err, RC_IO, "%s: %s", dir, strerror(errno));
 }
 
-enum rc exec_session(const struct val *req, const char *dir, struct arena *a, struct val *ret, struct err *err)
+/* Whose session it is, and its file. */
+static const char *find_file(const struct val *req, struct str name, struct arena *a, const char **dir,
+                             const char *run_dir, bool *own)
+{
+    const struct val *v = VAL_GET(req, "own");
+    const char *run_sessions = arena_printf(a, "%s/sessions", run_dir).p;
+    *own = v && val_truthy(v);
+    if (*own && v->type == VAL_STR && access(file_of(a, run_sessions, name), F_OK) != 0)
+        *own = false;
+    if (*own)
+        *dir = run_sessions;
+    return file_of(a, *dir, name);
+}
+
+enum rc exec_session(const struct val *req, const char *dir, const char *run_dir, struct arena *a, struct val *ret,
+                     struct err *err)
 {
     struct str name = val_get_str(req, STR("name"), STR("")), key = val_get_str(req, STR("key"), STR(""));
-    bool adds = str_is(val_get_str(req, STR("op"), STR("read")), "append");
+    bool adds = str_is(val_get_str(req, STR("op"), STR("read")), "append"), own;
     if (!dir || !name.n || (adds && (!key.n || !val_is(VAL_GET(req, "messages"), VAL_ARRAY))))
         return err_set(err, RC_INVALID, "a session needs a name, and an exchange a key and messages");
-    struct session s = {.fd = -1, .path = file_of(a, dir, name)};
-    struct str otherwise = val_get_str(req, STR("otherwise"), STR(""));
-    if (otherwise.n && access(s.path, F_OK) != 0) {
-        name = otherwise;
-        s.path = file_of(a, dir, name);
-    }
+    struct session s = {.fd = -1, .path = find_file(req, name, a, &dir, run_dir, &own)};
     enum rc rc = adds ? make_dirs(a, dir, err) : RC_OK;
     if (rc == RC_OK)
         rc = open_locked(&s, adds ? O_RDWR | O_CREAT : O_RDONLY, err);
@@ -183,8 +193,7 @@ enum rc exec_session(const struct val *req, const char *dir, struct arena *a, st
         return rc;
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "turns", val_int(s.turns));
-    if (otherwise.n)
-        VAL_MAP_SET(&m, "name", val_str(name));
+    VAL_MAP_SET(&m, "own", val_bool(own));
     if (!adds)
         VAL_MAP_SET(&m, "messages", s.messages.a ? val_list_done(&s.messages) : val_empty_array);
     *ret = val_map_done(&m);

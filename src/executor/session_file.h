@@ -1,7 +1,8 @@
 #pragma once
-/* EXEC_SESSION: conversations that outlive runs. On a pool thread.
+/* EXEC_SESSION: conversations that outlive runs, and those that end with theirs. On a pool thread.
  *
- *   DIR/NAME.jsonl    a line for each exchange: {key, messages: [...]}, `fresh` where a conversation begins anew
+ *   DIR/NAME.jsonl                a line for each exchange: {key, messages: [...]}, `fresh` where it begins anew
+ *   RUN_DIR/sessions/NAME.jsonl   the same of those that are the run's own
  *
  * The file is locked (flock, which the kernel drops with its holder) for the moment of each request, so exchanges stand
  * in the order in which they ended. One with a key that is there already is not added again. A line that a crash cut
@@ -10,8 +11,8 @@
 #include "base/err.h"
 #include "data/val.h"
 
-/* {op: read, name, otherwise?} -> {messages, turns, name?}; `otherwise` is read where there is no session `name`, and
- * `name` then tells which it was.
- * {op: append, name, key, messages, fresh?} -> {turns}. RC_LIMIT when the session would grow beyond its bound. */
-enum rc exec_session(const struct val *req, const char *dir, struct arena *a, struct val *ret,
+/* {op: read, name, own?: true | "first"} -> {messages, turns, own}; with "first" the run's own is read, or, where it
+ * has none of that name, the other. {op: append, name, own?: true, key, messages, fresh?} -> {turns, own}. RC_LIMIT
+ * when it would grow beyond its bound. */
+enum rc exec_session(const struct val *req, const char *dir, const char *run_dir, struct arena *a, struct val *ret,
                      struct err *err) MUST_CHECK;

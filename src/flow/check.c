@@ -495,6 +495,9 @@ static void check_step_def(struct loader *l, const struct step_def *s)
         (void)!tmpl_each_path(s->late_name, check_path, &r, &late);
     for (size_t i = 0; i < s->nvariables; i++)
         check_tree(r, s->variables[i].value);
+    for (size_t i = 0; s->cache && i < s->cache->nconditions; i++)
+        check_cond(r, s->cache->conditions[i]);
+    check_tree(r, s->cache ? s->cache->values : NULL);
     for (size_t i = 0; i < s->nexpected; i++)
         check_tree(r, s->expected[i].value);
     struct err err;

@@ -55,6 +55,24 @@ struct step_variable {
     const struct tmpl_tree *value;
 };
 
+/* A step's `cache` (flow/cache.h). */
+struct cache_def {
+    const struct tmpl_tree *values; /* {key?, ttl?}, templates; or NULL */
+    bool has_key;                   /* else the type says what makes the key */
+    bool by_workspace;              /* a result is good in the workspace only that it was made in */
+    bool unsaid;                    /* by the workflow's defaults */
+    int64_t ttl_ms;                 /* where `values` says none; 0: the default */
+    const struct cond *const *conditions;
+    size_t nconditions;
+};
+
+/* What a workflow says for all its steps. */
+struct cache_defaults {
+    bool results, off; /* every model step without tools uses the cache; no step does */
+    int64_t ttl_ms;    /* 0: not said */
+    int64_t max_bytes; /* of all that is kept; 0: not said */
+};
+
 struct step_def {
     struct str name, description;
     const struct step_type *type;
@@ -82,6 +100,8 @@ struct step_def {
     size_t nclear_vars;
     struct str error_output; /* a second name of `error` where it failed and the list goes on, or empty */
     struct budget budget;
+    const struct cache_def *cache;         /* NULL: its result is not kept */
+    bool cache_said;                       /* it says whether it is */
     const struct step_variable *variables; /* of the step: read as step.variables.x */
     size_t nvariables;
     const struct step_variable *expected; /* expected_outputs */
@@ -165,6 +185,7 @@ struct workflow {
     const struct str *wanted; /* undeclared inputs that templates read by their bare names */
     size_t nwanted;
     struct run_limits limits;
+    struct cache_defaults cache;
     const struct list_def *root;
     const struct step_def *const *all; /* every step, for lookups */
     size_t nall;

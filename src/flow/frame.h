@@ -295,6 +295,11 @@ bool frame_repeats(const struct frame *f, enum on_interrupt after);
 void frame_rollback(struct frame *f, const char *segment, size_t tag, const struct val *attempts);
 struct val rollback_attempt(struct arena *a, struct str path, int64_t attempt);
 
+/* For types with `makes_key`, before they do what the cache would save: `asked` is all that their result depends on;
+ * NULL: it must not come from the cache. go_on() comes now, later, or, when the step has ended with a kept result or
+ * has failed, not at all. */
+void frame_cache(struct frame *f, const struct val *asked, void (*go_on)(struct frame *f));
+
 /* Room left in the run's or the step's budget; on false the frame was held with the reason. */
 bool frame_budget(struct frame *f);
 /* A number of tokens in a reply's `usage`: 0 where it is absent or absurd, so that sums cannot overflow. */

@@ -40,13 +40,16 @@ static void next(struct frame *f, struct hole_files *files)
     struct val v;
     struct err err;
     files->wanted = STR("");
+    const struct tmpl_tree *keys = f->def->cache ? f->def->cache->values : NULL;
     enum rc rc = tmpl_tree_eval(f->def->config, &scope, &f->run->scratch, &v, &err);
+    if (rc == RC_OK && keys)
+        rc = tmpl_tree_eval(keys, &scope, &f->run->scratch, &v, &err);
     if (files->wanted.n)
         ask(f, files);
     else if (rc != RC_OK)
         frame_fail(f, &err);
     else
-        f->def->type->enter(f);
+        frame_files_read(f);
 }
 
 void frame_read_files(struct frame *f, struct hole_files *files)

@@ -11,12 +11,14 @@ struct unused_key {
     const char *why; /* what the author should know or do, for the warning */
 };
 
-extern const struct step_key workflow_keys[];    /* of the workflow itself */
-extern const struct step_key default_keys[];     /* of `defaults` */
-extern const struct step_key input_keys[];       /* of one input's declaration */
-extern const struct step_key retry_keys[];       /* of `retry` */
-extern const struct step_key limit_keys[];       /* of `limits` */
-extern const struct step_key budget_keys[];      /* of `budget` */
+extern const struct step_key workflow_keys[]; /* of the workflow itself */
+extern const struct step_key default_keys[];  /* of `defaults` */
+extern const struct step_key input_keys[];    /* of one input's declaration */
+extern const struct step_key retry_keys[];    /* of `retry` */
+extern const struct step_key limit_keys[];    /* of `limits` */
+extern const struct step_key budget_keys[];   /* of `budget` */
+extern const struct step_key cache_keys[];    /* of `cache` of a step */
+extern const struct step_key cache_config_keys[];
 extern const struct step_key restart_keys[];     /* of `restart` */
 extern const struct step_key call_config_keys[]; /* of `config` of a pipeline step */
 extern const struct step_key prompt_part_keys[]; /* of one part of a prompt */

@@ -163,6 +163,10 @@ static void default_key(struct loader *l, const struct member *m)
         }
     } else if (str_is(m->key, "continue_on_error"))
         (void)load_bool(l, m, &l->continue_on_error);
+    else if (str_is(m->key, "cache_results"))
+        (void)load_bool(l, m, &l->w->cache.results);
+    else if (str_is(m->key, "cache_ttl"))
+        (void)load_duration(l, m, &l->w->cache.ttl_ms);
     else if (str_is(m->key, "output_dir"))
         directory(l, m, &l->w->output_dir);
     else if (row && row->kind == KEY_OBJECT)
@@ -230,6 +234,8 @@ static void workflow_key(struct loader *l, const struct member *m)
         (void)load_names(l, m, &w->secrets, &w->nsecrets);
     else if (str_is(m->key, "env"))
         (void)load_names(l, m, &w->env, &w->nenv);
+    else if (str_is(m->key, "cache_config"))
+        load_cache_config(l, m);
     else if (str_is(m->key, "limits"))
         load_limits(l, m, &w->limits);
     else if (str_is(m->key, "config") || str_is(m->key, "providers") || str_is(m->key, "models"))

@@ -212,6 +212,8 @@ void load_common_key(struct loader *l, struct step_def *s, struct common *c, con
         output_schema(l, s, m);
     else if (load_outcome_key(l, s, key, m))
         return;
+    else if (str_is(key, "cache"))
+        load_cache(l, s, m);
     else if (str_is(key, "budget"))
         load_budget(l, m, &s->budget);
     else if (str_is(key, "variables"))

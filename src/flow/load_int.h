@@ -224,6 +224,10 @@ void load_common_key(struct loader *l, struct step_def *s, struct common *c, con
 /* load_outcome.c: what becomes of a result; false: it is another key. And once all keys of the step are read. */
 bool load_outcome_key(struct loader *l, struct step_def *s, struct str key, const struct member *m);
 void load_outcome_check(struct loader *l, const struct step_def *s);
+/* load_cache.c: `cache` of a step; then, once all its keys are read, what is so in the end, allocated in `a`. */
+void load_cache(struct loader *l, struct step_def *s, const struct member *m);
+void load_cache_settle(struct loader *l, struct step_def *s, struct arena *a);
+void load_cache_config(struct loader *l, const struct member *m);
 /* load_call.c: a step that calls a workflow; and the files that such steps name, once all steps are read. */
 void load_call(struct loader *l, struct step_def *s, const struct common *c, unsigned depth);
 void load_later_call(struct loader *l, const struct call_ref *c);

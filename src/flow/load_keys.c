@@ -33,6 +33,8 @@ const struct step_key workflow_keys[] = {
     {"secrets", KEY_STRINGS, .doc = "Environment variables that steps which list them may have; redacted everywhere."},
     {"env", KEY_STRINGS, .doc = "Environment variables that templates may read as env.NAME."},
     {"limits", KEY_OBJECT, .doc = "Bounds of the run: {wall, frames, memory, journal, max_parallel, max_depth}."},
+    {"cache_config", KEY_OBJECT, .choices = "cache_config",
+     .doc = "Of all that steps keep for later runs: {enabled, ttl, max_size_mb}."},
     {"steps", KEY_STEPS, .required = true, .doc = "The steps, at least one."},
     {"max_execution_time", KEY_NUMBER, .doc = "Seconds; as limits.wall.", .alias_of = "limits"},
     {"resource_limits", KEY_OBJECT, .doc = "Older spelling of limits and budget.", .alias_of = "limits"},
@@ -68,6 +70,8 @@ const struct step_key default_keys[] = {
     {"timeout_seconds", KEY_NUMBER, .doc = "Seconds.", .alias_of = "timeout"},
     {"retry_on_error", KEY_BOOL, .doc = "As retry with its defaults.", .alias_of = "retry"},
     {"continue_on_error", KEY_BOOL, .doc = "As on_error: continue on every step."},
+    {"cache_results", KEY_BOOL, .fallback = "false", .doc = "As cache_config.enabled: true."},
+    {"cache_ttl", KEY_DURATION, .fallback = "1h", .doc = "As cache_config.ttl."},
     {0},
 };
 
@@ -109,6 +113,28 @@ const struct step_key limit_keys[] = {
 const struct step_key budget_keys[] = {
     {"usd", KEY_NUMBER, .doc = "US dollars."},
     {"tokens", KEY_INT, .doc = "Tokens in and out."},
+    {0},
+};
+
+const struct step_key cache_keys[] = {
+    {"key", KEY_ANY, .fallback = "of a model step: what it asks",
+     .doc = "What the result depends on. Kept results are found by it, the step and the workflow."},
+    {"ttl", KEY_DURATION, .fallback = "1h", .doc = "How long a kept result is good."},
+    {"conditions", KEY_DATA, .doc = "A condition, or a list: where one is false the cache is not used."},
+    {"scope", KEY_ENUM, .choices = "workflow|workspace",
+     .fallback = "workspace; of a model step without tools: workflow",
+     .doc = "Whether a result is good in the workspace only that it was made in."},
+    {"enabled", KEY_BOOL, .fallback = "true", .doc = "false: the step does not use the cache."},
+    {0},
+};
+
+const struct step_key cache_config_keys[] = {
+    {"enabled", KEY_BOOL,
+     .doc = "true: every model step without tools uses the cache; false: no step does. Else those that say `cache`."},
+    {"ttl", KEY_DURATION, .fallback = "1h", .doc = "How long a kept result is good, where its step says nothing."},
+    {"max_size_mb", KEY_INT, .fallback = "256", .least = 1, .most = 1 << 20,
+     .doc = "How much is kept of the workflow; the oldest results make room."},
+    {"strategy", KEY_DATA, .doc = "Accepted; results are always found by a hash of what they depend on."},
     {0},
 };
 
@@ -201,7 +227,6 @@ const struct unused_key workflow_unused_keys[] = {
     {"claude_auth", keys_in_env},
     {"gemini_auth", keys_in_env},
     {"cost_tracking", "usage and costs are recorded for every run"},
-    {"cache_config", "replies are not cached"},
     {"performance", advisory},
     {"telemetry", advisory},
     {"monitoring", advisory},
@@ -217,14 +242,11 @@ const struct unused_key workflow_unused_keys[] = {
 };
 
 const struct unused_key default_unused_keys[] = {
-    {"cache_results", "replies are not cached"},
-    {"cache_ttl", "replies are not cached"},
     {0},
 };
 
 const struct unused_key step_unused_keys[] = {
     {"batch_size", "max_parallel bounds how many are done at a time"},
-    {"cache", "replies are not cached"},
     {"codebase_context", "only model steps and codebase_query look at the project"},
     {"stream", "progress is always shown as it comes"},
     {"stream_handler", "progress is always shown as it comes"},
@@ -269,9 +291,9 @@ const struct unused_key call_config_unused_keys[] = {
     {"stream_results", advisory},
     {"chunk_size_mb", advisory},
     {"prune_results", "write `outputs` on the step"},
-    {"cache_enabled", "replies are not cached"},
-    {"cache_pipeline", "replies are not cached"},
-    {"cache_ttl", "replies are not cached"},
+    {"cache_enabled", "a workflow's file is read once a run; write `cache: {key: …}` on the step to keep its result"},
+    {"cache_pipeline", "a workflow's file is read once a run; write `cache: {key: …}` on the step to keep its result"},
+    {"cache_ttl", "write `cache: {key: …, ttl: …}` on the step to keep its result"},
     {"lazy_load", advisory},
     {"pool_size", advisory},
     {"enable_tracing", observed},

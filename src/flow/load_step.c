@@ -217,6 +217,8 @@ static void step_keys(struct loader *l, struct step_def *s, struct common *c, un
         load_call(l, s, c, depth);
     step_defaults(l, s, c);
     load_outcome_check(l, s);
+    if (s->type && s->type != &step_late)
+        load_cache_settle(l, s, l->a);
 }
 
 void load_late_type_keys(struct loader *l, struct step_def *s, unsigned depth)
@@ -229,6 +231,7 @@ void load_late_type_keys(struct loader *l, struct step_def *s, unsigned depth)
                              s->type->keys, step_common_keys);
     }
     load_type_keys(l, s, depth);
+    load_cache_settle(l, s, l->a);
 }
 
 static void all_push(struct loader *l, struct step_def *s)

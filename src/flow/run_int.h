@@ -228,11 +228,13 @@ struct hole_files {
 };
 /* Of the step; NULL when the frame is none. */
 struct hole_files *frame_files(const struct frame *f);
-/* Reads, one after another, what the configuration asks for; then the step's type is entered. */
+/* Reads, one after another, what the configuration asks for; then frame_files_read(). */
 void frame_read_files(struct frame *f, struct hole_files *files);
 /* Goes on after something else that the configuration reads had to be fetched. */
 void frame_files_again(struct frame *f, struct hole_files *files);
 void frame_file_read(struct frame *f, struct hole_files *files, struct frame *child);
+/* step.c: the step goes on to be entered. */
+void frame_files_read(struct frame *f);
 /* instance.c: may a step have chosen the path of a file that the step's templates name? See frame_path_found(). */
 bool frame_hole_path_found(const struct frame *f, struct str path);
 /* The text of a file, or NULL: it is asked for now. */

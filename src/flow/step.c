@@ -1,8 +1,8 @@
 /* A step being executed, as it is the same for all step types: its attempts, its children, its resuming.
  *
- *   enter ─ ended before? ─ condition ─▶ attempt ─ files ─▶ type->enter … step_ok, step_fail, timeout ─▶ step_end.c
- *                                          ▲                                                                │
- *                                          └────────────────────── the next attempt, after a wait ──────────┘
+ *   enter ─ ended before? ─ condition ─▶ attempt ─ files, cache ─▶ type->enter … step_ok, step_fail, timeout ─▶
+ * step_end.c ▲                                                                       │ └────────────────────── the next
+ * attempt, after a wait ─────────────────┘
  *
  * A step's first attempt gives its children paths below its own; attempt N below `path~N`, so a loop that is tried
  * again does not meet the iterations of the try before. The condition is asked once, when the step is first entered; a
@@ -22,6 +22,11 @@ struct hole_files *frame_files(const struct frame *f)
     return f->ops == &step_ops && f->state ? &((struct step_state *)f->state)->files : NULL;
 }
 
+struct cache_use *frame_cache_use(struct frame *f)
+{
+    return &step_state_of(f)->cache;
+}
+
 static void drop_type_state(struct frame *f)
 {
     if (f->type_state && f->def->type->free_state)
@@ -39,15 +44,29 @@ static void set_base(struct frame *f)
     f->base = f->attempt == 1 ? f->path : arena_printf(&f->arena, "%.*s~%u", STR_ARG(f->path), f->attempt);
 }
 
+static void enter_type(struct frame *f)
+{
+    step_state_of(f)->phase = PHASE_ENTER;
+    f->def->type->enter(f);
+}
+
+void frame_files_read(struct frame *f)
+{
+    step_state_of(f)->phase = PHASE_CACHE;
+    if (f->def->cache)
+        cache_begin(f, enter_type);
+    else
+        enter_type(f);
+}
+
 static void enter_attempt(struct frame *f)
 {
     struct step_state *s = step_state_of(f);
-    bool files = f->def->reads_files && !frame_pinned(f);
-    s->phase = files ? PHASE_FILES : PHASE_ENTER;
-    if (files)
+    s->phase = PHASE_FILES;
+    if (f->def->reads_files && !frame_pinned(f))
         frame_read_files(f, &s->files);
     else
-        f->def->type->enter(f);
+        frame_files_read(f);
 }
 
 static void start_attempt(struct frame *f)
@@ -57,6 +76,7 @@ static void start_attempt(struct frame *f)
         return;
     s->has_config = false;
     s->sets = s->also = NULL;
+    s->cache = (struct cache_use){0};
     f->failing_set = false;
     f->leave = LEAVE_NO;
     drop_type_state(f);
@@ -209,9 +229,13 @@ static void again(struct frame *f)
         drop_type_state(f);
         frame_files_again(f, &s->files);
         break;
+    case PHASE_CACHE:
+        drop_type_state(f);
+        frame_files_read(f);
+        break;
     case PHASE_ENTER:
         drop_type_state(f);
-        f->def->type->enter(f);
+        enter_type(f);
         break;
     case PHASE_CHILD:
         if (f->def->type->again)
@@ -246,6 +270,10 @@ static void step_child_done(struct frame *f, struct frame *c)
     }
     if (c->tag == TAG_OUTPUT && c->ops == &effect_ops) {
         step_output_written(f, c);
+        return;
+    }
+    if (cache_is(c) && c->ops == &effect_ops) {
+        step_cache_ended(f, c);
         return;
     }
     if (c->tag == WORKSPACE_TAG && c->ops == &effect_ops) {

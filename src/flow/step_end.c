@@ -53,6 +53,8 @@ bool step_end_well(struct frame *f, struct box *result, const char *flag, struct
         val_map_set(&m, str_c(flag), val_true);
     if (f->def->type->leaves && !flag)
         f->leave = f->def->type->leaves;
+    if (s->cache.hit)
+        VAL_MAP_SET(&m, "cached", val_true);
     if (f->leave)
         VAL_MAP_SET(&m, "leave", val_str(str_c(leave_name(f->leave))));
     instance_record_steps(f, &m);
@@ -76,7 +78,7 @@ bool step_end_well(struct frame *f, struct box *result, const char *flag, struct
         list_set_all(run_list, also);
     f->run->totals.steps_done++;
     if (!f->skipped)
-        frame_event(f, EVENT_FINISHED, flag, result);
+        frame_event(f, EVENT_FINISHED, flag ? flag : s->cache.hit ? "cached" : NULL, result);
     frame_end(f, true, result);
     return true;
 }
@@ -340,14 +342,27 @@ static void write_output(struct frame *f, const struct val *v, struct str path)
                                        .label = arena_printf(a, "write %.*s", STR_ARG(path)).p});
 }
 
+/* All that belongs to the end has been done, but for what keeps it. */
+static void conclude(struct frame *f)
+{
+    struct step_state *s = step_state_of(f);
+    struct box *b = s->ok;
+    if (s->cache.request) {
+        cache_keep(f);
+        return;
+    }
+    s->ok = NULL;
+    succeed(f, b);
+}
+
 void step_take_ok(struct frame *f)
 {
     struct step_state *s = step_state_of(f);
     struct arena *a = &f->run->scratch;
     struct val whole = s->ok->val, path;
     struct err err;
-    if ((f->def->output_schema || f->def->output_to_file || f->def->nexpected || f->def->output_to_global.n) &&
-        s->ok->val.away && scope_whole(f, &s->ok->val, a, &whole, &err) != RC_OK) {
+    bool reads = f->def->output_schema || f->def->output_to_file || f->def->nexpected || f->def->output_to_global.n;
+    if ((reads || cache_keeps(&s->cache)) && s->ok->val.away && scope_whole(f, &s->ok->val, a, &whole, &err) != RC_OK) {
         frame_fail(f, &err);
         return;
     }
@@ -362,10 +377,9 @@ void step_take_ok(struct frame *f)
     if (!expect_met(f, &whole))
         return;
     s->also = outcome_variables(f, &whole);
+    cache_take(f, &whole);
     if (!f->def->output_to_file) {
-        struct box *b = s->ok;
-        s->ok = NULL;
-        succeed(f, b);
+        conclude(f);
         return;
     }
     struct expr_scope scope = frame_scope(f, false);
@@ -379,16 +393,24 @@ void step_take_ok(struct frame *f)
 
 void step_output_written(struct frame *f, const struct frame *c)
 {
-    struct box *b = step_state_of(f)->ok;
-    step_state_of(f)->ok = NULL;
     if (c->ok) {
-        succeed(f, b);
+        conclude(f);
         return;
     }
     struct failure why = child_failure(c);
     why.final = true; /* the step's own work is done */
-    box_unref(b);
     step_fail(f, &why);
+}
+
+void step_cache_ended(struct frame *f, struct frame *c)
+{
+    struct step_state *s = step_state_of(f);
+    if (!s->ok) {
+        cache_found(f, c);
+    } else if (cache_kept(f, c)) {
+        s->cache.request = NULL;
+        conclude(f);
+    }
 }
 
 void step_ok(struct frame *f, const struct val *result)

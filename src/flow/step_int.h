@@ -1,10 +1,11 @@
 #pragma once
 /* What the files of a step being executed share: step.c (attempts, children, resuming) and step_end.c (how they end).
  */
+#include "flow/cache.h"
 #include "flow/run_int.h"
 
 /* What to do again when what an evaluation needed has been fetched. */
-enum phase { PHASE_CONDITION, PHASE_FILES, PHASE_ENTER, PHASE_CHILD, PHASE_OK };
+enum phase { PHASE_CONDITION, PHASE_FILES, PHASE_CACHE, PHASE_ENTER, PHASE_CHILD, PHASE_OK };
 
 /* Of the step's own children, beside those of its type. */
 enum { TAG_OUTPUT = SIZE_MAX - 1, TAG_HANDLER = SIZE_MAX - 2 };
@@ -20,6 +21,7 @@ struct step_state {
     bool sets_local;
     const struct val *also; /* those of the run that the step's own keys name, or NULL */
     struct hole_files files;
+    struct cache_use cache;
     enum phase phase;
     bool fetching;
     struct frame *child; /* PHASE_CHILD: whose end is being looked at, when that must be done again */
@@ -40,6 +42,7 @@ void step_take_ok(struct frame *f);
 void step_attempt_failed(struct frame *f);
 /* True when the step had failed already in an earlier life, and its handler has begun. */
 bool step_resume_handler(struct frame *f);
-/* The ends of the children TAG_OUTPUT and TAG_HANDLER. */
+/* The ends of the children TAG_OUTPUT and TAG_HANDLER, and of those that cache_is(). */
 void step_output_written(struct frame *f, const struct frame *c);
+void step_cache_ended(struct frame *f, struct frame *c);
 void step_handler_ended(struct frame *f, const struct frame *c);

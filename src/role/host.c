@@ -164,6 +164,8 @@ static struct val where_of(struct hosted *r, struct arena *a)
     VAL_MAP_SET(&m, "state_dir", val_str(str_c(r->host->o.home)));
     VAL_MAP_SET(&m, "sessions_dir", /* what scripted models say must not mix with real conversations */
                 val_str(arena_printf(a, "%s/sessions%s", r->host->o.home, r->host->o.mock ? "/mock" : "")));
+    VAL_MAP_SET(&m, "cache_dir",
+                val_str(arena_printf(a, "%s/cache%s", r->host->o.home, r->host->o.mock ? "/.mock" : "")));
     VAL_MAP_SET(&m, "checkpoints_dir",
                 val_str(arena_printf(a, "%s/checkpoints%s", r->host->o.home, r->host->o.mock ? "/.mock" : "")));
     return val_map_done(&m);

@@ -48,7 +48,8 @@ enum exec_kind port_exec_kind(enum effect_kind kind)
     static const enum exec_kind kinds[] = {
         [EFFECT_COMMAND] = EXEC_COMMAND, [EFFECT_TOOL] = EXEC_TOOL,       [EFFECT_READ] = EXEC_READ,
         [EFFECT_OUTPUT] = EXEC_OUTPUT,   [EFFECT_FILES] = EXEC_FILES,     [EFFECT_CHECKPOINT] = EXEC_CHECKPOINT,
-        [EFFECT_CODE] = EXEC_CODE,       [EFFECT_SESSION] = EXEC_SESSION, [EFFECT_WORKSPACE] = EXEC_WORKSPACE};
+        [EFFECT_CODE] = EXEC_CODE,       [EFFECT_SESSION] = EXEC_SESSION, [EFFECT_WORKSPACE] = EXEC_WORKSPACE,
+        [EFFECT_CACHE] = EXEC_CACHE};
     CHECK(kind != EFFECT_MODEL && kind < sizeof kinds / sizeof *kinds);
     return kinds[kind];
 }

@@ -47,6 +47,7 @@ static enum rc make_site(struct state *s, struct str run, const struct val *wher
                                                      .output_dir = directory(where, STR("output_dir"), &a),
                                                      .workflow_dir = directory(where, STR("workflow_dir"), &a),
                                                      .sessions_dir = directory(where, STR("sessions_dir"), &a),
+                                                     .cache_dir = directory(where, STR("cache_dir"), &a),
                                                      .state_dir = directory(where, STR("state_dir"), &a),
                                                      .checkpoints_dir = directory(where, STR("checkpoints_dir"), &a)},
                           &x, err);

@@ -130,5 +130,6 @@ const struct step_type step_approval = {.name = "approval",
                                         .result_doc = "choice|by|comment|data|error",
                                         .own_timeout = true,
                                         .check = check,
+                                        .acts = true,
                                         .enter = enter,
                                         .child_done = child_done};

@@ -20,6 +20,7 @@ const struct step_type step_break = {.name = "break",
                                      .keys = keys,
                                      .result_doc = "success",
                                      .leaves = LEAVE_BREAK,
+                                     .acts = true,
                                      .enter = enter};
 
 const struct step_type step_continue = {.name = "continue",
@@ -27,4 +28,5 @@ const struct step_type step_continue = {.name = "continue",
                                         .keys = keys,
                                         .result_doc = "success",
                                         .leaves = LEAVE_CONTINUE,
+                                        .acts = true,
                                         .enter = enter};

@@ -127,5 +127,6 @@ const struct step_type step_checkpoint = {
     .keys = keys,
     .result_doc = "success|action|checkpoint_name|found|saved_at|state|workspace|results|error",
     .check = check,
+    .acts = true,
     .enter = enter,
     .child_done = child_done};

@@ -17,6 +17,7 @@ const struct step_type step_claude = {.name = "claude",
                                       .result_doc = MODEL_RESULT,
                                       .check = model_check,
                                       .enter = enter,
+                                      .makes_key = true,
                                       .child_done = model_child_done};
 
 static const struct step_key llm_keys[] = {
@@ -31,4 +32,5 @@ const struct step_type step_llm = {.name = "llm",
                                    .result_doc = MODEL_RESULT,
                                    .check = model_check,
                                    .enter = enter,
+                                   .makes_key = true,
                                    .child_done = model_child_done};

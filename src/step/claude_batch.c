@@ -22,6 +22,7 @@ static const struct step_type task_type = {.name = "claude",
                                            .provider = "claude",
                                            .result_doc = MODEL_RESULT,
                                            .check = model_check,
+                                           .makes_key = true,
                                            .enter = task_enter,
                                            .child_done = model_child_done};
 

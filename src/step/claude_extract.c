@@ -248,4 +248,5 @@ const struct step_type step_claude_extract = {
     .result_doc = MODEL_RESULT "|extraction_applied|extracted|extraction_metadata|violations",
     .check = check,
     .enter = enter,
+    .makes_key = true,
     .child_done = model_child_done};

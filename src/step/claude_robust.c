@@ -7,13 +7,16 @@
  *
  * What a person stopped, or what money ran out for, is no matter of robustness: it fails as everywhere.
  *
- * Earlier answers are kept beside the sessions, one file for each prompt, by the steps whose fallback they are. Keeping
- * one is worth nothing to the step itself, so where that fails the step goes on. */
+ * Earlier answers are kept for a month with the workflow's other results (executor/cache_file.h), by the steps whose
+ * fallback they are. Keeping one is worth nothing to the step itself, so where that fails the step goes on. */
 #include "step/model.h"
 
 #include "base/sha256.h"
+#include "data/json.h"
 
 enum { MAX_RETRIES = 3, SIMPLE_MAX = 1000, TAG_KEEP = 3 * PROMPT_TAG, TAG_FIND };
+
+static const int64_t KEPT_MS = (int64_t)30 * 24 * 3600 * 1000;
 
 #define FALLBACKS \
     "fail, skip, simplified_prompt, cached_response, graceful_degradation, emergency_response or mock_response"
@@ -163,15 +166,27 @@ static void ask_simpler(struct frame *f, struct model_state *s, struct robust *r
 
 /* ---- earlier answers ---- */
 
-static void cache_effect(struct frame *f, const char *segment, size_t tag, struct val_map *m)
+/* The newest answer to the same prompt, whichever step of the workflow asked. */
+static void cache_effect(struct frame *f, const char *segment, size_t tag, const char *op, struct val_map *m)
 {
-    struct sha256 h = sha256_of(model_of(f)->asked);
+    const struct model_state *s = model_of(f);
+    struct arena *a = &f->arena;
+    struct val_map key = val_map_new(a);
+    VAL_MAP_SET(&key, "prompt", val_str(s->asked));
+    VAL_MAP_SET(&key, "system", val_str(s->options.system));
+    if (s->options.schema)
+        VAL_MAP_SET(&key, "schema", *s->options.schema);
+    struct val v = val_map_done(&key);
+    struct sha256 h = sha256_of(json_canonical(a, &v));
     struct sha256_hex x = sha256_hex(&h);
-    struct val *request = ARENA_NEW(&f->arena, struct val);
-    VAL_MAP_SET(m, "name", val_str(arena_printf(&f->arena, "answers to %s", x.z)));
+    struct val *request = ARENA_NEW(a, struct val);
+    VAL_MAP_SET(m, "op", val_str(str_c(op)));
+    VAL_MAP_SET(m, "workflow", val_str(frame_workflow(f)));
+    VAL_MAP_SET(m, "entry", val_str(arena_str(a, str_c(x.z))));
+    VAL_MAP_SET(m, "ttl_ms", val_int(KEPT_MS));
     *request = val_map_done(m);
     frame_effect(f, segment, tag,
-                 &(struct effect_plan){.kind = EFFECT_SESSION,
+                 &(struct effect_plan){.kind = EFFECT_CACHE,
                                        .request = request,
                                        .on_interrupt = ON_INTERRUPT_RETRY,
                                        .label = tag == TAG_KEEP ? "keep the answer" : "an earlier answer"});
@@ -180,29 +195,22 @@ static void cache_effect(struct frame *f, const char *segment, size_t tag, struc
 static void keep(struct frame *f, struct robust *r, const struct val *result)
 {
     struct val_map m = val_map_new(&f->arena);
-    struct val_list l = val_list_new(&f->arena);
-    struct str run = frame_run(f);
     r->result = result;
-    val_list_push(&l, *result);
-    VAL_MAP_SET(&m, "op", VAL_LIT("append"));
-    VAL_MAP_SET(&m, "key", val_str(arena_printf(&f->arena, "%.*s %.*s", STR_ARG(run), STR_ARG(f->base))));
-    VAL_MAP_SET(&m, "messages", val_list_done(&l));
-    VAL_MAP_SET(&m, "fresh", val_true);
-    cache_effect(f, "cache:append", TAG_KEEP, &m);
+    VAL_MAP_SET(&m, "run", val_str(frame_run(f)));
+    VAL_MAP_SET(&m, "step", val_str(f->path));
+    VAL_MAP_SET(&m, "result", *result);
+    cache_effect(f, "answer:keep", TAG_KEEP, "keep", &m);
 }
 
 static void find_earlier(struct frame *f)
 {
     struct val_map m = val_map_new(&f->arena);
-    VAL_MAP_SET(&m, "op", VAL_LIT("read"));
-    cache_effect(f, "cache:read", TAG_FIND, &m);
+    cache_effect(f, "answer:find", TAG_FIND, "find", &m);
 }
 
 static void take_earlier(struct frame *f, struct robust *r, const struct val *found)
 {
-    const struct val *answers = VAL_GET(found, "messages");
-    const struct val *newest =
-        val_is(answers, VAL_ARRAY) && answers->arr.n ? &answers->arr.v[answers->arr.n - 1] : NULL;
+    const struct val *newest = VAL_GET(found, "result");
     if (!val_is(newest, VAL_OBJECT)) {
         struct failure why = r->original;
         why.message =
@@ -346,4 +354,5 @@ const struct step_type step_claude_robust = {
     .result_doc = MODEL_RESULT "|degraded_mode|original_error|fallback_type|cached_response|robustness_metadata",
     .check = check,
     .enter = enter,
+    .makes_key = true,
     .child_done = child_done};

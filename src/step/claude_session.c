@@ -32,8 +32,8 @@ static bool prepare(struct frame *f, struct model_state *s)
     t->fresh = !goes_on;
     if (!t->name.n)
         t->name = f->def->name;
-    s->session =
-        t->persist ? t->name : arena_printf(&f->arena, "run %.*s %.*s", STR_ARG(frame_run(f)), STR_ARG(t->name));
+    s->session = t->name;
+    s->session_own = !t->persist;
     s->session_fresh = t->fresh;
     s->session_max = t->max_turns;
     return true;

@@ -31,4 +31,5 @@ const struct step_type step_claude_smart = {.name = "claude_smart",
                                             .result_doc = MODEL_RESULT "|claude_smart_metadata",
                                             .check = model_check,
                                             .enter = enter,
+                                            .makes_key = true,
                                             .child_done = model_child_done};

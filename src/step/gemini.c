@@ -118,6 +118,7 @@ const struct step_type step_gemini = {.name = "gemini",
                                       .result_doc = MODEL_RESULT "|function_calls",
                                       .check = check,
                                       .enter = enter,
+                                      .makes_key = true,
                                       .child_done = model_child_done};
 
 /* ---- gemini_instructor ---- */
@@ -182,4 +183,5 @@ const struct step_type step_gemini_instructor = {.name = "gemini_instructor",
                                                  .result_doc = MODEL_RESULT "|function_calls|violations|*",
                                                  .check = instructor_check,
                                                  .enter = instructor_enter,
+                                                 .makes_key = true,
                                                  .child_done = model_child_done};

@@ -23,6 +23,8 @@ static void session_effect(struct frame *f, const char *segment, size_t tag, str
     struct val *request = ARENA_NEW(&f->arena, struct val);
     struct str name = model_of(f)->session;
     VAL_MAP_SET(m, "name", val_str(name));
+    if (model_of(f)->session_own)
+        VAL_MAP_SET(m, "own", val_true);
     *request = val_map_done(m);
     frame_effect(f, segment, tag,
                  &(struct effect_plan){.kind = EFFECT_SESSION,
@@ -81,6 +83,36 @@ static void failed(struct frame *f, const struct failure *why)
         step_fail(f, why);
 }
 
+static void ask(struct frame *f)
+{
+    struct model_state *s = model_of(f);
+    s->asking = true;
+    s->agent = agent_new(f, &s->options);
+    struct val replies = prompt_replies(s->prompt);
+    for (size_t i = 0; i < replies.arr.n; i++)
+        agent_count(s->agent, &replies.arr.v[i]);
+    agent_start(f, s->agent, s->asked);
+}
+
+/* All that the answer depends on; NULL where it is not only an answer: it belongs to a conversation, or tools do
+ * something, and nobody has said that this does not matter. */
+static const struct val *cache_key(struct frame *f, const struct model_state *s)
+{
+    bool acts = val_is(s->options.tools, VAL_ARRAY) && s->options.tools->arr.n;
+    if (!f->def->cache || s->session.n || (acts && f->def->cache->unsaid))
+        return NULL;
+    struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "config", *s->config);
+    VAL_MAP_SET(&m, "prompt", val_str(s->asked));
+    if (s->options.schema)
+        VAL_MAP_SET(&m, "schema", *s->options.schema);
+    if (s->options.functions)
+        VAL_MAP_SET(&m, "functions", *s->options.functions);
+    struct val *key = ARENA_NEW(&f->arena, struct val);
+    *key = val_map_done(&m);
+    return key;
+}
+
 static void go_on(struct frame *f, struct model_state *s)
 {
     if (!prompt_advance(f, s->prompt))
@@ -90,12 +122,7 @@ static void go_on(struct frame *f, struct model_state *s)
         return;
     if (s->kind->finish_prompt)
         s->asked = s->kind->finish_prompt(f, s, s->asked);
-    s->asking = true;
-    s->agent = agent_new(f, &s->options);
-    struct val replies = prompt_replies(s->prompt);
-    for (size_t i = 0; i < replies.arr.n; i++)
-        agent_count(s->agent, &replies.arr.v[i]);
-    agent_start(f, s->agent, s->asked);
+    frame_cache(f, cache_key(f, s), ask);
 }
 
 /* Steps of the Claude family may belong to a session that another step began: named in claude_options, or the one that
@@ -173,7 +200,7 @@ static void session_done(struct frame *f, struct model_state *s, struct frame *c
     *r = val_copy(&f->arena, child_result(child));
     s->session_turns = val_get_int(r, STR("turns"), 0);
     if (s->joined.n && child->tag == TAG_SESSION_READ)
-        s->session = val_get_str(r, STR("name"), s->session);
+        s->session_own = val_get_bool(r, STR("own"), false);
     if (child->tag == TAG_SESSION_APPEND) {
         answered(f, s->result);
     } else if (!s->session_fresh && s->session_turns >= s->session_max) {

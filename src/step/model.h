@@ -21,6 +21,7 @@ struct model_state {
     struct str asked; /* the prompt, once it is complete */
     bool asking;
     struct str session;       /* the conversation that the step belongs to, or empty; set by `prepare` */
+    bool session_own;         /* it ends with the run */
     struct str joined;        /* its name, where the step's type has none of its own; or empty */
     bool session_fresh;       /* which begins anew */
     int64_t session_max;      /* exchanges that it may have */

@@ -87,5 +87,6 @@ const struct step_type step_set_variable = {.name = "set_variable",
                                             .doc = "Gives variables their values.",
                                             .keys = keys,
                                             .result_doc = "variables_set|scope|variable_count",
+                                            .acts = true,
                                             .enter = enter,
                                             .child_done = child_done};

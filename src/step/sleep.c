@@ -77,5 +77,6 @@ const struct step_type step_sleep = {.name = "sleep",
                                      .keys = keys,
                                      .result_doc = "success|until|error",
                                      .check = check,
+                                     .acts = true,
                                      .enter = enter,
                                      .child_done = child_done};

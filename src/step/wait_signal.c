@@ -66,5 +66,6 @@ const struct step_type step_wait_signal = {.name = "wait_signal",
                                            .result_doc = "data|error",
                                            .own_timeout = true,
                                            .check = check,
+                                           .acts = true,
                                            .enter = enter,
                                            .child_done = child_done};

@@ -14,7 +14,7 @@ EXPECT = re.compile(r"^# expect: (\d+):(\d+): (.*?) \|\| (.*)$", re.M)
 VALID = """\
 workflow:
   name: fine
-  cache_config: {ttl: 1}
+  telemetry: {enabled: true}
   steps:
     - name: a
       type: test_echo
@@ -55,7 +55,7 @@ def test_valid_with_warning(treadle):
     path = treadle.cwd / "fine.yaml"
     path.write_text(VALID)
     result = treadle("validate", path, code=0)
-    warning = (3, 3, "`cache_config` has no effect; replies are not cached")
+    warning = (3, 3, "`telemetry` has no effect; the engine needs no such setting")
     assert reported(result.err, path, "warning") == [warning], result
     assert f"{path}: 0 errors, 1 warning" in result.err, result
 

@@ -46,6 +46,11 @@ static void outcome(struct generator *g, unsigned in, bool parallel)
         line(g, in, pick(g, 2) ? "expected_outputs: {success: true}" : "expected_outputs: {a: \"{{ inputs.file }}\"}");
     if (pick(g, 8) == 0)
         line(g, in, "error_output: why");
+    if (pick(g, 8) == 0)
+        line(g, in,
+             pick(g, 3) ? "cache: {key: \"{{ inputs.file }}\", conditions: [inputs.yes]}"
+                        : "cache: {key: \"{{ length(steps.many.iterations || []) }}\", ttl: 1d, "
+                          "conditions: \"length(steps.many.iterations || []) >= 0\"}");
 }
 
 /* `end`: a later step of the same list that on_error may go to, or 0. */
@@ -372,6 +377,8 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
     in += 2;
     if (after)
         buf_printf(&g->out, "%*sdepends_on: [s%u]\n", (int)in, "", after);
+    else
+        line(g, in, "# needs no other"); /* as many lines as in turns: errors name them */
     if (g->dive && depth < DEPTH_MOST) {
         compound(g, in, depth, parallel, end, id);
         return;
@@ -496,7 +503,9 @@ static void generate(uint64_t seed, bool serial, struct buf *ret)
     buf_init(&head, (size_t)2 << 20);
     if (pick(&g, 2))
         buf_addz(&g.out, "  output: \"{{ steps.many.iterations[*].index || [] }}\"\n");
-    buf_printf(&head, "workflow:\n%s", serial ? "  limits: {max_parallel: 1}\n" : "");
+    buf_printf(&head, "workflow:\n  limits: {max_parallel: %d}\n", serial ? 1 : 1000); /* errors name their lines */
+    if (pick(&g, 3) == 0)
+        buf_addz(&head, "  cache_config: {enabled: true}\n");
     buf_addz(&head, "  name: sim\n  inputs: {yes: {type: boolean, default: true}, file: {type: string, "
                     "default: f.txt}}\n  variables:\n    unused: 0\n");
     for (unsigned i = 1; i <= g.names; i++)

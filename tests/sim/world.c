@@ -441,6 +441,18 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
         VAL_MAP_SET(&m, "turns", val_int(1));
         VAL_MAP_SET(&m, "messages", val_empty_array);
         return val_map_done(&m);
+    case EFFECT_CACHE: /* what earlier runs have kept is a matter of the entry */
+        if (str_hash(str_c(p->path), 23) % 7 == 0) {
+            *ok = false;
+            return text_of(a, "class", "io");
+        }
+        if (str_is(val_get_str(request, STR("op"), STR("")), "find")) {
+            bool found = str_hash(val_get_str(request, STR("entry"), STR("")), 29) % 3 == 0;
+            VAL_MAP_SET(&m, "found", val_bool(found));
+            if (found)
+                VAL_MAP_SET(&m, "result", text_of(a, "text", "kept by an earlier run"));
+        }
+        return val_map_done(&m);
     case EFFECT_CHECKPOINT: { /* what was saved by other runs is a matter of the name */
         struct str name = val_get_str(request, STR("name"), STR("")),
                    act = val_get_str(request, STR("action"), STR(""));

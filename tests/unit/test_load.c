@@ -504,7 +504,11 @@ static void test_warnings(void **state)
          NULL},
         {"", "metadata: {timer_start: t}, value: \"{{ timer.t.elapsed_ms }}\"", NULL},
         {"", "variables: {v: 1}, value: \"{{ step.variables.v }} {{ v }} {{ step.name }}\"", NULL},
-        {"", "cache: {ttl: 3}, value: 1", "`cache` has no effect"},
+        {"", "cache: {ttl: 3}, value: 1", "`cache` has no effect without a `key`"},
+        {"", "cache: {key: x, ttl: 3, conditions: [true, \"1 < 2\"], scope: workflow}, value: 1", NULL},
+        {"cache_config: {enabled: true, ttl: 3, max_size_mb: 1, strategy: content_hash}, ", "value: 1", NULL},
+        {"cache_config: {cache_keys: [file_content]}, ", "value: 1", "`cache_keys` of `cache_config` has no effect"},
+        {"defaults: {cache_results: true, cache_ttl: 60}, ", "value: 1", NULL},
         {"", "stream: true, value: 1", "`stream` has no effect"},
         {"telemetry: {enabled: true}, ", "value: 1", "`telemetry` has no effect"},
         {"inputs: {n: {type: integer, required: true, default: 3}}, ", "value: 1", "is required and has a default"},
@@ -582,11 +586,11 @@ static void test_print(void **state)
 {
     (void)state;
     load_any(
-        STR("workflow:\n  name: w\n  cache_config: {}\n  steps:\n    - {name: é, value: \"{{ x\", typ: test_echo}\n"));
+        STR("workflow:\n  name: w\n  telemetry: {}\n  steps:\n    - {name: é, value: \"{{ x\", typ: test_echo}\n"));
     assert_string_equal(
         buf_str(&loaded.shown).p,
-        "test.yaml:3:3: warning: `cache_config` has no effect; replies are not cached\n"
-        "      cache_config: {}\n"
+        "test.yaml:3:3: warning: `telemetry` has no effect; the engine needs no such setting\n"
+        "      telemetry: {}\n"
         "      ^\n"
         "test.yaml:5:7: error: step `é` has no `type`; expected one, such as `type: claude` or `type: command`\n"
         "        - {name: é, value: \"{{ x\", typ: test_echo}\n"

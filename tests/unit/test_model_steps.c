@@ -260,29 +260,31 @@ static void test_robust_earlier_answer(void **state)
 {
     static const char yaml[] = STEP("type: claude_robust, retry_config: {max_retries: 0, "
                                     "fallback_action: cached_response}");
+    char entry[100];
     (void)state;
     rig_start(&g, yaml);
     rig_ok(&g, "ask/turn:1", SAYS("kept"));
-    assert_string_equal(field("ask/cache:append", "op"), "\"append\"");
-    assert_non_null(strstr(field("ask/cache:append", "messages"), "\"text\":\"kept\""));
+    assert_string_equal(field("ask/answer:keep", "op"), "\"keep\"");
+    assert_non_null(strstr(field("ask/answer:keep", "result"), "\"text\":\"kept\""));
+    snprintf(entry, sizeof entry, "%s", field("ask/answer:keep", "entry"));
     rig_restart(&g, SIZE_MAX, false);
-    rig_error(&g, "ask/cache:append", ERROR("disk_full")); /* which is no matter of the answer */
+    rig_error(&g, "ask/answer:keep", ERROR("disk_full")); /* which is no matter of the answer */
     rig_assert_status(&g, RUN_SUCCEEDED);
     assert_result("\"text\":\"kept\"");
     rig_done(&g);
     rig_start(&g, yaml);
     fail_calls(1);
-    assert_string_equal(field("ask/cache:read", "op"), "\"read\"");
+    assert_string_equal(field("ask/answer:find", "op"), "\"find\"");
+    assert_string_equal(field("ask/answer:find", "entry"), entry);
     rig_restart(&g, SIZE_MAX, false);
-    rig_ok(&g, "ask/cache:read",
-           "{\"turns\":2,\"messages\":[{\"text\":\"older\"},{\"text\":\"kept\",\"cost_usd\":7}]}");
+    rig_ok(&g, "ask/answer:find", "{\"found\":true,\"result\":{\"text\":\"kept\",\"cost_usd\":7}}");
     rig_assert_status(&g, RUN_SUCCEEDED);
     assert_result("\"text\":\"kept\",\"cost_usd\":0.0,\"cached_response\":true,\"usage\":{\"input_tokens\":0");
     assert_result("\"degraded\":true,\"degraded_mode\":true,\"original_error\":\"it was server\"");
     rig_done(&g);
     rig_start(&g, yaml);
     fail_calls(1);
-    rig_ok(&g, "ask/cache:read", "{\"turns\":0,\"messages\":[]}");
+    rig_ok(&g, "ask/answer:find", "{\"found\":false}");
     rig_assert_status(&g, RUN_FAILED);
     assert_non_null(strstr(rig_run_error(&g), "it was server; no earlier answer to the same prompt"));
 }

@@ -1,0 +1,194 @@
+/* What outlives runs, in files: kept results and their bounds, conversations, names that are no paths. */
+#include "base/clock.h"
+#include "executor/cache_file.h"
+#include "executor/kept.h"
+#include "executor/session_file.h"
+
+#include "executor_util.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static char dir[] = "/tmp/treadle-kept-XXXXXX";
+static struct arena a;
+
+static int set_up(void **state)
+{
+    (void)state;
+    memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    util_remove_tree(dir);
+    arena_done(&a);
+    return 0;
+}
+
+static enum rc cache(const char *request, struct val *ret)
+{
+    struct val v;
+    struct err err;
+    assert_int_equal(json_parse(&a, str_c(request), &JSON_LIMITS_DEFAULT, &v, &err), RC_OK);
+    return exec_cache(&v, dir, &a, ret, &err);
+}
+
+static const char *answer(const char *request)
+{
+    struct val v;
+    assert_int_equal(cache(request, &v), RC_OK);
+    return json_text(&a, &v).p;
+}
+
+static bool found(const char *workflow, const char *entry, int ttl_ms)
+{
+    const char *text = answer(arena_printf(&a,
+                                           "{\"op\": \"find\", \"workflow\": \"%s\", \"entry\": \"%s\", "
+                                           "\"ttl_ms\": %d}",
+                                           workflow, entry, ttl_ms)
+                                  .p);
+    return strstr(text, "\"found\":true") != NULL;
+}
+
+static enum rc keep(const char *entry, size_t bytes, const char *more)
+{
+    char *text = arena_alloc(&a, bytes + 1);
+    struct val v;
+    memset(text, 'x', bytes);
+    text[bytes] = 0;
+    return cache(arena_printf(&a,
+                              "{\"op\": \"keep\", \"workflow\": \"w\", \"entry\": \"%s\", \"ttl_ms\": 60000, "
+                              "\"run\": \"r\", \"step\": \"s\", \"result\": {\"text\": \"%s\"}%s}",
+                              entry, text, more)
+                     .p,
+                 &v);
+}
+
+static void test_keep_and_find(void **state)
+{
+    (void)state;
+    assert_false(found("w", "e1", 60000));
+    assert_int_equal(keep("e1", 3, ""), RC_OK);
+    assert_true(found("w", "e1", 60000));
+    assert_non_null(strstr(answer("{\"op\":\"find\",\"workflow\":\"w\",\"entry\":\"e1\",\"ttl_ms\":60000}"),
+                           "\"run\":\"r\",\"result\":{\"text\":\"xxx\"}"));
+    assert_false(found("w", "e2", 60000));
+    assert_false(found("other", "e1", 60000));
+}
+
+/* How long an entry is good is for whoever asks to say. */
+static void test_time_to_live(void **state)
+{
+    (void)state;
+    struct val v;
+    util_write(dir, "w/e1.json",
+               arena_printf(&a, "{\"until_ms\":1,\"kept_ms\":%lld,\"result\":1}", (long long)clock_wall_ms() - 9000).p);
+    assert_false(found("w", "e1", 8000));
+    assert_true(found("w", "e1", 60000));
+    assert_int_equal(cache("{\"op\": \"find\", \"workflow\": \"w\", \"entry\": \"e1\", \"ttl_ms\": 0}", &v),
+                     RC_INVALID);
+}
+
+/* What somebody has damaged is as good as not there. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    assert_int_equal(keep("e1", 3, ""), RC_OK);
+    util_write(dir, "w/e1.json", "{\"until_ms\": ");
+    assert_false(found("w", "e1", 60000));
+    util_write(dir, "w/.lock", "x");
+    assert_int_equal(keep("e1", 3, ""), RC_OK);
+    assert_true(found("w", "e1", 60000));
+}
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    char entry[20];
+    assert_int_equal(keep("big", 300, ", \"max_bytes\": 200"), RC_LIMIT);
+    for (int i = 0; i < 30; i++) {
+        snprintf(entry, sizeof entry, "e%d", i);
+        assert_int_equal(keep(entry, 1000, ", \"max_bytes\": 10000"), RC_OK);
+    }
+    assert_true(found("w", "e29", 60000));
+    assert_false(found("w", "e0", 60000));
+    size_t n = 0;
+    for (int i = 0; i < 30; i++) {
+        snprintf(entry, sizeof entry, "e%d", i);
+        n += found("w", entry, 60000);
+    }
+    assert_in_range(n, 7, 9);
+}
+
+static void test_prune(void **state)
+{
+    (void)state;
+    assert_int_equal(keep("e1", 3, ""), RC_OK);
+    assert_int_equal(keep("e2", 3, ", \"ttl_ms\": 1"), RC_OK);
+    util_write(dir, "w/e2.json", "{\"until_ms\":1,\"kept_ms\":0,\"result\":1}");
+    util_write(dir, "w/e3.json", "who wrote this?");
+    assert_int_equal(cache_prune(dir, 0, true).n, 2);
+    assert_int_equal(cache_prune(dir, 0, false).n, 2);
+    assert_int_equal(cache_prune(dir, 0, false).n, 0);
+    assert_true(found("w", "e1", 60000));
+    assert_int_equal(cache_prune(dir, INT64_MAX, false).n, 1);
+    assert_false(found("w", "e1", 60000));
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        {"a_B-9", "a_B-9"}, {".", "%2E"}, {"../x", "%2E%2E%2Fx"}, {"\xc3\xa9", "%C3%A9"}};
+    struct str got;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_true(kept_name(&a, str_c(names[i][0]), "", &got));
+        assert_string_equal(got.p, names[i][1]);
+    }
+    assert_false(kept_name(&a, STR(""), "", &got));
+    assert_false(kept_name(&a, arena_printf(&a, "%077d", 1), "", &got));
+}
+
+static const char *session(const char *request)
+{
+    struct val v, ret;
+    struct err err;
+    const char *run_dir = arena_printf(&a, "%s/runs/r", dir).p;
+    assert_int_equal(json_parse(&a, str_c(request), &JSON_LIMITS_DEFAULT, &v, &err), RC_OK);
+    assert_int_equal(exec_session(&v, arena_printf(&a, "%s/sessions", dir).p, run_dir, &a, &ret, &err), RC_OK);
+    return json_text(&a, &ret).p;
+}
+
+/* A run's own conversation lies with the run, and is looked for first. */
+static void test_own_sessions(void **state)
+{
+    (void)state;
+    assert_string_equal(session("{\"op\":\"append\",\"name\":\"t\",\"key\":\"1\",\"messages\":[1]}"),
+                        "{\"turns\":1,\"own\":false}");
+    assert_string_equal(session("{\"op\":\"read\",\"name\":\"t\",\"own\":\"first\"}"),
+                        "{\"turns\":1,\"own\":false,\"messages\":[1]}");
+    assert_string_equal(session("{\"op\":\"read\",\"name\":\"t\",\"own\":true}"),
+                        "{\"turns\":0,\"own\":true,\"messages\":[]}");
+    assert_string_equal(session("{\"op\":\"append\",\"name\":\"t\",\"own\":true,\"key\":\"2\",\"messages\":[2]}"),
+                        "{\"turns\":1,\"own\":true}");
+    assert_string_equal(session("{\"op\":\"read\",\"name\":\"t\",\"own\":\"first\"}"),
+                        "{\"turns\":1,\"own\":true,\"messages\":[2]}");
+    free(util_read(dir, "sessions/t.jsonl"));
+    char *own = util_read(dir, "runs/r/sessions/t.jsonl");
+    assert_non_null(own);
+    free(own);
+}
+
+#define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(test_keep_and_find), TEST(test_time_to_live), TEST(test_damaged),
+                                       TEST(test_bounds),        TEST(test_prune),        TEST(test_names),
+                                       TEST(test_own_sessions)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
