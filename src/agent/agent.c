@@ -143,11 +143,17 @@ static enum on_interrupt after_crash(const struct frame *f, enum on_interrupt fa
 
 struct str agent_plain_path(struct arena *a, struct str path)
 {
-    if (str_find(path, STR("~")) == SIZE_MAX)
+    struct str again = STR("again:");
+    if (str_find(path, STR("~")) == SIZE_MAX && str_find(path, again) == SIZE_MAX)
         return path;
     char *to = arena_alloc(a, path.n + 1);
     size_t n = 0;
     for (size_t i = 0; i < path.n; i++) {
+        if ((!n || to[n - 1] == '/') && str_starts(str_from(path, i), again)) {
+            while (i + 1 < path.n && path.p[i] != '/')
+                i++;
+            continue;
+        }
         if (path.p[i] == '~')
             while (i < path.n && path.p[i] != '/')
                 i++;

@@ -33,7 +33,8 @@ void agent_start(struct frame *f, struct agent *g, struct str prompt);
 void agent_child(struct frame *f, struct agent *g, struct frame *child);
 /* Adds what a reply cost that was asked for before the conversation, to the result's sums. */
 void agent_count(struct agent *g, const struct val *reply);
-/* "review~2/0/look" -> "review/0/look": which attempt it is must not matter to a fixture or a recording. */
+/* "review~2/0/look" -> "review/0/look", "batch/again:2/a" -> "batch/a": which attempt it is, or which time that a group
+ * started it, must not matter to a fixture or a recording. */
 struct str agent_plain_path(struct arena *a, struct str path);
 /* What went wrong in the calls so far: [{attempt, error, class}], the oldest first. Borrowed from the agent. */
 struct val agent_errors(const struct agent *g);

@@ -1,5 +1,6 @@
-/* One node a path. Attempt numbers inside paths ("loop~2/0") are taken out: the node of the loop is one, and what its
- * earlier attempt left below it disappears when a later attempt shows up, except for what that cost.
+/* One node a path. Attempt numbers inside paths ("loop~2/0", "batch/again:2/task") are taken out: the node of the loop
+ * is one, and what its earlier attempt left below it disappears when a later attempt shows up, except for what that
+ * cost.
  *
  * Steps that do nothing outside write one record, at their end. Their start is then not known better than the end of
  * what came before, so they show no duration rather than a made-up one. */
@@ -64,8 +65,8 @@ static struct digest_node *child(struct digest *d, struct digest_node *parent, s
 /* Numbers go on counting when a step is begun anew; people want to know about this time only. */
 static void count_attempt(struct digest_node *n, uint32_t attempt)
 {
-    if (attempt > n->last_attempt)
-        n->last_attempt = attempt;
+    if (n->before + attempt > n->last_attempt)
+        n->last_attempt = n->before + attempt;
     n->attempts = n->last_attempt - n->void_attempts;
 }
 
@@ -74,6 +75,7 @@ static struct digest_node *node_of(struct digest *d, struct str path)
 {
     struct digest_node *n = d->root;
     struct buf plain;
+    int64_t again = 0;
     buf_init(&plain, path.n + 1);
     while (path.n) {
         size_t slash = str_find(path, STR("/"));
@@ -81,12 +83,21 @@ static struct digest_node *node_of(struct digest *d, struct str path)
         path = str_from(path, part.n + 1);
         int64_t generation = 1;
         size_t tilde = str_find(part, STR("~"));
+        if (path.n && str_starts(part, STR("again:")) && str_to_i64(str_from(part, 6), &again))
+            continue;
         if (tilde != SIZE_MAX && str_to_i64(str_from(part, tilde + 1), &generation))
             part.n = tilde;
         if (plain.n)
             buf_addc(&plain, '/');
         buf_add(&plain, part);
         n = child(d, n, buf_str(&plain), part);
+        if ((uint32_t)again > n->again) {
+            hide_children(n);
+            n->again = (uint32_t)again;
+            n->before = n->last_attempt;
+            n->generation = 0;
+        }
+        again = 0;
         if (path.n && (uint32_t)generation > n->generation) {
             if (n->generation)
                 hide_children(n);

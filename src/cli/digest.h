@@ -30,8 +30,9 @@ struct digest_node {
     uint32_t attempts; /* since it was last begun anew; 0: not known yet */
     uint32_t last_attempt, void_attempts;
     uint32_t generation, list_number, listed_in; /* which attempt's children are listed */
-    int64_t started_ms, ended_ms;                /* ended: 0 while open */
-    struct str label;                            /* effects: "turn 3", "$ make test", "Edit a.c" */
+    uint32_t again, before; /* how often its group has started it (again:N in paths), and its attempts before that */
+    int64_t started_ms, ended_ms; /* ended: 0 while open */
+    struct str label;             /* effects: "turn 3", "$ make test", "Edit a.c" */
     struct str error_class, error_code, message, error_step;
     int64_t input_tokens, output_tokens, calls; /* of itself and all below it, void attempts included */
     double cost_usd;

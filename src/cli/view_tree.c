@@ -5,6 +5,7 @@
  * commit takes, which nobody sees.) A loop that is resumed begins in the middle, and counts right at once. */
 #include "cli/view_tree.h"
 
+#include "agent/agent.h"
 #include "base/buf.h"
 #include "base/panic.h"
 #include "cli/human.h"
@@ -35,18 +36,12 @@ void view_tree_done(struct view_tree *t)
     t->gone = NULL;
 }
 
-/* Without "~2": one step, however often it is tried. */
+/* Without "~2" and "again:2/": one step, however often it is tried or started. */
 static void plain_path(struct buf *b, struct str path)
 {
-    bool number = false;
-    for (size_t i = 0; i < path.n; i++) {
-        if (path.p[i] == '~')
-            number = true;
-        else if (path.p[i] == '/')
-            number = false;
-        if (!number)
-            buf_addc(b, path.p[i]);
-    }
+    struct arena a = {0};
+    buf_add(b, agent_plain_path(&a, path));
+    arena_done(&a);
 }
 
 /* The active step at the path or the nearest above it. */

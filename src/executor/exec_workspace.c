@@ -186,7 +186,7 @@ static enum rc take_over(struct workspace *w, const struct val *req, struct over
         rc = undo_write(&w->s, &u, err);
         if (rc == RC_OK && (rc = changes_apply(&w->s, &u.changes, false, false, &path, NULL, err)) != RC_OK) {
             struct err second;
-            struct attempt_at own = {u.frame, u.attempt};
+            struct attempt_at own = {.frame = u.frame, .attempt = u.attempt};
             struct rollback r = {.of = &own, .n = 1, .force = true};
             if (undo_rollback(&w->s, &a, &r, &second) != RC_OK)
                 err_wrap(err, "%s", second.msg);
@@ -309,7 +309,7 @@ static struct val text_val(struct arena *a, struct str s)
 enum rc workspace_settle(struct workspace *w, const struct val *req, struct arena *a, struct val *ret, struct err *err)
 {
     struct undo u = entry_of(req);
-    struct attempt_at own = {u.frame, u.attempt};
+    struct attempt_at own = {.frame = u.frame, .attempt = u.attempt};
     struct rollback r = {.of = &own, .n = 1};
     struct val_map m = val_map_new(a);
     enum rc rc = roll_back(w, a, &r, err);
@@ -327,6 +327,21 @@ enum rc workspace_settle(struct workspace *w, const struct val *req, struct aren
     return RC_OK;
 }
 
+static bool attempt_of(const struct val *v, struct attempt_at *ret)
+{
+    const struct val *attempt = VAL_GET(v, "attempt"), *iterations = VAL_GET(v, "iterations");
+    const struct val *first = val_at(iterations, 0), *last = val_at(iterations, 1);
+    *ret = (struct attempt_at){.frame = val_get_str(v, STR("step"), STR("")), .iterations = iterations != NULL};
+    if (iterations && (!val_is(first, VAL_INT) || !val_is(last, VAL_INT)))
+        return false;
+    if (attempt && (attempt->type != VAL_INT || attempt->i < 1 || attempt->i >= INT32_MAX))
+        return false;
+    ret->attempt = attempt ? (uint32_t)attempt->i : 0;
+    ret->first = iterations ? first->i : 0;
+    ret->last = iterations ? last->i : 0;
+    return ret->frame.n != 0;
+}
+
 enum rc workspace_request(struct workspace *w, const struct val *req, struct arena *a, struct val *ret,
                           const char **code, struct err *err)
 {
@@ -334,14 +349,13 @@ enum rc workspace_request(struct workspace *w, const struct val *req, struct are
     struct rollback r = {.below = true, .force = val_get_bool(req, STR("force"), false)};
     bool sane = str_is(val_get_str(req, STR("action"), STR("")), "rollback") && val_is(list, VAL_ARRAY);
     struct attempt_at *of = arena_calloc(a, sane ? list->arr.n + 1 : 1, sizeof *of);
-    for (; sane && r.n < list->arr.n; r.n++) {
-        int64_t attempt = val_get_int(&list->arr.v[r.n], STR("attempt"), 0);
-        of[r.n] = (struct attempt_at){val_get_str(&list->arr.v[r.n], STR("step"), STR("")), (uint32_t)attempt};
-        sane = of[r.n].frame.n && attempt > 0 && attempt < INT32_MAX;
-    }
+    for (; sane && r.n < list->arr.n; r.n++)
+        sane = attempt_of(&list->arr.v[r.n], &of[r.n]);
     r.of = of;
     if (!sane)
-        return err_set(err, RC_INVALID, "expected {action: rollback, attempts: [{step, attempt}]}");
+        return err_set(
+            err, RC_INVALID,
+            "expected {action: rollback, attempts: [{step, attempt?} or {step, iterations: [first, last]}]}");
     enum rc rc = roll_back(w, a, &r, err);
     if (rc == RC_EXISTS)
         *code = "changed";

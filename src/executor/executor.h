@@ -52,7 +52,8 @@
  *     what it changed is taken over at its end (class conflict: somebody else changed the same file); settle, after a
  *     crash: takes back what it changed -> {outcome: "again" | "kept": nobody knows, why | "changed", path}.
  *
- * EXEC_WORKSPACE  {action: rollback, attempts: [{step: path, attempt}], force?} -> {restored, untracked, why?}
+ * EXEC_WORKSPACE  {action: rollback, attempts: [{step: path, attempt?} or {step: path, iterations: [first, last]}],
+ *                 force?} -> {restored, untracked, why?}
  *     Takes back what effects below the steps changed in these attempts, and nothing else. Code changed: somebody else
  *     has changed one of these files since, nothing was done; with force they stay as they are.
  *

@@ -342,7 +342,20 @@ enum rc undo_fold(struct snapshots *s, struct arena *a, bool (*of)(void *ctx, co
 
 /* ---- taking back ---- */
 
-/* Is it the effect, or one below that attempt at the step? */
+/* "~2/x": leaves "/x" and the number; without one it is 1. */
+static bool take_number(struct str *rest, int64_t *ret)
+{
+    *ret = 1;
+    if (rest->n && rest->p[0] == '~') {
+        size_t slash = str_find(*rest, STR("/"));
+        if (slash == SIZE_MAX || !str_to_i64(str_n(rest->p + 1, slash - 1), ret))
+            return false;
+        *rest = str_from(*rest, slash);
+    }
+    return rest->n && rest->p[0] == '/';
+}
+
+/* Is it the effect, or one below that attempt at the step, or below one of the iterations? */
 static bool is_of(const struct attempt_at *at, bool below, const struct undo *u)
 {
     if (!below)
@@ -350,14 +363,17 @@ static bool is_of(const struct attempt_at *at, bool below, const struct undo *u)
     if (!str_starts(u->frame, at->frame))
         return false;
     struct str rest = str_from(u->frame, at->frame.n);
-    int64_t k = 1;
-    if (rest.n && rest.p[0] == '~') {
-        size_t slash = str_find(rest, STR("/"));
-        if (slash == SIZE_MAX || !str_to_i64(str_n(rest.p + 1, slash - 1), &k))
-            return false;
-        rest = str_from(rest, slash);
-    }
-    return rest.n && rest.p[0] == '/' && k == (int64_t)at->attempt;
+    int64_t k, index;
+    if (!at->iterations)
+        return take_number(&rest, &k) && (!at->attempt || k == (int64_t)at->attempt);
+    size_t n = 1;
+    while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '~')
+        n++;
+    if (!rest.n || rest.p[0] != '/' || !str_to_i64(str_n(rest.p + 1, n - 1), &index) || index < at->first ||
+        index > at->last)
+        return false;
+    rest = str_from(rest, n);
+    return take_number(&rest, &k);
 }
 
 static bool concerns(void *ctx, const struct undo *u)

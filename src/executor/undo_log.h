@@ -37,7 +37,9 @@ enum rc undo_fold(struct snapshots *s, struct arena *a, bool (*of)(void *ctx, co
 
 struct attempt_at {
     struct str frame;
-    uint32_t attempt;
+    uint32_t attempt; /* 0: any */
+    bool iterations;  /* not of the frame, but of its iterations `first` to `last`, started once or again */
+    int64_t first, last;
 };
 /* Takes back what attempts changed, together: at these very effects, or (`below`) at steps, that is, all effects below.
  * RC_EXISTS: a path was changed by somebody else; nothing was done. */

@@ -3,7 +3,8 @@
  * An iteration's end is a record of its own (DONE of its list), with its index as the last part of its path; the items
  * are what the loop pinned when it began (OPEN of the step). Of several ends at one path (it failed, the run was
  * resumed) the last counts. Iterations that a break stopped have none, and are not in the list: nor were they in the
- * result.
+ * result. Where the loop starts again what fails (step/group.h), the records of its restarts say how often each
+ * iteration was started, and only its last time counts: `l/3~2` after one.
  *
  * Nesting: an iteration may hold the result of a loop inside it, which is away in turn. What is loaded is loaded whole.
  * The journal is not trusted: a place that does not exist, or loops inside one another without end, are RC_CORRUPT. */
@@ -127,7 +128,9 @@ struct load {
     size_t prefix; /* bytes of the path before the index */
     struct loaded *v;
     size_t n, cap;
-    struct val plan; /* of the loop */
+    struct val plan;  /* of the loop */
+    int64_t *started; /* by index, how often the iteration was started again; NULL: none was */
+    int64_t items;    /* of it */
     enum rc rc;
     struct err *err;
 };
@@ -143,11 +146,53 @@ static enum rc parse(struct load *l, const struct record *r, struct val *ret)
     return rc;
 }
 
+/* A restart includes neighbours: it is noted at both ends, and summed up when all are known. */
+static bool add_restart(void *ctx, const struct record *r)
+{
+    struct load *l = ctx;
+    struct val v;
+    if (!str_starts(str_from(r->path, l->prefix), STR("restart:")))
+        return true;
+    l->rc = parse(l, r, &v);
+    const struct val *again = l->rc ? NULL : VAL_GET(VAL_GET(&v, "ok"), "again");
+    const struct val *first = val_at(again, 0), *last = val_at(again, 1);
+    if (!val_is(first, VAL_INT) || !val_is(last, VAL_INT) || first->i < 0 || last->i < first->i || last->i >= l->items)
+        return l->rc == RC_OK;
+    if (!l->started)
+        l->started = arena_calloc(l->a, (size_t)l->items + 1, sizeof *l->started);
+    l->started[first->i]++;
+    l->started[last->i + 1]--;
+    return true;
+}
+
+static enum rc find_restarts(struct load *l, const struct away_reader *r, struct str of)
+{
+    if (!VAL_GET(&l->plan, "group"))
+        return RC_OK;
+    l->items = away_item_count(&l->plan);
+    enum rc rc = r->each(r->ctx, RECORD_RESULT, of, true, add_restart, l, l->err);
+    for (int64_t i = 1; l->started && i < l->items; i++)
+        l->started[i] += l->started[i - 1];
+    return rc ? rc : l->rc;
+}
+
+/* "3", or "3~2" where that is the last time that it was started. */
+static bool index_of(const struct load *l, struct str name, int64_t *ret)
+{
+    int64_t started = 1;
+    size_t tilde = str_find(name, STR("~"));
+    if (tilde != SIZE_MAX && !str_to_i64(str_from(name, tilde + 1), &started))
+        return false;
+    if (!str_to_i64(tilde == SIZE_MAX ? name : str_n(name.p, tilde), ret) || *ret < 0)
+        return false;
+    return started == 1 + (l->started && *ret < l->items ? l->started[*ret] : 0);
+}
+
 static bool add_iteration(void *ctx, const struct record *r)
 {
     struct load *l = ctx;
     int64_t index;
-    if (!str_to_i64(str_from(r->path, l->prefix), &index) || index < 0)
+    if (!index_of(l, str_from(r->path, l->prefix), &index))
         return true; /* something else below the loop */
     bool again = l->n && l->v[l->n - 1].index == index;
     if (!again && l->n == l->cap) {
@@ -239,6 +284,8 @@ static enum rc load_level(const struct away_reader *r, struct str of, unsigned l
     struct open_of o = {.load = &l};
     struct str step = step_of(of, &o.attempt);
     enum rc rc = r->each(r->ctx, RECORD_OPEN, step, false, take_items, &o, err);
+    if (!rc && !l.rc)
+        rc = find_restarts(&l, r, of);
     if (!rc && !l.rc)
         rc = r->each(r->ctx, RECORD_DONE, of, true, add_iteration, &l, err);
     if (rc || l.rc)

@@ -282,18 +282,27 @@ bool frame_past_ended(const struct frame *f, const char *segment);
  * that see the iteration before, its newest results {step: result}, or NULL. Nothing else is known of them here. */
 size_t frame_past_count(struct frame *f);
 bool frame_past_passed(const struct frame *f, size_t index);
+/* Iterations that are started again: that they have ended well counts no more. */
+void frame_past_forget(struct frame *f, size_t first, size_t last);
 const struct val *frame_past_newest(const struct frame *f);
 
 /* For steps that write to the workspace, before they do: calls go_on(), now or later, when it is the step's turn, which
  * it keeps until it ends: one such step at a time works there. What the attempt before changed has been taken back. */
 void frame_workspace(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx);
+/* The same for a step that contains others, to take back what they changed: before those that wait already. It keeps
+ * the turn until it says so. */
+void frame_workspace_first(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx);
+void frame_workspace_leave(struct frame *f);
 
 /* May what the step does be done again without a person's word: by a retry of it or of a step around it, by a restart,
  * or (`after`) when it was interrupted? Then what it does to the workspace has to be known exactly. */
 bool frame_repeats(const struct frame *f, enum on_interrupt after);
 /* A child that takes back what attempts changed in the workspace: a list of what rollback_attempt() gives. */
 void frame_rollback(struct frame *f, const char *segment, size_t tag, const struct val *attempts);
+enum { ROLLBACK_ALL = 0 }; /* of its attempts */
 struct val rollback_attempt(struct arena *a, struct str path, int64_t attempt);
+/* The same of iterations `first` to `last` of the loop's attempt `of`, as often as they were started. */
+struct val rollback_iterations(struct arena *a, struct str of, size_t first, size_t last);
 
 /* For types with `makes_key`, before they do what the cache would save: `asked` is all that their result depends on;
  * NULL: it must not come from the cache. go_on() comes now, later, or, when the step has ended with a kept result or

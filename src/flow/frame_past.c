@@ -64,6 +64,13 @@ bool frame_past_passed(const struct frame *f, size_t index)
     return p && index / 8 < p->passed_cap && (p->passed[index / 8] >> index % 8 & 1);
 }
 
+void frame_past_forget(struct frame *f, size_t first, size_t last)
+{
+    struct past *p = past_find(f->run, f->base);
+    if (p)
+        past_forget(p, first, last);
+}
+
 const struct val *frame_past_newest(const struct frame *f)
 {
     const struct past *p = past_find(f->run, f->base);

@@ -196,6 +196,25 @@ static void step_defaults(struct loader *l, struct step_def *s, const struct com
         s->budget.usd = l->step_usd;
 }
 
+/* What starts again the parts of a step that fail is asked for where there are no parts. */
+static bool is_restart_policy(struct str key)
+{
+    return str_is(key, "restart") || str_is(key, "strategy");
+}
+
+static void unknown_key(struct loader *l, const struct step_def *s, const struct member *m)
+{
+    if (is_restart_policy(m->key))
+        problem_add(
+            l->ps, false, m->line, m->col,
+            "`%s` has no meaning in step `%s` (%s), which does nothing side by side; expected `retry`, or one of "
+            "parallel, for_loop with `parallel: true`, claude_batch and parallel_claude",
+            clip(m->key).z, clip(s->name).z, s->type->name);
+    else
+        load_unknown_key(l, m, arena_printf(l->ps->a, "step `%s` (%s)", clip(s->name).z, s->type->name).p,
+                         s->type->keys, step_common_keys);
+}
+
 static void step_keys(struct loader *l, struct step_def *s, struct common *c, unsigned depth)
 {
     for (size_t i = 0; i < s->source->obj.n; i++) {
@@ -206,8 +225,7 @@ static void step_keys(struct loader *l, struct step_def *s, struct common *c, un
         if (row)
             load_common_key(l, s, c, row, m, depth);
         else if (s->type && s->type != &step_late && !load_unused_key(l, m, step_unused_keys))
-            load_unknown_key(l, m, arena_printf(l->ps->a, "step `%s` (%s)", clip(s->name).z, s->type->name).p,
-                             s->type->keys, step_common_keys);
+            unknown_key(l, s, m);
     }
     if (s->type == &step_late)
         load_late_keys(l, s);
@@ -227,8 +245,7 @@ void load_late_type_keys(struct loader *l, struct step_def *s, unsigned depth)
         const struct member *m = &s->source->obj.m[i];
         if (!key_find(s->type->keys, m->key) && !key_find(step_common_keys, m->key) &&
             !load_unused_key(l, m, step_unused_keys))
-            load_unknown_key(l, m, arena_printf(l->ps->a, "step `%s` (%s)", clip(s->name).z, s->type->name).p,
-                             s->type->keys, step_common_keys);
+            unknown_key(l, s, m);
     }
     load_type_keys(l, s, depth);
     load_cache_settle(l, s, l->a);

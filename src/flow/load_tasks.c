@@ -117,7 +117,8 @@ static void inherit(const struct tasks *t, const struct val *task, struct val_ma
     for (size_t i = 0; type && i < t->group->source->obj.n; i++) {
         const struct member *k = &t->group->source->obj.m[i];
         const struct val *own = val_get(task, k->key);
-        if (str_is(k->key, "prompt") || !key_find(t->group->type->keys, k->key) || !key_find(type->keys, k->key))
+        if (str_is(k->key, "prompt") || str_is(k->key, "strategy") || str_is(k->key, "restart") ||
+            !key_find(t->group->type->keys, k->key) || !key_find(type->keys, k->key))
             continue;
         if (!own)
             val_map_add(m, k->key, k->val, k->line, k->col);
@@ -329,6 +330,9 @@ static void read_config(struct tasks *t, struct val_map *config)
             val_map_add(&m, k->key, k->val, k->line, k->col);
             if (k->val.type != VAL_STR)
                 (void)load_bool(l, k, &on);
+        } else if (str_is(k->key, "strategy") || str_is(k->key, "restart")) {
+            problem_add(l->ps, false, k->line, k->col, "`%s` does not belong here; expected it on the step itself",
+                        clip(k->key).z);
         } else if (!str_is(k->key, "tasks") && !str_is(k->key, "queue_size")) {
             problem_add(l->ps, false, k->line, k->col,
                         "unknown option `%s` of a group of tasks; expected max_parallel, timeout_per_task, "

@@ -281,18 +281,42 @@ static void merge_newest(struct past *loop, const struct val *results)
     loop->newest = b;
 }
 
+/* "l/3" is iteration 3 of l, and so is "l/3~2", which lies below it: started again. *ret_top is the entry right below
+ * the loop's; false: it is none. */
+static bool iteration_of(struct past *p, struct past **ret_top, int64_t *ret_index)
+{
+    uint32_t again;
+    (void)parent_path(p->path, &again);
+    struct past *top = again && p->parent ? p->parent : p;
+    size_t slash = top->path.n;
+    while (slash && top->path.p[slash - 1] != '/')
+        slash--;
+    *ret_top = top;
+    return top->parent && str_to_i64(str_from(top->path, slash), ret_index) && *ret_index >= 0 &&
+           *ret_index <= PASSED_MAX;
+}
+
+static void drop(struct run *r, struct past *p)
+{
+    drop_children(r, p);
+    *(p->prev ? &p->prev->next : &p->parent->first) = p->next;
+    if (p->next)
+        p->next->prev = p->prev;
+    map_del(&r->past, p->path);
+    count_dropped(r, p);
+    past_free(p);
+}
+
 /* An iteration that has ended well leaves a bit: its results are in the journal, and the loop only counts it. False: it
  * stays as it is. */
 static bool pass_iteration(struct run *r, struct past *p, const struct val *done)
 {
     struct str how = val_get_str(done, STR("iteration"), STR(""));
-    struct past *loop = p->parent;
+    struct past *top;
     int64_t index;
-    size_t slash = p->path.n;
-    while (slash && p->path.p[slash - 1] != '/')
-        slash--;
-    if (!how.n || !loop || !str_to_i64(str_from(p->path, slash), &index) || index < 0 || index > PASSED_MAX)
+    if (!how.n || !iteration_of(p, &top, &index))
         return false;
+    struct past *loop = top->parent;
     size_t at = (size_t)index / 8;
     if (at >= loop->passed_cap) {
         size_t cap = loop->passed_cap ? loop->passed_cap * 2 : 16;
@@ -312,14 +336,45 @@ static bool pass_iteration(struct run *r, struct past *p, const struct val *done
         loop->passed_steps += steps;
     if (str_is(how, "again"))
         merge_newest(loop, VAL_GET(done, "ok"));
-    drop_children(r, p);
-    *(p->prev ? &p->prev->next : &loop->first) = p->next;
-    if (p->next)
-        p->next->prev = p->prev;
-    map_del(&r->past, p->path);
-    count_dropped(r, p);
-    past_free(p);
+    drop(r, top);
     return true;
+}
+
+void past_forget(struct past *loop, size_t first, size_t last)
+{
+    for (size_t i = first; i <= last && i / 8 < loop->passed_cap; i++) {
+        uint8_t bit = (uint8_t)(1u << i % 8);
+        loop->npassed -= (loop->passed[i / 8] & bit) != 0;
+        loop->passed[i / 8] &= (uint8_t)~bit;
+    }
+}
+
+/* A restart of iterations: what is known of those that it includes is about frames that are no more. */
+static void fold_restart(struct run *r, struct past *p, const struct val *ok)
+{
+    const struct val *again = VAL_GET(ok, "again"), *first = val_at(again, 0), *last = val_at(again, 1);
+    size_t slash = p->path.n;
+    while (slash && p->path.p[slash - 1] != '/')
+        slash--;
+    if (p->intent || !p->parent || !str_starts(str_from(p->path, slash), STR("restart:")) || !val_is(first, VAL_INT) ||
+        !val_is(last, VAL_INT) || first->i < 0 || last->i < first->i)
+        return;
+    struct past *loop = p->parent, *next;
+    past_forget(loop, (size_t)first->i, (size_t)last->i);
+    for (struct past *c = loop->first; c; c = next) {
+        struct past *top;
+        int64_t index;
+        next = c->next;
+        if (c != p && iteration_of(c, &top, &index) && top == c && index >= first->i && index <= last->i)
+            drop(r, c);
+    }
+}
+
+static void fold_break(struct past *p)
+{
+    struct past *top;
+    int64_t index;
+    (iteration_of(p, &top, &index) ? top : p)->parent->broken = true;
 }
 
 static void fold_write(struct run *r, const struct val *write)
@@ -368,6 +423,7 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
             fold_error(p, rec, data);
         }
         run_count_usage(r, VAL_GET(&data->val, "ok"));
+        fold_restart(r, p, VAL_GET(&data->val, "ok"));
         break;
     case RECORD_DONE:
         if (VAL_GET(&data->val, "write"))
@@ -377,7 +433,7 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         replace(&p->done, data);
         p->done_ok = VAL_GET(&data->val, "ok") != NULL;
         if (p->parent && leave_of(&data->val) == LEAVE_BREAK)
-            p->parent->broken = true;
+            fold_break(p);
         p->dones = rec->attempt > p->dones ? rec->attempt : p->dones;
         if (p->done_ok && pass_iteration(r, p, &data->val))
             return;

@@ -18,15 +18,16 @@ bool restart_allowed(const struct restart_policy *p, struct restart_log *log, in
     return (int64_t)log->n <= p->intensity;
 }
 
-bool restart_includes(enum restart_strategy s, size_t failed, size_t i)
+struct restart_span restart_span(enum restart_strategy s, size_t failed, size_t n)
 {
+    CHECK(failed < n);
     switch (s) {
     case RESTART_ONE_FOR_ONE:
-        return i == failed;
+        return (struct restart_span){failed, failed};
     case RESTART_ONE_FOR_ALL:
-        return true;
+        return (struct restart_span){0, n - 1};
     case RESTART_REST_FOR_ONE:
-        return i >= failed;
+        return (struct restart_span){failed, n - 1};
     }
     PANIC("restart strategy %d", (int)s);
 }

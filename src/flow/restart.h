@@ -30,5 +30,8 @@ struct restart_log {
 /* A member failed at `now`. True: it is to be started again; false: that would be more than the policy allows. Either
  * way the failure is counted. */
 bool restart_allowed(const struct restart_policy *p, struct restart_log *log, int64_t now);
-/* Is member `i` started again because member `failed` has failed? */
-bool restart_includes(enum restart_strategy s, size_t failed, size_t i);
+/* The members, of `n`, that are started again because member `failed` has failed: neighbours, under every strategy. */
+struct restart_span {
+    size_t first, last;
+};
+struct restart_span restart_span(enum restart_strategy s, size_t failed, size_t n);

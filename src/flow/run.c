@@ -148,7 +148,7 @@ static void stop_as(struct run *r, enum run_status status);
 bool run_work(struct run *r, unsigned max)
 {
     CHECK_OBJ(r, RUN_MAGIC);
-    while (r->status == RUN_RUNNING && (r->qhead || waits_match(r)) && max--) {
+    while (r->status == RUN_RUNNING && (r->qhead || workspace_grant(r) || waits_match(r)) && max--) {
         struct frame *f = r->qhead;
         r->qhead = f->qnext;
         if (!r->qhead)

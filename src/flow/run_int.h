@@ -247,6 +247,8 @@ void workspace_enter(struct frame *f, void (*go_on)(struct frame *f, void *ctx),
 /* What the last attempt at a step changed is taken back, then it is entered. */
 void workspace_restore(struct frame *f, void (*enter)(struct frame *f));
 void workspace_turn(struct frame *f); /* QUEUED_TURN */
+/* Nothing else is to be done: gives a free turn to the first that waits for it. True: there was one. */
+bool workspace_grant(struct run *r);
 bool workspace_may_write(const struct step_type *t);
 void workspace_restored(struct frame *f, struct frame *child);
 /* It wants no more; safe for any frame. */
@@ -284,6 +286,8 @@ struct past *past_find(const struct run *r, struct str path);
 void past_free_all(struct run *r);
 void past_reopen(struct run *r);
 bool past_cancelled(const struct past *p);
+/* Iterations `first` to `last` of the loop have not ended well. */
+void past_forget(struct past *loop, size_t first, size_t last);
 /* Milliseconds left of a wait that began with the past's result. */
 int64_t past_wait_left(const struct past *p, int64_t wait, int64_t now);
 

@@ -10,7 +10,9 @@
  *                                                               └▶ somebody changed the same file since: HELD
  *
  * The turn for taking back ends with it; a step that then writes by itself takes another. Steps that only contain
- * others need none: those inside take their own. */
+ * others need none: those inside take their own. But what starts again some that failed (step/group.h) takes one for
+ * taking back what they changed, before any that wait already: so a turn that has become free is given away only when
+ * nothing else is left to do, and whoever hears of the failure has heard of it. */
 #include "flow/run_int.h"
 
 #include "base/fault.h"
@@ -22,7 +24,7 @@ struct turn {
     void *ctx;
     void (*enter)(struct frame *f);
     struct turn *next;
-    bool waits;
+    bool waits, first; /* first: before those that wait already, and the step's own time goes on */
     uint32_t restored; /* the attempt before which all has been taken back */
 };
 
@@ -45,7 +47,19 @@ struct val rollback_attempt(struct arena *a, struct str path, int64_t attempt)
 {
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "step", val_str(path));
-    VAL_MAP_SET(&m, "attempt", val_int(attempt));
+    if (attempt != ROLLBACK_ALL)
+        VAL_MAP_SET(&m, "attempt", val_int(attempt));
+    return val_map_done(&m);
+}
+
+struct val rollback_iterations(struct arena *a, struct str of, size_t first, size_t last)
+{
+    struct val_map m = val_map_new(a);
+    struct val_list ends = val_list_new(a);
+    val_list_push(&ends, val_int((int64_t)first));
+    val_list_push(&ends, val_int((int64_t)last));
+    VAL_MAP_SET(&m, "step", val_str(of));
+    VAL_MAP_SET(&m, "iterations", val_list_done(&ends));
     return val_map_done(&m);
 }
 
@@ -60,6 +74,10 @@ static void roll_back(struct frame *f)
 static void go(struct frame *f)
 {
     struct turn *t = f->turn;
+    if (f->status == FRAME_DRAINING) { /* its turn came too late */
+        workspace_leave(f);
+        return;
+    }
     bool again = f->again && t->restored != f->attempt;
     if (fault_hit("workspace.unrestored")) /* a seeded bug for the simulation to catch */
         again = false;
@@ -71,9 +89,8 @@ static void go(struct frame *f)
     t->go_on(f, t->ctx);
 }
 
-void workspace_enter(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx)
+static struct turn *turn_of(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx)
 {
-    struct run *r = f->run;
     if (!f->turn)
         f->turn = ARENA_NEW(&f->arena, struct turn);
     struct turn *t = f->turn;
@@ -81,20 +98,34 @@ void workspace_enter(struct frame *f, void (*go_on)(struct frame *f, void *ctx),
     t->f = f;
     t->go_on = go_on;
     t->ctx = ctx;
-    if (!r->writing)
+    t->first = false;
+    return t;
+}
+
+static void take_turn(struct turn *t)
+{
+    struct frame *f = t->f;
+    struct run *r = f->run;
+    if (!r->writing && (t->first || !r->turns))
         r->writing = f;
     if (r->writing == f) {
         go(f);
         return;
     }
     t->waits = true;
-    t->next = NULL;
-    frame_timer_clear(f); /* a step's time is for its work */
-    struct turn **last = &r->turns;
-    while (*last)
-        last = &(*last)->next;
-    *last = t;
+    if (!t->first)
+        frame_timer_clear(f); /* a step's time is for its work */
+    struct turn **at = &r->turns;
+    while (*at && (!t->first || (*at)->first))
+        at = &(*at)->next;
+    t->next = *at;
+    *at = t;
     frame_event(f, EVENT_NOTE, "waits for its turn in the workspace", NULL);
+}
+
+void workspace_enter(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx)
+{
+    take_turn(turn_of(f, go_on, ctx));
 }
 
 static void enter_restored(struct frame *f, void *ctx)
@@ -151,14 +182,21 @@ void workspace_leave(struct frame *f)
     f->turn->waits = false;
     if (r->writing != f)
         return;
+    r->writing = NULL;
+    if (r->turns && !r->qhead)
+        r->io->wake(r->io_ctx);
+}
+
+bool workspace_grant(struct run *r)
+{
     struct turn *next = r->turns;
-    r->writing = next ? next->f : NULL;
-    if (!next)
-        return;
+    if (r->writing || !next)
+        return false;
     r->turns = next->next;
     next->waits = false;
-    if (next->f->queued == QUEUED_NO) /* else it is being stopped, and leaves in its turn */
-        run_queue(next->f, QUEUED_TURN);
+    r->writing = next->f;
+    run_queue(next->f, QUEUED_TURN);
+    return true;
 }
 
 /* Steps inside write on turns of their own. */
@@ -191,4 +229,16 @@ bool frame_repeats(const struct frame *f, enum on_interrupt after)
 void frame_workspace(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx)
 {
     workspace_enter(f, go_on, ctx);
+}
+
+void frame_workspace_first(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx)
+{
+    struct turn *t = turn_of(f, go_on, ctx);
+    t->first = true;
+    take_turn(t);
+}
+
+void frame_workspace_leave(struct frame *f)
+{
+    workspace_leave(f);
 }

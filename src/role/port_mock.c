@@ -3,6 +3,7 @@
  */
 #include "role/port_mock.h"
 
+#include "agent/agent.h"
 #include "base/buf.h"
 #include "base/panic.h"
 #include "data/json.h"
@@ -94,7 +95,7 @@ static bool answered(struct port_mock *p, const struct effect *e, port_done *don
 {
     struct arena scratch = {0};
     struct mock_call call = {.provider = STR("command"), .turn = 1, .attempt = e->attempt};
-    call.step = step_of(e->path, &call.attempt);
+    call.step = agent_plain_path(&scratch, step_of(e->path, &call.attempt));
     call.last_message = command_text(e->request, &scratch);
     const struct mock_fixture *x = mock_fixtures_match_command(p->fixtures, &call);
     arena_done(&scratch);

@@ -8,15 +8,18 @@
  *
  * Iterations do not stay: when one ends, the journal has it, and the loop only counts. Its result says where they are
  * (flow/away.h); the few of a small loop are put on the run's shelf, so that whoever reads them next need not fetch
- * them. */
+ * them.
+ *
+ * With a restart policy the iterations are members of a group (step/group.h), which remembers each of them. */
 #include "data/json.h"
 #include "flow/away.h"
 #include "flow/shelf.h"
+#include "step/group.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DEFAULT_PARALLEL = 8, MAX_PARALLEL = 10000 };
+enum { DEFAULT_PARALLEL = 8, MAX_PARALLEL = 10000, MAX_MEMBERS = 1 << 20 };
 
 static const struct step_key keys[] = {
     {"iterator", KEY_STRING, .fallback = "item", .doc = "Name of the current item inside the loop: loop.NAME or NAME."},
@@ -44,6 +47,7 @@ static const struct step_key keys[] = {
      .doc =
          "Whether a failed iteration ends the loop (what runs beside it is stopped) and fails the step. With false the "
          "step fails only when every iteration has failed."},
+    GROUP_KEYS,
     {0}};
 
 struct loop {
@@ -58,6 +62,7 @@ struct loop {
     struct val_list list; /* of them, in the order of their ends */
     int64_t memory_limit;
     struct box *last_error;
+    struct group *group; /* where what fails is started again: it knows instead of the numbers above; else NULL */
 };
 
 static struct val pairs_of(struct arena *a, const struct val *object)
@@ -159,14 +164,38 @@ static bool compute_range(struct frame *f, const struct val *source, int64_t mos
     return true;
 }
 
-/* The pinned object: {items or range, max_parallel, break_on_error, memory_limit?}. */
+/* Whether, and how, iterations are started again. A loop that goes through its items in turn has nothing to choose. */
+static bool compute_policy(struct frame *f, const struct val *config, bool parallel, struct group_plan *plan)
+{
+    if (!group_policy(f, config, plan))
+        return false;
+    if (!plan->restarts || parallel)
+        return true;
+    step_failf(f, RC_INVALID,
+               "`restart` and `strategy` need `parallel: true`; without it, `retry` tries the loop again");
+    return false;
+}
+
+static bool members_fit(struct frame *f, int64_t n)
+{
+    if (n <= MAX_MEMBERS)
+        return true;
+    step_failf(f, RC_LIMIT,
+               "%lld items; a loop with `restart` has at most %d: take them in pieces (chunk()), or give the steps "
+               "inside a `retry` instead",
+               (long long)n, MAX_MEMBERS);
+    return false;
+}
+
+/* The pinned object: {items or range, max_parallel, break_on_error, memory_limit?, group?}. */
 static const struct val *compute_plan(struct frame *f)
 {
     const struct val *c = frame_config(f, false);
     bool parallel, break_on_error;
     int64_t max_parallel, max_iterations, memory_limit;
+    struct group_plan group;
     struct val items;
-    if (!c || !frame_bool(f, c, "parallel", false, &parallel) ||
+    if (!c || !frame_bool(f, c, "parallel", false, &parallel) || !compute_policy(f, c, parallel, &group) ||
         !frame_bool(f, c, "break_on_error", true, &break_on_error) ||
         !frame_int(f, c, "max_parallel", DEFAULT_PARALLEL, 1, MAX_PARALLEL, &max_parallel) ||
         !frame_int(f, c, "max_iterations", INT64_MAX, 0, INT64_MAX, &max_iterations) ||
@@ -187,8 +216,13 @@ static const struct val *compute_plan(struct frame *f)
     VAL_MAP_SET(&m, "break_on_error", val_bool(break_on_error));
     if (memory_limit < INT64_MAX)
         VAL_MAP_SET(&m, "memory_limit", val_int(memory_limit));
+    group.max_parallel = parallel ? max_parallel : 1;
+    if (group.restarts)
+        VAL_MAP_SET(&m, "group", group_plan_val(&f->arena, &group));
     struct val *plan = ARENA_NEW(&f->arena, struct val);
     *plan = val_map_done(&m);
+    if (group.restarts && !members_fit(f, away_item_count(plan)))
+        return NULL;
     return frame_pin(f, plan) ? plan : NULL;
 }
 
@@ -201,7 +235,9 @@ static int by_index(const void *a, const void *b)
 static void finish(struct frame *f, struct loop *l)
 {
     size_t n = l->n;
-    if (l->failed && !l->ok && !l->break_on_error) {
+    if (l->group) {
+        group_count(l->group, &l->ok, &l->failed);
+    } else if (l->failed && !l->ok && !l->break_on_error) {
         struct str message = val_get_str(&l->last_error->val, STR("message"), STR(""));
         step_fail(f,
                   &(struct failure){.rc = RC_STEP,
@@ -229,30 +265,68 @@ static void finish(struct frame *f, struct loop *l)
     step_ok(f, &v);
 }
 
+static struct frame *start_iteration(struct frame *f, size_t i, const char *segment)
+{
+    const struct loop *l = f->type_state;
+    struct val value = away_item(l->plan, (int64_t)i);
+    struct box *item = box_new(&value);
+    struct loop_scope scope = {.iterator = f->def->lists[0]->iterator,
+                               .item = item,
+                               .index = (int64_t)i,
+                               .total = (int64_t)l->n,
+                               .stop = f->def->conds[0],
+                               .skip = f->def->conds[1]};
+    struct frame *c = frame_list(f, segment, i, f->def->lists[0], &scope, NULL);
+    box_unref(item);
+    return c;
+}
+
 static void start_more(struct frame *f)
 {
     struct loop *l = f->type_state;
-    size_t n = l->n;
-    for (; l->next < n && (int64_t)l->running < l->max_parallel; l->next++) {
+    if (l->group) {
+        group_start(l->group);
+        if (group_done(l->group))
+            finish(f, l);
+        return;
+    }
+    for (; l->next < l->n && (int64_t)l->running < l->max_parallel; l->next++) {
         char segment[24];
         snprintf(segment, sizeof segment, "%zu", l->next);
         if (frame_past_passed(f, l->next) || (l->broken && !frame_past_ended(f, segment)))
             continue;
-        struct val value = away_item(l->plan, (int64_t)l->next);
-        struct box *item = box_new(&value);
-        struct loop_scope scope = {.iterator = f->def->lists[0]->iterator,
-                                   .item = item,
-                                   .index = (int64_t)l->next,
-                                   .total = (int64_t)n,
-                                   .stop = f->def->conds[0],
-                                   .skip = f->def->conds[1]};
-        frame_list(f, segment, l->next, f->def->lists[0], &scope, NULL);
-        box_unref(item);
+        start_iteration(f, l->next, segment);
         l->running++;
     }
     if (!l->running)
         finish(f, l);
 }
+
+/* ---- iterations that are started again when they fail ---- */
+
+static const char *iteration_segment(struct frame *f, size_t i)
+{
+    return arena_printf(&f->arena, "%zu", i).p;
+}
+
+/* Of those in memory; the journal's are told apart by its records of restarts. */
+static void forget(struct frame *f, size_t first, size_t last)
+{
+    struct loop *l = f->type_state;
+    size_t n = 0;
+    for (size_t i = 0; l->kept && i < l->list.n; i++) {
+        int64_t index = val_get_int(&l->list.v[i], STR("index"), -1);
+        if (index < (int64_t)first || index > (int64_t)last)
+            l->list.v[n++] = l->list.v[i];
+    }
+    l->list.n = l->kept ? n : l->list.n;
+}
+
+static const struct group_ops ops = {.kind = GROUP_OF_ITERATIONS,
+                                     .start = start_iteration,
+                                     .segment = iteration_segment,
+                                     .forget = forget,
+                                     .passed = frame_past_passed};
 
 static void free_loop(void *state)
 {
@@ -272,6 +346,18 @@ static void tell_total(struct frame *f, size_t n)
     b->val = val_map_done(&m);
     frame_event(f, EVENT_NOTE, NULL, b);
     box_unref(b);
+}
+
+static bool make_group(struct frame *f, struct loop *l)
+{
+    struct group_plan plan = {.n = l->n};
+    if (!members_fit(f, (int64_t)l->n)) /* a journal that we did not write */
+        return false;
+    group_plan_read(VAL_GET(l->plan, "group"), &plan);
+    l->group = group_new(f, &plan, &ops);
+    if (l->group && l->broken)
+        group_leave(l->group);
+    return l->group != NULL;
 }
 
 static void enter(struct frame *f)
@@ -302,6 +388,8 @@ static void enter(struct frame *f)
     l->broken = frame_past_broken(f);
     f->type_state = l;
     tell_total(f, l->n);
+    if (VAL_GET(plan, "group") && !make_group(f, l))
+        return;
     start_more(f);
 }
 
@@ -343,9 +431,25 @@ static void failed(struct frame *f, struct loop *l, struct frame *c)
     step_fail(f, &why);
 }
 
+/* A break counts although a restart is being prepared: it is recorded, and the restart is not. */
+static void member_done(struct frame *f, struct loop *l, struct frame *c)
+{
+    if (child_ok(c) && child_leave(c) == LEAVE_BREAK)
+        group_leave(l->group);
+    bool stopped = !child_ok(c) && child_failure(c).rc == RC_CANCELLED;
+    if (group_is_member(l->group, c) && !stopped)
+        gather(f, l, c);
+    if (group_child_done(l->group, c) != GROUP_GAVE_UP)
+        start_more(f);
+}
+
 static void child_done(struct frame *f, struct frame *c)
 {
     struct loop *l = f->type_state;
+    if (l->group) {
+        member_done(f, l, c);
+        return;
+    }
     l->running--;
     if (l->leaving || l->broken) {
         late(f, l, c);
@@ -365,11 +469,29 @@ static void child_done(struct frame *f, struct frame *c)
         start_more(f);
 }
 
+/* ---- checks before a run ---- */
+
+static void check(const struct step_def *d, struct problems *ps)
+{
+    static const char *const keys_of_groups[] = {"strategy", "restart"};
+    const struct val *parallel = VAL_GET(d->source, "parallel");
+    group_check(d, ps);
+    for (size_t i = 0; i < sizeof keys_of_groups / sizeof *keys_of_groups; i++) {
+        const struct member *m = val_member(d->source, str_c(keys_of_groups[i]));
+        if (m && (!parallel || (parallel->type == VAL_BOOL && !parallel->b)))
+            problem_add(ps, false, m->line, m->col,
+                        "`%s` has no meaning in a loop that goes through its items in turn; expected `parallel: true`, "
+                        "or `retry`, which tries the whole loop again",
+                        keys_of_groups[i]);
+    }
+}
+
 const struct step_type step_for_loop = {.name = "for_loop",
                                         .doc = "Does its steps once for each item.",
                                         .keys = keys,
                                         .result_doc = "success|total_items|completed_items|iterations|error",
                                         .loop = true,
+                                        .check = check,
                                         .enter = enter,
                                         .child_done = child_done,
                                         .free_state = free_loop};

@@ -1,8 +1,8 @@
-/* A group is a small supervisor whose children are lists of steps.
+/* A group is a small supervisor whose children are lists of steps, or steps.
  *
  *   member:  NONE ─start─▶ RUNNING ─┬─ ok ─────────────▶ OK
  *              ▲                    ├─ failed, no policy ▶ FAILED
- *              │                    └─ failed ─▶ LOST ─ policy says no ─▶ the step fails
+ *              │                    └─ failed ─▶ DOWN ─ policy says no ─▶ the step fails
  *              └── restart recorded, all that it includes has stopped ◀─┘
  *
  * A restart first stops the running members that it includes and waits until nothing of them is left; then it is
@@ -11,7 +11,8 @@
  * next life decides again; a crash after it finds the new generation's paths.
  *
  * All members that a restart includes get the next number, started or not: then the number follows from the records of
- * restarts alone. */
+ * restarts alone. Those are known to two more readers: recovery, to which iterations that have ended well are one bit
+ * (flow/recover.c), and whoever reads iterations back (flow/away.c). For them the record says which are `again`. */
 #include "step/group.h"
 
 #include "base/panic.h"
@@ -20,7 +21,15 @@
 #include <stdio.h>
 
 enum { GROUP_ROLLBACK = 0x67726f75 }; /* tag; members are fewer */
-enum member_state { MEMBER_NONE, MEMBER_RUNNING, MEMBER_STOPPING, MEMBER_OK, MEMBER_FAILED, MEMBER_LOST };
+enum member_state {
+    MEMBER_NONE,
+    MEMBER_RUNNING,
+    MEMBER_STOPPING,
+    MEMBER_OK,
+    MEMBER_FAILED,
+    MEMBER_DOWN,
+    MEMBER_STOPPED
+};
 
 struct seat {
     uint32_t generation;
@@ -34,14 +43,15 @@ struct group {
     struct group_plan plan;
     struct restart_log log;
     struct seat *m;
-    size_t next;           /* no member before it is NONE */
+    size_t next;           /* no member before it is to be started */
     size_t running, ended; /* running: STOPPING included; ended: OK and FAILED */
-    size_t stopping, lost; /* members in these states */
+    size_t stopping, down; /* members in these states; down: STOPPED included */
     size_t restarts;       /* recorded in all */
     size_t cause;          /* the member whose restart is being prepared */
     int64_t cause_ms;      /* when it failed */
-    bool preparing, restoring, given_up;
-    struct str why; /* of the newest failure */
+    bool preparing, restoring, given_up, leaving;
+    struct str why;      /* of the newest failure */
+    struct val attempts; /* what is being taken back */
 };
 
 static const char *restart_segment(const struct group *g, size_t number)
@@ -49,29 +59,58 @@ static const char *restart_segment(const struct group *g, size_t number)
     return arena_printf(&g->f->arena, "restart:%zu", number).p;
 }
 
-static void next_generation(struct group *g, size_t cause)
+static struct restart_span span_of(const struct group *g, size_t cause)
 {
-    for (size_t i = 0; i < g->plan.n; i++)
-        if (restart_includes(g->plan.policy.strategy, cause, i)) {
-            g->m[i].generation++;
-            if (i < g->next)
-                g->next = i;
-        }
+    return restart_span(g->plan.policy.strategy, cause, g->plan.n);
+}
+
+static void next_generation(struct group *g, struct restart_span s)
+{
+    for (size_t i = s.first; i <= s.last; i++)
+        g->m[i].generation++;
+    if (s.first < g->next)
+        g->next = s.first;
+}
+
+static const char *member_segment(const struct group *g, size_t i, uint32_t generation)
+{
+    struct arena *a = &g->f->arena;
+    const char *name = g->ops->segment(g->f, i);
+    if (generation == 1)
+        return name;
+    return g->ops->kind == GROUP_OF_STEPS ? arena_printf(a, "again:%u/%s", generation, name).p
+                                          : arena_printf(a, "%s~%u", name, generation).p;
+}
+
+static const char *undo_segment(const struct group *g)
+{
+    return arena_printf(&g->f->arena, "undo:%zu", g->restarts).p;
+}
+
+static void roll_back(struct frame *f, void *ctx)
+{
+    const struct group *g = ctx;
+    frame_rollback(f, undo_segment(g), GROUP_ROLLBACK, &g->attempts);
 }
 
 /* What the members changed that are started again, all of it at once, because one may have built upon another. */
 static void take_back(struct group *g)
 {
     struct arena *a = &g->f->arena;
+    struct restart_span s = span_of(g, g->cause);
     struct val_list l = val_list_new(a);
-    for (size_t i = 0; i < g->plan.n; i++)
-        if (restart_includes(g->plan.policy.strategy, g->cause, i)) {
-            struct str path = arena_printf(a, "%.*s/%s", STR_ARG(g->f->base), g->ops->segment(g->f, i));
-            val_list_push(&l, rollback_attempt(a, path, (int64_t)g->m[i].generation - 1));
-        }
-    struct val attempts = val_list_done(&l);
+    if (g->ops->kind == GROUP_OF_ITERATIONS)
+        val_list_push(&l, rollback_iterations(a, g->f->base, s.first, s.last));
+    for (size_t i = s.first; g->ops->kind != GROUP_OF_ITERATIONS && i <= s.last; i++) {
+        uint32_t old = g->m[i].generation - 1;
+        bool step = g->ops->kind == GROUP_OF_STEPS;
+        const char *segment = step ? member_segment(g, i, old) : g->ops->segment(g->f, i);
+        struct str path = arena_printf(a, "%.*s/%s", STR_ARG(g->f->base), segment);
+        val_list_push(&l, rollback_attempt(a, path, step ? ROLLBACK_ALL : old));
+    }
+    g->attempts = val_list_done(&l);
     g->restoring = true;
-    frame_rollback(g->f, arena_printf(a, "undo:%zu", g->restarts).p, GROUP_ROLLBACK, &attempts);
+    frame_workspace_first(g->f, roll_back, g);
 }
 
 struct group *group_new(struct frame *f, const struct group_plan *plan, const struct group_ops *ops)
@@ -92,9 +131,9 @@ struct group *group_new(struct frame *f, const struct group_plan *plan, const st
         }
         g->restarts++;
         g->cause = (size_t)cause;
-        next_generation(g, (size_t)cause);
+        next_generation(g, span_of(g, g->cause));
     }
-    if (g->restarts)
+    if (g->restarts && !frame_recorded(f, undo_segment(g)))
         take_back(g);
     return g;
 }
@@ -102,11 +141,16 @@ struct group *group_new(struct frame *f, const struct group_plan *plan, const st
 static void start_member(struct group *g, size_t i)
 {
     struct seat *m = &g->m[i];
-    const char *segment = g->ops->segment(g->f, i);
+    if (g->ops->passed && g->ops->passed(g->f, i)) {
+        m->state = MEMBER_OK;
+        g->ended++;
+        return;
+    }
+    const char *segment = member_segment(g, i, m->generation);
+    if (g->leaving && !frame_past_ended(g->f, segment))
+        return;
     m->state = MEMBER_RUNNING;
     g->running++;
-    if (m->generation > 1)
-        segment = arena_printf(&g->f->arena, "%s~%u", segment, m->generation).p;
     m->frame = g->ops->start(g->f, i, segment);
 }
 
@@ -121,20 +165,42 @@ void group_start(struct group *g)
 
 bool group_done(const struct group *g)
 {
+    if (g->leaving)
+        return !g->running && !g->restoring && g->next == g->plan.n;
     return g->ended == g->plan.n;
+}
+
+void group_count(const struct group *g, size_t *ret_ok, size_t *ret_failed)
+{
+    *ret_ok = *ret_failed = 0;
+    for (size_t i = 0; i < g->plan.n; i++) {
+        *ret_ok += g->m[i].state == MEMBER_OK;
+        *ret_failed += g->m[i].state == MEMBER_FAILED || g->m[i].state == MEMBER_DOWN;
+    }
+}
+
+void group_leave(struct group *g)
+{
+    g->leaving = true;
+    g->preparing = false;
+    for (size_t i = 0; i < g->plan.n; i++)
+        if (g->m[i].state == MEMBER_RUNNING)
+            frame_stop(g->m[i].frame);
 }
 
 /* ---- restarting ---- */
 
-static void take_out(struct group *g, size_t i)
+static void take_out(struct group *g, struct restart_span s)
 {
-    struct seat *m = &g->m[i];
-    if (m->state == MEMBER_OK || m->state == MEMBER_FAILED)
-        g->ended--;
-    g->lost -= m->state == MEMBER_LOST;
-    if (m->state != MEMBER_NONE)
-        g->ops->forget(g->f, i);
-    m->state = MEMBER_NONE;
+    for (size_t i = s.first; i <= s.last; i++) {
+        uint8_t *state = &g->m[i].state;
+        g->ended -= *state == MEMBER_OK || *state == MEMBER_FAILED;
+        g->down -= *state == MEMBER_DOWN || *state == MEMBER_STOPPED;
+        *state = MEMBER_NONE;
+    }
+    g->ops->forget(g->f, s.first, s.last);
+    if (g->ops->kind == GROUP_OF_ITERATIONS)
+        frame_past_forget(g->f, s.first, s.last);
 }
 
 static bool give_up(struct group *g)
@@ -155,20 +221,22 @@ static bool give_up(struct group *g)
 static bool restart(struct group *g)
 {
     struct frame *f = g->f;
+    struct restart_span s = span_of(g, g->cause);
     struct val_map m = val_map_new(&f->arena);
+    struct val again[] = {val_int((int64_t)s.first), val_int((int64_t)s.last)};
     VAL_MAP_SET(&m, "member", val_int((int64_t)g->cause));
     VAL_MAP_SET(&m, "at_ms", val_int(g->cause_ms));
     VAL_MAP_SET(&m, "because", val_str(g->why));
+    if (g->ops->kind == GROUP_OF_ITERATIONS)
+        VAL_MAP_SET(&m, "again", ((struct val){.type = VAL_ARRAY, .arr = {.v = again, .n = 2}}));
     struct val v = val_map_done(&m);
     if (!frame_record(f, restart_segment(g, ++g->restarts), &v)) {
         g->given_up = true;
         return false;
     }
     g->preparing = false;
-    for (size_t i = 0; i < g->plan.n; i++)
-        if (restart_includes(g->plan.policy.strategy, g->cause, i))
-            take_out(g, i);
-    next_generation(g, g->cause);
+    take_out(g, s);
+    next_generation(g, s);
     take_back(g);
     frame_event(f, EVENT_RETRY,
                 arena_printf(&f->arena, "%s: %.*s; started again", g->ops->segment(f, g->cause), STR_ARG(g->why)).p,
@@ -184,8 +252,9 @@ static bool prepare(struct group *g, size_t cause)
     if (!restart_allowed(&g->plan.policy, &g->log, g->cause_ms))
         return give_up(g);
     g->preparing = true;
-    for (size_t i = 0; i < g->plan.n; i++)
-        if (g->m[i].state == MEMBER_RUNNING && restart_includes(g->plan.policy.strategy, cause, i)) {
+    struct restart_span s = span_of(g, cause);
+    for (size_t i = s.first; i <= s.last; i++)
+        if (g->m[i].state == MEMBER_RUNNING) {
             g->m[i].state = MEMBER_STOPPING;
             g->stopping++;
             frame_stop(g->m[i].frame);
@@ -196,10 +265,12 @@ static bool prepare(struct group *g, size_t cause)
 /* Restarts one after another, as far as nothing has to stop first. False: the step has failed. */
 static bool go_on(struct group *g)
 {
+    if (g->leaving)
+        return true;
     if (g->preparing && !g->stopping && !g->restoring && !restart(g))
         return false;
-    for (size_t i = 0; g->lost && !g->preparing && i < g->plan.n; i++)
-        if (g->m[i].state == MEMBER_LOST && !prepare(g, i))
+    for (size_t i = 0; g->down && !g->preparing && i < g->plan.n; i++)
+        if (g->m[i].state == MEMBER_DOWN && !prepare(g, i))
             return false;
     return true;
 }
@@ -207,6 +278,7 @@ static bool go_on(struct group *g)
 static enum group_event taken_back(struct group *g, struct frame *c)
 {
     g->restoring = false;
+    frame_workspace_leave(g->f);
     if (child_ok(c))
         return go_on(g) ? GROUP_AGAIN : GROUP_GAVE_UP;
     struct failure why = child_failure(c);
@@ -216,18 +288,30 @@ static enum group_event taken_back(struct group *g, struct frame *c)
     return GROUP_GAVE_UP;
 }
 
+static void remember_why(struct group *g, struct str message)
+{
+    if (message.n > 500)
+        message = str_n(message.p, str_utf8_valid(str_n(message.p, 500)));
+    g->why = arena_str(&g->f->arena, message);
+}
+
+bool group_is_member(const struct group *g, const struct frame *c)
+{
+    return c->tag < g->plan.n;
+}
+
 enum group_event group_child_done(struct group *g, struct frame *c)
 {
-    if (c->tag == GROUP_ROLLBACK)
+    if (!group_is_member(g, c))
         return taken_back(g, c);
     struct seat *m = &g->m[c->tag];
     bool stopped = m->state == MEMBER_STOPPING;
     g->running--;
+    g->stopping -= stopped;
     m->frame = NULL;
-    if (stopped) {
-        g->stopping--;
-        m->state = MEMBER_LOST;
-        g->lost++;
+    if (stopped && !g->leaving) {
+        m->state = MEMBER_STOPPED;
+        g->down++;
         return go_on(g) ? GROUP_AGAIN : GROUP_GAVE_UP;
     }
     if (child_ok(c)) {
@@ -235,17 +319,19 @@ enum group_event group_child_done(struct group *g, struct frame *c)
         g->ended++;
         return GROUP_OK;
     }
-    if (!g->plan.restarts) {
+    struct failure why = child_failure(c);
+    if (g->leaving && why.rc == RC_CANCELLED) {
+        m->state = MEMBER_STOPPED;
+        return GROUP_AGAIN;
+    }
+    if (!g->plan.restarts || g->leaving) {
         m->state = MEMBER_FAILED;
         g->ended++;
         return GROUP_FAILED;
     }
-    m->state = MEMBER_LOST;
-    g->lost++;
-    struct failure why = child_failure(c);
-    g->why =
-        arena_str(&g->f->arena,
-                  why.message.n > 500 ? str_n(why.message.p, str_utf8_valid(str_n(why.message.p, 500))) : why.message);
+    m->state = MEMBER_DOWN;
+    g->down++;
+    remember_why(g, why.message);
     return go_on(g) ? GROUP_AGAIN : GROUP_GAVE_UP;
 }
 

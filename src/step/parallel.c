@@ -39,14 +39,17 @@ static const char *branch_segment(struct frame *f, size_t i)
     return arena_cstr(&f->arena, f->def->branches[i].name);
 }
 
-static void forget(struct frame *f, size_t i)
+static void forget(struct frame *f, size_t first, size_t last)
 {
     struct branches *b = f->type_state;
-    box_unref(b->results[i]);
-    b->results[i] = NULL;
+    for (size_t i = first; i <= last; i++) {
+        box_unref(b->results[i]);
+        b->results[i] = NULL;
+    }
 }
 
-static const struct group_ops ops = {start_branch, branch_segment, forget};
+static const struct group_ops ops = {
+    .kind = GROUP_OF_LISTS, .start = start_branch, .segment = branch_segment, .forget = forget};
 
 static const struct val *compute_plan(struct frame *f)
 {

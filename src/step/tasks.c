@@ -99,7 +99,7 @@ static void begin(struct frame *f, struct tasks *t, const struct val *config, co
                    TASKS_MAX);
         return;
     }
-    if (!max_parallel(f, options, t->default_parallel, plan.n, &plan.max_parallel))
+    if (!max_parallel(f, options, t->default_parallel, plan.n, &plan.max_parallel) || !group_policy(f, config, &plan))
         return;
     for (size_t i = 0; items && i < plan.n; i++)
         val_list_push(&l, item_locals(a, &items->arr.v[i], i));
@@ -202,12 +202,18 @@ static const char *task_segment(struct frame *f, size_t i)
     return arena_cstr(&f->arena, f->def->branches[i].name);
 }
 
-static void forget(struct frame *f, size_t i)
+static void forget(struct frame *f, size_t first, size_t last)
 {
-    (void)f, (void)i; /* no task is started again by the group */
+    struct tasks *t = tasks_of(f);
+    for (size_t i = first; i <= last; i++) {
+        t->failed -= t->v[i].result && !t->v[i].ok;
+        box_unref(t->v[i].result);
+        t->v[i].result = NULL;
+    }
 }
 
-static const struct group_ops ops = {start_task, task_segment, forget};
+static const struct group_ops ops = {
+    .kind = GROUP_OF_STEPS, .start = start_task, .segment = task_segment, .forget = forget};
 
 static struct str written_file(const struct val *step)
 {
@@ -291,15 +297,17 @@ void tasks_child_done(struct frame *f, struct frame *child)
         listed(f, t, child);
         return;
     }
-    struct task *one = &t->v[child->tag];
     enum group_event e = group_child_done(t->group, child);
-    if (e == GROUP_GAVE_UP || e == GROUP_AGAIN)
+    if (e == GROUP_GAVE_UP)
         return;
-    int64_t took = child->started_ms ? frame_now(f) - child->started_ms : 0;
-    one->took_ms = took > 0 ? took : 0;
-    one->ok = child_ok(child);
-    one->result = box_new(child_result(child));
-    t->failed += !one->ok;
+    if (e != GROUP_AGAIN) {
+        struct task *one = &t->v[child->tag];
+        int64_t took = child->started_ms ? frame_now(f) - child->started_ms : 0;
+        one->took_ms = took > 0 ? took : 0;
+        one->ok = child_ok(child);
+        one->result = box_new(child_result(child));
+        t->failed += !one->ok;
+    }
     group_start(t->group);
     if (group_done(t->group))
         end(f, t);
@@ -317,6 +325,7 @@ void tasks_free(void *state)
 void tasks_check(const struct step_def *s, struct problems *ps)
 {
     const struct val *g = VAL_GET(s->source, "task_generator"), *type = VAL_GET(g, "type");
+    group_check(s, ps);
     if (!g)
         return;
     if (!val_is(VAL_GET(g, "pattern"), VAL_STR))

@@ -32,9 +32,8 @@ void tasks_free(void *state);
 void tasks_check(const struct step_def *s, struct problems *ps);
 
 /* Rows of a group's table. */
-#define TASK_KEYS                                                                                                      \
-    {"task_template", KEY_TASKS, .doc = "A task that is done for each item of `tasks`; reads it as `item`."},          \
-    {                                                                                                                  \
-        "task_generator", KEY_TASKS,                                                                                   \
-            .doc = "{type: file_list, pattern, batch_size}: items made of files, {files, file}, read as `task.files`." \
-    }
+#define TASK_KEYS                                                                                                     \
+    {"task_template", KEY_TASKS, .doc = "A task that is done for each item of `tasks`; reads it as `item`."},         \
+        {"task_generator", KEY_TASKS,                                                                                 \
+         .doc = "{type: file_list, pattern, batch_size}: items made of files, {files, file}, read as `task.files`."}, \
+        GROUP_KEYS

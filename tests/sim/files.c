@@ -45,10 +45,24 @@ static bool writes(const struct pending_event *p)
     return p->effect == EFFECT_COMMAND || (p->effect == EFFECT_TOOL && str_is(tool, "Bash"));
 }
 
-/* Below attempt `attempt` at the step? */
+/* Below iterations of the loop? */
+static bool files_iterated(struct str frame, struct str loop, int64_t first, int64_t last)
+{
+    char base[240];
+    for (int64_t i = first; i <= last; i++) {
+        snprintf(base, sizeof base, "%.*s/%lld", STR_ARG(loop), (long long)i);
+        if (str_starts(frame, str_c(base)) && (frame.p[strlen(base)] == '/' || frame.p[strlen(base)] == '~'))
+            return true;
+    }
+    return false;
+}
+
+/* Below attempt `attempt` at the step (0: any)? */
 static bool files_below(struct str frame, struct str step, uint32_t attempt)
 {
     char base[240];
+    if (!attempt)
+        return str_starts(frame, step) && (frame.p[step.n] == '/' || frame.p[step.n] == '~');
     if (attempt == 1)
         snprintf(base, sizeof base, "%.*s/", STR_ARG(step));
     else
@@ -107,7 +121,12 @@ static bool files_concern(const struct entry *e, const struct val *attempts, boo
     for (size_t i = 0; !e->undone && val_at(attempts, i); i++) {
         struct str of = val_get_str(val_at(attempts, i), STR("step"), STR(""));
         uint32_t attempt = (uint32_t)val_get_int(val_at(attempts, i), STR("attempt"), 0);
-        if (below ? files_below(str_c(e->frame), of, attempt) : str_is(of, e->frame) && e->attempt == attempt)
+        const struct val *iterations = VAL_GET(val_at(attempts, i), "iterations");
+        bool concerns = iterations
+                            ? files_iterated(str_c(e->frame), of, val_at(iterations, 0)->i, val_at(iterations, 1)->i)
+                        : below ? files_below(str_c(e->frame), of, attempt)
+                                : str_is(of, e->frame) && e->attempt == attempt;
+        if (concerns)
             return true;
     }
     return false;

@@ -95,6 +95,17 @@ static void loop_conditions(struct generator *g, unsigned in, bool parallel)
                         : "continue_condition: \"(steps.many.iterations[loop.index].index || 0) == 1\"");
 }
 
+/* A restart policy, within a period that no trial outlasts. True: what it restarts must run in turns, so that their
+ * order cannot depend on time; side by side only the strategy that lets the others be. */
+static bool restarts(struct generator *g, unsigned in)
+{
+    static const char *const strategies[] = {"one_for_one", "one_for_all", "rest_for_one"};
+    uint64_t kind = pick(g, 3);
+    buf_printf(&g->out, "%*sstrategy: %s\n%*srestart: {intensity: %d, period: 300d}\n", (int)in, "", strategies[kind],
+               (int)in, "", (int)pick(g, 4));
+    return kind != 0;
+}
+
 static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel);
 
 static void body(struct generator *g, unsigned in, unsigned depth, bool parallel, bool side_by_side)
@@ -109,8 +120,10 @@ static void loop(struct generator *g, unsigned in, unsigned depth, bool parallel
     bool par = pick(g, 2) == 0;
     line(g, in, "type: for_loop");
     buf_printf(&g->out, "%*sdata_source: \"range(1, %d)\"\n", (int)in, "", 1 + (int)pick(g, 4));
+    bool in_turn = par && pick(g, 3) == 0 && restarts(g, in);
     if (par)
-        buf_printf(&g->out, "%*sparallel: true\n%*smax_parallel: %d\n", (int)in, "", (int)in, "", 1 + (int)pick(g, 4));
+        buf_printf(&g->out, "%*sparallel: true\n%*smax_parallel: %d\n", (int)in, "", (int)in, "",
+                   in_turn ? 1 : 1 + (int)pick(g, 4));
     if (pick(g, 3) == 0)
         line(g, in, "break_on_error: false");
     loop_conditions(g, in, par);
@@ -148,19 +161,12 @@ static void choice(struct generator *g, unsigned in, unsigned depth, bool parall
     options(g, in, false, parallel, end);
 }
 
-/* Restarts in turns, where their order cannot depend on time; within a period that no trial outlasts. Side by side only
- * the strategy that lets the others be. */
 static void branches(struct generator *g, unsigned in, unsigned depth, unsigned end)
 {
-    static const char *const strategies[] = {"one_for_one", "one_for_all", "rest_for_one"};
-    uint64_t kind = pick(g, 4);
     line(g, in, "type: parallel");
     if (pick(g, 2))
         line(g, in, "fail: collect");
-    if (kind < 3)
-        buf_printf(&g->out, "%*sstrategy: %s\n%*srestart: {intensity: %d, period: 300d}\n", (int)in, "",
-                   strategies[kind], (int)in, "", (int)pick(g, 4));
-    if (kind == 1 || kind == 2 || pick(g, 3) == 0)
+    if ((pick(g, 4) && restarts(g, in)) || pick(g, 3) == 0)
         line(g, in, "max_parallel: 1");
     options(g, in, false, true, end);
     line(g, in, "branches:");
@@ -319,9 +325,10 @@ static void tasks(struct generator *g, unsigned in, bool parallel, unsigned end)
 {
     bool batch = pick(g, 2);
     line(g, in, batch ? "type: claude_batch" : "type: parallel_claude");
-    if (pick(g, 2))
+    bool in_turn = pick(g, 3) == 0 && restarts(g, in);
+    if (in_turn || pick(g, 2))
         buf_printf(&g->out, "%*s%s: {%s: %d}\n", (int)in, "", batch ? "batch_config" : "parallel_config",
-                   batch ? "max_parallel" : "max_workers", 1 + (int)pick(g, 3));
+                   batch ? "max_parallel" : "max_workers", in_turn ? 1 : 1 + (int)pick(g, 3));
     if (pick(g, 3) == 0) {
         buf_printf(&g->out, "%*stasks: \"{{ range(1, %d) }}\"\n", (int)in, "", 1 + (int)pick(g, 3));
         line(g, in, "task_template: {id: \"t{{ item }}\", prompt: \"hello {{ item }}\"}");

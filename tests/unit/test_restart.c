@@ -72,8 +72,10 @@ static void test_strategies(void **state)
         const char *expected; /* of five members, when the third fails */
     } t[] = {{RESTART_ONE_FOR_ONE, "00100"}, {RESTART_ONE_FOR_ALL, "11111"}, {RESTART_REST_FOR_ONE, "00111"}};
     for (size_t i = 0; i < sizeof t / sizeof *t; i++)
-        for (size_t k = 0; k < 5; k++)
-            assert_int_equal(restart_includes(t[i].s, 2, k), t[i].expected[k] == '1');
+        for (size_t k = 0; k < 5; k++) {
+            struct restart_span span = restart_span(t[i].s, 2, 5);
+            assert_int_equal(k >= span.first && k <= span.last, t[i].expected[k] == '1');
+        }
 }
 
 int main(void)
