@@ -1,7 +1,9 @@
-/* treadle: finds the command and hands over. Three names are not for people: `__launch` (executor/launcher.h) must come
+/* treadle: finds the command and hands over. Four names are not for people: `__launch` (executor/launcher.h) must come
  * first, before anything is set up, because it runs once for every command that a workflow starts; `__code`
- * (code/code.h) answers a codebase_query; `__role` (role/role.h) is a process of the service. */
+ * (code/code.h) answers a codebase_query; `__role` (role/role.h) is a process of the service; `__complete`
+ * (cli/complete.h) is what shells ask. */
 #include "cli/commands.h"
+#include "cli/complete.h"
 #include "code/code.h"
 #include "executor/launcher.h"
 #include "role/role.h"
@@ -62,6 +64,8 @@ int main(int argc, char **argv)
         return code_main();
     if (argc > 1 && str_is(str_c(argv[1]), "__role"))
         return role_main(argc - 2, argv + 2);
+    if (argc > 1 && str_is(str_c(argv[1]), "__complete"))
+        return complete_main(argc - 2, argv + 2, commands, NCOMMANDS);
     /* A reader that goes away (`treadle ps | head`) is an error of write, not a death. */
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     struct str word = str_c(argc > 1 ? argv[1] : "");

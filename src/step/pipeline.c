@@ -16,7 +16,7 @@ static const struct step_key keys[] = {
      .doc = "The workflow, written here: {name, inputs, variables, steps, output, …}."},
     {"pipeline_ref", KEY_TEMPLATE, .doc = "The name of a stored workflow: NAME.yaml in $TREADLE_HOME/workflows."},
     {"inputs", KEY_OBJECT, .doc = "Its inputs; templates keep the type of their value."},
-    {"outputs", KEY_ANY, .fallback = "all its steps, or its `output`",
+    {"outputs", KEY_ANY, .fallback = "all its steps, or its output",
      .doc = "What of it is the result: names of its steps, or {path: step.field.list[0], as: name}."},
     {"config", KEY_OBJECT, .choices = "call_config", .doc = "Limits, and what it inherits; see below."},
     {0}};

@@ -131,6 +131,16 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(there.read_text()), f"{target}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_rows_have_as_many_cells_as_their_head(page):
+    """A bar in a cell ends it, also inside of backticks."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    for table in re.findall(r"(?:^\|[^\n]*\|\n)+", text, re.M):
+        counts = [len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()]
+        for row, count in zip(table.splitlines(), counts):
+            assert count == counts[0], row
+
+
 def test_named_files_exist():
     """Paths of the source in ARCHITECTURE.md and the tests named in reliability.md."""
     for page in (ROOT / "ARCHITECTURE.md", ROOT / "docs/reliability.md"):
