@@ -4,6 +4,8 @@
 #include "base/panic.h"
 #include "data/json.h"
 #include "executor/executor.h"
+#include "executor/probe.h"
+#include "executor/tier.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -125,9 +127,25 @@ static inline void util_begin_in(struct util *u, enum sandbox_tier tier, bool no
         PANIC("%s", err.msg);
 }
 
+/* Whether the system allows a tier; where it does not (many containers), that is said aloud. */
+static inline bool util_allowed(enum sandbox_tier tier)
+{
+    struct err err;
+    bool allowed = sandbox_probe(tier, &err) == RC_OK;
+    if (!allowed)
+        fprintf(stderr, "SKIPPED here, sandbox %s: %s\n", tier_name(tier), err.msg);
+    return allowed;
+}
+
+/* In the strongest tier that the system allows. */
 static inline void util_begin(struct util *u, unsigned max_commands)
 {
-    util_begin_in(u, SANDBOX_STRICT, false, max_commands);
+    static enum sandbox_tier tier = SANDBOX_DEFAULT;
+    if (tier == SANDBOX_DEFAULT)
+        tier = util_allowed(SANDBOX_STRICT)     ? SANDBOX_STRICT
+               : util_allowed(SANDBOX_STANDARD) ? SANDBOX_STANDARD
+                                                : SANDBOX_NONE;
+    util_begin_in(u, tier, tier != SANDBOX_STRICT, max_commands);
 }
 
 static inline void util_end(struct util *u)
