@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/explain.h"
 #include "cli/human.h"
+#include "cli/said.h"
 #include "cli/seen_run.h"
 #include "cli/session.h"
 #include "data/json.h"
@@ -296,13 +297,12 @@ static struct val change_val(struct diff *d, const struct change *c, bool hunks)
     return val_map_done(&m);
 }
 
-static void print_json(struct diff *d, bool hunks)
+static int print_json(struct diff *d, bool hunks)
 {
     struct arena *a = &d->arena;
     const struct changes *all = &d->changes.net.changes;
     struct val_map m = val_map_new(a);
     struct val_list changes = val_list_new(a), uncertain = val_list_new(a);
-    struct buf b;
     for (size_t i = 0; i < all->n; i++)
         val_list_push(&changes, change_val(d, &all->v[i], hunks));
     for (size_t i = 0; i < d->changes.nuncertain; i++) {
@@ -321,11 +321,7 @@ static void print_json(struct diff *d, bool hunks)
     VAL_MAP_SET(&m, "lines_added", val_int((int64_t)d->lines_added));
     VAL_MAP_SET(&m, "lines_removed", val_int((int64_t)d->lines_removed));
     struct val v = val_map_done(&m);
-    buf_init(&b, (size_t)1 << 30);
-    json_write(&b, &v, JSON_PRETTY);
-    buf_addc(&b, '\n');
-    fwrite(b.p, 1, b.n, stdout);
-    buf_done(&b);
+    return said_json(&v, EXIT_OK);
 }
 
 /* ---- the command ---- */
@@ -386,10 +382,8 @@ static int show(struct diff *d, const struct args *args)
 {
     const struct changes *all = &d->changes.net.changes;
     bool names = args_get(args, "names"), stat = args_get(args, "stat");
-    if (args_get(args, "json")) {
-        print_json(d, !names && !stat);
-        return EXIT_OK;
-    }
+    if (args_get(args, "json"))
+        return print_json(d, !names && !stat);
     say_uncertain(d);
     for (size_t i = 0; i < all->n; i++)
         if (names || stat)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/human.h"
+#include "cli/said.h"
 #include "cli/seen_run.h"
 #include "cli/session.h"
 #include "data/json.h"
@@ -186,6 +187,7 @@ static void print_json(struct arena *a, const struct record *r, const struct val
     VAL_MAP_SET(&m, "data", *v);
     struct val o = val_map_done(&m);
     struct str text = json_text(a, &o);
+    said_output();
     printf("%.*s\n", STR_ARG(text));
 }
 

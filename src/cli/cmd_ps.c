@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/human.h"
+#include "cli/said.h"
 #include "cli/seen_run.h"
 #include "cli/session.h"
 #include "data/json.h"
@@ -33,7 +34,7 @@ static struct val row_value(struct arena *a, const struct seen_run *r)
     return val_map_done(&m);
 }
 
-static void print_json(struct arena *a, const struct seen_run *v, const bool *shown, size_t n)
+static int print_json(struct arena *a, const struct seen_run *v, const bool *shown, size_t n)
 {
     struct val_list l = val_list_new(a);
     for (size_t i = 0; i < n; i++)
@@ -42,12 +43,7 @@ static void print_json(struct arena *a, const struct seen_run *v, const bool *sh
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "runs", val_list_done(&l));
     struct val o = val_map_done(&m);
-    struct buf b;
-    buf_init(&b, (size_t)1 << 30);
-    json_write(&b, &o, JSON_PRETTY);
-    buf_addc(&b, '\n');
-    fwrite(b.p, 1, b.n, stdout);
-    buf_done(&b);
+    return said_json(&o, EXIT_OK);
 }
 
 static struct str cell(struct arena *a, struct str s, size_t columns)
@@ -122,7 +118,7 @@ static int run(const struct command *c, const struct args *args)
             hidden += !shown[i];
         }
         if (args_get(args, "json"))
-            print_json(&a, v, shown, n);
+            code = print_json(&a, v, shown, n);
         else if (n > hidden)
             print_table(&a, v, shown, n);
         if (!args_get(args, "json") && n == hidden)

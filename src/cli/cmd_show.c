@@ -7,6 +7,7 @@
 #include "cli/digest.h"
 #include "cli/explain.h"
 #include "cli/human.h"
+#include "cli/said.h"
 #include "cli/seen_run.h"
 #include "cli/session.h"
 #include "data/json.h"
@@ -438,7 +439,7 @@ static struct val whole_results(struct show *s, struct val results)
     return results;
 }
 
-static void print_json(struct show *s)
+static int print_json(struct show *s)
 {
     const struct digest *d = s->digest;
     const struct digest_node *t = d->root;
@@ -479,12 +480,7 @@ static void print_json(struct show *s)
         VAL_MAP_SET(&m, "deaths", deaths);
     set_text(&m, STR("explanation"), explain_run(&s->run, d, s->workflow, a));
     struct val v = val_map_done(&m);
-    struct buf b;
-    buf_init(&b, (size_t)1 << 30);
-    json_write(&b, &v, JSON_PRETTY);
-    buf_addc(&b, '\n');
-    fwrite(b.p, 1, b.n, stdout);
-    buf_done(&b);
+    return said_json(&v, EXIT_OK);
 }
 
 static int run(const struct command *c, const struct args *args)
@@ -505,7 +501,7 @@ static int run(const struct command *c, const struct args *args)
             code = fail(EXIT_ENVIRONMENT, "the journal of %s cannot be read: %s; treadle doctor tells what to do", h.id,
                         explain_problem(err.msg));
         else if (args_get(args, "json"))
-            print_json(&s);
+            code = print_json(&s);
         else if (!s.digest->begun)
             printf(s.run.owner ? "run %s is starting: nothing is committed yet\n"
                                : "run %s was stopped before its first commit: nothing has happened; treadle rm "

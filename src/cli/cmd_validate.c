@@ -1,15 +1,31 @@
 /* validate: everything that can be told without running, for each file given. */
-#include "base/buf.h"
 #include "cli/commands.h"
 #include "cli/load.h"
+#include "cli/said.h"
 #include "cli/session.h"
 
 #include <stdio.h>
+
+/* {valid, problems}. A file that cannot be read has no place: then the end of the command tells (cli/said.h). */
+static int tell(int code)
+{
+    struct arena a = {0};
+    struct val_map m = val_map_new(&a);
+    struct val places = said_places(&a, true);
+    VAL_MAP_SET(&m, "valid", val_bool(code == EXIT_OK));
+    VAL_MAP_SET(&m, "problems", places);
+    struct val v = val_map_done(&m);
+    if (code == EXIT_OK || places.arr.n)
+        code = said_json(&v, code);
+    arena_done(&a);
+    return code;
+}
 
 static int run(const struct command *c, const struct args *args)
 {
     (void)c;
     int code = EXIT_OK;
+    bool json = args_get(args, "json");
     for (int i = 0; i < args->nwords; i++) {
         struct workflow *w;
         struct arena called = {0};
@@ -19,7 +35,7 @@ static int run(const struct command *c, const struct args *args)
             one = check_files(w, directory_of(str_c(args->words[i])),
                               w->workspace_dir.n ? w->workspace_dir : STR("./workspace"), true);
         arena_done(&called);
-        if (one == EXIT_OK && !args_get(args, "quiet"))
+        if (one == EXIT_OK && !json && !args_get(args, "quiet"))
             printf("%s: workflow `%.*s` is valid (%zu step%s)\n", args->words[i], STR_ARG(w->name), w->nall,
                    w->nall == 1 ? "" : "s");
         if (loaded)
@@ -27,10 +43,12 @@ static int run(const struct command *c, const struct args *args)
         if (one > code)
             code = one;
     }
-    return code;
+    return json ? tell(code) : code;
 }
 
-static const struct option options[] = {{"quiet", 'q', NULL, "Say nothing about valid files.", false}, OPTION_END};
+static const struct option options[] = {{"quiet", 'q', NULL, "Say nothing about valid files.", false},
+                                        {"json", 0, NULL, "One JSON object: {\"valid\", \"problems\"}.", false},
+                                        OPTION_END};
 
 const struct command command_validate = {
     .name = "validate",

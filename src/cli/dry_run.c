@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "cli/said.h"
 #include "data/json.h"
 #include "data/yaml.h"
 #include "flow/frame.h"
@@ -452,10 +453,9 @@ static const char *outcome(const struct dry *d)
                                                  : "failed";
 }
 
-static void print_json(struct dry *d)
+static int print_json(struct dry *d)
 {
     struct val_map m = val_map_new(d->a);
-    struct buf b;
     VAL_MAP_SET(&m, "workflow", val_str(d->s->workflow->name));
     VAL_MAP_SET(&m, "dry_run", val_true);
     VAL_MAP_SET(&m, "status", val_str(str_c(outcome(d))));
@@ -464,13 +464,10 @@ static void print_json(struct dry *d)
     if (run_error(d->run))
         VAL_MAP_SET(&m, "error", *run_error(d->run));
     struct val v = val_map_done(&m);
-    buf_init(&b, (size_t)1 << 30);
-    json_write(&b, &v, JSON_PRETTY);
-    printf("%.*s\n", STR_ARG(buf_str(&b)));
-    buf_done(&b);
+    return said_json(&v, EXIT_OK);
 }
 
-static void print_end(struct dry *d)
+static int print_end(struct dry *d)
 {
     const struct val *e = run_error(d->run);
     printf("In all: %lld call%s of models, about %lld tokens in and %lld out", (long long)d->calls,
@@ -487,6 +484,7 @@ static void print_end(struct dry *d)
         printf("The plan ends here, for the answers are made up: %.*s%s%.*s\n",
                STR_ARG(val_get_str(e, STR("step"), STR(""))), val_get_str(e, STR("step"), STR("")).n ? ": " : "",
                STR_ARG(val_get_str(e, STR("message"), STR(""))));
+    return fflush(stdout) == 0 ? EXIT_OK : fail(EXIT_ENVIRONMENT, "cannot write the plan");
 }
 
 static enum rc open_egress(struct dry *d, struct err *err)
@@ -526,12 +524,10 @@ int dry_run(struct session *s)
     run_start(d.run);
     schedule(&d);
     ev_run(d.loop);
-    s->json ? print_json(&d) : print_end(&d);
+    int code = s->json ? print_json(&d) : print_end(&d);
     bool good = run_status(d.run) == RUN_SUCCEEDED || run_status(d.run) == RUN_WAITING || d.too_many;
     egress_free(d.egress);
     run_free(d.run);
     ev_loop_free(d.loop);
-    if (fflush(stdout) != 0)
-        return fail(EXIT_ENVIRONMENT, "cannot write the plan");
-    return good ? EXIT_OK : EXIT_RUN_FAILED;
+    return code != EXIT_OK || good ? code : (int)EXIT_RUN_FAILED;
 }

@@ -1,8 +1,8 @@
-/* Problems go to standard error in the form that editors and terminals make clickable: file:line:column. Those of a
- * called workflow come before those of its caller, each with its own file. */
+/* Problems of a called workflow come before those of its caller, each with its own file. */
 #include "cli/load.h"
 
 #include "base/buf.h"
+#include "cli/said.h"
 #include "cli/session.h"
 #include "flow/step.h"
 
@@ -17,15 +17,6 @@ struct loading {
     bool warn;
 };
 
-static void print(struct str file, struct str text, const struct problems *ps)
-{
-    struct buf out;
-    buf_init(&out, (size_t)4 << 20);
-    problems_print(&out, file, text, ps);
-    fwrite(out.p ? out.p : "", 1, out.n, stderr);
-    buf_done(&out);
-}
-
 static enum rc read_called(void *ctx, struct str dir, struct str name, bool stored, struct arena *a,
                            struct workflow_text *ret, struct err *err)
 {
@@ -35,7 +26,7 @@ static enum rc read_called(void *ctx, struct str dir, struct str name, bool stor
 static void print_called(void *ctx, const struct workflow_text *t, const struct problems *ps)
 {
     if (ps->errors || ((struct loading *)ctx)->warn)
-        print(t->file, t->text, ps);
+        said_problems(t->file, t->text, ps);
 }
 
 /* What a called workflow extends and includes is recorded with it. */
@@ -74,7 +65,7 @@ static int load(const struct workflow_text *t, bool warn, struct called_files *f
             .read = read_called, .problems = print_called, .pinned = pin_called, .ctx = &l, .files = &beside},
         &ps);
     if (!*ret || warn)
-        print(t->file, t->text, &ps);
+        said_problems(t->file, t->text, &ps);
     arena_done(&a);
     return *ret ? EXIT_OK : EXIT_USAGE;
 }
@@ -151,12 +142,12 @@ int check_files(const struct workflow *w, struct str dir, struct str workspace, 
         bool later = may_be_made(w, f->step);
         if (is_there(f->path, dir, workspace) || (later && !warn))
             continue;
-        fprintf(
-            stderr,
-            "%.*s:%u:%u: %s: prompt file `%.*s` cannot be read; looked beside the workflow, in the current directory "
-            "and in the workspace%s\n",
-            STR_ARG(file), line, f->col, later ? "warning" : "error", STR_ARG(f->path),
-            later ? "; expected a step before to make it" : "");
+        char text[4096];
+        snprintf(text, sizeof text,
+                 "prompt file `%.*s` cannot be read; looked beside the workflow, in the current directory and in the "
+                 "workspace%s",
+                 STR_ARG(f->path), later ? "; expected a step before to make it" : "");
+        said_problem(file, line, f->col, later, text);
         if (!later)
             code = EXIT_USAGE;
     }

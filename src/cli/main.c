@@ -4,6 +4,8 @@
  * (cli/complete.h) is what shells ask. */
 #include "cli/commands.h"
 #include "cli/complete.h"
+#include "cli/said.h"
+#include "cli/session.h"
 #include "code/code.h"
 #include "executor/launcher.h"
 #include "role/role.h"
@@ -51,23 +53,12 @@ static int unknown(const char *word)
             nearest = commands[i]->name;
         }
     }
-    fprintf(stderr, "treadle: error: there is no command `%s`%s%s%s treadle --help lists them\n", word,
-            nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : ";");
-    return 2;
+    return fail(EXIT_USAGE, "there is no command `%s`%s%s%s treadle --help lists them", word,
+                nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : ";");
 }
 
-int main(int argc, char **argv)
+static int obey(int argc, char **argv)
 {
-    if (argc > 1 && str_is(str_c(argv[1]), "__launch"))
-        return launcher_main(argc - 2, argv + 2);
-    if (argc == 2 && str_is(str_c(argv[1]), "__code"))
-        return code_main();
-    if (argc > 1 && str_is(str_c(argv[1]), "__role"))
-        return role_main(argc - 2, argv + 2);
-    if (argc > 1 && str_is(str_c(argv[1]), "__complete"))
-        return complete_main(argc - 2, argv + 2, commands, NCOMMANDS);
-    /* A reader that goes away (`treadle ps | head`) is an error of write, not a death. */
-    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     struct str word = str_c(argc > 1 ? argv[1] : "");
     if (argc < 2) {
         help(stderr);
@@ -89,12 +80,38 @@ int main(int argc, char **argv)
     bool want_help = asks_help;
     struct err err;
     if (!asks_help && args_parse(c, argc - 2, argv + 2, &args, &want_help, &err) != RC_OK) {
-        fprintf(stderr, "treadle: error: %s\n", err.msg);
-        return 2;
+        return fail(EXIT_USAGE, "%s", err.msg);
     }
     if (want_help && !(c->help && args.nwords)) {
         args_help(c);
         return 0;
     }
     return want_help ? c->help(c, &args) : c->run(c, &args);
+}
+
+/* Also when the rest of the command line makes no sense: a script that asked for JSON reads JSON. */
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--json") == 0)
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && str_is(str_c(argv[1]), "__launch"))
+        return launcher_main(argc - 2, argv + 2);
+    if (argc == 2 && str_is(str_c(argv[1]), "__code"))
+        return code_main();
+    if (argc > 1 && str_is(str_c(argv[1]), "__role"))
+        return role_main(argc - 2, argv + 2);
+    if (argc > 1 && str_is(str_c(argv[1]), "__complete"))
+        return complete_main(argc - 2, argv + 2, commands, NCOMMANDS);
+    /* A reader that goes away (`treadle ps | head`) is an error of write, not a death. */
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    int code = obey(argc, argv);
+    if (wants_json(argc, argv))
+        said_end(code);
+    return code;
 }

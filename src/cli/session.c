@@ -10,6 +10,7 @@
 #include "cli/ask.h"
 #include "cli/control.h"
 #include "cli/load.h"
+#include "cli/said.h"
 #include "cli/view.h"
 #include "data/json.h"
 #include "data/yaml.h"
@@ -39,7 +40,7 @@ int fail(enum exit_code code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
-    fprintf(stderr, "treadle: error: %s\n", msg);
+    said_error(msg);
     return (int)code;
 }
 
@@ -363,32 +364,26 @@ static struct val failure_object(struct live *l, struct run *run, const struct e
     return val_map_done(&m);
 }
 
-/* One value on standard output; text as it is when `plain`. */
-static int write_value(const struct val *v, bool plain)
+/* The workflow's output for people and pipes: text as it is. */
+static int write_output(const struct val *v)
 {
-    struct buf b;
-    buf_init(&b, (size_t)1 << 30);
-    if (plain && v->type == VAL_STR)
-        buf_add(&b, v->s);
-    else
-        json_write(&b, v, JSON_PRETTY);
-    if (!b.n || b.p[b.n - 1] != '\n')
-        buf_addc(&b, '\n');
-    bool whole = !b.overflow && fwrite(b.p, 1, b.n, stdout) == b.n && fflush(stdout) == 0;
-    const char *why = b.overflow ? "it is larger than 1 GB" : strerror(errno);
-    buf_done(&b);
-    return whole ? EXIT_OK : fail(EXIT_ENVIRONMENT, "cannot write the result: %s", why);
+    if (v->type != VAL_STR)
+        return said_json(v, EXIT_OK);
+    bool line = v->s.n && v->s.p[v->s.n - 1] == '\n';
+    if (fwrite(v->s.p, 1, v->s.n, stdout) != v->s.n || (!line && putchar('\n') == EOF) || fflush(stdout) != 0)
+        return fail(EXIT_ENVIRONMENT, "cannot write the result: %s", strerror(errno));
+    return EXIT_OK;
 }
 
 static int write_result(struct live *l, struct run *run)
 {
     if (!l->s->json)
-        return run_status(run) == RUN_SUCCEEDED && run_output(run) ? write_value(run_output(run), true) : EXIT_OK;
+        return run_status(run) == RUN_SUCCEEDED && run_output(run) ? write_output(run_output(run)) : EXIT_OK;
     struct val v = outcome_of(run, str_c(l->s->home.id), &l->s->arena);
     struct err err;
     if (all_results(l, &v, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "the results cannot be read back from the journal: %s", err.msg);
-    return write_value(&v, false);
+    return said_json(&v, EXIT_OK);
 }
 
 static int ended(struct live *l)
@@ -402,7 +397,7 @@ static int ended(struct live *l)
         l->view = NULL;
         if (l->s->json) {
             struct val v = failure_object(l, run, journal);
-            (void)write_value(&v, false);
+            (void)said_json(&v, EXIT_ENVIRONMENT);
         }
         return EXIT_ENVIRONMENT;
     }

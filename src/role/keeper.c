@@ -183,8 +183,9 @@ static void on_call(struct keeper *k, uint64_t number, struct str text)
     struct val body;
     struct err err;
     char name[80];
-    if (json_parse(&a, text, &JSON_LIMITS_DEFAULT, &body, &err) != RC_OK || !VAL_GET(&body, "request")) {
-        log_line(LOG_ERROR, "a call that cannot be read: %s", err.msg);
+    enum rc rc = json_parse(&a, text, &JSON_LIMITS_DEFAULT, &body, &err);
+    if (rc != RC_OK || !VAL_GET(&body, "request") || !k->ops->takes(val_get_int(&body, STR("kind"), -1))) {
+        log_line(LOG_ERROR, "a call that cannot be read: %s", rc ? err.msg : "it is not for this role");
         channel_send(k->channel, FRAME_UNKNOWN, number, STR(""));
         arena_done(&a);
         return;

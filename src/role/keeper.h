@@ -19,6 +19,7 @@ struct keeper_call {
     const struct val *where;   /* the run's directories, as the engine sent them */
 };
 struct keeper_ops {
+    bool (*takes)(int64_t kind); /* whether effects of this kind (any number) are for this role; others are refused */
     /* Leads to exactly one done(), never from inside. */
     void (*start)(void *ctx, const struct keeper_call *c, port_done *done, void *done_ctx);
     void (*cancel)(void *ctx, const struct keeper_call *c);

@@ -20,5 +20,6 @@ struct port {
 struct egress;
 struct port *port_to_egress(struct egress *g);
 struct port *port_to_executor(struct executor *x);
-/* Which kind of job of the executor's an effect is. */
+/* Whether the number is that of an effect that the executor carries out, and which kind of job it is there. */
+bool port_is_exec(int64_t kind);
 enum exec_kind port_exec_kind(enum effect_kind kind);

@@ -43,6 +43,11 @@ struct port *port_to_egress(struct egress *g)
     return &p->port;
 }
 
+bool port_is_exec(int64_t kind)
+{
+    return kind > EFFECT_MODEL && kind < EFFECT_LOAD;
+}
+
 enum exec_kind port_exec_kind(enum effect_kind kind)
 {
     static const enum exec_kind kinds[] = {
@@ -50,7 +55,8 @@ enum exec_kind port_exec_kind(enum effect_kind kind)
         [EFFECT_OUTPUT] = EXEC_OUTPUT,   [EFFECT_FILES] = EXEC_FILES,     [EFFECT_CHECKPOINT] = EXEC_CHECKPOINT,
         [EFFECT_CODE] = EXEC_CODE,       [EFFECT_SESSION] = EXEC_SESSION, [EFFECT_WORKSPACE] = EXEC_WORKSPACE,
         [EFFECT_CACHE] = EXEC_CACHE};
-    CHECK(kind != EFFECT_MODEL && kind < sizeof kinds / sizeof *kinds);
+    _Static_assert(EFFECT_MODEL == 0 && sizeof kinds / sizeof *kinds == EFFECT_LOAD, "all between are jobs");
+    CHECK(port_is_exec(kind));
     return kinds[kind];
 }
 

@@ -72,7 +72,12 @@ static void op_cancel(void *ctx, const struct keeper_call *c)
     egress_cancel(((struct state *)ctx)->egress, c->id);
 }
 
-static const struct keeper_ops keeper_ops = {op_start, op_cancel, NULL};
+static bool op_takes(int64_t kind)
+{
+    return kind == EFFECT_MODEL;
+}
+
+static const struct keeper_ops keeper_ops = {op_takes, op_start, op_cancel, NULL};
 
 static enum rc begin(struct role *r, struct err *err)
 {

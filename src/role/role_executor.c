@@ -113,7 +113,7 @@ static void op_forget(void *ctx, struct str run)
     free(p);
 }
 
-static const struct keeper_ops keeper_ops = {op_start, op_cancel, op_forget};
+static const struct keeper_ops keeper_ops = {port_is_exec, op_start, op_cancel, op_forget};
 
 static enum rc begin(struct role *r, struct err *err)
 {

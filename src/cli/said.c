@@ -1,0 +1,125 @@
+/* Commands tell at once, and in words, what is wrong; a script wants the same as one object, and wants it also when the
+ * command line itself was wrong. So what was told is kept here until the end. */
+#include "cli/said.h"
+
+#include "base/buf.h"
+#include "cli/session.h"
+#include "data/json.h"
+#include "flow/compose.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { PLACES_MAX = 1000, JSON_MAX = 1 << 30 };
+
+static struct {
+    struct arena arena;
+    struct str message;
+    struct {
+        struct str file, text;
+        uint32_t line, col;
+        bool warning;
+    } places[PLACES_MAX];
+    size_t nplaces;
+    bool output;
+} said;
+
+void said_error(const char *message)
+{
+    fprintf(stderr, "treadle: error: %s\n", message);
+    if (!said.message.n)
+        said.message = arena_str(&said.arena, str_c(message));
+}
+
+static void keep(struct str file, uint32_t line, uint32_t col, bool warning, struct str text)
+{
+    if (said.nplaces == PLACES_MAX)
+        return;
+    said.places[said.nplaces].file = arena_str(&said.arena, file);
+    said.places[said.nplaces].text = arena_str(&said.arena, text);
+    said.places[said.nplaces].line = line;
+    said.places[said.nplaces].col = col;
+    said.places[said.nplaces++].warning = warning;
+}
+
+void said_problems(struct str file, struct str text, const struct problems *ps)
+{
+    struct buf out;
+    buf_init(&out, (size_t)4 << 20);
+    problems_print(&out, file, text, ps);
+    fwrite(out.p ? out.p : "", 1, out.n, stderr);
+    buf_done(&out);
+    for (size_t i = 0; i < ps->n; i++) {
+        size_t n = PLACE_FILE(ps->v[i].line);
+        keep(n && n < ps->nsources ? ps->sources[n].name : file, PLACE_LINE(ps->v[i].line), ps->v[i].col,
+             ps->v[i].warning, ps->v[i].text);
+    }
+}
+
+void said_problem(struct str file, uint32_t line, uint32_t col, bool warning, const char *text)
+{
+    fprintf(stderr, "%.*s:%u:%u: %s: %s\n", STR_ARG(file), line, col, warning ? "warning" : "error", text);
+    keep(file, line, col, warning, str_c(text));
+}
+
+struct val said_places(struct arena *a, bool warnings)
+{
+    struct val_list l = val_list_new(a);
+    for (size_t i = 0; i < said.nplaces; i++) {
+        struct val_map m = val_map_new(a);
+        if (said.places[i].warning && !warnings)
+            continue;
+        VAL_MAP_SET(&m, "file", val_str(said.places[i].file));
+        if (said.places[i].line) {
+            VAL_MAP_SET(&m, "line", val_int(said.places[i].line));
+            VAL_MAP_SET(&m, "column", val_int(said.places[i].col));
+        }
+        VAL_MAP_SET(&m, "message", val_str(said.places[i].text));
+        VAL_MAP_SET(&m, "severity", said.places[i].warning ? VAL_LIT("warning") : VAL_LIT("error"));
+        val_list_push(&l, val_map_done(&m));
+    }
+    return val_list_done(&l);
+}
+
+int said_json(const struct val *v, int code)
+{
+    struct buf b;
+    buf_init(&b, JSON_MAX);
+    json_write(&b, v, JSON_PRETTY);
+    buf_addc(&b, '\n');
+    said.output = true;
+    bool whole = !b.overflow && fwrite(b.p, 1, b.n, stdout) == b.n && fflush(stdout) == 0;
+    const char *why = b.overflow ? "it is larger than 1 GB" : strerror(errno);
+    buf_done(&b);
+    return whole ? code : fail(EXIT_ENVIRONMENT, "cannot write the result: %s", why);
+}
+
+void said_output(void)
+{
+    said.output = true;
+}
+
+void said_end(int code)
+{
+    if (code == EXIT_OK || said.output)
+        return;
+    struct arena a = {0};
+    struct val_map m = val_map_new(&a), e = val_map_new(&a);
+    struct val places = said_places(&a, false);
+    struct str message = said.message;
+    if (!message.n && places.arr.n)
+        message = val_get_str(&places.arr.v[0], STR("message"), STR(""));
+    if (!message.n)
+        message = STR("the command failed; standard error says why");
+    VAL_MAP_SET(&e, "class",
+                code != EXIT_USAGE ? VAL_LIT("environment")
+                : places.arr.n     ? VAL_LIT("invalid")
+                                   : VAL_LIT("usage"));
+    VAL_MAP_SET(&e, "message", val_str(message));
+    if (places.arr.n)
+        VAL_MAP_SET(&e, "places", places);
+    VAL_MAP_SET(&m, "error", val_map_done(&e));
+    struct val v = val_map_done(&m);
+    (void)said_json(&v, code);
+    arena_done(&a);
+}

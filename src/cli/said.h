@@ -1,0 +1,21 @@
+#pragma once
+/* What a command says, in both its forms: lines for people on standard error, and with --json one object on standard
+ * output, whatever happens. There is one of it in a process. */
+#include "data/val.h"
+#include "flow/def.h"
+
+/* A line "treadle: error: …" at once; the first one is the message of the object. */
+void said_error(const char *message);
+/* Problems of a workflow in the form that editors and terminals make clickable: file:line:column. */
+void said_problems(struct str file, struct str text, const struct problems *ps);
+void said_problem(struct str file, uint32_t line, uint32_t col, bool warning, const char *text);
+/* {file, line, column, message, severity} of all so far, up to a bound; in `a`. */
+struct val said_places(struct arena *a, bool warnings);
+
+/* The command's one object, on standard output. Its exit code, or EXIT_ENVIRONMENT when it could not be written. */
+int said_json(const struct val *v, int code);
+/* Standard output has something else on it, such as objects by the line. */
+void said_output(void);
+/* At the end, when --json was asked for: {"error": {class, message, places?}} if the command failed and nothing is on
+ * standard output yet. */
+void said_end(int code);
