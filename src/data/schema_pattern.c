@@ -228,6 +228,18 @@ static bool is_group(const struct reader *r)
     return peek(r, at) == ':' || (at == 2 && peek(r, 2) && strchr("=!<", peek(r, 2)));
 }
 
+/* At { of a count: {2} {2,} {2,3}? */
+static bool is_count(const struct reader *r)
+{
+    size_t at = 1, digits = 0;
+    for (; peek(r, at) >= '0' && peek(r, at) <= '9'; at++)
+        digits++;
+    at += digits && peek(r, at) == ',';
+    while (peek(r, at) >= '0' && peek(r, at) <= '9')
+        at++;
+    return digits && peek(r, at) == '}';
+}
+
 static bool translate(struct reader *r)
 {
     while (r->at < r->in.n) {
@@ -241,6 +253,14 @@ static bool translate(struct reader *r)
             return refuse(r, "nothing to repeat");
         if (r->strict && c == '(' && peek(r, 1) == '?' && !is_group(r))
             return refuse(r, "a group that ECMA-262 does not have");
+        if (r->strict && (c == ']' || c == '}' || (c == '{' && !is_count(r))))
+            return refuse(r, "a bracket that closes nothing, or a brace that is no count");
+        if (r->strict && c == '{') { /* the count goes with its braces */
+            size_t n = str_find(str_from(r->in, r->at), STR("}")) + 1;
+            buf_add(&r->out, str_n(r->in.p + r->at, n));
+            r->at += n;
+            continue;
+        }
         if (c == '$')
             buf_addz(&r->out, "\\z");
         else

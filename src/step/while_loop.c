@@ -11,7 +11,7 @@ static const struct step_key keys[] = {
     {"condition", KEY_COND, .required = true,
      .doc = "The loop goes on as long as this is true. (On this type `condition` is the loop's own.)"},
     {"max_iterations", KEY_INT, .fallback = "100", .least = 0, .most = INT64_MAX,
-     .doc = "The loop ends, without an error, after so many iterations."},
+     .doc = "The loop ends, without an error but with `success: false`, after so many iterations."},
     {"break_condition", KEY_COND,
      .doc = "Asked after each iteration, about it (its steps and loop.*): whether it was the last one."},
     {"continue_condition", KEY_COND,
@@ -37,7 +37,9 @@ static enum rc find_body_step(void *ctx, const struct expr_path *path, bool soft
     return RC_OK;
 }
 
-static void finish(struct frame *f, bool condition_met)
+enum ending { CONDITION_MET, LEFT, AT_THE_LIMIT };
+
+static void finish(struct frame *f, enum ending why)
 {
     struct loop *l = f->type_state;
     struct arena *a = &f->arena;
@@ -46,9 +48,13 @@ static void finish(struct frame *f, bool condition_met)
         if (f->inner_results[i])
             val_map_set(&results, f->inner->steps[i]->name, f->inner_results[i]->val);
     struct val_map m = val_map_new(a);
-    VAL_MAP_SET(&m, "success", val_true);
+    VAL_MAP_SET(&m, "success", val_bool(why != AT_THE_LIMIT));
     VAL_MAP_SET(&m, "iterations", val_int((int64_t)l->index));
-    VAL_MAP_SET(&m, "condition_met", val_bool(condition_met));
+    VAL_MAP_SET(&m, "condition_met", val_bool(why == CONDITION_MET));
+    if (why == AT_THE_LIMIT) {
+        VAL_MAP_SET(&m, "max_iterations_reached", val_true);
+        VAL_MAP_SET(&m, "reason", val_str(STR("Maximum iterations exceeded"))); /* as pipeline_ex words it */
+    }
     VAL_MAP_SET(&m, "results", val_map_done(&results));
     struct val v = val_map_done(&m);
     step_ok(f, &v);
@@ -63,13 +69,13 @@ static void next(struct frame *f)
         bool go = true;
         bool ask = l->index > 0 || !l->reads_body;
         if ((int64_t)l->index >= l->max) {
-            finish(f, false);
+            finish(f, AT_THE_LIMIT);
             return;
         }
         if (ask && !frame_cond(f, f->def->conds[0], &go))
             return;
         if (!go) {
-            finish(f, true);
+            finish(f, CONDITION_MET);
             return;
         }
     }
@@ -95,7 +101,7 @@ static void enter(struct frame *f)
         return;
     }
     if (frame_past_broken(f))
-        finish(f, false);
+        finish(f, LEFT);
     else
         next(f);
 }
@@ -112,17 +118,18 @@ static void child_done(struct frame *f, struct frame *c)
     f->inner_results = list_take_results(c, f->inner_results);
     l->index++;
     if (child_leave(c) == LEAVE_BREAK)
-        finish(f, false);
+        finish(f, LEFT);
     else
         next(f);
 }
 
-const struct step_type step_while_loop = {.name = "while_loop",
-                                          .doc = "Does its steps again while a condition holds.",
-                                          .keys = keys,
-                                          .result_doc = "success|iterations|condition_met|results|error",
-                                          .loop = true,
-                                          .keeps_last = true,
-                                          .enter = enter,
-                                          .child_done = child_done,
-                                          .again = next};
+const struct step_type step_while_loop = {
+    .name = "while_loop",
+    .doc = "Does its steps again while a condition holds.",
+    .keys = keys,
+    .result_doc = "success|iterations|condition_met|max_iterations_reached|reason|results|error",
+    .loop = true,
+    .keeps_last = true,
+    .enter = enter,
+    .child_done = child_done,
+    .again = next};

@@ -135,7 +135,9 @@ def test_a_loop_that_would_not_end_is_ended(treadle):
               "steps": [{"name": "say", "type": "test_echo", "value": "{{ loop.index }}"}]}]
     run = treadle("run", treadle.file("w.json", workflow(steps)), "--json", code=0).json
     spin = run["results"]["spin"]
-    assert spin["iterations"] == 300 and spin["condition_met"] is False and spin["results"]["say"] == 299
+    assert spin["iterations"] == 300 and spin["condition_met"] is False and spin["success"] is False
+    assert spin["max_iterations_reached"] is True and spin["reason"] == "Maximum iterations exceeded"
+    assert spin["results"]["say"] == 299
 
 
 def test_an_agent_that_never_answers_is_stopped(treadle, fake_provider):
