@@ -96,7 +96,7 @@ struct step_def {
     const struct tmpl *output_to_file; /* NULL: no */
     const struct val *output_schema;   /* NULL: none */
     struct str output_to_global;       /* the variable that its value becomes, or empty */
-    const struct str *clear_vars;      /* variables that become null with its good end */
+    const struct str *clear_vars;      /* variables, or paths in them, that become null with its good end */
     size_t nclear_vars;
     struct str error_output; /* a second name of `error` where it failed and the list goes on, or empty */
     struct budget budget;

@@ -18,6 +18,7 @@ enum {
     LOAD_GRAPH_MAX = 5000,     /* steps of a list with depends_on */
     LOAD_STEPS_MAX = 250000,   /* steps in all */
     LOAD_NAMES_MAX = 1000,     /* inputs; names in env or secrets */
+    LOAD_PATH_MAX = 500,       /* bytes of a path into a variable */
     LOAD_NAME_MAX = 100,       /* bytes of a step's name */
     LOAD_ATTEMPTS_MAX = 1000,  /* retry.max_attempts */
     LOAD_ADVICE_MAX = 3000000, /* names compared in search of near ones */

@@ -31,6 +31,28 @@ static struct str without_root(struct str name)
     return name;
 }
 
+/* Bytes of the part that `s` begins with, as in `a`, `.a` or `[0]`; 0: it is none. */
+static size_t part_length(struct str s, bool first)
+{
+    size_t n = 1;
+    int64_t i;
+    while (n < s.n && s.p[n] != '.' && s.p[n] != '[')
+        n++;
+    if (s.p[0] != '[' || first)
+        return load_plain_name(first ? str_n(s.p, n) : str_n(s.p + 1, n - 1)) && (first || s.p[0] == '.') ? n : 0;
+    return n > 2 && s.p[n - 1] == ']' && str_to_i64(str_n(s.p + 1, n - 2), &i) && i >= 0 ? n : 0;
+}
+
+/* How much of a path such as a.b[0].c is the name of a variable; 0: it is no path. */
+static size_t path_head(struct str path)
+{
+    size_t head = path.n ? part_length(path, true) : 0, n = head;
+    for (size_t more = head; more && n < path.n; n += more)
+        if (!(more = part_length(str_from(path, n), false)))
+            return 0;
+    return head;
+}
+
 static void clear_vars(struct loader *l, struct step_def *s, const struct member *m)
 {
     bool list = m->val.type == VAL_ARRAY;
@@ -42,11 +64,15 @@ static void clear_vars(struct loader *l, struct step_def *s, const struct member
             BAD(l, v, "`clear_vars` has %s; expected a list of names of variables", load_found(v));
             continue;
         }
-        struct str name = without_root(v->s);
-        if (!variable_name(l, m, v, name))
+        struct str path = without_root(v->s);
+        struct str name = str_n(path.p, path_head(path));
+        if (!name.n || path.n > LOAD_PATH_MAX) {
+            BAD(l, v, "`clear_vars` has `%s`; expected the name of a variable, or a path in it such as results.raw[0]",
+                clip(path).z);
             continue;
+        }
         load_later(l, &(struct later){.kind = LATER_VARIABLE, .step = s, .name = name, .line = v->line, .col = v->col});
-        names[s->nclear_vars++] = name;
+        names[s->nclear_vars++] = path;
     }
     s->clear_vars = names;
 }

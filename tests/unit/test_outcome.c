@@ -34,6 +34,15 @@ static const struct {
     {"    - {name: a, type: set_variable, variables: {old: 2, n: 3}, clear_vars: old}\n"
      "    - {name: e, type: test_echo, value: \"{{ [old, n] }}\"}\n",
      "\"e\":[null,3]", NULL},
+    /* a part of it, of what the step sets itself, of several; what is not there is no matter */
+    {"    - {name: s, type: set_variable, variables: {old: {a: {b: 1, c: [5, {d: 6}]}, e: 2}}}\n"
+     "    - {name: a, type: test_echo, value: 1, clear_vars: [old.a.b, \"state.old.a.c[1].d\", old.x.y, "
+     "\"old.a.c[9]\", n.z]}\n"
+     "    - {name: e, type: test_echo, value: \"{{ [old, n] }}\"}\n",
+     "\"e\":[{\"a\":{\"b\":null,\"c\":[5,{\"d\":null}]},\"e\":2},0]", NULL},
+    {"    - {name: a, type: set_variable, variables: {old: {b: 1, c: 2}}, clear_vars: old.b}\n"
+     "    - {name: e, type: test_echo, value: \"{{ old }}\"}\n",
+     "\"e\":{\"b\":null,\"c\":2}", NULL},
     /* a variable of the run, not of the loop; the last iteration's stays */
     {"    - name: l\n      type: for_loop\n      data_source: [1, 2]\n      steps:\n"
      "        - {name: a, type: test_echo, value: \"{{ loop.item }}\", output_to_global: got}\n"
