@@ -145,8 +145,6 @@ static enum rc pass_if(struct filler *x, size_t n, const struct test *t, bool on
     if (!v && !x->f->closed)
         return pass_foreign(x, n, on, depth);
     bool yes = holds(t, v);
-    if (v)
-        v->used = v->used || on;
     pass_mark(x, n);
     enum rc rc = pass(x, on && yes, depth + 1, &stop);
     if (rc == RC_OK && stop == STOP_ELSE) {

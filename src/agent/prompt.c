@@ -186,12 +186,17 @@ bool prompt_newest_session(struct frame *f, struct str *ret)
 {
     for (const struct step_def *s = step_talk_before(f->def, NULL); s; s = step_talk_before(f->def, s)) {
         struct val v;
+        if (!step_talks(s)) /* steps inside it do: those that have spoken since the steps further back */
+            break;
         if (!frame_expr(f, arena_printf(&f->arena, "steps[\"%.*s\"] || null", STR_ARG(s->name)), &v))
             return false;
         *ret = val_get_str(&v, STR("session_id"), STR(""));
         if (ret->n)
             return true;
     }
+    *ret = frame_newest_session(f);
+    if (ret->n)
+        return true;
     step_failf(f, RC_INVALID,
                "there is no session to go on with: no step before this one has begun any; expected a claude_session "
                "step that has run, or session_id");
@@ -487,13 +492,35 @@ bool prompt_advance(struct frame *f, struct prompt *p)
 
 /* ---- the whole ---- */
 
+/* Is there a part, not left out, with that name? */
+static bool is_injected(const struct prompt *p, struct str name)
+{
+    for (const struct piece *x = p->first; x; x = x->next)
+        if (!x->left_out && str_eq(inject_name(x), name))
+            return true;
+    return false;
+}
+
+/* Of parts with one name all but one must be left out. */
+static bool names_differ(struct frame *f, const struct prompt *p)
+{
+    for (const struct piece *x = p->first; x; x = x->next)
+        for (const struct piece *y = x->next; y && inject_name(x).n && !x->left_out; y = y->next)
+            if (!y->left_out && str_eq(inject_name(x), inject_name(y)))
+                return fail_piece(f, y,
+                                  arena_printf(&f->arena, "`inject_as` is `%.*s`, as in part %s; expected another name",
+                                               STR_ARG(inject_name(x)), x->label)
+                                      .p);
+    return true;
+}
+
 /* The texts that places stand for. A part that is left out is nothing in its place. */
 static struct fill_value *injected(struct frame *f, const struct prompt *p, size_t *n)
 {
     struct fill_value *v = arena_calloc(&f->arena, p->n + 1, sizeof *v);
     *n = 0;
     for (const struct piece *x = p->first; x; x = x->next)
-        if (inject_name(x).n)
+        if (inject_name(x).n && !(x->left_out && is_injected(p, inject_name(x))))
             v[(*n)++] = (struct fill_value){.name = inject_name(x), .text = x->left_out ? STR("") : x->text};
     return v;
 }
@@ -511,6 +538,8 @@ struct str prompt_text(struct frame *f, struct prompt *p)
     size_t n;
     if (!p->first)
         return p->whole;
+    if (!names_differ(f, p))
+        return STR("");
     struct fill_value *shared = injected(f, p, &n);
     for (struct piece *x = p->first; x; x = x->next)
         if (x->fill && !x->left_out && (x->variables || n) && !fill_piece(f, x, shared, n))

@@ -193,6 +193,7 @@ enum rc exec_session(const struct val *req, const char *dir, const char *run_dir
         return rc;
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "turns", val_int(s.turns));
+    VAL_MAP_SET(&m, "name", val_str(name));
     VAL_MAP_SET(&m, "own", val_bool(own));
     if (!adds)
         VAL_MAP_SET(&m, "messages", s.messages.a ? val_list_done(&s.messages) : val_empty_array);

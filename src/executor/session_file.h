@@ -11,8 +11,8 @@
 #include "base/err.h"
 #include "data/val.h"
 
-/* {op: read, name, own?: true | "first"} -> {messages, turns, own}; with "first" the run's own is read, or, where it
- * has none of that name, the other. {op: append, name, own?: true, key, messages, fresh?} -> {turns, own}. RC_LIMIT
+/* {op: read, name, own?: true | "first"} -> {messages, turns, name, own}; with "first" the run's own is read, or, where
+ * it has none of that name, the other. {op: append, name, own?: true, key, messages, fresh?} -> {turns, own}. RC_LIMIT
  * when it would grow beyond its bound. */
 enum rc exec_session(const struct val *req, const char *dir, const char *run_dir, struct arena *a, struct val *ret,
                      struct err *err) MUST_CHECK;

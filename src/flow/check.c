@@ -533,7 +533,7 @@ static enum rc check_local(void *ctx, const struct expr_path *path, bool local, 
 /* Steps whose type is a template may come to speak in a session. */
 static void check_talk(const struct reader *r, struct place p)
 {
-    if (!step_talk_before(r->at, NULL) && !r->l->inherits && !r->l->nlate)
+    if (!step_talk_before(r->at, NULL) && !step_talk_around(r->at) && !r->l->inherits && !r->l->nlate)
         REPORT(r, false, p,
                "no step before this one speaks in a session; expected a claude_session step before it, or session_id");
 }

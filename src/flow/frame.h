@@ -124,6 +124,8 @@ const struct val *frame_defaults(const struct frame *f);
 const struct val *frame_workflow_key(const struct frame *f, const char *key);
 /* A variable of the environment that the run was given, or empty. */
 struct str frame_env(const struct frame *f, const char *name);
+/* The session in which a step of the workflow has spoken last; empty: none has. */
+struct str frame_newest_session(const struct frame *f);
 /* The name of the workflow, and the run's id. */
 struct str frame_workflow(const struct frame *f);
 struct str frame_run(const struct frame *f);

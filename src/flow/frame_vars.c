@@ -13,6 +13,12 @@ struct frame *frame_variables(const struct frame *f, bool local)
     return list;
 }
 
+struct str frame_newest_session(const struct frame *f)
+{
+    const struct var *v = map_get(&list_of(frame_variables(f, false))->vars, STR(SCOPE_SESSION));
+    return v && v->value->val.type == VAL_STR ? v->value->val.s : str_n("", 0);
+}
+
 struct val list_write(const struct frame *list, const struct val *values)
 {
     struct val_map m = val_map_new(&list->run->scratch);

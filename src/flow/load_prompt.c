@@ -4,6 +4,7 @@
  * evaluation unchanged and are therefore escaped here: the content of a `raw` part, and a part's condition, which is an
  * expression and not a template. `${name}` is a hole where the step has a variable of that name: so a step that several
  * others are made of (`<<: *NAME`) is filled from the `variables` of each. */
+#include "flow/compose.h"
 #include "flow/load_int.h"
 
 static struct str escape(struct arena *a, struct str s)
@@ -286,6 +287,24 @@ static void prompt_part(struct loader *l, const struct step_def *s, const struct
     val_list_push(out, done);
 }
 
+/* A name stands for one text. Parts that may be left out can share one: the run sees which is there. */
+static void injected_twice(struct loader *l, const struct val *parts)
+{
+    struct map seen = {0};
+    for (size_t i = 0; i < parts->arr.n; i++) {
+        const struct val *part = &parts->arr.v[i], *name = VAL_GET(part, "inject_as");
+        if (!val_is(name, VAL_STR) || !name->s.n || VAL_GET(part, "condition"))
+            continue;
+        const struct val *first = map_put(&seen, name->s, (void *)name);
+        if (first)
+            BAD(l, name,
+                "`inject_as` is `%s` in two parts of this prompt (the other in line %u); expected another name, or a "
+                "`condition` on one of them",
+                clip(name->s).z, PLACE_LINE(first->line));
+    }
+    map_done(&seen);
+}
+
 struct val load_prompt(struct loader *l, const struct step_def *s, const struct val *v)
 {
     struct val_list out = val_list_new(l->a);
@@ -295,6 +314,7 @@ struct val load_prompt(struct loader *l, const struct step_def *s, const struct 
         BAD(l, v, "the prompt is an empty list; expected at least one part such as {type: static, content: \"…\"}");
     for (size_t i = 0; i < v->arr.n; i++)
         prompt_part(l, s, &v->arr.v[i], &out);
+    injected_twice(l, v);
     struct val done = val_list_done(&out);
     done.line = v->line;
     done.col = v->col;

@@ -271,8 +271,9 @@ bool expect_met(struct frame *f, const struct val *result);
 const struct val *scope_variable_of(const struct frame *from, struct str name);
 
 /* scope_names.c */
-#define SCOPE_TIMER "timer:"   /* begins the names of variables that are timers */
-enum { SCOPE_NESTED_MAX = 8 }; /* variables of a step that read variables of the step */
+#define SCOPE_TIMER   "timer:"   /* begins the names of variables that are timers */
+#define SCOPE_SESSION "session:" /* the variable of the run that names its newest session */
+enum { SCOPE_NESTED_MAX = 8 };   /* variables of a step that read variables of the step */
 /* workflow.x, step.x, environment.x and the like; NULL: none of them. *used: parts of the key that it stands for. */
 const struct val *scope_named(struct frame *f, const struct val *key, size_t n, struct arena *a, size_t *used);
 /* Does the name take a field that it gives a meaning? */

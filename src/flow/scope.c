@@ -326,7 +326,7 @@ static struct val all_variables(const struct frame *from, struct arena *a)
             sorted[count++] = e;
         qsort(sorted, count, sizeof *sorted, by_name); /* the map's own order is another in each process */
         for (size_t i = 0; i < count; i++)
-            if (!str_starts(sorted[i]->key, STR(SCOPE_TIMER)))
+            if (!str_starts(sorted[i]->key, STR(SCOPE_TIMER)) && !str_is(sorted[i]->key, SCOPE_SESSION))
                 val_map_set(&m, sorted[i]->key, ((const struct var *)sorted[i]->value)->value->val);
     }
     return val_map_done(&m);

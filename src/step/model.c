@@ -199,6 +199,8 @@ static void session_done(struct frame *f, struct model_state *s, struct frame *c
     struct val *r = ARENA_NEW(&f->arena, struct val);
     *r = val_copy(&f->arena, child_result(child));
     s->session_turns = val_get_int(r, STR("turns"), 0);
+    if (s->joined.n && child->tag == TAG_SESSION_READ) /* another may be the newest by now */
+        s->joined = s->session = val_get_str(r, STR("name"), s->session);
     if (s->joined.n && child->tag == TAG_SESSION_READ)
         s->session_own = val_get_bool(r, STR("own"), false);
     if (child->tag == TAG_SESSION_APPEND) {

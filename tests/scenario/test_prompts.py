@@ -235,6 +235,44 @@ def test_going_on_with_the_newest_session(prompts):
     assert results["c"]["session_id"] == "b" and results["g"]["session_id"] == "tutor"
 
 
+def loop(name, items, *steps, **more):
+    return {"name": name, "type": "for_loop", "data_source": items, "steps": list(steps), **more}
+
+
+def test_a_session_of_the_iteration_before(prompts):
+    """The first step of a body goes on with what its last step began, also behind the loop."""
+    more = {**ask(part("claude_continue", new_prompt="more {{ item }}"), condition="loop.index > 0")}
+    sent = prompts(loop("l", [1, 2, 3], more, talk("own", "begin {{ item }}", continue_session=False)),
+                   {**ask(part("claude_continue", new_prompt="end")), "name": "last"}, script=HEARD)
+    assert sent == [["begin 1"], ["begin 1", "heard 1", "more 2"], ["begin 2"],
+                    ["begin 2", "heard 2", "more 3"], ["begin 3"], ["begin 3", "heard 3", "end"]]
+
+
+def test_a_session_inside_an_earlier_step(prompts):
+    """It is newer than one before that step; where nothing was said inside, it is not."""
+    go_on = {**ask(part("claude_continue", new_prompt="on")), "name": "last"}
+    inner = talk("inner", "inner", session_name="b")
+    assert prompts(talk("a", "outer"), loop("l", [1], inner), go_on, script=HEARD)[-1] == ["inner", "heard inner", "on"]
+    choice = {"name": "s", "type": "switch", "expression": "1", "cases": {"2": [inner]}}
+    assert prompts(talk("a", "outer"), choice, go_on, script=HEARD)[-1] == ["outer", "heard outer", "on"]
+
+
+def test_a_question_about_an_injected_part_does_not_take_it(treadle, prompts):
+    treadle.file("p.md", "Say{if CODE} something about the code{endif}.")
+    inject = part("static", content="int x;", inject_as="CODE")
+    assert prompts(ask(part("file", path="p.md"), inject)) == [["Say something about the code.\n\nint x;"]]
+
+
+def test_parts_that_share_a_name(treadle, prompts):
+    treadle.file("p.md", "Look: {CODE}")
+    either = [part("static", content=text, inject_as="CODE", condition=f"n == {text}") for text in "12"]
+    file = part("file", path="p.md")
+    assert prompts(ask(file, *either), variables={"n": 2}) == [["Look: 2"]]
+    assert prompts(ask(file, *either), variables={"n": 3}) == [["Look: "]]
+    prompts(ask(file, *either, part("static", content="x", inject_as="CODE")), variables={"n": 2}, code=1)
+    assert "`inject_as` is `CODE`, as in part 3" in prompts.result["error"]["message"]
+
+
 def test_no_session_has_run(prompts):
     prompts(talk("a", "one", condition=False), {**ask(part("claude_continue", new_prompt="on")), "name": "b"}, code=1)
     assert "there is no session to go on with" in prompts.result["error"]["message"]

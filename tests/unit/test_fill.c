@@ -79,7 +79,9 @@ static void test_used(void **state)
     struct str got;
     struct err err;
     assert_int_equal(fill_text(&a, STR("{if A == 'x'}{B}{endif}"), &f, &got, &err), RC_OK);
-    assert_true(v[0].used && !v[1].used);
+    assert_true(!v[0].used && !v[1].used); /* to ask about it is not to take it */
+    assert_int_equal(fill_text(&a, STR("{if A}{B}{endif}"), &f, &got, &err), RC_OK);
+    assert_true(!v[0].used && v[1].used);
     arena_done(&a);
 }
 

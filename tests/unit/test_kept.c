@@ -169,15 +169,15 @@ static void test_own_sessions(void **state)
 {
     (void)state;
     assert_string_equal(session("{\"op\":\"append\",\"name\":\"t\",\"key\":\"1\",\"messages\":[1]}"),
-                        "{\"turns\":1,\"own\":false}");
+                        "{\"turns\":1,\"name\":\"t\",\"own\":false}");
     assert_string_equal(session("{\"op\":\"read\",\"name\":\"t\",\"own\":\"first\"}"),
-                        "{\"turns\":1,\"own\":false,\"messages\":[1]}");
+                        "{\"turns\":1,\"name\":\"t\",\"own\":false,\"messages\":[1]}");
     assert_string_equal(session("{\"op\":\"read\",\"name\":\"t\",\"own\":true}"),
-                        "{\"turns\":0,\"own\":true,\"messages\":[]}");
+                        "{\"turns\":0,\"name\":\"t\",\"own\":true,\"messages\":[]}");
     assert_string_equal(session("{\"op\":\"append\",\"name\":\"t\",\"own\":true,\"key\":\"2\",\"messages\":[2]}"),
-                        "{\"turns\":1,\"own\":true}");
+                        "{\"turns\":1,\"name\":\"t\",\"own\":true}");
     assert_string_equal(session("{\"op\":\"read\",\"name\":\"t\",\"own\":\"first\"}"),
-                        "{\"turns\":1,\"own\":true,\"messages\":[2]}");
+                        "{\"turns\":1,\"name\":\"t\",\"own\":true,\"messages\":[2]}");
     free(util_read(dir, "sessions/t.jsonl"));
     char *own = util_read(dir, "runs/r/sessions/t.jsonl");
     assert_non_null(own);
