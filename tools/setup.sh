@@ -15,7 +15,7 @@ build    gcc libc6-dev make cmake ninja-build pkg-config ca-certificates python3
 build    libuv1-dev libcurl4-openssl-dev libsqlite3-dev libyaml-dev libpcre2-dev libmd-dev node-llhttp libexpat1-dev
 build    libtree-sitter-dev
 test     clang-14 libclang-rt-14-dev llvm-14 libcmocka-dev git json-schema-test-suite procps strace tmux util-linux
-test     man-db python3-pytest python3-pytest-xdist python3-yaml python3-jsonschema erlang-base
+test     curl man-db python3-pytest python3-pytest-xdist python3-yaml python3-jsonschema erlang-base
 lint     clang-14 clang-format-14 clang-tidy-14
 grammars npm
 acceptance universal-ctags

@@ -390,3 +390,9 @@ def nothing_outlives(request):
 def examples(tmp_path):
     """A copy of examples/, so that a test may change it."""
     return pathlib.Path(shutil.copytree(ROOT / "examples", tmp_path / "examples"))
+
+
+@pytest.fixture(scope="session")
+def grammars():
+    """The grammars of programming languages, built when they are not there yet."""
+    subprocess.run([ROOT / "tools/grammars.sh"], check=True, stdin=subprocess.DEVNULL)

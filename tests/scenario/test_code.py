@@ -14,9 +14,7 @@ ROOT = HERE.parent.parent
 LANGUAGES = sorted(p.name for p in (HERE / "code").iterdir())
 
 
-@pytest.fixture(scope="session", autouse=True)
-def grammars():
-    subprocess.run([ROOT / "tools/grammars.sh"], check=True, stdin=subprocess.DEVNULL)
+pytestmark = pytest.mark.usefixtures("grammars")
 
 
 @pytest.fixture
