@@ -69,6 +69,7 @@ stage_grammars() { tools/grammars.sh; }
 stage_release() { build release; }
 stage_binary() {
     tools/check_binary.py build/release
+    tools/check_unused.py build/release
     tools/check_layers.py --objects build/release
 }
 stage_asan() { build asan; }

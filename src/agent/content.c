@@ -8,7 +8,8 @@
 
 enum { TEXT_MAX = 64 << 20, FOUND_MAX = 10000, SUMMARY_SENTENCES = 3, SUMMARY_MAX = 200 };
 
-struct str content_cut(struct arena *a, struct str s, int64_t max)
+/* The first `max` characters, not cut inside one; "..." shows that something was left out. */
+static struct str content_cut(struct arena *a, struct str s, int64_t max)
 {
     size_t chars = 0, i = 0, keep = 0;
     if (max < 0)

@@ -20,5 +20,3 @@ struct content {
  */
 struct content content_process(struct arena *a, struct str text, struct str format, const struct val *names,
                                int64_t max_summary);
-/* The first `max` characters, not cut inside one; "..." shows that something was left out. */
-struct str content_cut(struct arena *a, struct str s, int64_t max);

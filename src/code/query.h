@@ -58,8 +58,6 @@ struct str code_text(struct code *c, struct code_file *f, struct arena *a);
 /* Does the name match: equal, or a pattern with `*` and `?`? An empty wish matches all. */
 bool name_fits(struct str wish, struct str name);
 enum rc code_in_time(struct code *c, struct err *err) MUST_CHECK;
-/* A file as answers show it: {path, name, …}. */
-struct val file_val(struct code *c, const struct code_file *f);
 struct val strs_val(struct code *c, struct strs l);
 
 /* Values under names, lists of them, in the order of the names' first use. */

@@ -8,7 +8,8 @@
 
 enum { CONTENT_MAX = 4 << 20 };
 
-struct val file_val(struct code *c, const struct code_file *f)
+/* A file as answers show it: {path, name, …}. */
+static struct val file_val(struct code *c, const struct code_file *f)
 {
     struct val_map m = val_map_new(c->arena);
     VAL_MAP_SET(&m, "path", val_str(f->path));

@@ -22,6 +22,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static enum rc ev(struct ev *c, const struct expr *n, struct val *ret);
+
 /* ---- messages ---- */
 
 /* Copies printably: control characters become blanks, and what does not fit ends in an ellipsis. */
@@ -794,7 +796,7 @@ static enum rc ev_binary(struct ev *c, const struct expr *n, struct val *ret)
     return ev_compare(c, n, (enum op)n->op, &a, &b, ret);
 }
 
-enum rc ev(struct ev *c, const struct expr *n, struct val *ret)
+static enum rc ev(struct ev *c, const struct expr *n, struct val *ret)
 {
     TRY(expr_spend(c, n, 1));
     switch ((enum node_kind)n->kind) {

@@ -220,7 +220,6 @@ struct ev {
 void ev_begin(struct ev *c, struct expr_scope *scope, struct arena *a, struct err *err);
 void ev_end(struct ev *c);
 
-enum rc ev(struct ev *c, const struct expr *n, struct val *ret) MUST_CHECK;
 /* The second argument of `n` for one item. */
 enum rc ev_item(struct ev *c, const struct expr *n, const struct val *item, size_t i, struct val *ret) MUST_CHECK;
 /* "line:col: message" */

@@ -33,7 +33,8 @@ enum rc parse_expect(struct parser *p, int punct, const char *expected)
     return is_punct(p, punct) ? parse_advance(p) : parse_unexpected(p, expected);
 }
 
-enum rc parse_enter(struct parser *p)
+/* Counts a level of nesting; the caller lowers p->depth again. */
+static enum rc parse_enter(struct parser *p)
 {
     if (++p->depth > EXPR_DEPTH_MAX)
         return FAIL_HERE(p, "the expression is nested more than %d levels deep; split it", EXPR_DEPTH_MAX);

@@ -44,8 +44,6 @@ enum rc parse_advance(struct parser *p) MUST_CHECK;
 enum rc parse_unexpected(const struct parser *p, const char *expected) MUST_CHECK;
 /* Goes over a token that must be there. */
 enum rc parse_expect(struct parser *p, int punct, const char *expected) MUST_CHECK;
-/* Counts a level of nesting; the caller lowers p->depth again. */
-enum rc parse_enter(struct parser *p) MUST_CHECK;
 /* A node that begins at the current token; one that begins where `first` does, which becomes its `a`. */
 struct expr *parse_open(struct parser *p, enum node_kind kind);
 struct expr *parse_open_at(struct parser *p, enum node_kind kind, const struct expr *first);

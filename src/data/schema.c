@@ -145,7 +145,8 @@ static bool apply_marking(struct check *c, const struct at *at)
     return ok;
 }
 
-bool schema_apply(struct check *c, const struct at *at)
+/* Judges at->v by at->schema. False: a violation was found (and noted in at->found), or the check was given up. */
+static bool schema_apply(struct check *c, const struct at *at)
 {
     if (at->depth > SCHEMA_DEPTH_MAX)
         return schema_give_up(c, RC_LIMIT, "the value and its schema are nested too deep to check");

@@ -133,8 +133,6 @@ struct keyword {
 /* NULL when the keyword means nothing here. */
 const struct keyword *schema_keyword(struct str name);
 
-/* Judges at->v by at->schema. False: a violation was found (and noted in at->found), or the check was given up. */
-bool schema_apply(struct check *c, const struct at *at);
 /* Judges the same value by another schema, a part of it by another schema. */
 bool schema_apply_here(struct check *c, const struct at *at, const struct val *schema);
 bool schema_apply_child(struct check *c, const struct at *at, const struct val *schema, const struct val *child,

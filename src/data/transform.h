@@ -25,7 +25,6 @@ enum {
 typedef void transform_report(void *ctx, uint32_t line, uint32_t col, const char *text);
 enum rc transform_parse(struct arena *a, const struct val *operations, bool loose, transform_report *report, void *ctx,
                         const struct transform **ret) MUST_CHECK;
-size_t transform_length(const struct transform *t);
 /* The names that the expressions read. `local` may be a field of an item; others are certainly the caller's. */
 enum rc transform_each_path(const struct transform *t,
                             enum rc (*cb)(void *ctx, const struct expr_path *path, bool local, struct err *err),

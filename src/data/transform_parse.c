@@ -689,11 +689,6 @@ enum rc transform_parse(struct arena *a, const struct val *operations, bool loos
     return r.bad ? RC_INVALID : RC_OK;
 }
 
-size_t transform_length(const struct transform *t)
-{
-    return t->n;
-}
-
 /* ---- names ---- */
 
 struct walk {

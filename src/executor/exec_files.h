@@ -8,7 +8,7 @@ struct exec_places {
     const char *workflow_dir, *stored_dir; /* absolute, or NULL */
     const struct beneath *workspace;
 };
-/* Error codes beyond those of error_code() go to *code. */
+/* Error codes that say more than the class go to *code. */
 enum rc exec_read(const struct val *req, const struct exec_places *places, struct arena *a, struct val *ret,
                   const char **code, struct err *err) MUST_CHECK;
 enum rc exec_output(const struct val *req, const struct beneath *output, struct arena *a, struct val *ret,

@@ -25,7 +25,7 @@ struct fileop {
     const struct val *plan; /* what prepare returned, or NULL */
     enum tool_phase phase;
     const atomic_bool *cancel; /* set from the loop: undo and give up */
-    const char *code;          /* out: an error code beyond those of error_code(), or NULL */
+    const char *code;          /* out: an error code that says more than the class, or NULL */
 };
 
 /* Requests: {operation, phase?: prepare|apply|settle (apply), plan?: what prepare returned, and}

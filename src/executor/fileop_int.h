@@ -41,8 +41,6 @@ struct selection {
 /* Adds the entries of directory `dir` (a path without links), in order of their names. */
 enum rc fileop_walk(struct fileop *op, struct str dir, const struct selection *s, struct entries *ret,
                     struct err *err) MUST_CHECK;
-enum rc entries_add(struct entries *l, struct str path, struct str rel, const struct stat *st,
-                    struct err *err) MUST_CHECK;
 
 /* What a path leads to. With `follow` a link at its end counts as what it points to. */
 struct found {

@@ -94,7 +94,7 @@ bool stamp_eq(const struct stamp *a, const struct stamp *b)
            (!a->there || (a->ino == b->ino && a->size == b->size && a->sec == b->sec && a->nsec == b->nsec));
 }
 
-enum rc entries_add(struct entries *l, struct str path, struct str rel, const struct stat *st, struct err *err)
+static enum rc entries_add(struct entries *l, struct str path, struct str rel, const struct stat *st, struct err *err)
 {
     if (l->n == FILEOP_FILES_MAX)
         return err_set(err, RC_LIMIT, "more than %d files; narrow the pattern, or use a command", FILEOP_FILES_MAX);

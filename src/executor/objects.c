@@ -17,7 +17,11 @@
 
 enum { CHUNK = 128 << 10, NEW_TRIES = 100 };
 
-struct object_name object_name(const struct sha256 *id)
+/* Where it is below DIR. */
+struct object_name {
+    char z[80];
+};
+static struct object_name object_name(const struct sha256 *id)
 {
     struct object_name name;
     struct sha256_hex x = sha256_hex(id);
@@ -41,7 +45,8 @@ bool objects_has(const struct objects *o, const struct sha256 *id)
     return map_get(&o->have, key_of(id));
 }
 
-void objects_have(struct objects *o, const struct sha256 *id)
+/* It is known to be there from now on. */
+static void objects_have(struct objects *o, const struct sha256 *id)
 {
     if (objects_has(o, id))
         return;

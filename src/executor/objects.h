@@ -17,8 +17,7 @@ struct objects {
 /* `dir` is absolute; with `make` it is made. RC_NOT_FOUND, RC_IO. */
 enum rc objects_init(struct objects *o, const char *dir, bool make, struct err *err) MUST_CHECK;
 void objects_done(struct objects *o);
-/* It is known to be there; is it? */
-void objects_have(struct objects *o, const struct sha256 *id);
+/* Is it known to be there? */
 bool objects_has(const struct objects *o, const struct sha256 *id);
 
 enum rc object_put(struct objects *o, struct str content, struct sha256 *ret, struct err *err) MUST_CHECK;
@@ -37,8 +36,3 @@ enum rc object_sync(struct objects *o, const struct sha256 *id, struct err *err)
 enum rc object_share(struct objects *from, struct objects *to, const struct sha256 *id, struct err *err) MUST_CHECK;
 /* What errno says about `path`: RC_DISK_FULL or RC_IO. */
 enum rc objects_error(struct err *err, struct str path);
-/* Where it is below DIR. */
-struct object_name {
-    char z[80];
-};
-struct object_name object_name(const struct sha256 *id);

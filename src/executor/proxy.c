@@ -42,7 +42,8 @@ enum {
 
 /* ------------------------------------------------------------------------------------------------ names */
 
-bool proxy_host_allowed(const char *const *hosts, size_t n, struct str name, uint16_t port, bool *private_too)
+/* `hosts` as in base/host_pattern.h; a "!" in front lets a name have private addresses. */
+static bool proxy_host_allowed(const char *const *hosts, size_t n, struct str name, uint16_t port, bool *private_too)
 {
     bool allowed = false;
     *private_too = false;
@@ -92,7 +93,9 @@ static bool in_range(const unsigned char *a, const struct range *r)
     return memcmp(a, r->at, whole) == 0 && (!rest || (a[whole] ^ r->at[whole]) >> (8 - rest) == 0);
 }
 
-bool proxy_address_private(const unsigned char *address, size_t n)
+/* The address does not belong to the public internet: loopback, private, link-local, multicast, …, also inside of
+ * IPv6. `address` is 4 or 16 bytes. */
+static bool proxy_address_private(const unsigned char *address, size_t n)
 {
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     static const unsigned char nat64[12] = {0, 0x64, 0xff, 0x9b};

@@ -14,9 +14,3 @@
 void proxy_main(pid_t launcher, int listen_fd, const char *const *hosts, size_t n) __attribute__((noreturn));
 
 /* ---- what it decides by (for tests) ---- */
-
-/* `hosts` as in base/host_pattern.h; a "!" in front lets a name have private addresses. */
-bool proxy_host_allowed(const char *const *hosts, size_t n, struct str name, uint16_t port, bool *private_too);
-/* The address does not belong to the public internet: loopback, private, link-local, multicast, …, also inside of
- * IPv6. `address` is 4 or 16 bytes. */
-bool proxy_address_private(const unsigned char *address, size_t n);

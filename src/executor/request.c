@@ -352,7 +352,8 @@ struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, stru
     return val_map_done(&m);
 }
 
-const char *error_code(enum rc rc)
+/* The code that goes with an error when nothing better is known. */
+static const char *error_code(enum rc rc)
 {
     switch (rc) {
     case RC_INVALID:

@@ -26,8 +26,6 @@ struct val result_command(const struct command_outcome *o, struct arena *a);
 struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, struct arena *a);
 /* {class, code, message} */
 struct val result_error(const struct err *err, const char *code, struct arena *a);
-/* The code that goes with an error when nothing better is known. */
-const char *error_code(enum rc rc);
 
 /* A path option of a request, relative to the workspace; "." when absent. */
 enum rc request_cwd(const struct val *req, const struct beneath *workspace, struct arena *a, struct str *ret,

@@ -274,9 +274,8 @@ void step_sets(struct frame *f, bool local, const struct val *values);
 /* Sets variables at once, for what is below the step: only such as would have the same values if it were done again.
  * False: the step has failed. */
 bool frame_set_variables(struct frame *f, bool local, const struct val *values);
-/* True when the journal shows that a child with this segment was begun, or that it ended well. */
+/* True when the journal shows that a child with this segment was begun. */
 bool frame_past_begun(const struct frame *f, const char *segment);
-bool frame_past_done(const struct frame *f, const char *segment);
 /* True when it shows that a child ended with a break, and that the child with this segment ended, well or not. */
 bool frame_past_broken(const struct frame *f);
 bool frame_past_ended(const struct frame *f, const char *segment);

@@ -36,12 +36,6 @@ bool frame_past_begun(const struct frame *f, const char *segment)
            (str_to_i64(str_c(segment), &index) && index >= 0 && frame_past_passed(f, (size_t)index));
 }
 
-bool frame_past_done(const struct frame *f, const char *segment)
-{
-    const struct past *p = past_below(f, segment);
-    return p && p->done && p->done_ok;
-}
-
 bool frame_past_ended(const struct frame *f, const char *segment)
 {
     const struct past *p = past_below(f, segment);

@@ -23,7 +23,8 @@ void instance_done(struct instance *i)
     i->inputs = NULL;
 }
 
-struct str instance_chain(const struct instance *i, struct str inner, struct arena *a)
+/* "inner ← outer ← run", built in `a`. */
+static struct str instance_chain(const struct instance *i, struct str inner, struct arena *a)
 {
     struct str s = inner;
     for (; i && s.n < 2000; i = i->parent)

@@ -32,6 +32,4 @@ bool instance_has_memory(struct frame *f);
 void instance_record_steps(const struct frame *f, struct val_map *m);
 void instance_add_steps(struct frame *f, int64_t n);
 void instance_recall_steps(struct frame *f, const struct val *record);
-/* "inner ← outer ← run", built in `a`. */
-struct str instance_chain(const struct instance *i, struct str inner, struct arena *a);
 void instance_done(struct instance *i);

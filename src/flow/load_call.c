@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-void load_child_add(struct loader *l, struct workflow *child)
+static void load_child_add(struct loader *l, struct workflow *child)
 {
     struct workflow *w = l->w;
     if (w->nchildren == l->children_cap) {
@@ -190,6 +190,19 @@ static void load_inside(struct loader *l, struct step_def *s, const struct val *
     take(l, s, child);
 }
 
+static void load_later_call(struct loader *l, const struct call_ref *c)
+{
+    if (l->ncalls == l->calls_cap) {
+        size_t cap = l->calls_cap ? 2 * l->calls_cap : 8;
+        struct call_ref *v = arena_calloc(l->a, cap, sizeof *v);
+        if (l->ncalls)
+            memcpy(v, l->calls, l->ncalls * sizeof *v);
+        l->calls = v;
+        l->calls_cap = cap;
+    }
+    l->calls[l->ncalls++] = *c;
+}
+
 void load_call(struct loader *l, struct step_def *s, const struct common *c, unsigned depth)
 {
     if (!one_source(l, s))
@@ -262,17 +275,4 @@ void load_called_files(struct loader *l)
 {
     for (size_t i = 0; l->reader && i < l->ncalls; i++)
         load_file(l, &l->calls[i]);
-}
-
-void load_later_call(struct loader *l, const struct call_ref *c)
-{
-    if (l->ncalls == l->calls_cap) {
-        size_t cap = l->calls_cap ? 2 * l->calls_cap : 8;
-        struct call_ref *v = arena_calloc(l->a, cap, sizeof *v);
-        if (l->ncalls)
-            memcpy(v, l->calls, l->ncalls * sizeof *v);
-        l->calls = v;
-        l->calls_cap = cap;
-    }
-    l->calls[l->ncalls++] = *c;
 }

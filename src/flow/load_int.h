@@ -137,7 +137,6 @@ static inline bool load_advice(struct loader *l, size_t n)
     l->advice -= n;
     return true;
 }
-void places_init(struct places *p, struct arena *a, struct str text);
 /* Of all files of a workflow; lines say which (flow/compose.h). */
 void places_init_all(struct places *p, struct arena *a, const struct source *sources, size_t n);
 /* The value with the places of its texts moved to where their content begins. */
@@ -231,9 +230,7 @@ void load_cache_settle(struct loader *l, struct step_def *s, struct arena *a);
 void load_cache_config(struct loader *l, const struct member *m);
 /* load_call.c: a step that calls a workflow; and the files that such steps name, once all steps are read. */
 void load_call(struct loader *l, struct step_def *s, const struct common *c, unsigned depth);
-void load_later_call(struct loader *l, const struct call_ref *c);
 void load_called_files(struct loader *l);
-void load_child_add(struct loader *l, struct workflow *child);
 /* load.c: a workflow written inside another, called `name` unless it says otherwise; and one in another file. NULL:
  * reported. The caller gets a reference. */
 struct workflow *load_inner(struct loader *up, const struct val *v, struct str name, bool inherits, unsigned depth);

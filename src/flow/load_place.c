@@ -44,7 +44,7 @@ void nearest_try(struct nearest *n, struct str candidate)
 
 /* ---- places ---- */
 
-void places_init(struct places *p, struct arena *a, struct str text)
+static void places_init(struct places *p, struct arena *a, struct str text)
 {
     uint32_t lines = 1;
     for (size_t i = 0; i < text.n; i++)

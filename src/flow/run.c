@@ -138,7 +138,7 @@ void run_timer(struct run *r, uint64_t timer)
         r->io->wake(r->io_ctx);
 }
 
-bool run_is_quiet(const struct run *r)
+static bool run_is_quiet(const struct run *r)
 {
     return !r->qhead && !r->effects.n && !r->sleeping;
 }

@@ -148,7 +148,6 @@ struct box *frame_error(const struct frame *f, const struct err *err);
 struct str frame_message(const struct frame *f, const struct err *err);
 /* Long texts are cut, so that an error can always be recorded. */
 struct box *error_box(enum rc rc, struct str code, struct str message, int64_t attempts, struct str step);
-bool run_is_quiet(const struct run *r);
 /* Ends the run as failed: no step can go on over a limit of the whole run. */
 void run_over_limit(struct run *r, const char *code, struct str message);
 
@@ -241,9 +240,6 @@ bool frame_hole_path_found(const struct frame *f, struct str path);
 const struct val *hole_file(struct frame *f, struct str path, struct arena *a);
 /* workspace.c */
 enum { WORKSPACE_TAG = 0x77730000 };
-/* A step wants to write to the workspace: go_on() when it is its turn and what earlier attempts changed is taken back.
- */
-void workspace_enter(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx);
 /* What the last attempt at a step changed is taken back, then it is entered. */
 void workspace_restore(struct frame *f, void (*enter)(struct frame *f));
 void workspace_turn(struct frame *f); /* QUEUED_TURN */

@@ -123,7 +123,9 @@ static void take_turn(struct turn *t)
     frame_event(f, EVENT_NOTE, "waits for its turn in the workspace", NULL);
 }
 
-void workspace_enter(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx)
+/* A step wants to write to the workspace: go_on() when it is its turn and what earlier attempts changed is taken back.
+ */
+static void workspace_enter(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx)
 {
     take_turn(turn_of(f, go_on, ctx));
 }

@@ -35,7 +35,8 @@ static const struct claude_model models[] = {
 };
 static const struct claude_model other_server = {"", INT32_MAX, 8192, true, false, false};
 
-struct str anthropic_model_id(struct str name)
+/* "haiku", "sonnet", "opus", "fable" -> the current model of that family; other names as they are. */
+static struct str anthropic_model_id(struct str name)
 {
     for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
         if (str_is(name, aliases[i].alias))

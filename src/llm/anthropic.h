@@ -5,5 +5,3 @@
 enum rc anthropic_build(const struct val *request, const struct provider_config *config, struct arena *a,
                         struct http_request *ret, struct val_list *warnings, struct err *err) MUST_CHECK;
 extern const struct reply_ops anthropic_reply;
-/* "haiku", "sonnet", "opus", "fable" -> the current model of that family; other names as they are. */
-struct str anthropic_model_id(struct str name);

@@ -211,8 +211,3 @@ void channel_send(struct channel *c, enum frame_type type, uint64_t id, struct s
     else if (!c->writing)
         flush(c);
 }
-
-size_t channel_unsent(const struct channel *c)
-{
-    return c->out.n - c->sent;
-}

@@ -19,4 +19,3 @@ struct channel_ops {
 struct channel *channel_new(struct ev_loop *loop, int fd, const struct channel_ops *ops, void *ctx);
 void channel_free(struct channel *c); /* NULL is fine */
 void channel_send(struct channel *c, enum frame_type type, uint64_t id, struct str body);
-size_t channel_unsent(const struct channel *c); /* bytes */

@@ -76,6 +76,8 @@ void host_unqueue(struct hosted *r)
     r->prev = r->next = NULL;
 }
 
+static void host_admit_soon(struct host *h);
+
 void host_queue(struct hosted *r)
 {
     struct group *g = group_of(r->host, str_c(r->group));
@@ -179,6 +181,7 @@ static void take_min_due(void *ctx, const struct run_wait *w)
 }
 
 static void arm_due(struct host *h);
+static void host_unload(struct hosted *r, bool forget);
 
 /* With the end goes the outcome, as it is told from now on without carrying the run on again: a blob, named by the row.
  */
@@ -261,7 +264,7 @@ static void on_pause(void *ctx, const char *why)
         log_line(LOG_INFO, "%s has room again: runs go on", store_file(h->o.store));
 }
 
-void host_unload(struct hosted *r, bool forget)
+static void host_unload(struct hosted *r, bool forget)
 {
     struct carried *c = r->carried;
     if (!c)
@@ -456,7 +459,8 @@ static void admit(void *ctx)
     host_admit_soon(h); /* the next one in the next turn */
 }
 
-void host_admit_soon(struct host *h)
+/* Admission looks at the queue soon. */
+static void host_admit_soon(struct host *h)
 {
     if (!h->admit_timer)
         h->admit_timer = ev_timer(h->o.loop, 0, admit, h);

@@ -63,13 +63,10 @@ struct hosted *host_add(struct host *h, struct str id, struct str group, struct 
 void host_forget(struct hosted *r); /* it has ended */
 void host_queue(struct hosted *r);
 void host_unqueue(struct hosted *r); /* its state is the caller's to change */
-/* Admission looks at the queue soon. */
-void host_admit_soon(struct host *h);
 /* {idem?, priority, group, charges, due_ms?} as the row's `service`. */
 struct str host_service_text(const struct hosted *r, struct arena *a);
 /* Makes an engine for a run that is not carried on, with its past, and does not start it. */
 enum rc host_load(struct hosted *r, struct err *err) MUST_CHECK;
 void host_start(struct hosted *r);
-void host_unload(struct hosted *r, bool forget);
 /* The row's status, at once, by a batch of its own; `error` may be empty. */
 void host_write_status(struct hosted *r, const char *status, struct str error);

@@ -39,7 +39,6 @@ struct keeper {
     struct held *first, *last;
     size_t waiting, running, kept_bytes;
     uint64_t next_id;
-    void (*idle)(void *ctx);
 };
 
 static struct str number_key(const uint64_t *n)
@@ -133,13 +132,11 @@ static void on_done(void *ctx, uint64_t id, bool ok, const struct val *result)
         tell(h);
     }
     start_more(k);
-    if (k->idle && !k->running)
-        k->idle(k->ctx);
 }
 
 static void start_more(struct keeper *k)
 {
-    for (struct held *h = k->first, *next; h && k->waiting && k->kept_bytes < KEEP_BYTES && !k->idle; h = next) {
+    for (struct held *h = k->first, *next; h && k->waiting && k->kept_bytes < KEEP_BYTES; h = next) {
         next = h->next;
         if (h->state != WAITING)
             continue;
@@ -320,11 +317,4 @@ void keeper_free(struct keeper *k)
     map_done(&k->calls);
     map_done(&k->numbers);
     free(k);
-}
-
-void keeper_drain(struct keeper *k, void (*idle)(void *ctx))
-{
-    k->idle = idle;
-    if (!k->running)
-        idle(k->ctx);
 }

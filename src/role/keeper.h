@@ -31,5 +31,3 @@ struct keeper *keeper_new(struct ev_loop *loop, const struct keeper_ops *ops, vo
 void keeper_free(struct keeper *k);
 /* A new link to the engine; one before it is given up. Takes the descriptor. */
 void keeper_link(struct keeper *k, int fd);
-/* Starts nothing more, and calls `idle` when nothing runs any more (what is kept stays for the engine). */
-void keeper_drain(struct keeper *k, void (*idle)(void *ctx));

@@ -66,8 +66,7 @@ bool model_read_retry(struct frame *f, const struct val *block, struct retry_pol
 
 /* model_check.c: `check` of the types: names of models, tools and options that are written as constants. */
 void model_check(const struct step_def *s, struct problems *ps);
-/* The same for a claude_options or a retry_config block alone. NULL is fine. */
-void model_check_options(const struct val *block, struct problems *ps);
+/* The same for a retry_config block alone. NULL is fine. */
 void model_check_retry(const struct val *block, struct problems *ps);
 
 /* `check` of a key that holds a schema as data/schema_short.h takes it, and how a step reads it. False: the step has

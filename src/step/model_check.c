@@ -220,7 +220,7 @@ void model_check_retry(const struct val *block, struct problems *ps)
         problem_add(ps, false, n->line, n->col, "`max_retries` is out of range; expected an integer from 0 to 1000");
 }
 
-void model_check_options(const struct val *block, struct problems *ps)
+static void model_check_options(const struct val *block, struct problems *ps)
 {
     for (size_t i = 0; val_is(block, VAL_OBJECT) && i < block->obj.n; i++) {
         const struct member *m = &block->obj.m[i];

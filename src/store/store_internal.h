@@ -141,6 +141,3 @@ int write_batch(struct writer *w, const struct store_batch *b);
 /* store_ballast.c; store thread only, or before it starts */
 void ballast_make(struct store *s);
 void ballast_drop(struct store *s);
-
-/* store_read.c */
-enum rc read_conn(struct store *s, struct err *err);

@@ -14,7 +14,8 @@
 
 enum { CHUNK = 256, FINDINGS = 5 };
 
-enum rc read_conn(struct store *s, struct err *err)
+/* store_read.c */
+static enum rc read_conn(struct store *s, struct err *err)
 {
     CHECK_OBJ(s, STORE_MAGIC);
     return s->read.db ? RC_OK : sql_open_reader(s->file, true, &s->read, err);
