@@ -133,8 +133,7 @@ static void succeed(struct frame *f, struct agent *g, const struct val *result)
         step_ok(f, result);
 }
 
-/* ---- turns
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- turns ---- */
 
 static enum on_interrupt after_crash(const struct frame *f, enum on_interrupt fallback)
 {
@@ -251,8 +250,7 @@ void agent_start(struct frame *f, struct agent *g, struct str prompt)
     next_turn(f, g);
 }
 
-/* ---- tools
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- tools ---- */
 
 static bool allowed(const struct agent *g, struct str name)
 {
@@ -356,8 +354,7 @@ static void tool_done(struct frame *f, struct agent *g, struct frame *child)
     next_tool(f, g);
 }
 
-/* ---- answers
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static void add_usage(struct agent *g, const struct val *reply)
 {
@@ -479,9 +476,9 @@ static void answer(struct frame *f, struct agent *g)
     }
 }
 
-/* ---- functions
- * A function has no body here: that the model calls it, and with what, is the answer.
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- functions ---- */
+
+/* A function has no body here: that the model calls it, and with what, is the answer. */
 
 static const struct val *function_of(const struct agent *g, struct str name)
 {

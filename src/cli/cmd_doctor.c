@@ -53,7 +53,7 @@ static void say(struct doctor *d, enum verdict v, const char *what, const char *
     printf("%-6s  %-16s  %s\n", names[v], what, text);
 }
 
-/* ---- the disk */
+/* ---- the disk ---- */
 
 static int microseconds_up(const void *a, const void *b)
 {
@@ -128,7 +128,7 @@ static void check_home(struct doctor *d)
     check_space(d, dir);
 }
 
-/* ---- libraries and keys */
+/* ---- libraries and keys ---- */
 
 static void check_libraries(struct doctor *d)
 {
@@ -161,7 +161,7 @@ static void check_keys(struct doctor *d)
         say(d, NOTE, "providers", "no key is set: only --mock and --replay will work with model steps");
 }
 
-/* ---- the kernel */
+/* ---- the kernel ---- */
 
 static void check_sandbox(struct doctor *d)
 {
@@ -216,7 +216,7 @@ static void check_kernel(struct doctor *d)
             files.rlim_max < FEW_FILES ? ": fewer calls at a time; ulimit -n raises it" : "");
 }
 
-/* ---- what is left lying about */
+/* ---- what is left lying about ---- */
 
 static void check_runs(struct doctor *d)
 {

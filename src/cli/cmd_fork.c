@@ -42,7 +42,7 @@ struct fork {
     struct err *err;
 };
 
-/* ---- what the new run is to be */
+/* ---- what the new run is to be ---- */
 
 static bool before(const struct workflow *w, struct str step, struct str name)
 {
@@ -144,7 +144,7 @@ static enum rc choose_home(struct fork *f, struct err *err)
     return RC_OK;
 }
 
-/* ---- copying */
+/* ---- copying ---- */
 
 static struct val run_value(struct fork *f, const struct val *was)
 {
@@ -252,7 +252,7 @@ static enum rc copy(struct fork *f, struct err *err)
     return rc;
 }
 
-/* ---- in order */
+/* ---- in order ---- */
 
 static int load_both(struct fork *f)
 {

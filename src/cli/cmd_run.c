@@ -15,8 +15,7 @@
 
 enum { INPUT_DEPTH_MAX = 100 }; /* the journal's records wrap them, and must stay readable */
 
-/* ---- inputs
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- inputs ---- */
 
 static enum rc inputs_file(const char *path, struct arena *a, struct val_map *m, struct err *err)
 {
@@ -55,8 +54,7 @@ static enum rc gather_inputs(const struct workflow *w, const struct args *args, 
     return rc;
 }
 
-/* ---- directories
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- directories ---- */
 
 /* `${X}` and `${X:-text}` in a directory that the workflow names. */
 static struct str expand(struct arena *a, struct str s)

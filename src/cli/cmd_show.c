@@ -78,7 +78,7 @@ static enum rc load(struct show *s, struct err *err)
     return rc;
 }
 
-/* ---- the tree */
+/* ---- the tree ---- */
 
 static const char *colored(const struct show *s, const char *code)
 {
@@ -258,7 +258,7 @@ static void print_tree(struct show *s)
     }
 }
 
-/* ---- the head */
+/* ---- the head ---- */
 
 static void line(struct show *s, const char *what, struct str text)
 {
@@ -336,7 +336,7 @@ static void print_text(struct show *s)
         printf("\n%.*s\n", STR_ARG(words));
 }
 
-/* ---- JSON */
+/* ---- JSON ---- */
 
 static void set_text(struct val_map *m, struct str key, struct str text)
 {

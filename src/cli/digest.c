@@ -32,7 +32,7 @@ void digest_free(struct digest *d)
     free(d);
 }
 
-/* ---- nodes */
+/* ---- nodes ---- */
 
 static void hide_children(struct digest_node *n)
 {
@@ -150,7 +150,7 @@ static void clear_error(struct digest_node *n)
     n->error_class = n->error_code = n->message = n->error_step = str_n("", 0);
 }
 
-/* ---- records */
+/* ---- records ---- */
 
 static void add_result(struct digest *d, struct digest_node *n, const struct record *r, const struct val *v)
 {
@@ -363,7 +363,7 @@ enum rc digest_add(struct digest *d, const struct record *r, struct err *err)
     return RC_OK;
 }
 
-/* ---- looking */
+/* ---- looking ---- */
 
 /* Deeper than any workflow nests, and no recursion that a journal could drive. */
 const struct digest_node *digest_next(const struct digest_node *n, const struct digest_node *top)

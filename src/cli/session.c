@@ -94,8 +94,7 @@ enum rc absolute_path(struct str path, struct arena *a, struct str *ret, struct 
     return RC_OK;
 }
 
-/* ---- the pieces
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the pieces ---- */
 
 struct live {
     struct session *s;
@@ -281,8 +280,7 @@ static struct engine *make_engine(struct live *l)
                                                .ctx = l});
 }
 
-/* ---- the journal before the engine
- * ----------------------------------------------------------------------------------- */
+/* ---- the journal before the engine ---- */
 
 static struct val session_note(struct session *s)
 {
@@ -337,8 +335,7 @@ static enum rc recover(struct live *l, struct err *err)
     return history_feed(s->store, str_c(s->home.id), engine_run(l->engine), s->voids, s->nvoids, err);
 }
 
-/* ---- how it ended
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- how it ended ---- */
 
 /* Everything in the journal is durable by now, so what has left memory can be read back. */
 static enum rc all_results(struct live *l, struct val *outcome, struct err *err)
@@ -412,8 +409,7 @@ static int ended(struct live *l)
     return (int)codes[status];
 }
 
-/* ---- in order
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- in order ---- */
 
 static struct str provider_of(const struct step_def *d)
 {

@@ -86,7 +86,7 @@ static struct str note_text(struct arena *a, const struct event *e)
     return e->kind == EVENT_NOTE && why.n ? arena_printf(a, "%.*s: %.*s", STR_ARG(e->detail), STR_ARG(why)) : e->detail;
 }
 
-/* ---- plain lines */
+/* ---- plain lines ---- */
 
 static void plain_event(struct view *v, const struct event *e, const struct view_fact *f)
 {
@@ -113,7 +113,7 @@ static void plain_event(struct view *v, const struct event *e, const struct view
     v->told_held |= e->kind == EVENT_HELD;
 }
 
-/* ---- lines above the drawing */
+/* ---- lines above the drawing ---- */
 
 static void live_line(struct view *v, enum view_color color, const char *mark, struct str name, struct str rest)
 {
@@ -193,7 +193,7 @@ void view_event(struct view *v, const struct event *e)
         plain_event(v, e, &f);
 }
 
-/* ---- the end */
+/* ---- the end ---- */
 
 static void say_totals(struct view *v, enum run_status status)
 {

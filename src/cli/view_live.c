@@ -55,7 +55,7 @@ size_t view_live_columns(const struct view_live *l)
     return l->columns - 1;
 }
 
-/* ---- putting it out */
+/* ---- putting it out ---- */
 
 static void out(const struct buf *b)
 {
@@ -74,7 +74,7 @@ static void go_up(struct view_live *l, struct buf *b)
     l->nlines = 0;
 }
 
-/* ---- the picture */
+/* ---- the picture ---- */
 
 static struct human elapsed(int64_t ms)
 {
@@ -208,7 +208,7 @@ static void put_out(struct view_live *l, struct str end)
     buf_done(&b);
 }
 
-/* ---- when */
+/* ---- when ---- */
 
 static void tick(void *ctx)
 {

@@ -29,7 +29,7 @@ static inline size_t graph_index(const struct code *c, const struct code_file *f
 /* {module, path?, …}; `depth` 0: not shown. */
 struct val link_val(struct code *c, const struct link *l, int64_t depth);
 
-/* --- resolve.c --- */
+/* ---- resolve.c ---- */
 
 struct resolver;
 struct resolver *resolver_new(struct code *c);

@@ -47,7 +47,7 @@ struct outline_lang {
 extern const struct outline_lang outline_elixir, outline_python, outline_javascript, outline_go, outline_rust,
     outline_c, outline_java, outline_ruby;
 
-/* --- looking at nodes --- */
+/* ---- looking at nodes ---- */
 
 struct str node_text(const struct outliner *o, TSNode n); /* borrowed from the source */
 #define node_field(n, lit) ts_node_child_by_field_name((n), "" lit, sizeof(lit) - 1)
@@ -58,7 +58,7 @@ bool node_has_word(const struct outliner *o, TSNode n, const char *word); /* a c
 /* Text without the quotes around it. */
 struct str unquoted(struct str s);
 
-/* --- saying what is there --- */
+/* ---- saying what is there ---- */
 
 /* The newest item, to be completed by the caller; NULL: there are too many. `whole` gives end and signature. */
 struct item *add_item(struct outliner *o, enum item_kind kind, const char *what, TSNode name, TSNode whole);

@@ -16,7 +16,7 @@ struct code {
     struct graph *graph;     /* graph.c, once asked for */
 };
 
-/* --- criteria.c --- */
+/* ---- criteria.c ---- */
 
 /* The criteria of a question in one form: an object with only known keys, lists as arrays of text, points in time as
  * milliseconds, sizes as bytes. `table` is the third column of code_queries.def. RC_INVALID. */
@@ -28,7 +28,7 @@ struct str crit_text(const struct val *crit, const char *key);
 int64_t crit_int(const struct val *crit, const char *key, int64_t fallback);
 bool crit_bool(const struct val *crit, const char *key, bool fallback);
 
-/* --- select.c --- */
+/* ---- select.c ---- */
 
 struct code_file;
 /* Lists the workspace's files, once. */
@@ -69,7 +69,7 @@ struct groups {
 void groups_add(struct groups *g, struct str name, struct val v);
 struct val groups_done(struct groups *g);
 
-/* --- the questions: one function for each row of code_queries.def --- */
+/* ---- the questions: one function for each row of code_queries.def ---- */
 
 typedef enum rc query_fn(struct code *c, const struct val *crit, struct val *ret, struct err *err);
 #define X(kind, field, criteria, doc) query_fn query_##kind;
@@ -79,12 +79,12 @@ typedef enum rc query_fn(struct code *c, const struct val *crit, struct val *ret
 /* The whole request; `ret` is what `ok` holds. */
 enum rc code_answer(struct code *c, const struct val *request, struct val *ret, struct err *err) MUST_CHECK;
 
-/* --- project.c: what a model step's `codebase` holds --- */
+/* ---- project.c: what a model step's `codebase` holds ---- */
 enum rc project_context(struct code *c, struct val *ret, struct err *err) MUST_CHECK;
 /* The packages that manifests declare. */
 enum rc project_dependencies(struct code *c, bool dev, struct val *ret, struct err *err) MUST_CHECK;
 
-/* --- query_files.c: are these two about the same thing (user.ex and user_test.exs)? --- */
+/* ---- query_files.c: are these two about the same thing (user.ex and user_test.exs)? ---- */
 bool files_same_subject(const struct code_file *a, const struct code_file *b);
 
 /* The file that is being parsed, NUL-terminated: in memory that outlives this process. NULL: nobody wants to know. */

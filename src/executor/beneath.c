@@ -62,7 +62,7 @@ static enum rc explain(struct err *err, int error, struct str path)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ the directory */
+/* ---- the directory ---- */
 
 static bool make_directories(char *path)
 {
@@ -112,7 +112,7 @@ static struct str real_path(int fd, char out[PATH_MAX])
     return n <= 0 || n == PATH_MAX ? str_n("", 0) : str_n(out, (size_t)n);
 }
 
-/* ------------------------------------------------------------------------------------------------ names */
+/* ---- names ---- */
 
 /* Takes directory `root` off `path`: true when `path` is it or lies below, textually. */
 static bool strip_root(struct str root, struct str path, struct str *rest)
@@ -228,7 +228,7 @@ enum rc beneath_error(struct err *err, int error, struct str path)
     return explain(err, error, path);
 }
 
-/* ------------------------------------------------------------------------------------------------ places */
+/* ---- places ---- */
 
 /* Makes the directories of `dir` one by one; each step is resolved from the root, so links and `..` mean what they
  * mean to the kernel and stay beneath. */

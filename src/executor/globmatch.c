@@ -14,7 +14,7 @@ struct glob {
     size_t n;
 };
 
-/* ------------------------------------------------------------------------------------------------ compiling */
+/* ---- compiling ---- */
 
 static bool is_any_depth(struct str seg)
 {
@@ -128,7 +128,7 @@ enum rc glob_compile(struct arena *a, struct str pattern, const struct glob **re
     return rc;
 }
 
-/* ------------------------------------------------------------------------------------------------ matching */
+/* ---- matching ---- */
 
 /* Matches one character against the `[...]` at p->p[0] and moves *p past it. */
 static bool in_class(struct str *p, char c)

@@ -40,7 +40,7 @@ enum {
     CHUNK = 32 << 10
 };
 
-/* ------------------------------------------------------------------------------------------------ names */
+/* ---- names ---- */
 
 /* `hosts` as in base/host_pattern.h; a "!" in front lets a name have private addresses. */
 static bool proxy_host_allowed(const char *const *hosts, size_t n, struct str name, uint16_t port, bool *private_too)
@@ -57,7 +57,7 @@ static bool proxy_host_allowed(const char *const *hosts, size_t n, struct str na
     return allowed;
 }
 
-/* ------------------------------------------------------------------------------------------------ addresses */
+/* ---- addresses ---- */
 
 struct range {
     unsigned char at[16];
@@ -127,7 +127,7 @@ static bool is_private(const struct sockaddr *a)
     return a->sa_family != AF_INET6 || proxy_address_private((const unsigned char *)&in.sin6_addr, 16);
 }
 
-/* ------------------------------------------------------------------------------------------------ one connection */
+/* ---- one connection ---- */
 
 struct request {
     char head[HEAD_MAX + 1];
@@ -339,7 +339,7 @@ static void serve(int client, const char *const *hosts, size_t n)
     _exit(0);
 }
 
-/* ------------------------------------------------------------------------------------------------ the listener */
+/* ---- the listener ---- */
 
 static void confine(void)
 {

@@ -107,7 +107,7 @@ void redact_done(struct redactor *r)
     r->first = NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------ finding */
+/* ---- finding ---- */
 
 static struct str replace(struct arena *a, struct str s, const struct redaction *x)
 {

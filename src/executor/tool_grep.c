@@ -46,7 +46,7 @@ struct grep {
     struct err err; /* a failure that ends it: the pattern is too expensive */
 };
 
-/* ------------------------------------------------------------------------------------------------ output */
+/* ---- output ---- */
 
 static void put_path(struct grep *g, struct str path)
 {
@@ -84,7 +84,7 @@ static void put_line(struct grep *g, struct str path, int64_t number, struct str
     buf_addz(&g->out, cut ? " [... cut]\n" : "\n");
 }
 
-/* ------------------------------------------------------------------------------------------------ one file */
+/* ---- one file ---- */
 
 struct lines {
     struct str rest;
@@ -192,7 +192,7 @@ static bool on_file(void *ctx, const struct walk_file *f)
     return !g->full && g->err.rc == RC_OK && g->bytes < max_bytes;
 }
 
-/* ------------------------------------------------------------------------------------------------ the call */
+/* ---- the call ---- */
 
 static bool read_mode(struct tool_call *c, enum grep_mode *mode, struct val *bad)
 {

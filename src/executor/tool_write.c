@@ -23,7 +23,7 @@ struct change {
     mode_t mode;
 };
 
-/* ------------------------------------------------------------------------------------------------ what will be */
+/* ---- what will be ---- */
 
 static bool in_git(struct str path)
 {
@@ -177,7 +177,7 @@ static bool compute_edit(struct tool_call *c, struct change *ch, struct val *bad
     return look(c, path, ch, &text, bad) && edit_text(c, ch, text, old, new, all, bad);
 }
 
-/* ------------------------------------------------------------------------------------------------ the phases */
+/* ---- the phases ---- */
 
 static struct val hash_val(struct tool_call *c, const struct sha256 *h)
 {

@@ -125,7 +125,7 @@ struct loader {
     bool continue_on_error;
 };
 
-/* --- problems (load_place.c) --- */
+/* ---- problems (load_place.c) ---- */
 
 #define BAD(l, v, ...)  problem_add((l)->ps, false, (v)->line, (v)->col, __VA_ARGS__)
 #define WARN(l, v, ...) problem_add((l)->ps, true, (v)->line, (v)->col, __VA_ARGS__)
@@ -153,7 +153,7 @@ void load_unknown_key(struct loader *l, const struct member *m, const char *owne
 /* True when the key is one that has no effect here; warns, once a name. */
 bool load_unused_key(struct loader *l, const struct member *m, const struct unused_key *table);
 
-/* --- values (load_value.c); false: reported --- */
+/* ---- values (load_value.c); false: reported ---- */
 
 /* "text", "a list", …: the words for what was found. */
 const char *load_found(const struct val *v);
@@ -179,7 +179,7 @@ struct retry_policy load_retry_default(void);
 const struct tmpl_tree *load_tree(struct loader *l, const struct val *v);
 const struct cond *load_cond(struct loader *l, const struct val *v);
 
-/* --- parts --- */
+/* ---- parts ---- */
 
 /* load.c */
 void load_later(struct loader *l, const struct later *x);

@@ -1,4 +1,4 @@
-/* A run: its records, its work queue, its beginning and its end. (The frames in its tree: frame_life.c.)
+/* A run: its records, its work queue, its beginning and its end. (The frames in its tree: frame.c.)
  *
  * DESIGN. Everything that happens to a frame is an entry in one queue: enter it, tell its parent that it has ended,
  * tell it that all below it has stopped. run_work() takes entries off one by one, so nothing recurses however long the

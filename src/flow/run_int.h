@@ -120,7 +120,7 @@ static inline struct str run_id_key(const uint64_t *id) /* of run->effects and r
 /* The root has ended. */
 void run_finish(struct run *r);
 
-/* frame_life.c */
+/* frame.c */
 /* What the frame is on the queue for. */
 void frame_turn(struct frame *f);
 void frame_set_status(struct frame *f, enum frame_status s);

@@ -20,8 +20,7 @@ static const struct val *keep(struct arena *a, struct val v)
     return p;
 }
 
-/* ---- steps
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- steps ---- */
 
 static const struct val *parsed_text(struct arena *a, const struct val *result)
 {
@@ -278,8 +277,7 @@ const struct val *scope_of_result(const struct frame *f, const struct step_def *
     return v;
 }
 
-/* ---- variables
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- variables ---- */
 
 /* A name of a task, such as `item`: nearer than any loop around. */
 static const struct val *find_local(const struct frame *from, struct str name)
@@ -349,9 +347,7 @@ static enum rc resolve_variable(const struct frame *f, const struct val *key, si
     return err_set(err, RC_NOT_FOUND, "no variable is called `%.*s` here", STR_ARG(key_name(&key[1])));
 }
 
-/* ---- loops
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- loops ---- */
 
 static const struct list_state *loop_above(const struct frame **f)
 {
@@ -409,8 +405,7 @@ static const struct val *find_iterator(const struct frame *f, struct str name)
     return NULL;
 }
 
-/* ---- the rest
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the rest ---- */
 
 static const struct val *find_error(const struct frame *f)
 {

@@ -48,8 +48,7 @@ struct egress {
     unsigned in_flight, max_calls;
 };
 
-/* ---- set-up
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- set-up ---- */
 
 static struct str from_env(struct arena *a, const char *name)
 {
@@ -176,8 +175,7 @@ enum rc egress_ready(const struct egress *g, struct str name, struct err *err)
                    p->mock_name, p->key_env);
 }
 
-/* ---- calls
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- calls ---- */
 
 static void start_more(struct egress *g);
 

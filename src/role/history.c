@@ -1,3 +1,7 @@
+/* Reads the few records that speak of a run as a whole; the others are only counted.
+ *
+ * Records come in their order, so what a later one says holds. Feeding a resumed run takes two passes: what a RESUME
+ * makes void must be known before the records that it voids are folded. */
 #include "role/history.h"
 
 #include "data/json.h"

@@ -1,3 +1,5 @@
+/* One shape for what became of a run, wherever it is asked for. Costs are rounded to a billionth of a dollar: sums of
+ * doubles would show their tails. */
 #include "role/outcome.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* The time, so that names sort as runs began, and random letters, so that two that begin in one second differ. */
 #include "role/run_id.h"
 
 #include "base/rng.h"

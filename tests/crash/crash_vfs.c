@@ -100,7 +100,7 @@ uint64_t crash_vfs_next_sync(const struct crash_log *l, uint64_t position)
     return position;
 }
 
-/* --- recording --- */
+/* ---- recording ---- */
 
 static struct crash_file *of(sqlite3_file *f)
 {
@@ -352,7 +352,7 @@ void crash_vfs_free(struct crash_log *l)
     free(l);
 }
 
-/* --- replaying --- */
+/* ---- replaying ---- */
 
 struct crash_disk {
     const struct crash_log *log;

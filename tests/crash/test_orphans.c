@@ -35,7 +35,7 @@ static const char *const commands[] = {
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-/* ------------------------------------------------------------------------------------------------ the stand-in */
+/* ---- the stand-in ---- */
 
 enum way { WAY_STRICT, WAY_NAMESPACES, WAY_STANDARD, WAY_SUBREAPER, WAYS, WAY_CONTROL = WAYS };
 static const struct {
@@ -101,7 +101,7 @@ static pid_t start_standin(enum way way, const char *dir, const char *mark)
     return pid;
 }
 
-/* ------------------------------------------------------------------------------------------------ a round */
+/* ---- a round ---- */
 
 struct round {
     char dir[64], mark[MARK];

@@ -333,7 +333,7 @@ static void test_interrupted_shell(void **state)
     assert_non_null(strstr(rig_run_error(&g), "\"class\":\"interrupted\""));
 }
 
-/* ---- prompts */
+/* ---- prompts ---- */
 
 #define PROMPT(parts)                                                                   \
     "workflow:\n  name: w\n  inputs: {yes: {type: boolean, default: true}}\n  steps:\n" \

@@ -27,7 +27,7 @@ static const char *nested(unsigned levels)
     return text;
 }
 
-/* ---- what cannot be recorded so that it can be read again */
+/* ---- what cannot be recorded so that it can be read again ---- */
 
 static void test_deep_variable(void **state)
 {
@@ -129,7 +129,7 @@ static void test_deep_output(void **state)
     assert_non_null(strstr(rig_run_error(&g), "nested"));
 }
 
-/* ---- resuming what has failed */
+/* ---- resuming what has failed ---- */
 
 /* A step that failed by itself is begun anew; a crash in its second attempt must not begin a third. */
 static void test_fresh_attempt_survives_crash(void **state)
@@ -148,7 +148,7 @@ static void test_fresh_attempt_survives_crash(void **state)
     rig_assert_status(&g, RUN_SUCCEEDED);
 }
 
-/* ---- failures and their handlers */
+/* ---- failures and their handlers ---- */
 
 #define HANDLED                                                                                                 \
     WORKFLOW("    - name: slow\n      type: claude\n      prompt: hello\n      timeout: 10s\n      on_error:\n" \
@@ -332,7 +332,7 @@ static void test_timed_out_loop_goes_on(void **state)
     rig_assert_status(&g, RUN_SUCCEEDED);
 }
 
-/* ---- variables */
+/* ---- variables ---- */
 
 /* The variable is set once, though the step ends only when its file is written. */
 static void test_set_variable_with_output_file(void **state)
@@ -412,7 +412,7 @@ static void test_initial_variables_stay(void **state)
     assert_non_null(strstr(rig_results(&g), "\"e\":1000000"));
 }
 
-/* ---- what a model says is never code */
+/* ---- what a model says is never code ---- */
 
 static void test_items_from_a_reply(void **state)
 {
@@ -483,7 +483,7 @@ static void test_extract_from_a_reply(void **state)
     }
 }
 
-/* ---- journals that no engine wrote */
+/* ---- journals that no engine wrote ---- */
 
 #define RUN "1 1 . {}\n"
 #define FORGED                                                                                                     \
@@ -606,7 +606,7 @@ static void test_many_voids(void **state)
     assert_true((clock() - start) / CLOCKS_PER_SEC < 5);
 }
 
-/* ---- limits of the run */
+/* ---- limits of the run ---- */
 
 /* No step may shrug off that the run has used up what it may use. */
 static void test_limit_ends_the_run(void **state)
@@ -659,7 +659,7 @@ static void test_condition_is_not_retried_away(void **state)
     rig_assert_status(&g, RUN_FAILED);
 }
 
-/* ---- break and continue */
+/* ---- break and continue ---- */
 
 /* What runs beside a break is stopped, nothing new starts, and what had ended is the result: in every life. */
 static void test_break_of_a_parallel_loop(void **state)
@@ -757,7 +757,7 @@ static void test_cancel_while_breaking(void **state)
     rig_assert_status(&g, RUN_CANCELLED);
 }
 
-/* ---- what has left memory */
+/* ---- what has left memory ---- */
 
 #define READERS                                                                                                      \
     "workflow:\n  name: w\n  output: {all: \"{{ steps.l.iterations[*].results.e }}\", n: \"{{ "                      \

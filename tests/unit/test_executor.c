@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-/* ------------------------------------------------------------------------------------------------ EXEC_READ */
+/* ---- EXEC_READ ---- */
 
 static const struct {
     const char *request; /* `%` is the test's directory */
@@ -114,7 +114,7 @@ static void test_read(void **state)
     assert_int_equal(chdir(back), 0);
 }
 
-/* ------------------------------------------------------------------------------------------------ EXEC_OUTPUT */
+/* ---- EXEC_OUTPUT ---- */
 
 static const struct {
     const char *request, *file, *content; /* file NULL: refused */
@@ -161,7 +161,7 @@ static void test_output(void **state)
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
-/* ------------------------------------------------------------------------------------------------ answers */
+/* ---- answers ---- */
 
 static void test_many_at_once(void **state)
 {
@@ -314,7 +314,7 @@ static void test_no_descriptors_are_left(void **state)
     close(after);
 }
 
-/* ------------------------------------------------------------------------------------------------ the lock */
+/* ---- the lock ---- */
 
 static void test_prove_dead(void **state)
 {
@@ -341,7 +341,7 @@ static void test_prove_dead(void **state)
     assert_true(a.ok);
 }
 
-/* ------------------------------------------------------------------------------------------------ capture */
+/* ---- capture ---- */
 
 static void test_capture(void **state)
 {

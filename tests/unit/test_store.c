@@ -521,7 +521,7 @@ static void test_rubbish_beside_a_new_journal_is_ignored(void **state)
     assert_false(exists(f->file, ".new"));
 }
 
-/* --- concurrency --- */
+/* ---- concurrency ---- */
 
 struct reader {
     pthread_t thread;

@@ -8,7 +8,7 @@
 
 #include <signal.h>
 
-/* --- commits of unknown outcome, by failpoint --- */
+/* ---- commits of unknown outcome, by failpoint ---- */
 
 /* The third commit is told as an I/O error; `kept` says what really became of it. */
 static int unknown(const char *file, bool kept)
@@ -51,7 +51,7 @@ static void test_commit_unknown(void **state)
     join(spawn("lost", second, "store.commit.lost=3", NULL));
 }
 
-/* --- a full disk, by failpoint --- */
+/* ---- a full disk, by failpoint ---- */
 
 static struct store_batch *taken;
 static void take_it_back(void *ctx, enum rc rc, const struct err *err)
@@ -90,7 +90,7 @@ static void test_full_disk_is_not_the_end(void **state)
     join(spawn("full", f->file, "store.commit.full=2", NULL));
 }
 
-/* --- a full disk, for real --- */
+/* ---- a full disk, for real ---- */
 
 /* Fills what is free with zeros, but for `leave` bytes. */
 static void fill_disk(const char *dir, size_t leave)
@@ -166,7 +166,7 @@ static void test_full_disk(void **state)
     assert_int_equal(umount(f->dir), 0);
 }
 
-/* --- I/O errors at every call --- */
+/* ---- I/O errors at every call ---- */
 
 enum victim { WRITE, SYNC, TRUNCATE, SHM_MAP, VICTIMS };
 static struct {
@@ -300,7 +300,7 @@ static void test_io_errors(void **state)
     sqlite3_vfs_unregister(&io.vfs);
 }
 
-/* --- kill -9 --- */
+/* ---- kill -9 ---- */
 
 static void tell(void *ctx, enum rc rc, const struct err *err)
 {
@@ -378,7 +378,7 @@ static void test_kill_at_random(void **state)
     assert_true(total > 0);
 }
 
-/* --- a place where nothing can be written --- */
+/* ---- a place where nothing can be written ---- */
 
 static int child_reader(const char *file)
 {

@@ -76,7 +76,7 @@ static void check(struct util *u, const struct expect *e, const struct answer *a
     assert_true(good);
 }
 
-/* ------------------------------------------------------------------------------------------------ Read */
+/* ---- Read ---- */
 
 static const struct expect reads[] = {
     {"Read", "{'file_path':'a.txt'}", false, "1\tone\n2\ttwo\n3\tthree\n"},
@@ -173,7 +173,7 @@ static void test_read_large(void **state)
     buf_done(&b);
 }
 
-/* ------------------------------------------------------------------------------------------------ Write and Edit */
+/* ---- Write and Edit ---- */
 
 static void expect_file(struct util *u, const char *name, const char *content)
 {
@@ -399,7 +399,7 @@ static void test_redirected_link(void **state)
     expect_file(u, "src/util.c", "int util;\n");
 }
 
-/* ------------------------------------------------------------------------------------------------ races */
+/* ---- races ---- */
 
 static struct {
     char real[160], fake[160];
@@ -460,7 +460,7 @@ static void test_swap_race(void **state)
     expect_file(u, "../outside/file", "secret");
 }
 
-/* ------------------------------------------------------------------------------------------------ Glob and Grep */
+/* ---- Glob and Grep ---- */
 
 static void set_time(struct util *u, const char *name, time_t t)
 {

@@ -45,7 +45,7 @@ static enum rc sent(const char *name, const char *json, const char *id)
     return rc == RC_OK && known ? RC_EXISTS : rc;
 }
 
-/* ---- approvals */
+/* ---- approvals ---- */
 
 #define ASK(more)                                                                                                  \
     WORKFLOW("    - {name: ask, type: approval, message: 'ok?'" more "}\n    - {name: e, type: test_echo, value: " \
@@ -159,7 +159,7 @@ static void test_cancelled(void **state)
     assert_int_equal(rig_count(&g, RECORD_RESULT, "ask/wait:1"), 0);
 }
 
-/* ---- signals */
+/* ---- signals ---- */
 
 #define LOOP(step)                                                                                       \
     WORKFLOW("    - name: l\n      type: for_loop\n      data_source: [0, 1, 2]\n      parallel: true\n" \
@@ -265,7 +265,7 @@ static void test_signal_after_its_time(void **state)
     rig_assert_status(&g, RUN_FAILED);
 }
 
-/* ---- time */
+/* ---- time ---- */
 
 static void test_sleep(void **state)
 {
@@ -295,7 +295,7 @@ static void test_clock_jumps(void **state)
     rig_assert_status(&g, RUN_SUCCEEDED);
 }
 
-/* ---- forged journals: any outcome, but no crash */
+/* ---- forged journals: any outcome, but no crash ---- */
 
 static void test_forged(void **state)
 {
