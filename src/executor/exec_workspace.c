@@ -310,7 +310,7 @@ enum rc workspace_settle(struct workspace *w, const struct val *req, struct aren
 {
     struct undo u = entry_of(req);
     struct attempt_at own = {.frame = u.frame, .attempt = u.attempt};
-    struct rollback r = {.of = &own, .n = 1};
+    struct rollback r = {.of = &own, .n = 1, .force = val_get_bool(req, STR("force"), false)};
     struct val_map m = val_map_new(a);
     enum rc rc = roll_back(w, a, &r, err);
     if (rc == RC_EXISTS) {

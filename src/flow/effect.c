@@ -2,19 +2,24 @@
  *
  *   enter ─┬─ the journal has the result ────────────────────────────────▶ end
  *          ├─ it has an intent without result: adopt ──▶ who carries it out knows: its result, as if nothing had been
+ *          │      never began ──▶ start
  *          │      unknown: look at on_interrupt
  *          │      retry ──▶ start        hold ──▶ HELD        fail ──▶ end
  *          │      two-phase (Write, Edit): settle ──▶ done: end │ again: start │ changed: HELD
  *          │      restores (commands): settle takes back what it changed, then on_interrupt or on_restored decides
  *          └─ nothing ──▶ start
- *   start ─▶ [prepare] ─▶ INTENT ─▶ effect ─▶ RESULT ─┬─▶ end
- *                ▲                                    └─ retryable ─▶ WAITING ─┐
- *                └─────────────────────────────────────────────────────────────┘
+ *   start ─▶ [prepare] ─▶ [reach] ─▶ INTENT ─▶ effect ─▶ RESULT ─┬─▶ end
+ *                ▲                                               └─ retryable ─▶ WAITING ─┐
+ *                └────────────────────────────────────────────────────────────────────────┘
  *
  * The intent is appended before the effect is asked for, and io.h promises that it is durable before the effect starts.
  * The result is appended before anything is derived from it. A cancelled effect leaves its intent without a result:
  * after a crash it cannot be told from an interrupted one, and is treated as one. When not the engine but whoever
- * carries the effect out has died, the effect ends as `interrupted`, and the same is done as after a crash. */
+ * carries the effect out has died, the effect ends as `interrupted`, and the same is done as after a crash.
+ *
+ * An intent names the life of the process that is to carry it out, and no other process will. So when that process
+ * lives on and does not know the effect, it never began. That is believed only of an intent which no end of the run
+ * follows: at an end the process is told to forget the run, and then it knows no better. */
 #include "flow/run_int.h"
 
 #include "base/fault.h"
@@ -24,7 +29,7 @@
 #include <stdio.h>
 
 enum { ERROR_KEPT = 1000 }; /* bytes of each message in effect_errors() */
-enum phase { PHASE_APPLY, PHASE_PREPARE, PHASE_SETTLE };
+enum phase { PHASE_APPLY, PHASE_PREPARE, PHASE_SETTLE, PHASE_REACH };
 
 struct effect_state {
     struct effect_plan plan;
@@ -35,6 +40,7 @@ struct effect_state {
     bool late;              /* stopped because it took longer than plan.timeout_ms */
     int64_t asked_ms;       /* when the attempt under way began */
     struct val_list errors; /* of failed attempts, as effect_errors() gives them */
+    struct str life;        /* that the intent of the attempt under way names and that may be believed; or empty */
     char key[33];
 };
 
@@ -57,6 +63,8 @@ static struct val with_phase(struct frame *f, const char *phase, const struct va
     VAL_MAP_SET(&m, "attempt", val_int(f->attempt));
     if (plan)
         VAL_MAP_SET(&m, "plan", *plan);
+    if (state_of(f)->forced && strcmp(phase, "settle") == 0)
+        VAL_MAP_SET(&m, "force", val_true);
     return val_map_done(&m);
 }
 
@@ -74,7 +82,9 @@ static void ask(struct frame *f)
                                               .path = f->path,
                                               .attempt = f->attempt,
                                               .adopt = s->adopting,
+                                              .reach = s->phase == PHASE_REACH,
                                               .key = str_c(s->key),
+                                              .life = s->phase == PHASE_APPLY ? s->life : STR(""),
                                               .request = &s->request});
 }
 
@@ -96,6 +106,8 @@ static void record_intent(struct frame *f)
     struct val_map m = val_map_new(&r->scratch);
     VAL_MAP_SET(&m, "request_sha256", val_str(str_c(x.z)));
     VAL_MAP_SET(&m, "key", val_str(str_c(s->key)));
+    if (s->life.n)
+        VAL_MAP_SET(&m, "life", val_str(s->life));
     if (s->plan.label)
         VAL_MAP_SET(&m, "label", val_str(str_c(s->plan.label)));
     if (s->prepared.type != VAL_NULL)
@@ -121,10 +133,20 @@ static struct val apply_request(struct frame *f)
 static void apply(struct frame *f)
 {
     struct effect_state *s = state_of(f);
-    if (f->run->stopping) {
+    struct run *r = f->run;
+    if (r->stopping) {
         frame_park(f);
         return;
     }
+    struct str life = r->io->life ? r->io->life(r->io_ctx, s->plan.kind) : STR("");
+    if (!life.p) { /* whoever comes is named by the intent, so it is not written before */
+        s->phase = PHASE_REACH;
+        s->request = val_empty_object;
+        ask(f);
+        return;
+    }
+    if (!str_eq(s->life, life))
+        s->life = arena_str(&f->arena, life);
     s->phase = PHASE_APPLY;
     s->request = apply_request(f);
     record_intent(f);
@@ -152,6 +174,7 @@ static enum rc record_result(struct frame *f, bool ok, const struct val *result,
 {
     if (fault_hit("effect.unrecorded")) /* a seeded bug for the simulation to catch */
         return RC_OK;
+    f->run->open_outcome = false;
     struct val_map m = val_map_new(&f->run->scratch);
     if (ok)
         VAL_MAP_SET(&m, "ok", *result);
@@ -335,7 +358,8 @@ static bool not_an_outcome(struct frame *f, struct str class)
     struct effect_state *s = state_of(f);
     bool adopting = s->adopting;
     s->adopting = false;
-    if (adopting && str_is(class, "cancelled")) { /* stopped before the crash, and known to be dead */
+    if ((adopting && str_is(class, "cancelled")) || /* stopped before the crash, and known to be dead */
+        (s->phase == PHASE_APPLY && str_is(class, EFFECT_NEVER))) {
         f->attempt++;
         start(f);
     } else if ((adopting && str_is(class, EFFECT_UNKNOWN)) ||
@@ -364,6 +388,7 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
 {
     struct effect_state *s = state_of(f);
     struct val late;
+    f->run->open_outcome = s->phase == PHASE_APPLY;
     frame_timer_clear(f);
     if (!ok && s->late && f->status == FRAME_RUNNING && !f->run->aborting) {
         late = too_late(f);
@@ -412,6 +437,8 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
             record_intent(f);
             end_ok(f, result);
         }
+    } else if (s->phase == PHASE_REACH) {
+        apply(f);
     } else if (s->phase == PHASE_SETTLE) {
         settled(f, result);
     } else {
@@ -497,6 +524,8 @@ static void resume(struct frame *f, const struct past *p)
         s->prepared = val_copy(&f->arena, VAL_GET(&p->intent->val, "plan"));
     s->phase = PHASE_APPLY;
     s->request = apply_request(f);
+    if (p->intent_seq > r->end_seq || fault_hit("recover.believe")) /* a seeded bug for the simulation to catch */
+        s->life = arena_str(&f->arena, val_get_str(&p->intent->val, STR("life"), STR("")));
     s->adopting = true;
     s->asked_ms = p->intent_ms;
     ask(f);

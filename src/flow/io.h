@@ -28,13 +28,19 @@ struct effect {
     struct str path; /* of the frame */
     uint32_t attempt;
     /* An earlier life began this very attempt and left no result: start nothing, but tell what became of it, once it is
-     * known. Where nobody knows, the effect ends as an error of class EFFECT_UNKNOWN. */
+     * known. Where nobody knows, the effect ends as an error of class EFFECT_UNKNOWN; where it is known that it never
+     * began, and never will, as EFFECT_NEVER. */
     bool adopt;
-    struct str key;            /* idempotency key: the same for every attempt at this frame */
+    bool reach;     /* nothing is to be done: it ends well as soon as somebody is there who carries out effects */
+    struct str key; /* idempotency key: the same for every attempt at this frame */
+    /* The life (flow_io.life) that its intent names. Nobody else starts it: it ends as EFFECT_NEVER instead. For one
+     * that is adopted: who can be believed when it says never. Empty: anybody starts it, and nobody is believed. */
+    struct str life;
     const struct val *request; /* borrowed until the effect is reported done */
 };
 
-#define EFFECT_UNKNOWN "unknown" /* never recorded */
+#define EFFECT_UNKNOWN "unknown" /* neither is ever recorded */
+#define EFFECT_NEVER   "never"
 
 /* What people watch. Shown only after the records before it are durable. */
 enum event_kind {
@@ -66,6 +72,10 @@ struct flow_io {
      * and it may have happened, in whole or in part. */
     void (*effect)(void *ctx, const struct effect *e);
     void (*cancel)(void *ctx, uint64_t effect);
+    /* The life of whoever would carry out such an effect now: a name that no two processes have; borrowed for the call.
+     * It stands in the intent, so that a later life of the engine can tell whether the same process is asked. Empty:
+     * it dies with this engine. NULL in it: nobody is there at the moment (effect.reach). */
+    struct str (*life)(void *ctx, enum effect_kind kind);
     /* One shot; ends in run_timer(run, timer). There is no cancel: stale timers are ignored by the run. */
     void (*timer)(void *ctx, uint64_t timer, int64_t delay_ms);
     void (*emit)(void *ctx, const struct event *e); /* copies, and takes a reference to the box */

@@ -127,11 +127,12 @@ static void jump_queue(struct outbox *o, struct waiting *w)
 
 void outbox_effect(struct outbox *o, const struct effect *e)
 {
-    struct waiting *w = wait_for(o, WAIT_EFFECT, e->path.n + e->key.n + 2);
+    struct waiting *w = wait_for(o, WAIT_EFFECT, e->path.n + e->key.n + e->life.n + 3);
     char *at = w->text;
     w->effect = *e;
     w->effect.path = put(&at, e->path);
     w->effect.key = put(&at, e->key);
+    w->effect.life = put(&at, e->life);
     if (fault_hit("outbox.barrier"))
         jump_queue(o, w);
 }

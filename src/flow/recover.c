@@ -533,6 +533,7 @@ static enum rc recover(struct run *r, const struct record *rec, struct err *err)
     } else if (rec->kind == RECORD_WRITE) {
         fold_write(r, &data->val);
     } else if (rec->kind == RECORD_END) {
+        r->end_seq = rec->seq;
         struct str status = val_get_str(&data->val, STR("status"), STR(""));
         r->past_failed = str_is(status, "failed") || str_is(status, "cancelled");
     } else {

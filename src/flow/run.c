@@ -15,6 +15,7 @@
  * person; while suspending it is interrupted; anything else is a bug and panics. */
 #include "flow/run_int.h"
 
+#include "base/fault.h"
 #include "base/panic.h"
 #include "flow/shelf.h"
 
@@ -179,7 +180,7 @@ bool run_work(struct run *r, unsigned max)
 /* ---- effects, as events
  * ---------------------------------------------------------------------------------------------- */
 
-void run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *result)
+bool run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *result)
 {
     CHECK_OBJ(r, RUN_MAGIC);
     struct frame *f = map_del(&r->effects, run_id_key(&effect));
@@ -187,6 +188,7 @@ void run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *
     f->effect = 0;
     r->executing = f->path;
     struct account *before = account_charge(f->instance->account);
+    r->open_outcome = false;
     f->ops->effect_done(f, ok, result);
     account_charge(before);
     r->executing = str_n("", 0);
@@ -194,6 +196,7 @@ void run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *
         arena_done(&r->scratch);
     if (!r->qhead)
         r->io->wake(r->io_ctx);
+    return !r->open_outcome || fault_hit("effect.forgotten"); /* a seeded bug for the simulation to catch */
 }
 
 void run_cancel(struct run *r)

@@ -49,8 +49,11 @@ enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, stru
 void run_start(struct run *r);
 /* Does at most `max` transitions; true when there is more to do. */
 bool run_work(struct run *r, unsigned max);
-/* `result` is the canonical result, or with !ok the error object {class, code, message, …}; borrowed. */
-void run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *result);
+/* `result` is the canonical result, or with !ok the error object {class, code, message, …}; borrowed. False: the
+ * outcome is not recorded, so the next life will ask again what became of the effect, and whoever holds it must not
+ * forget it.
+ */
+bool run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *result);
 void run_timer(struct run *r, uint64_t timer);
 
 /* Somebody answers the approval at `path` (of the wait itself): {choice, by?, comment?, data?}. RC_NOT_FOUND: nothing

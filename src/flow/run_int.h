@@ -100,6 +100,8 @@ struct run {
     struct map voids;    /* path -> struct void_path */
     uint64_t resume_seq; /* of the newest resume after a failure: final errors before it are tried again */
     uint64_t force_seq, last_seq;
+    uint64_t end_seq;     /* of the newest RECORD_END */
+    bool open_outcome;    /* what effect_done() was told of an attempt has left no RESULT */
     bool past_failed;     /* the newest RECORD_END says failed or cancelled */
     struct box *past_run; /* data of RECORD_RUN */
 };

@@ -14,9 +14,11 @@
     X(FORGET, 4096, "engine", "whatever is kept for that run may be forgotten")              \
     X(REPLY, 256 << 20, "egress, executor", "what came of the call")                         \
     X(UNKNOWN, 0, "egress, executor", "nothing is known of the effect that was asked about") \
+    X(NEVER, 0, "egress, executor", "it has not begun, and will not")                        \
+    X(LIFE, 64, "egress, executor", "first on a link: the name of this process's life")      \
     X(ASK, 64 << 20, "gateway", "a request about runs")                                      \
     X(ANSWER, 64 << 20, "engine", "its answer")                                              \
-    X(HELD, 256, "egress, executor", "how much is kept: {calls, bytes}")
+    X(HELD, 4096, "egress, executor", "after LIFE, for each run of which something is held: its id")
 
 enum frame_type {
 #define X(name, max, who, what) FRAME_##name,

@@ -19,6 +19,7 @@ struct channel {
     ev_id reading, writing, later;
     const struct channel_ops *ops;
     void *ctx;
+    bool broken;
     bool *freed; /* set while a callback runs */
     const char *why;
 };
@@ -128,6 +129,24 @@ static void readable(void *ctx)
     c->later = ev_timer(c->loop, 0, again, c);
 }
 
+bool channel_drain(struct channel *c)
+{
+    CHECK_OBJ(c, CHANNEL_MAGIC);
+    for (bool more = true, ended = false; !c->why && (more || !ended);) {
+        if (!handle(c, &more))
+            return false;
+        char *room = more || c->why ? NULL : buf_reserve(&c->in, PIECE);
+        if (!room)
+            continue;
+        ssize_t n = recv(c->fd, room, PIECE, MSG_DONTWAIT);
+        if (n > 0)
+            c->in.n += (size_t)n, more = true;
+        else
+            ended = n == 0 || errno != EINTR;
+    }
+    return true;
+}
+
 static void flush(struct channel *c);
 
 static void writable(void *ctx)
@@ -152,6 +171,7 @@ static void flush(struct channel *c)
             return;
         }
         if (n < 0) { /* the reading side may still have something for us, and then the end */
+            c->broken = true;
             buf_clear(&c->out);
             c->sent = 0;
             break;
@@ -200,14 +220,16 @@ void channel_free(struct channel *c)
     free(c);
 }
 
-void channel_send(struct channel *c, enum frame_type type, uint64_t id, struct str body)
+bool channel_send(struct channel *c, enum frame_type type, uint64_t id, struct str body)
 {
     CHECK_OBJ(c, CHANNEL_MAGIC);
-    if (c->why)
-        return;
+    if (c->why || c->broken)
+        return false;
+    bool alone = c->out.n == 0; /* then what breaks now has not passed this message on whole */
     frame_write(&c->out, &(struct frame){.type = type, .id = id, .body = body});
     if (c->out.overflow)
         lost(c, "it does not read what it is sent");
     else if (!c->writing)
         flush(c);
+    return !(alone && c->broken);
 }

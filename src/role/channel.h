@@ -18,4 +18,7 @@ struct channel_ops {
 /* Takes the descriptor over. */
 struct channel *channel_new(struct ev_loop *loop, int fd, const struct channel_ops *ops, void *ctx);
 void channel_free(struct channel *c); /* NULL is fine */
-void channel_send(struct channel *c, enum frame_type type, uint64_t id, struct str body);
+/* False: the peer is gone, and will not have got this message. */
+bool channel_send(struct channel *c, enum frame_type type, uint64_t id, struct str body);
+/* Takes what has arrived by now, before the channel is given up; false: a callback has freed it. */
+bool channel_drain(struct channel *c);

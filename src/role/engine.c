@@ -181,7 +181,15 @@ static void io_timer(void *ctx, uint64_t timer, int64_t delay_ms)
     t->id = ev_timer(g->loop, delay_ms, timer_fired, t);
 }
 
-static const struct flow_io io = {io_now, io_random, io_append, io_effect, io_cancel, io_timer, io_emit, io_wake};
+static struct str io_life(void *ctx, enum effect_kind kind)
+{
+    const struct engine *g = ctx;
+    const struct port *p = kind == EFFECT_MODEL ? g->model : g->local;
+    return p && p->life ? p->life(p) : STR("");
+}
+
+static const struct flow_io io = {io_now,  io_random, io_append, io_effect, io_cancel,
+                                  io_life, io_timer,  io_emit,   io_wake};
 
 /* ---- what the outbox releases
  * ------------------------------------------------------------------------------------------ */
@@ -201,9 +209,9 @@ static void effect_done(void *ctx, uint64_t id, bool ok, const struct val *resul
 {
     struct engine *g = ctx;
     if (run_status(g->run) == RUN_RUNNING) {
-        note_reported(g, id);
         execute(g, true);
-        run_effect_done(g->run, id, ok, result);
+        if (run_effect_done(g->run, id, ok, result))
+            note_reported(g, id);
         execute(g, false);
     }
     io_wake(g);

@@ -531,6 +531,14 @@ static bool take_row(void *ctx, const struct run_row *row)
     return true;
 }
 
+/* Does a run go on, of which egress or the executor holds something? Of one that waits in good order nothing is needed
+ * any more; neither of one that has ended. */
+static bool is_wanted(void *ctx, struct str run)
+{
+    const struct hosted *r = host_find(ctx, run);
+    return r && (r->state != HOSTED_WAITING || r->due_ms == DUE_AT_ONCE);
+}
+
 enum rc host_new(const struct host_options *o, struct host **ret, struct err *err)
 {
     struct host *h = calloc(1, sizeof *h);
@@ -539,8 +547,8 @@ enum rc host_new(const struct host_options *o, struct host **ret, struct err *er
     if (!h->o.max_running)
         h->o.max_running = RUNNING_MAX;
     h->driver = driver_new(o->loop, o->store);
-    h->egress = remote_new(o->loop);
-    h->executor = remote_new(o->loop);
+    h->egress = remote_new(o->loop, is_wanted, h);
+    h->executor = remote_new(o->loop, is_wanted, h);
     enum rc rc = store_each_run(o->store, take_row, h, err);
     if (rc != RC_OK) {
         host_free(h);

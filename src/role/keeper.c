@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/panic.h"
+#include "base/rng.h"
 #include "data/json.h"
 #include "role/channel.h"
 
@@ -30,12 +31,21 @@ struct held {
     struct buf reply;
 };
 
+/* Runs of which something is known here: so that they can be named when the engine has died before it said FORGET. */
+struct kept_run {
+    size_t calls;
+    size_t n;
+    char id[];
+};
+
 struct keeper {
     struct ev_loop *loop;
+    char life[33];
     const struct keeper_ops *ops;
     void *ctx;
     struct channel *channel;
     struct map calls, numbers; /* by name; by number of the present link */
+    struct map runs;           /* id -> kept_run */
     struct held *first, *last;
     size_t waiting, running, kept_bytes;
     uint64_t next_id;
@@ -60,6 +70,7 @@ static void held_free(struct held *h)
     map_del(&k->calls, str_c(h->name));
     *(h->prev ? &h->prev->next : &k->first) = h->next;
     *(h->next ? &h->next->prev : &k->last) = h->prev;
+    ((struct kept_run *)map_get(&k->runs, h->call.run))->calls--;
     k->waiting -= h->state == WAITING;
     if (h->state == KEPT)
         k->kept_bytes -= h->reply.n;
@@ -84,19 +95,30 @@ static void tell(struct held *h)
 
 static void start_more(struct keeper *k);
 
-static bool any_of(const struct keeper *k, struct str run)
-{
-    for (const struct held *h = k->first; h; h = h->next)
-        if (str_eq(h->call.run, run))
-            return true;
-    return false;
-}
-
-/* The last call of a run that was forgotten has ended. */
+/* A run that was forgotten, once the last of its calls has ended. */
 static void forget(struct keeper *k, struct str run)
 {
-    if (k->ops->forget && !any_of(k, run))
-        k->ops->forget(k->ctx, run);
+    struct kept_run *r = map_get(&k->runs, run);
+    if (!r || r->calls)
+        return;
+    map_del(&k->runs, run);
+    if (k->ops->forget)
+        k->ops->forget(k->ctx, str_n(r->id, r->n));
+    free(r);
+}
+
+static void count_run(struct keeper *k, struct str run)
+{
+    struct kept_run *r = map_get(&k->runs, run);
+    if (!r) {
+        r = calloc(1, sizeof *r + run.n + 1);
+        CHECK(r);
+        r->n = run.n;
+        if (run.n)
+            memcpy(r->id, run.p, run.n);
+        map_put(&k->runs, str_n(r->id, r->n), r);
+    }
+    r->calls++;
 }
 
 /* An outcome that does not fit is an error, which does. */
@@ -169,11 +191,22 @@ static struct held *add(struct keeper *k, const char *name, struct arena *arena,
     *(k->last ? &k->last->next : &k->first) = h;
     k->last = h;
     map_put(&k->calls, str_c(h->name), h);
+    count_run(k, h->call.run);
     k->waiting++;
     return h;
 }
 
-/* {run, path, key, attempt, kind, adopt, request, where} */
+/* What is said of a call that is not known. FRAME_TYPE_COUNT: nothing, it is to be started. */
+static enum frame_type unknown_call(const struct keeper *k, const struct val *body)
+{
+    struct str life = val_get_str(body, STR("life"), STR(""));
+    bool adopt = val_get_bool(body, STR("adopt"), false), own = str_is(life, k->life);
+    if (adopt)
+        return own ? FRAME_NEVER : FRAME_UNKNOWN;
+    return life.n && !own ? FRAME_NEVER : FRAME_TYPE_COUNT;
+}
+
+/* {run, path, key, attempt, kind, adopt, life, request, where} */
 static void on_call(struct keeper *k, uint64_t number, struct str text)
 {
     struct arena a = {0};
@@ -193,8 +226,9 @@ static void on_call(struct keeper *k, uint64_t number, struct str text)
     snprintf(name, sizeof name, "%.*s %lld %.*s", key.n > 48 ? 48 : (int)key.n, key.p,
              (long long)val_get_int(&body, STR("attempt"), 1), phase.n > 8 ? 8 : (int)phase.n, phase.p);
     struct held *h = map_get(&k->calls, str_c(name));
-    if (!h && val_get_bool(&body, STR("adopt"), false)) {
-        channel_send(k->channel, FRAME_UNKNOWN, number, STR(""));
+    enum frame_type answer = h ? FRAME_TYPE_COUNT : unknown_call(k, &body);
+    if (answer != FRAME_TYPE_COUNT) {
+        channel_send(k->channel, answer, number, STR(""));
         arena_done(&a);
         return;
     }
@@ -203,6 +237,7 @@ static void on_call(struct keeper *k, uint64_t number, struct str text)
     else
         h = add(k, name, &a, &body);
     attach(h, number);
+    h->forgotten = false; /* its run goes on after all */
     if (h->state == KEPT)
         tell(h);
     start_more(k);
@@ -295,8 +330,15 @@ static const struct channel_ops channel_ops = {on_message, on_closed};
 
 void keeper_link(struct keeper *k, int fd)
 {
-    drop_link(k);
+    if (k->channel && channel_drain(k->channel)) /* the engine at its other end is dead: this is all that it said */
+        drop_link(k);
     k->channel = channel_new(k->loop, fd, &channel_ops, k);
+    channel_send(k->channel, FRAME_LIFE, 0, str_c(k->life));
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&k->runs, &i));) {
+        const struct kept_run *r = e->value;
+        channel_send(k->channel, FRAME_HELD, 0, str_n(r->id, r->n));
+    }
 }
 
 struct keeper *keeper_new(struct ev_loop *loop, const struct keeper_ops *ops, void *ctx)
@@ -304,6 +346,8 @@ struct keeper *keeper_new(struct ev_loop *loop, const struct keeper_ops *ops, vo
     struct keeper *k = calloc(1, sizeof *k);
     CHECK(k);
     *k = (struct keeper){.loop = loop, .ops = ops, .ctx = ctx};
+    snprintf(k->life, sizeof k->life, "%016llx%016llx", (unsigned long long)rng_entropy(),
+             (unsigned long long)rng_entropy());
     return k;
 }
 
@@ -314,6 +358,10 @@ void keeper_free(struct keeper *k)
     drop_link(k);
     while (k->first)
         held_free(k->first);
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&k->runs, &i));)
+        free(e->value);
+    map_done(&k->runs);
     map_done(&k->calls);
     map_done(&k->numbers);
     free(k);

@@ -3,7 +3,12 @@
  *
  * A call is known by its key (the same in every life of the run) and its attempt. A life of the engine that asks again
  * for a call that runs, or has ended and is kept, gets its outcome: nothing is started twice. What is kept is bounded:
- * beyond KEEP_BYTES no new call is started until the engine has taken something. */
+ * beyond KEEP_BYTES no new call is started until the engine has taken something.
+ *
+ * A keeper has a life: a name that no other has, told to the engine. Asked about a call whose intent names this very
+ * life, and of which it knows nothing, it says that the call never began: whatever a dead engine had sent has been
+ * taken or thrown away with its link before a new one is listened to, and what is known is forgotten only when the
+ * outcome is recorded (KEPT) or the run has ended (FORGET). */
 #include "data/val.h"
 #include "ev/loop.h"
 #include "role/port.h"

@@ -3,8 +3,9 @@
  * of its own. The engine cannot tell which.
  *
  * `done` comes exactly once for each start, never from inside it, also after a cancel; `result` is borrowed for the
- * call. An effect that is to be adopted (flow/io.h) and that nobody knows ends as EFFECT_UNKNOWN; one whose carrier
- * died as class `interrupted`. `kept` says that the result of the effect is durable: whoever holds it may forget it. */
+ * call. An effect that is to be adopted (flow/io.h) and that nobody knows ends as EFFECT_UNKNOWN, or as EFFECT_NEVER;
+ * one whose carrier died as class `interrupted`. `kept` says that the result of the effect is durable: whoever holds it
+ * may forget it. */
 #include "executor/executor.h"
 #include "flow/io.h"
 
@@ -14,6 +15,7 @@ struct port {
     void (*start)(struct port *p, const struct effect *e, port_done *done, void *ctx);
     void (*cancel)(struct port *p, uint64_t effect); /* an unknown one is ignored */
     void (*kept)(struct port *p, uint64_t effect);   /* NULL: nothing is held */
+    struct str (*life)(const struct port *p);        /* flow_io.life; NULL: it is this process */
 };
 
 /* In this process. Neither takes ownership; free with free(). */

@@ -39,7 +39,7 @@ struct port *port_to_egress(struct egress *g)
 {
     struct egress_port *p = calloc(1, sizeof *p);
     CHECK(p);
-    *p = (struct egress_port){{egress_port_start, egress_port_cancel, NULL}, g};
+    *p = (struct egress_port){{egress_port_start, egress_port_cancel, NULL, NULL}, g};
     return &p->port;
 }
 
@@ -75,6 +75,6 @@ struct port *port_to_executor(struct executor *x)
 {
     struct executor_port *p = calloc(1, sizeof *p);
     CHECK(p);
-    *p = (struct executor_port){{executor_port_start, executor_port_cancel, NULL}, x};
+    *p = (struct executor_port){{executor_port_start, executor_port_cancel, NULL, NULL}, x};
     return &p->port;
 }

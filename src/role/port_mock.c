@@ -152,7 +152,7 @@ struct port *port_mock(struct ev_loop *loop, struct mock_fixtures *fixtures, str
 {
     struct port_mock *p = calloc(1, sizeof *p);
     CHECK(p);
-    *p = (struct port_mock){{start, cancel, kept}, inner, loop, fixtures, NULL};
+    *p = (struct port_mock){{start, cancel, kept, NULL}, inner, loop, fixtures, NULL};
     return &p->port;
 }
 

@@ -7,14 +7,16 @@
 #include "data/json.h"
 #include "role/channel.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct remote_call {
     struct remote_call *prev, *next; /* of the port */
     struct remote_port *port;
     uint64_t number, effect;
-    bool sent, told, cancelled;
+    bool sent, lost, told, cancelled, adopt, reach;
     struct buf body; /* until it is sent */
+    char life[33];   /* who alone may start it; or empty */
     port_done *done;
     void *ctx;
 };
@@ -35,9 +37,12 @@ struct remote {
     struct channel *channel;
     struct remote_port *ports;
     struct map calls; /* number -> call */
+    char life[33];    /* of the peer, once it has said so; or empty */
     uint64_t next;
     size_t in_flight;
-    ev_id losing;
+    ev_id settling;
+    bool (*wanted)(void *ctx, struct str run);
+    void *ctx;
 };
 
 static struct str key_of(const uint64_t *n)
@@ -58,12 +63,24 @@ static void call_free(struct remote_call *c)
     free(c);
 }
 
+/* It will not be sent any more: it is told here what became of it. */
+static const char *settled(const struct remote_call *c)
+{
+    const struct remote *r = c->port->remote;
+    if (c->told || c->sent || c->adopt)
+        return NULL;
+    if (c->cancelled)
+        return "cancelled";
+    if (!r->life[0])
+        return NULL;
+    return c->reach ? "" : c->life[0] && strcmp(c->life, r->life) != 0 ? EFFECT_NEVER : NULL;
+}
+
 static void send_call(struct remote_call *c)
 {
     struct remote *r = c->port->remote;
-    if (!r->channel || c->sent)
+    if (!r->life[0] || c->sent || c->told || !channel_send(r->channel, FRAME_CALL, c->number, buf_str(&c->body)))
         return;
-    channel_send(r->channel, FRAME_CALL, c->number, buf_str(&c->body));
     buf_done(&c->body);
     c->sent = true;
     r->in_flight++;
@@ -88,6 +105,8 @@ static void tell_class(struct remote_call *c, const char *class, const char *mes
 
 /* ---- the link ---- */
 
+static void settle_soon(struct remote *r);
+
 static void on_reply(struct remote_call *c, struct str text)
 {
     struct arena a = {0};
@@ -107,30 +126,72 @@ static void on_reply(struct remote_call *c, struct str text)
 static void on_message(void *ctx, const struct frame *f)
 {
     struct remote *r = ctx;
-    struct remote_call *c = map_get(&r->calls, key_of(&f->id));
+    uint64_t number = f->id;
+    if (f->type == FRAME_LIFE && !r->life[0]) {
+        snprintf(r->life, sizeof r->life, "%.*s", STR_ARG(f->body));
+        settle_soon(r); /* sends what waits */
+        return;
+    }
+    if (f->type == FRAME_HELD) {
+        if (r->wanted && !r->wanted(r->ctx, f->body))
+            channel_send(r->channel, FRAME_FORGET, 0, f->body);
+        return;
+    }
+    struct remote_call *c = map_get(&r->calls, key_of(&number));
     if (!c || c->told)
         return; /* of a run that has ended meanwhile */
-    if (f->type == FRAME_REPLY)
+    if (f->type == FRAME_REPLY) {
         on_reply(c, f->body);
-    else if (f->type == FRAME_UNKNOWN)
-        tell_class(c, EFFECT_UNKNOWN, "nothing is known of it");
+        return;
+    }
+    tell_class(c, f->type == FRAME_NEVER ? EFFECT_NEVER : EFFECT_UNKNOWN, "it has no outcome there");
+    c = map_get(&r->calls, key_of(&number));
+    if (c)
+        call_free(c); /* nothing is held of it */
 }
 
-/* Whoever held them is dead. They are told one by one: each may end its run, and free its port. */
-static void lose(void *ctx)
+/* The first call whose fate is known here: the process that it was sent to is dead (`lost`), or it was never sent and
+ * never will be. */
+static struct remote_call *find_settled(struct remote *r, bool *lost)
+{
+    for (struct remote_port *p = r->ports; p; p = p->next)
+        for (struct remote_call *c = p->first; c; c = c->next) {
+            *lost = c->lost && !c->told;
+            if (*lost || settled(c))
+                return c;
+        }
+    return NULL;
+}
+
+/* They are told one by one: each may end its run, and free its port. */
+static void settle(void *ctx)
 {
     struct remote *r = ctx;
-    r->losing = 0;
-    for (struct remote_port *p = r->ports; p; p = p->next)
-        for (struct remote_call *c = p->first; c; c = c->next)
-            if (c->sent && !c->told) {
-                r->losing = ev_timer(r->loop, 0, lose, r); /* before the callback, which may come back here */
-                tell_class(c, "interrupted", "the process that carried it out has died");
-                return;
-            }
-    for (struct remote_port *p = r->ports; p && r->channel; p = p->next)
-        for (struct remote_call *c = p->first; c; c = c->next)
+    bool lost;
+    r->settling = 0;
+    struct remote_call *c = find_settled(r, &lost);
+    if (c) {
+        uint64_t number = c->number;
+        const char *class = lost ? "interrupted" : settled(c);
+        settle_soon(r); /* before the callback, which may come back here */
+        if (!class[0])
+            tell(c, true, &val_null);
+        else
+            tell_class(c, class, lost ? "the process that carried it out has died" : "it was not begun");
+        c = map_get(&r->calls, key_of(&number));
+        if (c)
+            call_free(c); /* nobody holds it */
+        return;
+    }
+    for (struct remote_port *p = r->ports; p && r->life[0]; p = p->next)
+        for (c = p->first; c; c = c->next)
             send_call(c);
+}
+
+static void settle_soon(struct remote *r)
+{
+    if (!r->settling)
+        r->settling = ev_timer(r->loop, 0, settle, r);
 }
 
 static void on_closed(void *ctx, const char *why)
@@ -139,30 +200,30 @@ static void on_closed(void *ctx, const char *why)
     (void)why;
     channel_free(r->channel);
     r->channel = NULL;
+    r->life[0] = 0;
     for (struct remote_port *p = r->ports; p; p = p->next)
         for (struct remote_call *c = p->first, *next; c; c = next) {
             next = c->next;
             if (c->told)
                 call_free(c); /* nobody holds it any more */
+            else
+                c->lost = c->sent;
         }
-    ev_cancel(r->loop, r->losing);
-    r->losing = ev_timer(r->loop, 0, lose, r);
+    settle_soon(r);
 }
 
 static const struct channel_ops channel_ops = {on_message, on_closed};
 
 void remote_link(struct remote *r, int fd)
 {
-    if (r->channel)
+    if (r->channel && channel_drain(r->channel))
         on_closed(r, "replaced");
     r->channel = channel_new(r->loop, fd, &channel_ops, r);
-    if (!r->losing)
-        r->losing = ev_timer(r->loop, 0, lose, r); /* sends what waits */
 }
 
 bool remote_linked(const struct remote *r)
 {
-    return r->channel != NULL;
+    return r->life[0] != 0;
 }
 
 size_t remote_in_flight(const struct remote *r)
@@ -170,11 +231,11 @@ size_t remote_in_flight(const struct remote *r)
     return r->in_flight;
 }
 
-struct remote *remote_new(struct ev_loop *loop)
+struct remote *remote_new(struct ev_loop *loop, bool (*wanted)(void *ctx, struct str run), void *ctx)
 {
     struct remote *r = calloc(1, sizeof *r);
     CHECK(r);
-    r->loop = loop;
+    *r = (struct remote){.loop = loop, .wanted = wanted, .ctx = ctx};
     return r;
 }
 
@@ -184,7 +245,7 @@ void remote_free(struct remote *r)
         return;
     CHECK(!r->ports);
     channel_free(r->channel);
-    ev_cancel(r->loop, r->losing);
+    ev_cancel(r->loop, r->settling);
     map_done(&r->calls);
     free(r);
 }
@@ -202,6 +263,8 @@ static void write_call(struct remote_port *p, const struct effect *e, struct buf
     VAL_MAP_SET(&m, "kind", val_int(e->kind));
     if (e->adopt)
         VAL_MAP_SET(&m, "adopt", val_true);
+    if (e->life.n)
+        VAL_MAP_SET(&m, "life", val_str(e->life));
     VAL_MAP_SET(&m, "request", *e->request);
     VAL_MAP_SET(&m, "where", p->where);
     struct val v = val_map_done(&m);
@@ -218,14 +281,20 @@ static void port_start(struct port *port, const struct effect *e, port_done *don
     CHECK(c);
     *c = (struct remote_call){
         .next = p->first, .port = p, .number = ++r->next, .effect = e->id, .done = done, .ctx = ctx};
+    c->adopt = e->adopt;
+    c->reach = e->reach;
+    snprintf(c->life, sizeof c->life, "%.*s", STR_ARG(e->life));
     if (c->next)
         c->next->prev = c;
     p->first = c;
     map_put(&r->calls, key_of(&c->number), c);
     map_put(&p->by_effect, key_of(&c->effect), c);
-    write_call(p, e, &c->body);
+    if (!c->reach)
+        write_call(p, e, &c->body);
     CHECK(!c->body.overflow); /* its parts are within the journal's bounds, which are smaller */
-    if (!r->losing)
+    if (settled(c))
+        settle_soon(r);
+    else if (!r->settling) /* else in its turn */
         send_call(c);
 }
 
@@ -236,7 +305,9 @@ static void port_cancel(struct port *port, uint64_t effect)
     if (!c || c->told || c->cancelled)
         return;
     c->cancelled = true;
-    if (c->sent && p->remote->channel)
+    if (settled(c))
+        settle_soon(p->remote);
+    else if (c->sent && p->remote->channel)
         channel_send(p->remote->channel, FRAME_CANCEL, c->number, STR(""));
 }
 
@@ -251,11 +322,17 @@ static void port_kept(struct port *port, uint64_t effect)
     call_free(c);
 }
 
+static struct str port_life(const struct port *port)
+{
+    const struct remote *r = ((const struct remote_port *)port)->remote;
+    return r->life[0] ? str_c(r->life) : (struct str){0};
+}
+
 struct port *remote_port(struct remote *r, struct str run, const struct val *where)
 {
     struct remote_port *p = calloc(1, sizeof *p);
     CHECK(p);
-    p->port = (struct port){port_start, port_cancel, port_kept};
+    p->port = (struct port){port_start, port_cancel, port_kept, port_life};
     p->remote = r;
     p->run = arena_str(&p->arena, run);
     p->where = val_copy(&p->arena, where);

@@ -3,16 +3,18 @@
  * travel as messages (ipc/frame.h) to a keeper (role/keeper.h).
  *
  * While there is no link, what is asked for waits. When a link ends, its peer has died: effects that were sent end as
- * class `interrupted`, because whether they happened is not known here. */
+ * class `interrupted`, because whether they happened is not known here; those that were not, and whose intent names the
+ * dead one, as EFFECT_NEVER. Each link begins with the peer's life and with the runs of which it holds something: it is
+ * told to forget those that `wanted` says are over, for the life of the engine before may have died before it did. */
 #include "ev/loop.h"
 #include "role/port.h"
 
 struct remote;
-struct remote *remote_new(struct ev_loop *loop);
+struct remote *remote_new(struct ev_loop *loop, bool (*wanted)(void *ctx, struct str run), void *ctx);
 void remote_free(struct remote *r); /* its ports first */
-/* A new link; takes the descriptor. */
+/* A new link; takes the descriptor. What came over the one before counts. */
 void remote_link(struct remote *r, int fd);
-bool remote_linked(const struct remote *r);
+bool remote_linked(const struct remote *r); /* and the peer has said who it is */
 /* Calls that were sent and have no reply. */
 size_t remote_in_flight(const struct remote *r);
 

@@ -181,7 +181,10 @@ static void to_remote(struct str sent, size_t piece)
 {
     struct link l = {.loop = ev_loop_new()};
     struct waiting w = {{0}};
-    struct remote *r = remote_new(l.loop);
+    struct remote *r = remote_new(l.loop, NULL, NULL);
+    struct buf life;
+    buf_init(&life, 100);
+    frame_write(&life, &(struct frame){FRAME_LIFE, 0, STR("one")});
     struct port *p = remote_port(r, STR("run"), &val_empty_object);
     remote_link(r, connect_link(&l));
     for (uint64_t i = 1; i <= CALLS; i++)
@@ -194,6 +197,7 @@ static void to_remote(struct str sent, size_t piece)
                                   .key = STR("k"),
                                   .request = &val_empty_object},
                  on_done, &w);
+    say(&l, buf_str(&life), life.n);
     turns(l.loop, 2);
     p->cancel(p, 3);
     say(&l, sent, piece);
@@ -209,6 +213,7 @@ static void to_remote(struct str sent, size_t piece)
     CHECK(check_heard(&l, FRAME_CALL) == CALLS);
     remote_port_free(p, true);
     remote_free(r);
+    buf_done(&life);
     ev_loop_free(l.loop);
     buf_done(&l.heard);
 }

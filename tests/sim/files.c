@@ -173,7 +173,7 @@ static struct val command_phase(struct world *w, struct arena *a, const struct p
     } else {
         struct val own = rollback_attempt(a, str_c(p->path), p->attempt);
         struct val list = {.type = VAL_ARRAY, .arr = {&own, 1}};
-        bool undone = files_undo(w, &list, false, false);
+        bool undone = files_undo(w, &list, false, val_get_bool(&p->request->val, STR("force"), false));
         VAL_MAP_SET(&m, "outcome", undone ? VAL_LIT("again") : VAL_LIT("changed"));
     }
     return val_map_done(&m);
@@ -192,13 +192,13 @@ static struct val files_rollback(struct world *w, struct arena *a, const struct 
     return val_map_done(&m);
 }
 
-static void files_begin(struct world *w, const struct effect *e)
+static void files_begin(struct world *w, const struct pending_event *p)
 {
-    bool writing = e->kind == EFFECT_COMMAND || e->kind == EFFECT_TOOL || e->kind == EFFECT_FILES;
-    const struct entry *left = writing ? files_left(w, e->path, e->attempt) : NULL;
+    bool writing = p->effect == EFFECT_COMMAND || p->effect == EFFECT_TOOL || p->effect == EFFECT_FILES;
+    const struct entry *left = writing ? files_left(w, str_c(p->path), p->attempt) : NULL;
     if (left && !w->violation[0])
-        snprintf(w->violation, sizeof w->violation, "%.*s attempt %u met what %s attempt %u had changed",
-                 STR_ARG(e->path), e->attempt, left->frame, left->attempt);
+        snprintf(w->violation, sizeof w->violation, "%s attempt %u met what %s attempt %u had changed", p->path,
+                 p->attempt, left->frame, left->attempt);
 }
 
 /* ---- files that tools write, one by one ---- */

@@ -53,6 +53,14 @@ static struct deed *deed_of(struct world *w, struct str path)
     return d;
 }
 
+static void start_effect(void *ctx, const struct effect *e);
+static void effect_fires(struct world *w, size_t i);
+static void forget_durable(struct world *w, uint64_t batch);
+static struct str life_of(void *ctx, enum effect_kind kind);
+static void leave_in_order(struct world *w);
+static void drop_event(struct world *w, size_t i);
+static void executor_may_die(struct world *w);
+
 static void note_answer(struct world *w, const struct record *r);
 static void note_wait(struct world *w, const struct event *e);
 
@@ -161,6 +169,8 @@ static void made_durable(struct world *w, uint64_t batch)
             continue;
         note_attempts(w, r);
         note_answer(w, r);
+        if (r->kind == RECORD_INTENT && map_get(&w->deeds, r->path))
+            deed_of(w, r->path)->never = 0;
         char key[300];
         key_of(r, key, sizeof key);
         struct str k = arena_str(&w->arena, str_c(key));
@@ -173,6 +183,7 @@ static void made_durable(struct world *w, uint64_t batch)
         }
     }
     w->durable = batch;
+    forget_durable(w, batch);
     struct deed **at = &w->due;
     while (*at) {
         struct deed *d = *at;
@@ -200,69 +211,6 @@ static bool intent_durable(const struct world *w, struct str path, uint32_t atte
 static bool hangs(enum effect_kind kind, struct str path)
 {
     return kind == EFFECT_MODEL && str_hash(path, 13) % 10 == 0;
-}
-
-static struct pending_event *orphan_of(struct world *w, const struct effect *e)
-{
-    for (size_t i = 0; i < w->nevents; i++)
-        if (w->events[i].orphan && w->events[i].attempt == e->attempt && str_is(e->path, w->events[i].path))
-            return &w->events[i];
-    return NULL;
-}
-
-/* It goes on, or has ended meanwhile and was kept; or nobody knows. */
-static void adopt_effect(struct world *w, const struct effect *e)
-{
-    if (!intent_durable(w, e->path, e->attempt))
-        violate(w, "%.*s attempt %u was asked about without an intent", STR_ARG(e->path), e->attempt);
-    struct pending_event *p = orphan_of(w, e);
-    if (p) {
-        w->adopted++;
-        p->orphan = false;
-        p->at = (p->at > w->now ? p->at : w->now) + (int64_t)choose(w, 3);
-    } else {
-        p = add_event(w, WORLD_EFFECT, (int64_t)choose(w, 3));
-        p->unknown = true;
-        snprintf(p->path, sizeof p->path, "%.*s", STR_ARG(e->path));
-    }
-    p->id = e->id;
-}
-
-static void start_effect(void *ctx, const struct effect *e)
-{
-    struct world *w = ctx;
-    if (e->kind == EFFECT_LOAD) { /* not recorded, and told as soon as it is read */
-        struct pending_event *load = add_event(w, WORLD_EFFECT, (int64_t)choose(w, 20));
-        load->id = e->id;
-        load->effect = e->kind;
-        load->request = box_new(e->request);
-        w->cover[COVER_LOADS].ran++;
-        return;
-    }
-    if (e->adopt) {
-        adopt_effect(w, e);
-        return;
-    }
-    struct str phase = val_get_str(e->request, STR("phase"), STR("apply"));
-    struct deed *d = deed_of(w, e->path);
-    if (str_is(phase, "apply")) {
-        check_handlers(w, e->path);
-        if (!intent_durable(w, e->path, e->attempt))
-            violate(w, "%s attempt %u started before its intent was durable", d->path, e->attempt);
-        files_begin(w, e);
-        if (d->committed)
-            violate(w, "%s was executed again after its result was durable", d->path);
-        if (d->started - d->finished - d->lost)
-            violate(w, "%s was started while it was running", d->path);
-        d->started++;
-    }
-    int64_t takes = hangs(e->kind, e->path) ? 10000000 : (int64_t)choose(w, 200);
-    struct pending_event *p = add_event(w, WORLD_EFFECT, takes);
-    p->id = e->id;
-    p->effect = e->kind;
-    p->attempt = e->attempt;
-    snprintf(p->path, sizeof p->path, "%.*s", STR_ARG(e->path));
-    p->request = box_new(e->request);
 }
 
 static struct val text_of(struct arena *a, const char *key, const char *text)
@@ -484,80 +432,6 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
     return val_null;
 }
 
-static void tell_unknown(struct world *w, size_t i, bool report)
-{
-    struct arena a = {0};
-    struct val v = text_of(&a, "class", w->events[i].cancelled ? "cancelled" : EFFECT_UNKNOWN);
-    uint64_t id = w->events[i].id;
-    w->events[i] = w->events[--w->nevents];
-    if (report)
-        run_effect_done(w->run, id, false, &v);
-    arena_done(&a);
-}
-
-/* The effect ends; when `report` is false (a crash) nobody hears of it. */
-static void load_ends(struct world *w, size_t i, bool report)
-{
-    struct pending_event p = w->events[i];
-    struct away_reader r = world_reader(w);
-    struct arena a = {0};
-    struct val v;
-    struct err err;
-    w->events[i] = w->events[--w->nevents];
-    if (report && p.cancelled) {
-        v = text_of(&a, "class", "cancelled");
-        run_effect_done(w->run, p.id, false, &v);
-    } else if (report) {
-        if (away_load(&r, val_get_str(&p.request->val, STR("of"), STR("")), &a, &v, &err) != RC_OK)
-            violate(w, "what has left memory cannot be read back: %s", err.msg);
-        else
-            run_effect_done(w->run, p.id, true, &v);
-    }
-    box_unref(p.request);
-    arena_done(&a);
-}
-
-static void effect_ends(struct world *w, size_t i, bool report)
-{
-    if (w->events[i].effect == EFFECT_LOAD) {
-        load_ends(w, i, report);
-        return;
-    }
-    if (w->events[i].unknown) {
-        tell_unknown(w, i, report);
-        return;
-    }
-    struct pending_event p = w->events[i];
-    struct arena a = {0};
-    struct deed *d = deed_of(w, str_c(p.path));
-    bool ok = false, apply = is_apply(&p);
-    /* Sometimes not the engine dies, but whoever carries the effect out. */
-    bool dies = report && apply && w->crashes && !p.cancelled && choose(w, 50) == 0;
-    bool happens = (report && !dies) || choose(w, 2) == 0; /* death may come before or after the deed */
-    struct val v = happens ? effect_result(w, &p, &a, &ok) : val_null;
-    if (!happens && apply && writes(&p) && !p.cancelled)
-        files_change(w, &p, false);
-    w->events[i] = w->events[--w->nevents];
-    if (apply && report && !dies)
-        d->finished++;
-    else if (apply)
-        d->lost++;
-    if (dies) {
-        w->interrupted++;
-        ok = false;
-        v = text_of(&a, "class", "interrupted");
-    }
-    if (report && apply && ok && !d->due) {
-        d->due = w->batch + 1;
-        d->next_due = w->due;
-        w->due = d;
-    }
-    if (report)
-        run_effect_done(w->run, p.id, ok, &v);
-    box_unref(p.request);
-    arena_done(&a);
-}
-
 /* ---- answers ---- */
 
 static struct wish *wish_of(struct world *w, struct str path, struct str name)
@@ -755,6 +629,8 @@ static void count_event(void *ctx, const struct event *e)
         break;
     case EVENT_HELD:
         c->held++;
+        if (map_get(&w->deeds, e->path) && deed_of(w, e->path)->never == w->life)
+            violate(w, "%.*s is held though it is known not to have begun", STR_ARG(e->path));
         break;
     default:
         break;
@@ -812,17 +688,20 @@ static void io_cancel(void *ctx, uint64_t effect)
         return;
     }
     for (size_t i = 0; i < w->nevents; i++)
-        if (w->events[i].kind == WORLD_EFFECT && w->events[i].id == effect)
+        if (w->events[i].kind == WORLD_EFFECT && w->events[i].id == effect && !w->events[i].orphan &&
+            !w->events[i].told)
             w->events[i].cancelled = true, w->events[i].at = w->now + (int64_t)choose(w, 100);
 }
 
-static const struct flow_io io = {io_now, io_random, io_append, io_effect, io_cancel, io_timer, io_emit, io_wake};
+static const struct flow_io io = {io_now,  io_random, io_append, io_effect, io_cancel,
+                                  life_of, io_timer,  io_emit,   io_wake};
 
 /* ---- the life of a world ---- */
 
 void world_init(struct world *w, uint64_t seed, struct workflow *workflow, unsigned failure_percent)
 {
     *w = (struct world){.workflow = workflow, .now = 1000000, .failure_percent = failure_percent};
+    w->alone = seed % 4 == 3;
     rng_seed(&w->choices, seed);
     rng_seed(&w->rng, seed ^ 0x5555);
     /* Most keep nothing for later readers, so that everything must be fetched. */
@@ -840,9 +719,10 @@ static void drop_run(struct world *w)
 void world_done(struct world *w)
 {
     drop_run(w);
-    for (size_t i = 0; i < w->nevents; i++)
-        box_unref(w->events[i].request);
+    while (w->nevents)
+        drop_event(w, w->nevents - 1);
     free(w->events);
+    map_done(&w->begun);
     free(w->disk);
     map_done(&w->once);
     map_done(&w->deeds);
@@ -860,13 +740,14 @@ static void voided(void *ctx, struct str path)
 
 void world_start(struct world *w, bool force)
 {
-    if (w->run)
+    if (w->run) {
+        leave_in_order(w);
         drop_run(w);
-    size_t n = 0; /* timers of the life before go; effects have ended, were lost with the crash, or go on */
-    for (size_t i = 0; i < w->nevents; i++)
-        if (w->events[i].orphan)
-            w->events[n++] = w->events[i];
-    w->nevents = n;
+    }
+    for (size_t i = w->nevents; i-- > 0;) /* timers of the life before go; effects have ended, were lost, or go on */
+        if (!w->events[i].orphan)
+            drop_event(w, i);
+    w->life++;
     w->outbox = outbox_new(&outbox_ops, w);
     w->batch = w->durable = 0; /* the outbox counts from the start of a life */
     w->options.force = force;
@@ -891,7 +772,7 @@ static size_t next_event(struct world *w)
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < w->nevents; i++) {
         const struct pending_event *e = &w->events[i], *b = best == SIZE_MAX ? e : &w->events[best];
-        if (e->orphan)
+        if (e->orphan || e->told)
             continue;
         if (best == SIZE_MAX || e->at < b->at || (e->at == b->at && e->order < b->order))
             best = i;
@@ -922,12 +803,13 @@ static void seal(struct world *w)
 
 static void fire(struct world *w)
 {
+    executor_may_die(w);
     size_t i = next_event(w);
     struct pending_event e = w->events[i];
     if (e.at > w->now)
         w->now = e.at;
     if (e.kind == WORLD_EFFECT) {
-        effect_ends(w, i, true);
+        effect_fires(w, i);
         return;
     }
     w->events[i] = w->events[--w->nevents];

@@ -30,8 +30,9 @@ struct deed {
     char path[200];
     unsigned started, finished, lost; /* lost: in flight at a crash */
     bool committed;                   /* its result is durable */
-    unsigned failures;                /* planned ones that are left */
-    uint64_t due;                     /* the batch that must hold its result; 0: none */
+    uint64_t never; /* the life of the engine that was told that it had not begun, and that has no other intent yet */
+    unsigned failures; /* planned ones that are left */
+    uint64_t due;      /* the batch that must hold its result; 0: none */
     struct deed *next_due;
 };
 
@@ -59,9 +60,16 @@ struct pending_event {
     char path[200];
     enum effect_kind effect;
     uint32_t attempt;
-    bool cancelled, unknown; /* unknown: the answer to an adoption that found nothing */
-    bool orphan;             /* its engine died, and nobody has adopted it yet */
-    struct box *request;
+    bool cancelled, unknown;       /* unknown: the answer to an adoption that found nothing */
+    bool orphan;                   /* its engine died, and nobody has adopted it yet */
+    bool under_way;                /* sent, or to be sent, and not there yet */
+    bool reach;                    /* it ends when somebody is there */
+    bool lost;                     /* whoever had it is dead, and the engine will be told so */
+    bool told;                     /* the engine knows the outcome; it is kept until it is recorded, */
+    uint64_t kept_with;            /* with this batch; 0: it is not to be */
+    bool ok;                       /* is the outcome a result? */
+    char life[24];                 /* that the engine named */
+    struct box *request, *outcome; /* outcome: of one that has ended already */
 };
 
 /* Rows of the table of what was seen: step types by their place in steps.def, then these. */
@@ -97,6 +105,14 @@ struct world {
     struct wish *first_wish;
     struct map taken;    /* number of a signal that a durable result has taken */
     uint64_t answers[4]; /* given to a living run, to a dead one, again, refused */
+    /* those who carry out effects: models, and everything else */
+    bool alone;              /* they die with the engine */
+    uint64_t lives[2];       /* which life each is in */
+    int64_t absent_until[2]; /* nobody is there before */
+    struct map begun;        /* "path attempt" -> the life in which it began */
+    uint64_t never, reached, deaths;
+    bool opened;   /* an outcome was told just now and is not to be recorded: a good moment to die */
+    uint64_t life; /* of the engine */
     unsigned failure_percent, crashes, adopted, interrupted;
     uint64_t kept, lost; /* batches under way at a crash: those that turned out durable, and those that did not */
     uint64_t steps;

@@ -8,15 +8,13 @@ static void forget_due(struct world *w)
 
 static void die(struct world *w)
 {
-    bool power = choose(w, 3) == 0; /* then everybody dies */
-    for (size_t i = w->nevents; i-- > 0;) {
-        struct pending_event *e = &w->events[i];
-        if (e->kind != WORLD_EFFECT)
-            w->events[i] = w->events[--w->nevents];
-        else if (!power && !e->unknown && is_apply(e) && (e->orphan || choose(w, 2)))
-            e->orphan = true;
-        else
-            effect_ends(w, i, false);
+    bool all = w->alone || choose(w, 3) == 0; /* the power fails */
+    bool dies[2] = {all || choose(w, 3) == 0, all || choose(w, 3) == 0};
+    for (size_t i = w->nevents; i-- > 0;)
+        leave_orphan(w, i, dies[who(w->events[i].effect)]);
+    for (size_t of = 0; of < 2; of++) {
+        w->lives[of] += dies[of];
+        w->absent_until[of] = 0;
     }
     drop_run(w);
     forget_due(w);

@@ -77,10 +77,11 @@ static void io_effect(void *ctx, const struct effect *e)
     n->e = *e;
     n->e.path = arena_str(&g->arena, e->path);
     n->e.key = arena_str(&g->arena, e->key);
+    n->e.life = arena_str(&g->arena, e->life);
     n->next = g->effects;
     g->effects = n;
     bool apply = str_is(val_get_str(e->request, STR("phase"), STR("apply")), "apply");
-    g->asked += !e->adopt && e->kind != EFFECT_WORKSPACE && (e->kind != EFFECT_COMMAND || apply);
+    g->asked += !e->adopt && !e->reach && e->kind != EFFECT_WORKSPACE && (e->kind != EFFECT_COMMAND || apply);
 }
 
 static void io_cancel(void *ctx, uint64_t id)
@@ -97,7 +98,15 @@ static void io_timer(void *ctx, uint64_t id, int64_t ms)
     g->timers = n;
 }
 
-static const struct flow_io rig_io = {io_now, io_random, io_append, io_effect, io_cancel, io_timer, io_emit, io_wake};
+static struct str io_life(void *ctx, enum effect_kind kind)
+{
+    const struct rig *g = ctx;
+    (void)kind;
+    return g->nobody ? (struct str){0} : str_c(g->life ? g->life : "");
+}
+
+static const struct flow_io rig_io = {io_now,  io_random, io_append, io_effect, io_cancel,
+                                      io_life, io_timer,  io_emit,   io_wake};
 
 static struct workflow *load(const char *yaml)
 {

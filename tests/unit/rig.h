@@ -34,7 +34,9 @@ struct rig {
     unsigned loads;
     uint64_t seq;
     unsigned asked, events[16]; /* effects asked for in all; events by kind */
-    bool keeps; /* whoever carries out effects outlives the engine: adopted ones are the test's to answer */
+    bool keeps;       /* whoever carries out effects outlives the engine: adopted ones are the test's to answer */
+    const char *life; /* of whoever carries out effects; NULL: it dies with the engine */
+    bool nobody;      /* is there now; whoever waits for somebody is the test's to answer */
 };
 
 extern size_t rig_shelf_bytes; /* run_options.shelf_bytes of the runs that are started; reset by rig_done */
