@@ -248,6 +248,23 @@ enum rc schema_check(const struct val *schema, const struct val *v, struct arena
     return schema_report(schema, v, a, &report, err);
 }
 
+bool schema_says_nothing(const struct val *schema)
+{
+    static const char *const notes[] = {"title", "description", "default", "examples", "deprecated", "readOnly"};
+    if (!val_is(schema, VAL_OBJECT) || !schema->obj.n)
+        return false;
+    for (size_t i = 0; i < schema->obj.n; i++) {
+        struct str key = schema->obj.m[i].key;
+        const struct val *v = &schema->obj.m[i].val;
+        if (schema_keyword(key))
+            return false;
+        for (size_t k = 0; k < sizeof notes / sizeof *notes; k++)
+            if (str_is(key, notes[k]) && v->type != VAL_OBJECT)
+                return false;
+    }
+    return true;
+}
+
 enum rc schema_valid(const struct val *schema, struct err *err)
 {
     struct arena scratch = {0};

@@ -15,5 +15,7 @@ enum rc schema_check(const struct val *schema, const struct val *v, struct arena
 /* As schema_check; *report gets all lines of an RC_SCHEMA (in `a`), else err->msg. Empty when all is well. */
 enum rc schema_report(const struct val *schema, const struct val *v, struct arena *a, struct str *report,
                       struct err *err) MUST_CHECK;
+/* Is `schema` an object with members, none of which is a keyword? Then it accepts everything, which nobody means. */
+bool schema_says_nothing(const struct val *schema);
 /* RC_INVALID with the place when `schema` is no usable schema (unknown types, bad patterns, dangling $ref). */
 enum rc schema_valid(const struct val *schema, struct err *err) MUST_CHECK;

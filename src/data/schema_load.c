@@ -126,12 +126,19 @@ static bool is_string(struct loader *l, const struct step *st)
     return st->v->type == VAL_STR || bad(l, st, "a string");
 }
 
-static bool is_type_name(struct loader *l, const struct step *st)
+static bool is_type(struct str s)
 {
     static const char *const names[] = {"string", "integer", "number", "boolean", "object", "array", "null"};
-    for (size_t i = 0; st->v->type == VAL_STR && i < sizeof names / sizeof *names; i++)
-        if (str_is(st->v->s, names[i]))
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(s, names[i]))
             return true;
+    return false;
+}
+
+static bool is_type_name(struct loader *l, const struct step *st)
+{
+    if (st->v->type == VAL_STR && is_type(st->v->s))
+        return true;
     return bad(l, st, "string, integer, number, boolean, object, array or null");
 }
 
@@ -281,6 +288,8 @@ static const struct val *resource_at(const struct val *v, const struct val *reso
 static bool walk(struct loader *l, const struct step *st)
 {
     struct schema *s = l->s;
+    if (st->v->type == VAL_STR && is_type(st->v->s))
+        return bad(l, st, "a schema, as in {type: string}");
     if (st->v->type != VAL_OBJECT && st->v->type != VAL_BOOL)
         return bad(l, st, "a schema (an object, true or false)");
     struct node *n = node_make(s, st->v);

@@ -618,7 +618,8 @@ static bool read_kind(struct reader *r, const struct val *v, struct op *o)
     const struct val *name = VAL_GET(v, "operation");
     struct near near = {.want = val_is(name, VAL_STR) ? name->s : STR("")};
     if (v->type != VAL_OBJECT || !val_is(name, VAL_STR)) {
-        report_at(r, v, "expected an operation such as {operation: filter, condition: \"score > 5\"}");
+        report_at(r, v, "%s; expected an operation such as {operation: filter, condition: \"score > 5\"}",
+                  v->type == VAL_OBJECT ? "this has no text under `operation`" : "this is no map");
         return false;
     }
     if (str_is(name->s, "extract"))

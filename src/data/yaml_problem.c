@@ -149,6 +149,67 @@ static enum rc report_stray(const struct yaml_problem *p, const char *container,
                    p->file, p->line, p->col, container, p->context_line, entry, p->context_col);
 }
 
+/* A key among the items of a list: it was meant to go on with the item above. False: it is none. */
+static bool report_stray_key(const struct yaml_problem *p, struct err *err)
+{
+    struct str s = line_at(p->text, p->line), first = line_at(p->text, p->context_line);
+    size_t at = col_offset(s, p->col), end = key_end(s, at), item = key_end(first, item_start(first));
+    if (str_trim(str_n(s.p, at)).n || end == at || end >= s.n || s.p[end] != ':' || item >= first.n ||
+        first.p[item] != ':')
+        return false;
+    err_set(err, RC_INVALID,
+            "%s:%u:%u: this key belongs to no item of the list that begins at line %u; expected it in column %u, below "
+            "the keys of an item, or a new \"- \" in column %u",
+            p->file, p->line, p->col, p->context_line, col_at(first, item_start(first)), p->context_col);
+    return true;
+}
+
+/* The last line above `line` that has more than blanks and a comment; its number, or 0. */
+static uint32_t line_above(struct str text, uint32_t line)
+{
+    while (--line > 0) {
+        struct str s = str_trim(line_at(text, line));
+        if (s.n && s.p[0] != '#')
+            return line;
+    }
+    return 0;
+}
+
+/* `name w` above `steps:`: to the scanner both are one text, and the ':' is in its way. */
+static bool report_missing_colon(const struct yaml_problem *p, struct err *err)
+{
+    struct str s = line_at(p->text, p->line);
+    if (key_end(s, item_start(s)) != col_offset(s, p->col)) /* the line as such is fine */
+        return false;
+    uint32_t above = line_above(p->text, p->line);
+    struct str before = above ? line_at(p->text, above) : STR("");
+    size_t at = item_start(before);
+    struct str text = str_trim(str_from(before, at));
+    if (!text.n || memchr(text.p, ':', text.n) || memchr("\"'{[|>#", text.p[0], 7))
+        return false;
+    err_set(err, RC_INVALID, "%s:%u:%u: this line has no ':'; expected \"key: value\", as in `%.*s:%.*s`", p->file,
+            above, col_at(before, at), (int)(key_end(text, 0) > 30 ? 30 : key_end(text, 0)), text.p,
+            (int)(text.n - key_end(text, 0) > 30 ? 30 : text.n - key_end(text, 0)), text.p + key_end(text, 0));
+    return true;
+}
+
+/* A line of text at or left of the key whose `|` it was meant for. */
+static bool report_text_block(const struct yaml_problem *p, struct err *err)
+{
+    uint32_t above = p->context_line ? line_above(p->text, p->context_line) : 0;
+    struct str before = str_trim(line_at(p->text, above ? above : 1));
+    while (before.n && memchr("+-0123456789", before.p[before.n - 1], 12))
+        before.n--;
+    if (!above || before.n < 2 || !memchr("|>", before.p[before.n - 1], 2) || !memchr(": ", before.p[before.n - 2], 2))
+        return false;
+    err_set(
+        err, RC_INVALID,
+        "%s:%u:%u: this is not indented and so no part of the text of '%c' in line %u; expected it further right than "
+        "the key",
+        p->file, p->context_line, p->context_col, before.p[before.n - 1], above);
+    return true;
+}
+
 static unsigned char char_at(const struct yaml_problem *p)
 {
     struct str s = line_at(p->text, p->line);
@@ -219,7 +280,11 @@ enum rc yaml_problem_report(const struct yaml_problem *p, struct err *err)
     if (strstr(problem, "did not find expected key"))
         return report_stray(p, "mapping", "\"key: value\"", err);
     if (strstr(problem, "did not find expected '-' indicator"))
-        return report_stray(p, "list", "\"- \"", err);
+        return report_stray_key(p, err) ? RC_INVALID : report_stray(p, "list", "\"- \"", err);
+    if (strstr(problem, "mapping values") && report_missing_colon(p, err))
+        return RC_INVALID;
+    if (strstr(problem, "could not find expected ':'") && report_text_block(p, err))
+        return RC_INVALID;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (!strstr(problem, table[i].part))
             continue;

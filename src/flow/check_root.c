@@ -138,6 +138,12 @@ bool check_root(const struct reader *r, const struct expr_path *path, uint32_t l
                     load_hint(r->l, &variables, "expected a name from its `variables`"));
         return true;
     }
+    const struct step_def *step;
+    if (strcmp(root->name, "step") == 0 && scope_step(r, name, &step) == SIGHT_SEEN) {
+        problem_add(r->l->ps, false, line, col, "unknown name `step.%s`; did you mean `steps.%s`?", clip(name).z,
+                    clip(name).z);
+        return true;
+    }
     problem_add(r->l->ps, false, line, col, "unknown name `%s.%s`; %s", root->name, clip(name).z,
                 load_hint(r->l, &near, expected(r, root)));
     return true;

@@ -113,6 +113,12 @@ static void output_schema(struct loader *l, struct step_def *s, const struct mem
         BAD(l, schema_part(&m->val, str_c(err.msg)), "`output_schema`: %s", err.msg);
     else
         s->output_schema = &m->val;
+    if (s->output_schema && schema_says_nothing(s->output_schema))
+        WARN(
+            l, &m->val,
+            "`output_schema` has no keyword of JSON Schema and accepts everything; expected {type: object, properties: "
+            "{%s: …}}",
+            clip(s->output_schema->obj.m[0].key).z);
 }
 
 static const struct step_variable *named_trees(struct loader *l, const struct member *m, size_t *ret_n)

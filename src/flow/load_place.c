@@ -7,6 +7,7 @@
  * that were joined. Wrong places are a nuisance, never a fault: nothing here can fail. */
 #include "data/expr.h"
 #include "flow/compose.h"
+#include "flow/habits.h"
 #include "flow/load_int.h"
 
 #include <stdio.h>
@@ -253,6 +254,9 @@ void load_unknown_key(struct loader *l, const struct member *m, const char *owne
     }
     add_names(l, &near, &list, table);
     add_names(l, &near, &ignored, table2);
+    const char *habit = habit_key(m->key, table, table2);
+    if (habit)
+        near.name = str_c(habit);
     const char *rest =
         list.n ? arena_printf(l->ps->a, "expected one of: %.*s", STR_ARG(list)).p : "it has no keys of its own";
     problem_add(l->ps, false, m->line, m->col, "unknown key `%s` of %s; %s", clip(m->key).z, owner,

@@ -5,6 +5,7 @@
  * resolved. A step with a mistake stays in the list, so that one mistake does not make every reference to it another.
  */
 #include "flow/compose.h"
+#include "flow/habits.h"
 #include "flow/load_int.h"
 
 #include <stdlib.h>
@@ -133,6 +134,11 @@ static void type_unknown(struct loader *l, const struct val *v, struct str name)
                 STR_ARG(have));
             return;
         }
+    const char *habit = habit_type(name);
+    if (habit) {
+        BAD(l, v, "unknown step type `%s`; expected `type: %s`", clip(name).z, habit);
+        return;
+    }
     struct nearest near = {.want = name};
     struct str list = STR("");
     for (size_t i = 0; step_type_at(i); i++) {

@@ -51,6 +51,15 @@ def test_broken(treadle, path):
     assert re.search(rf"^{re.escape(str(path))}: {errors} error{'s' if errors > 1 else ''}", result.err, re.M), result
 
 
+def test_a_schema_that_says_nothing(treadle):
+    steps = '{name: a, type: claude, prompt: x, output_schema: %s}'
+    for schema, warned in [("{title: {type: string}}", True), ("{title: a report}", False), ("{}", False),
+                           ("{description: {type: string}}", True), ("{type: object}", False)]:
+        path = treadle.file("w.yaml", f"workflow:\n  name: w\n  steps:\n    - {steps % schema}\n")
+        result = treadle("validate", path, code=0)
+        assert ("has no keyword of JSON Schema" in result.err) == warned, result
+
+
 def test_valid_with_warning(treadle):
     path = treadle.cwd / "fine.yaml"
     path.write_text(VALID)

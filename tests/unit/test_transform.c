@@ -287,7 +287,8 @@ static void mistakes(void **state)
     (void)state;
     static const struct example cases[] = {
         {"{}", "1", "`operations` is object; expected a list of operations"},
-        {"[\"sort\"]", "1", "expected an operation such as {operation: filter, condition: \"score > 5\"}"},
+        {"[\"sort\"]", "1",
+         "this is no map; expected an operation such as {operation: filter, condition: \"score > 5\"}"},
         {"[{\"operation\": \"fliter\"}]", "1", "unknown operation `fliter`; did you mean `filter`?"},
         {"[{\"operation\": \"filter\"}]", "1",
          "the operation `filter` has no `condition`; expected one, such as \"score > 5\""},
