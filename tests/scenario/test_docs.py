@@ -163,6 +163,17 @@ def test_every_command_is_named():
     assert sorted(listed) == sorted(re.findall(r"X\((\w+)\)", table))
 
 
+def test_every_variable_of_the_environment_is_named():
+    """In the table of docs/cli.md: what the program reads by name. Some are between its own processes, or for tests."""
+    table = re.search(r"^## Environment$(.*?)^## ", (ROOT / "docs/cli.md").read_text(), re.M | re.S).group(1)
+    own = {"TREADLE_FAULT", "TREADLE_SERVE_HANDED", "TREADLE_LIBRARY"}
+    found = {name for path in (ROOT / "src").rglob("*.[ch]")
+             for name in re.findall(r'"((?:TREADLE|ANTHROPIC|GEMINI|OPENAI|GOOGLE|CLAUDE|PIPELINE)_[A-Z_]+)"',
+                                    path.read_text())}
+    assert len(found) > 15 and own <= found
+    assert {name for name in found - own if f"`{name}`" not in table} == set()
+
+
 def test_tests_named_as_proof_exist():
     page = (ROOT / "docs/reliability.md").read_text()
     for path, names in re.findall(r"`(tests/[\w/.]+)` \((`[^)]*`)\)", page):
