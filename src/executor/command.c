@@ -119,6 +119,8 @@ static int plan_file(const struct command_spec *spec, struct err *err)
                               .placec = (uint32_t)spec->nplaces,
                               .hostc = (uint32_t)spec->nhosts,
                               .grace_ms = GRACE_MS,
+                              .memory = spec->memory,
+                              .processes = spec->processes,
                               .bytes = (uint32_t)bytes};
     if (bytes + sizeof h > LAUNCH_MAX_PLAN || too_many) {
         err_set(err, RC_LIMIT, "the command and its environment are too long");
@@ -335,6 +337,9 @@ static void read_report(struct command *c, int status, struct command_outcome *o
         break;
     case LAUNCH_SIGNALED:
         o->exit_code = -1, o->signal = r.value;
+        break;
+    case LAUNCH_LIMIT:
+        o->exit_code = -1, o->signal = SIGKILL, o->limit = (enum launch_limit)r.value;
         break;
     case LAUNCH_NO_EXEC:
         no_exec(c, r.value, o);

@@ -18,6 +18,8 @@ struct command_spec {
     int view_fd;      /* with LAUNCH_VIEW: the view's directory (overlay.h); stays the caller's */
     struct str input;
     int64_t timeout_ms;  /* 0: none */
+    uint64_t memory;     /* bytes that it and all it starts may use together */
+    uint32_t processes;  /* that they may be, threads counted */
     size_t output_limit; /* bytes kept of each of stdout and stderr */
     uint32_t flags;      /* enum launch_flags */
     enum sandbox_tier tier;
@@ -38,6 +40,7 @@ struct command_outcome {
     struct err err;
     int exit_code, signal; /* -1 if by signal; 0 if not */
     struct str out, errors;
+    enum launch_limit limit;            /* it was killed for exceeding this */
     bool no_view;                       /* COMMAND_FAILED, because there can be no view here */
     bool timed_out, truncated, stopped; /* stopped: command_stop() was called before it ended */
     int64_t duration_ms;

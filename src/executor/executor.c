@@ -88,6 +88,7 @@ struct executor {
         *output_dir;
     struct beneath workspace, output;
     enum sandbox_tier tier;
+    struct command_limits limits;
     struct str *places; /* of commands, see launch_plan.h */
     size_t nplaces;
     struct redactor secrets; /* that have been, or may have been, given to commands of this run */
@@ -279,6 +280,7 @@ static void command_accept(struct job *j)
     } else if (rc) {
         job_fail(j);
     } else {
+        request_limits(&j->request, &x->limits, &j->spec);
         j->spec.self = x->self;
         j->spec.flags |= x->launch_flags;
         if (is_tracked(j)) {
@@ -590,6 +592,8 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     }
     x->tier = o->tier;
     rc = tier_settle(&x->tier, err);
+    if (rc == RC_OK)
+        rc = limits_of_machine(&x->limits, err);
     if (rc == RC_OK)
         rc = tier_places(x->tier, &x->workspace, o->state_dir ? o->state_dir : o->run_dir, &x->arena, &x->places,
                          &x->nplaces, err);

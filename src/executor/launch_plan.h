@@ -48,16 +48,20 @@ enum launch_place {
 };
 struct launch_header {
     uint32_t magic, tier, flags, argc, envc, placec, hostc;
-    uint32_t grace_ms; /* between TERM and KILL when a stop was asked for */
-    uint32_t bytes;    /* of the strings */
+    uint32_t grace_ms;  /* between TERM and KILL when a stop was asked for */
+    uint32_t bytes;     /* of the strings */
+    uint32_t processes; /* at most, threads counted */
+    uint64_t memory;    /* bytes at most, of all together; 0: neither bound counts */
 };
 
+enum launch_limit { LAUNCH_LIMIT_NONE, LAUNCH_LIMIT_MEMORY, LAUNCH_LIMIT_PROCESSES };
 enum launch_outcome {
     LAUNCH_EXITED = 1, /* value: exit code */
     LAUNCH_SIGNALED,   /* value: signal */
     LAUNCH_NO_EXEC,    /* value: errno of exec */
     LAUNCH_FAILED,     /* value: errno; stage: what failed; nothing of the command ran */
-    LAUNCH_REFUSED     /* the same, because the tier cannot be had here */
+    LAUNCH_REFUSED,    /* the same, because the tier cannot be had here */
+    LAUNCH_LIMIT       /* value: enum launch_limit; it was killed for using more than it may */
 };
 #define LAUNCH_STAGE_VIEW "view"
 enum launch_isolation { LAUNCH_ISO_NONE, LAUNCH_ISO_PIDNS, LAUNCH_ISO_USERNS, LAUNCH_ISO_SUBREAPER };

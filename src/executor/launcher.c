@@ -37,6 +37,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SPARE_ENV = 4 }; /* lines that the tier adds */
+enum { SPARE_ENV = 4 /* lines that the tier adds */, LOOK_MS = 100, LOOK_NEAR_MS = 20 };
 struct plan {
     struct launch_header h;
     char **argv, **env, **place, **host; /* NULL-terminated */
@@ -127,6 +128,7 @@ static bool plan_read(struct plan *p)
               strings_split(&at, end, p->host, p->h.hostc);
     p->view = (struct sandbox_view){.tier = (enum sandbox_tier)p->h.tier,
                                     .flags = p->h.flags,
+                                    .memory = p->h.memory,
                                     .place = (const char *const *)p->place,
                                     .nplaces = p->h.placec};
     return ok;
@@ -327,6 +329,17 @@ static struct launch_report report_of_command(int fail, int status)
     return no.confined ? report_make(LAUNCH_NO_EXEC, no.err, "exec") : report_make(LAUNCH_REFUSED, no.err, no.stage);
 }
 
+/* When the machine runs out of memory, the kernel is to take what a workflow started, not who carries on the others.
+ * Inherited by all that is started from here. */
+static void die_first(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!write(fd, "1000", 4);
+        close(fd);
+    }
+}
+
 static void init_main(struct init *in)
 {
     char c;
@@ -338,6 +351,7 @@ static void init_main(struct init *in)
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     if (recv(in->control, &c, 1, 0) != 1 || c != SAY_GO)
         _exit(1);
+    die_first();
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* not to be traced by what we start; the id mapping needed it until now */
     struct launch_report r;
     bool strict = in->plan->h.tier == SANDBOX_STRICT;
@@ -390,6 +404,8 @@ struct launcher {
     pid_t init;
     enum launch_isolation iso;
     int64_t kill_at; /* monotonic ms; -1: nobody asked for an end */
+    int64_t look_at; /* monotonic ms: when to look next at what the tree uses */
+    enum launch_limit exceeded;
 };
 
 static void watch_lifeline(struct launcher *l, uint32_t grace_ms)
@@ -407,21 +423,42 @@ static void watch_lifeline(struct launcher *l, uint32_t grace_ms)
     }
 }
 
+/* Kernels that let nobody but root make groups with a limit are the rule in containers, so what the tree uses is looked
+ * at, by its only ancestor that is outside: ten times a second, more often when it comes near, never so often that the
+ * looking takes more than a tenth of a processor. */
+static void watch_usage(struct launcher *l, const struct launch_header *h)
+{
+    int64_t begun = clock_mono_ms();
+    if (begun < l->look_at || l->exceeded || !h->memory)
+        return;
+    struct proctree_usage u = proctree_usage(h->memory);
+    bool near = u.bytes > h->memory / 2 || u.tasks > h->processes / 2;
+    int64_t now = clock_mono_ms(), rest = (near ? LOOK_NEAR_MS : LOOK_MS), least = (now - begun) * 10;
+    l->look_at = now + (rest > least ? rest : least);
+    if (u.bytes > h->memory)
+        l->exceeded = LAUNCH_LIMIT_MEMORY;
+    else if (u.tasks > h->processes)
+        l->exceeded = LAUNCH_LIMIT_PROCESSES;
+    if (l->exceeded)
+        l->kill_at = 0;
+}
+
 /* Until the init is reaped. As a subreaper we may inherit others when it is killed; they are swept up afterwards. */
-static void launcher_watch(struct launcher *l, uint32_t grace_ms)
+static void launcher_watch(struct launcher *l, const struct launch_header *h)
 {
     struct pollfd fds[2] = {{.fd = LAUNCH_FD_LIFELINE, .events = POLLIN}, {.fd = l->signals, .events = POLLIN}};
+    l->look_at = clock_mono_ms() + LOOK_NEAR_MS;
     for (;;) {
-        int timeout = -1;
-        if (l->kill_at >= 0) {
-            int64_t left = l->kill_at - clock_mono_ms();
-            if (left <= 0) {
-                kill(l->init, SIGKILL);
-                fds[0].fd = -1;
-            }
-            timeout = left <= 0 ? -1 : (int)left;
+        watch_usage(l, h);
+        int64_t now = clock_mono_ms(), until = l->exceeded || !h->memory ? INT64_MAX : l->look_at;
+        if (l->kill_at >= 0 && l->kill_at <= now) {
+            kill(l->init, SIGKILL);
+            fds[0].fd = -1;
+            until = INT64_MAX;
+        } else if (l->kill_at >= 0 && l->kill_at < until) {
+            until = l->kill_at;
         }
-        if (poll(fds, 2, timeout) < 0)
+        if (poll(fds, 2, until == INT64_MAX ? -1 : (int)(until - now)) < 0)
             continue;
         struct signalfd_siginfo si;
         if (fds[1].revents) {
@@ -433,7 +470,7 @@ static void launcher_watch(struct launcher *l, uint32_t grace_ms)
                     return;
         }
         if (fds[0].revents)
-            watch_lifeline(l, grace_ms);
+            watch_lifeline(l, h->grace_ms);
     }
 }
 
@@ -543,12 +580,16 @@ static int launcher_run(struct plan *plan)
         (void)send(l.control, &go, 1, MSG_NOSIGNAL);
     if (l.kill_at < 0 && (plan->h.flags & LAUNCH_PROXY))
         proxy_begin(&l, plan);
-    launcher_watch(&l, plan->h.grace_ms);
+    launcher_watch(&l, &plan->h);
+    if (l.exceeded == LAUNCH_LIMIT_PROCESSES) /* thousands want to run, and all shall be dead before one more forks */
+        (void)sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1});
     proctree_kill();
 
     struct launch_report r;
     if (read(l.inner_report, &r, sizeof r) != (ssize_t)sizeof r)
         r = report_make(LAUNCH_SIGNALED, SIGKILL, "");
+    if (l.exceeded)
+        r = report_make(LAUNCH_LIMIT, l.exceeded, "");
     r.isolation = l.iso;
     return report_send(LAUNCH_FD_REPORT, &r) ? 0 : 1;
 }

@@ -27,16 +27,18 @@ enum { MAX_PROCESSES = 1 << 16 };
 struct entry {
     pid_t pid, ppid;
     bool ours;
+    uint64_t pages, tasks;
 };
 struct table {
     struct entry *e;
     size_t n, cap;
 };
 
-/* The parent from /proc/PID/stat, whose second field is a name in parentheses that may itself hold anything. */
-static bool read_parent(pid_t pid, pid_t *ppid)
+/* The parent, threads and resident pages from /proc/PID/stat, whose second field is a name in parentheses that may
+ * itself hold anything. */
+static bool read_stat(pid_t pid, struct entry *ret)
 {
-    char path[64], text[512];
+    char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -47,10 +49,13 @@ static bool read_parent(pid_t pid, pid_t *ppid)
         return false;
     text[n] = 0;
     const char *end = strrchr(text, ')');
+    long threads, pages;
     int parent;
-    if (!end || sscanf(end + 1, " %*c %d", &parent) != 1)
+    if (!end ||
+        sscanf(end + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %*u %*u %ld",
+               &parent, &threads, &pages) != 3)
         return false;
-    *ppid = parent;
+    *ret = (struct entry){.pid = pid, .ppid = parent, .tasks = (uint64_t)threads, .pages = (uint64_t)pages};
     return true;
 }
 
@@ -67,11 +72,10 @@ static void table_load(struct table *t)
     t->n = 0;
     while (d && (de = readdir(d)) && t->n < MAX_PROCESSES) {
         int64_t pid;
-        struct entry e = {0};
+        struct entry e;
         if (!str_to_i64(str_c(de->d_name), &pid) || pid <= 0)
             continue;
-        e.pid = (pid_t)pid;
-        if (!read_parent(e.pid, &e.ppid)) /* zombies stay in: of a "zombie" leader other threads may live on */
+        if (!read_stat((pid_t)pid, &e)) /* zombies stay in: of a "zombie" leader other threads may live on */
             continue;
         if (t->n == t->cap) {
             size_t cap = t->cap ? t->cap * 2 : 256;
@@ -115,9 +119,9 @@ static bool signal_one(const struct table *t, const struct entry *e, pid_t root,
     int fd = pidfd_open(e->pid, 0);
     if (fd < 0)
         return false;
-    pid_t ppid;
+    struct entry now;
     const struct entry *parent;
-    bool ours = read_parent(e->pid, &ppid) && (ppid == root || ((parent = table_find(t, ppid)) && parent->ours));
+    bool ours = read_stat(e->pid, &now) && (now.ppid == root || ((parent = table_find(t, now.ppid)) && parent->ours));
     if (ours)
         (void)pidfd_send_signal(fd, signo, NULL, 0);
     close(fd);
@@ -135,6 +139,49 @@ int proctree_signal(int signo)
         sent += t.e[i].ours && signal_one(&t, &t.e[i], root, signo);
     free(t.e);
     return sent;
+}
+
+/* "Pss:  1234 kB" of /proc/PID/smaps_rollup: each page divided by how many have it. */
+static bool read_share(pid_t pid, uint64_t *bytes)
+{
+    char path[64], text[2048];
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return false;
+    text[n] = 0;
+    const char *at = strstr(text, "\nPss:");
+    unsigned long kb;
+    if (!at || sscanf(at, "\nPss: %lu", &kb) != 1)
+        return false;
+    *bytes = (uint64_t)kb << 10;
+    return true;
+}
+
+struct proctree_usage proctree_usage(uint64_t enough)
+{
+    struct table t = {0};
+    struct proctree_usage u = {0};
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), shared = 0;
+    table_load(&t);
+    table_mark(&t, getpid());
+    for (size_t i = 0; i < t.n; i++)
+        if (t.e[i].ours) {
+            u.bytes += t.e[i].pages * page;
+            u.tasks += t.e[i].tasks;
+        }
+    for (size_t i = 0; u.bytes > enough && i < t.n; i++) {
+        uint64_t bytes;
+        if (t.e[i].ours)
+            shared += read_share(t.e[i].pid, &bytes) ? bytes : t.e[i].pages * page;
+    }
+    if (u.bytes > enough)
+        u.bytes = shared;
+    free(t.e);
+    return u;
 }
 
 void proctree_kill(void)

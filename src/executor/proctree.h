@@ -4,6 +4,7 @@
  * For single-threaded processes that are child subreapers (or the init of a PID namespace): whatever they started,
  * however it forked away, is a descendant until it is dead. */
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Sends `signo` to every descendant that is found now. Returns how many there were, zombies included. */
 int proctree_signal(int signo);
@@ -11,3 +12,11 @@ int proctree_signal(int signo);
  * (stuck in the kernel) makes this wait, which is what its callers want: they hold the lock that says "not dead yet".
  */
 void proctree_kill(void);
+
+struct proctree_usage {
+    uint64_t bytes; /* of memory that they have in use */
+    uint64_t tasks; /* threads */
+};
+/* What all descendants use now. Memory that several share is counted for each at first; only when that comes to more
+ * than `enough` bytes it is counted once, which takes longer. */
+struct proctree_usage proctree_usage(uint64_t enough);

@@ -208,6 +208,13 @@ size_t request_output_limit(const struct val *req, size_t fallback)
     return n <= 0 ? fallback : n < OUTPUT_LIMIT_MAX ? (size_t)n : OUTPUT_LIMIT_MAX;
 }
 
+void request_limits(const struct val *req, const struct command_limits *machine, struct command_spec *spec)
+{
+    int64_t memory = val_get_int(req, STR("memory_limit"), 0), processes = val_get_int(req, STR("process_limit"), 0);
+    spec->memory = memory > 0 && (uint64_t)memory < machine->memory ? (uint64_t)memory : machine->memory;
+    spec->processes = processes > 0 && processes < machine->processes ? (uint32_t)processes : machine->processes;
+}
+
 static int64_t request_timeout(const struct val *req)
 {
     const struct val *v = VAL_GET(req, "timeout_ms");
@@ -311,6 +318,8 @@ struct val result_command(const struct command_outcome *o, struct arena *a)
     VAL_MAP_SET(&m, "timed_out", val_bool(o->timed_out));
     VAL_MAP_SET(&m, "truncated", val_bool(o->truncated));
     VAL_MAP_SET(&m, "sandbox", val_str(str_c(tier_name(o->tier))));
+    if (o->limit)
+        VAL_MAP_SET(&m, "limit", o->limit == LAUNCH_LIMIT_MEMORY ? VAL_LIT("memory") : VAL_LIT("processes"));
     return val_map_done(&m);
 }
 
@@ -336,6 +345,10 @@ struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, stru
     buf_init(&b, o->out.n + o->errors.n + 256);
     if (o->timed_out)
         buf_printf(&b, "The command was stopped after %g seconds (timeout).", (double)timeout_ms / 1000);
+    else if (o->limit)
+        buf_printf(&b, "Killed: it and all it started %s",
+                   o->limit == LAUNCH_LIMIT_MEMORY ? "used more memory than they may"
+                                                   : "were more processes than may be");
     else if (o->signal)
         buf_printf(&b, "Killed by signal %.*s", STR_ARG(signal_name(o->signal, a)));
     else if (o->exit_code)

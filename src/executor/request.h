@@ -2,6 +2,7 @@
 /* Requests for commands, read and checked: from value trees to what command.h wants, and results back. */
 #include "executor/beneath.h"
 #include "executor/command.h"
+#include "executor/limits.h"
 #include "executor/redact.h"
 
 #include "data/val.h"
@@ -33,4 +34,6 @@ enum rc request_cwd(const struct val *req, const struct beneath *workspace, stru
 /* Opens it, as spec->cwd_fd, and says so in spec->places. */
 enum rc request_directory(const struct val *req, const struct beneath *workspace, struct arena *a,
                           struct command_spec *spec, struct err *err) MUST_CHECK;
+/* What the command may use: `memory_limit` and `process_limit` of the request, within what the machine allows. */
+void request_limits(const struct val *req, const struct command_limits *machine, struct command_spec *spec);
 size_t request_output_limit(const struct val *req, size_t fallback);

@@ -17,6 +17,7 @@ struct sandbox_view {
     uint32_t flags; /* enum launch_flags */
     const char *const *place;
     const char *tmp; /* standard: the command's own temporary directory */
+    uint64_t memory; /* bytes that the command may use; strict: its /tmp is no larger, either */
     size_t nplaces;  /* LAUNCH_PLACES and two for each directory that may be read */
 };
 

@@ -175,14 +175,24 @@ static bool show_read_only(const char *from, const char *to)
     return show(from, to, &mounted) && (!mounted || harden(to, READ_ONLY));
 }
 
-static bool new_root(void)
+/* Of a quarter of the machine's memory and what the command may use, the lesser. */
+static void root_options(uint64_t memory, char *ret, size_t size)
+{
+    uint64_t quarter = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
+    snprintf(ret, size, "mode=0755,nr_inodes=1m,size=%llu",
+             (unsigned long long)(memory && memory < quarter ? memory : quarter));
+}
+
+static bool new_root(uint64_t memory)
 {
     static const char *const on[] = {"/tmp", "/run", "/mnt", "/usr"};
     bool mounted = false;
+    char options[80];
+    root_options(memory, options, sizeof options);
     if (mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) != 0)
         return false;
     for (size_t i = 0; i < sizeof on / sizeof *on && !mounted; i++) {
-        mounted = mount("tmpfs", on[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=25%,nr_inodes=1m") == 0;
+        mounted = mount("tmpfs", on[i], "tmpfs", MS_NOSUID | MS_NODEV, options) == 0;
         if (!mounted)
             continue;
         char old[64];
@@ -368,7 +378,7 @@ static bool own_proc(void)
 static bool world(const struct sandbox_view *v, const char **stage)
 {
     *stage = "a root of its own";
-    if (!new_root())
+    if (!new_root(v->memory))
         return false;
     *stage = "system directories";
     if (!system_parts())

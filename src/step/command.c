@@ -25,6 +25,10 @@ static const struct step_key keys[] = {
          "own, whose changes are taken over at its end; fails as `conflict` where others changed the same file."},
     {"output_limit", KEY_SIZE, .fallback = "1MB",
      .doc = "How much of standard output, and of standard error, is kept."},
+    {"memory_limit", KEY_SIZE, .fallback = "half of the machine's",
+     .doc = "How much memory the command and all that it starts may use together; more ends them."},
+    {"process_limit", KEY_INT, .fallback = "4096", .least = 1, .most = 1 << 22,
+     .doc = "How many processes and threads they may be; more ends them."},
     NETWORK_KEY,
     {"secrets", KEY_STRINGS,
      .doc = "Names from the workflow's `secrets` whose values the command gets as environment variables."},
@@ -105,6 +109,15 @@ static bool build_request(struct frame *f, const struct val *c, struct val *ret)
         return false;
     }
     VAL_MAP_SET(&m, "output_limit", val_int(bytes));
+    limit = VAL_GET(c, "memory_limit");
+    if (limit && units_size(limit, &bytes, &err) != RC_OK) {
+        step_failf(f, RC_INVALID, "`memory_limit`: %s", err.msg);
+        return false;
+    }
+    if (limit)
+        VAL_MAP_SET(&m, "memory_limit", val_int(bytes));
+    if (VAL_GET(c, "process_limit"))
+        VAL_MAP_SET(&m, "process_limit", *VAL_GET(c, "process_limit"));
     if (f->def->timeout_ms)
         VAL_MAP_SET(&m, "timeout_ms", val_int(f->def->timeout_ms));
     const struct val *network;
@@ -249,7 +262,14 @@ static void child_done(struct frame *f, struct frame *child)
         said = val_get_str(r, STR("stdout"), STR(""));
     said = tail(said, 400);
     struct str signal = val_get_str(r, STR("signal"), STR(""));
-    if (timed_out)
+    struct str limit = val_get_str(r, STR("limit"), STR(""));
+    if (limit.n)
+        snprintf(msg, sizeof msg,
+                 "it and all it started %s; raise `%s_limit` of the step, or TREADLE_COMMAND_%s of "
+                 "the machine",
+                 str_is(limit, "memory") ? "used more memory than they may" : "were more processes than they may be",
+                 str_is(limit, "memory") ? "memory" : "process", str_is(limit, "memory") ? "MEMORY" : "PROCESSES");
+    else if (timed_out)
         snprintf(msg, sizeof msg, "no result within %g s (timeout)", (double)f->def->timeout_ms / 1000);
     else if (signal.n)
         snprintf(msg, sizeof msg, "killed by %.*s%s%.*s", STR_ARG(signal), said.n ? ": " : "", STR_ARG(said));
@@ -257,8 +277,12 @@ static void child_done(struct frame *f, struct frame *child)
         snprintf(msg, sizeof msg, "exit code %lld%s%.*s", (long long)(code ? code->i : -1), said.n ? ": " : "",
                  STR_ARG(said));
     snprintf(code_text, sizeof code_text, "exit_%lld", (long long)(code ? code->i : -1));
-    step_fail(f, &(struct failure){.rc = timed_out ? RC_TIMEOUT : RC_COMMAND,
-                                   .code = timed_out ? STR("timeout") : str_c(code_text),
+    step_fail(f, &(struct failure){.rc = limit.n     ? RC_LIMIT
+                                         : timed_out ? RC_TIMEOUT
+                                                     : RC_COMMAND,
+                                   .code = limit.n     ? limit
+                                           : timed_out ? STR("timeout")
+                                                       : str_c(code_text),
                                    .message = str_n(msg, str_utf8_valid(str_c(msg))),
                                    .partial = &result});
 }
@@ -269,7 +293,7 @@ const struct step_type step_command = {
     .aliases = "bash",
     .doc = "Runs a program in the workspace.",
     .keys = keys,
-    .result_doc = "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|sandbox|data|error",
+    .result_doc = "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|sandbox|limit|data|error",
     .own_timeout = true,
     .check = check,
     .enter = enter,

@@ -160,6 +160,45 @@ static void test_output_limit(void **state)
     assert_string_equal(util_text(&a, "stderr"), "small\n");
 }
 
+/* One process, and many that share nothing: ended with all they started. Many that share one block: not. */
+static void test_memory_limit(void **state)
+{
+    struct util *u = *state;
+    struct answer a = util_do(u, EXEC_COMMAND,
+                              "{'argv':['/usr/bin/python3','-c','import time; b = []\\nfor i in range(3000): "
+                              "b.append(bytearray(1 << 20))\\ntime.sleep(60)'],'memory_limit':100000000}");
+    assert_string_equal(util_text(&a, "limit"), "memory");
+    assert_string_equal(util_text(&a, "signal"), "SIGKILL");
+    assert_in_range(util_int(&a, "duration_ms"), 1, 30000);
+    a = util_do(u, EXEC_COMMAND,
+                "{'argv':['/usr/bin/python3','-c','import os, time\\nfor i in range(8):\\n  if os.fork() == 0:\\n    "
+                "b = bytearray(20 << 20); time.sleep(60)\\ntime.sleep(60)'],'memory_limit':100000000}");
+    assert_string_equal(util_text(&a, "limit"), "memory");
+    a = util_do(
+        u, EXEC_COMMAND,
+        "{'argv':['/usr/bin/python3','-c','import os, time\\nb = bytearray(50 << 20)\\nfor i in range(8):\\n  if "
+        "os.fork() == 0:\\n    time.sleep(1); os._exit(0)\\nfor i in range(8): os.wait()\\n"
+        "print(len(b))'],'memory_limit':200000000}");
+    assert_string_equal(util_text(&a, "stdout"), "52428800\n");
+    assert_null(val_get(&a.v, STR("limit")));
+}
+
+static void test_process_limit(void **state)
+{
+    struct util *u = *state;
+    struct answer a =
+        util_do(u, EXEC_COMMAND,
+                "{'shell':'i=0; while [ $i -lt 60 ]; do sleep 60 & i=$((i+1)); done; wait','process_limit':40}");
+    assert_string_equal(util_text(&a, "limit"), "processes");
+    assert_in_range(util_int(&a, "duration_ms"), 1, 30000);
+    /* A bomb that stops by itself after 2,047: where there is no namespace, root's may outrun who ends it. */
+    a = util_do(
+        u, EXEC_COMMAND,
+        "{'shell':'b() { [ $1 -gt 0 ] && { b $(($1-1)) & b $(($1-1)) & }; sleep 60; }; b 10','process_limit':200}");
+    assert_string_equal(util_text(&a, "limit"), "processes");
+    assert_in_range(util_int(&a, "duration_ms"), 1, 30000);
+}
+
 static void test_big_input(void **state)
 {
     struct util *u = *state;
@@ -555,6 +594,8 @@ int main(int argc, char **argv)
         T(test_refused),
         T(test_environment),
         T(test_output_limit),
+        T(test_memory_limit),
+        T(test_process_limit),
         T(test_big_input),
         T(test_leftovers_die_with_the_command),
         T(test_timeout),
