@@ -6,7 +6,6 @@
 #include "data/expr_int.h"
 
 #include "base/sha256.h"
-#include "data/json.h"
 #include "data/letters.h"
 #include "data/regex.h"
 
@@ -372,16 +371,10 @@ enum rc fn_find_all(struct ev *c, const struct expr *n, const struct val *arg, s
 
 enum rc fn_json(struct ev *c, const struct expr *n, const struct val *arg, size_t argc, struct val *ret)
 {
-    struct buf b;
-    buf_init(&b, c->max);
-    json_write(&b, arg, argc > 1 && val_truthy(&arg[1]) ? JSON_PRETTY : JSON_COMPACT);
-    enum rc rc = ev_charge(c, n, b.overflow ? SIZE_MAX : b.n);
-    if (rc == RC_OK)
-        rc = expr_spend(c, n, b.n / 64);
-    if (rc == RC_OK)
-        *ret = val_str(arena_str(c->a, buf_str(&b)));
-    buf_done(&b);
-    return rc;
+    struct str text;
+    TRY(ev_json(c, n, arg, argc > 1 && val_truthy(&arg[1]) ? JSON_PRETTY : JSON_COMPACT, &text));
+    *ret = val_str(text);
+    return RC_OK;
 }
 
 enum rc fn_parse_json(struct ev *c, const struct expr *n, const struct val *arg, size_t argc, struct val *ret)

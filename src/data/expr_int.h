@@ -6,6 +6,7 @@
  * evaluated into. Nodes are immutable once their parser has returned. Errors are `struct err` with RC_EXPRESSION for
  * what the author wrote, RC_NOT_FOUND for names and RC_LIMIT for bounds. */
 #include "data/expr.h"
+#include "data/json.h"
 #include "data/number.h"
 
 struct regex;
@@ -245,6 +246,9 @@ enum rc ev_arith(struct ev *c, const struct expr *n, enum op op, const struct va
                  struct val *ret) MUST_CHECK;
 /* The value as text: strings as they are, null as nothing, others as JSON. */
 enum rc ev_text(struct ev *c, const struct expr *n, const struct val *v, struct str *ret) MUST_CHECK;
+/* As JSON, counted. */
+enum rc ev_json(struct ev *c, const struct expr *n, const struct val *v, enum json_style style,
+                struct str *ret) MUST_CHECK;
 /* from:to of a list or a string (in characters), negative from the end, NULL where not given. */
 enum rc ev_slice(struct ev *c, const struct expr *n, const struct val *v, const int64_t *from, const int64_t *to,
                  struct val *ret) MUST_CHECK;
@@ -260,6 +264,8 @@ struct shown {
     char z[100];
 };
 struct shown show_val(const struct val *v);
+/* Copies printably: control characters become blanks, and what does not fit ends in an ellipsis. */
+void show_text(char *out, size_t room, struct str s);
 struct shown show_src(const struct expr *n);
 /* "a string", "a number", "null" */
 const char *show_type(const struct val *v);
