@@ -120,14 +120,6 @@ static const char *kept_in(struct session *s, const char *home, const char *what
         .p;
 }
 
-/* A recording must have all that a replay will ask for, so it is made without what earlier runs have kept. */
-static const char *cache_dir(struct session *s, const char *home)
-{
-    if (s->record_file)
-        return arena_printf(&s->arena, "%s/cache", s->home.dir).p;
-    return kept_in(s, home, "cache", "/.mock");
-}
-
 static enum rc make_egress(struct live *l, struct err *err)
 {
     static const enum egress_mode modes[] = {EGRESS_LIVE, EGRESS_MOCK, EGRESS_REPLAY};
@@ -500,7 +492,8 @@ static int set_up(struct live *l)
                                                 .output_dir = arena_cstr(&s->arena, s->output_dir),
                                                 .workflow_dir = arena_cstr(&s->arena, s->workflow_dir),
                                                 .sessions_dir = kept_in(s, home, "sessions", "/mock"),
-                                                .cache_dir = cache_dir(s, home),
+                                                .cache_dir = kept_in(s, home, "cache", "/.mock"),
+                                                .cache_keeps_only = s->record_file != NULL,
                                                 .checkpoints_dir = kept_in(s, home, "checkpoints", "/.mock"),
                                                 .state_dir = home,
                                                 .secrets = s->workflow->secrets,

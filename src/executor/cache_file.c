@@ -205,7 +205,8 @@ static enum rc keep(const struct beneath *home, int lock, struct str name, const
     return RC_OK;
 }
 
-enum rc exec_cache(const struct val *req, const char *dir, struct arena *a, struct val *ret, struct err *err)
+enum rc exec_cache(const struct val *req, const char *dir, bool keeps_only, struct arena *a, struct val *ret,
+                   struct err *err)
 {
     int64_t ttl = val_get_int(req, STR("ttl_ms"), 0);
     bool keeps = str_is(val_get_str(req, STR("op"), STR("find")), "keep");
@@ -215,6 +216,8 @@ enum rc exec_cache(const struct val *req, const char *dir, struct arena *a, stru
     if (!entry_name(req, a, &name) || ttl <= 0 || (keeps && !VAL_GET(req, "result")))
         return err_set(err, RC_INVALID, "a cached result needs an entry and a time to live");
     enum rc rc = kept_open(&home, a, dir, val_get_str(req, STR("workflow"), STR("")), err);
+    if (rc == RC_OK && !keeps && keeps_only && !val_get_bool(req, STR("last_resort"), false))
+        ttl = 0;
     if (rc == RC_OK && keeps)
         rc = kept_lock(&home, NULL, NULL, &lock, err);
     if (rc == RC_OK)

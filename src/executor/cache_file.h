@@ -12,10 +12,11 @@
 
 enum { CACHE_ENTRY_MAX = 16 << 20, CACHE_ENTRIES_MAX = 10000, CACHE_BYTES_MAX = 256 << 20 };
 
-/* {op: find, workflow, entry, ttl_ms} -> {found: false} or {found: true, kept_ms, run, result}
+/* {op: find, workflow, entry, ttl_ms, last_resort?} -> {found: false} or {found: true, kept_ms, run, result}
  * {op: keep, workflow, entry, ttl_ms, step, run, result, max_bytes?: of the workflow's entries} -> {bytes}
- * RC_LIMIT: the result is larger than CACHE_ENTRY_MAX. */
-enum rc exec_cache(const struct val *req, const char *dir, struct arena *a, struct val *ret,
+ * RC_LIMIT: the result is larger than CACHE_ENTRY_MAX. With `keeps_only` nothing is found, but as a last resort: when
+ * the work has been tried and has failed. */
+enum rc exec_cache(const struct val *req, const char *dir, bool keeps_only, struct arena *a, struct val *ret,
                    struct err *err) MUST_CHECK;
 
 /* Removes (or with `dry` only counts) the entries of all workflows that have run out, or were kept before

@@ -86,6 +86,7 @@ struct executor {
     struct arena arena;
     const char *lock_path, *workflow_dir, *run_dir, *checkpoints_dir, *sessions_dir, *cache_dir, *stored_dir, *self,
         *output_dir;
+    bool cache_keeps_only;
     struct beneath workspace, output;
     enum sandbox_tier tier;
     struct command_limits limits;
@@ -505,7 +506,7 @@ static void work(void *ctx)
     else if (j->kind == EXEC_SESSION)
         rc = exec_session(&j->request, x->sessions_dir, x->run_dir, &j->arena, &j->result, &j->err);
     else if (j->kind == EXEC_CACHE)
-        rc = exec_cache(&j->request, x->cache_dir, &j->arena, &j->result, &j->err);
+        rc = exec_cache(&j->request, x->cache_dir, x->cache_keeps_only, &j->arena, &j->result, &j->err);
     else
         rc = exec_output(&j->request, &x->output, &j->arena, &j->result, &j->code, &j->err);
     j->failed = rc != RC_OK;
@@ -606,6 +607,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
     x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;
     x->sessions_dir = o->sessions_dir ? arena_cstr(&x->arena, str_c(o->sessions_dir)) : NULL;
+    x->cache_keeps_only = o->cache_keeps_only;
     x->run_dir = arena_cstr(&x->arena, str_c(o->run_dir));
     x->cache_dir = o->cache_dir ? arena_cstr(&x->arena, str_c(o->cache_dir)) : NULL;
     x->checkpoints_dir = o->checkpoints_dir ? arena_cstr(&x->arena, str_c(o->checkpoints_dir)) : NULL;

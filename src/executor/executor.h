@@ -98,6 +98,7 @@ struct executor_options {
     const char *state_dir;    /* absolute; has the stored workflows, and is hidden from commands. NULL: there is none */
     const char *sessions_dir; /* absolute; where conversations are kept. NULL: nowhere */
     const char *cache_dir;    /* absolute; where results are kept for later runs. NULL: nowhere */
+    bool cache_keeps_only;    /* steps do their work though its result is kept: a recording must have everything */
     const char *checkpoints_dir; /* absolute; where named states are kept. NULL: nowhere */
     const char *self;            /* program to start as launcher; NULL: /proc/self/exe */
     unsigned max_commands;       /* at once; 0: 64. More wait */

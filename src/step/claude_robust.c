@@ -205,6 +205,7 @@ static void keep(struct frame *f, struct robust *r, const struct val *result)
 static void find_earlier(struct frame *f)
 {
     struct val_map m = val_map_new(&f->arena);
+    VAL_MAP_SET(&m, "last_resort", val_true);
     cache_effect(f, "answer:find", TAG_FIND, "find", &m);
 }
 

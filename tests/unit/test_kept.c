@@ -14,6 +14,7 @@
 
 static char dir[] = "/tmp/treadle-kept-XXXXXX";
 static struct arena a;
+static bool recording;
 
 static int set_up(void **state)
 {
@@ -35,7 +36,7 @@ static enum rc cache(const char *request, struct val *ret)
     struct val v;
     struct err err;
     assert_int_equal(json_parse(&a, str_c(request), &JSON_LIMITS_DEFAULT, &v, &err), RC_OK);
-    return exec_cache(&v, dir, &a, ret, &err);
+    return exec_cache(&v, dir, recording, &a, ret, &err);
 }
 
 static const char *answer(const char *request)
@@ -92,6 +93,19 @@ static void test_time_to_live(void **state)
     assert_true(found("w", "e1", 60000));
     assert_int_equal(cache("{\"op\": \"find\", \"workflow\": \"w\", \"entry\": \"e1\", \"ttl_ms\": 0}", &v),
                      RC_INVALID);
+}
+
+/* While a recording is made, only what has failed already may take what is kept. */
+static void test_recording(void **state)
+{
+    (void)state;
+    assert_int_equal(keep("e1", 3, ""), RC_OK);
+    recording = true;
+    assert_false(found("w", "e1", 60000));
+    assert_non_null(strstr(answer("{\"op\": \"find\", \"workflow\": \"w\", \"entry\": \"e1\", \"ttl_ms\": 60000, "
+                                  "\"last_resort\": true}"),
+                           "\"found\":true"));
+    recording = false;
 }
 
 /* What somebody has damaged is as good as not there. */
@@ -188,7 +202,7 @@ static void test_own_sessions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_keep_and_find), TEST(test_time_to_live), TEST(test_damaged),
-                                       TEST(test_bounds),        TEST(test_prune),        TEST(test_names),
-                                       TEST(test_own_sessions)};
+                                       TEST(test_recording),     TEST(test_bounds),       TEST(test_prune),
+                                       TEST(test_names),         TEST(test_own_sessions)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
