@@ -26,7 +26,7 @@ static struct place place_of(const struct reader *r, uint32_t line, uint32_t col
 /* ---- steps and their fields ---- */
 
 /* Fields that every result may have, and accepted spellings. */
-static const char common_fields[] = "|success|skipped|reason|error|error_message|result|results|text|data|cost|inputs|"
+static const char common_fields[] = "|success|skipped|reason|error|error_message|result|results|text|data|cost|"
                                     "degraded_mode|content|response|";
 
 static bool in_list(const char *bars, struct str name)
@@ -144,6 +144,8 @@ static void check_step(const struct reader *r, struct str name, struct str field
     enum sight sight = scope_step(r, name, &s);
     if (sight == SIGHT_UNKNOWN && late_matches(r->l, name))
         return;
+    if (sight == SIGHT_SEEN && str_is(field, "inputs"))
+        ((struct step_def *)s)->inputs_read = true; /* made by this load, not published yet */
     if (sight != SIGHT_SEEN)
         unseen_step(r, name, sight, s, soft, p);
     else if (field.n && !soft)

@@ -112,6 +112,7 @@ struct step_def {
     const struct tmpl *late_type; /* its type is a template, known when it starts; else NULL */
     const struct tmpl *late_name; /* so is its name: a second one, beside `name` */
     struct str late_name_text;    /* as written */
+    bool inputs_read;             /* somebody reads steps.NAME.inputs of it */
     bool reads_files;             /* some {{file:PATH}} stands in its configuration */
 
     const struct tmpl_tree *config;      /* the type's keys that may hold templates: evaluates to an object */
@@ -264,7 +265,7 @@ struct workflow_text {
 struct workflow_reader {
     enum rc (*read)(void *ctx, struct str dir, struct str name, bool stored, struct arena *a, struct workflow_text *ret,
                     struct err *err);
-    void (*problems)(void *ctx, const struct workflow_text *t, const struct problems *ps);
+    void (*problems)(void *ctx, const struct workflow_text *t, const struct problems *ps); /* or NULL */
     /* A file turned out to be made of several: the text to record in place of its own. */
     void (*pinned)(void *ctx, const struct workflow_text *t, struct str text);
     void *ctx;

@@ -136,6 +136,21 @@ static bool chosen_outputs(struct frame *f, struct frame *c, const struct val *o
     return good;
 }
 
+/* What it was called with, for who reads steps.NAME.inputs; nothing of its own goes by that name. NULL: nobody does. */
+static const struct val *told_inputs(struct frame *f, const struct val *beside)
+{
+    const struct call *c = f->type_state;
+    if (!f->def->inputs_read || (beside && (beside->type != VAL_OBJECT || VAL_GET(beside, "inputs"))))
+        return NULL;
+    struct val_map m = val_map_new(&f->arena);
+    if (beside)
+        val_map_merge(&m, beside);
+    VAL_MAP_SET(&m, "inputs", *VAL_GET(c->plan, "inputs"));
+    struct val *v = ARENA_NEW(&f->arena, struct val);
+    *v = val_map_done(&m);
+    return v;
+}
+
 static void finish(struct frame *f, struct frame *c)
 {
     const struct call *call = f->type_state;
@@ -154,7 +169,8 @@ static void finish(struct frame *f, struct frame *c)
     } else {
         v = list_results(c, &f->arena);
     }
-    step_ok(f, &v);
+    const struct val *told = told_inputs(f, &v);
+    step_ok(f, told ? told : &v);
 }
 
 /* ---- calling ---- */
@@ -220,7 +236,8 @@ static void call(struct frame *f)
     if (!plan)
         return;
     c->plan = plan;
-    f->fallback = VAL_GET(plan, "fallback");
+    const struct val *fallback = VAL_GET(plan, "fallback"), *told = told_inputs(f, fallback);
+    f->fallback = told ? told : fallback;
     int64_t depth = val_get_int(plan, STR("max_depth"), 0);
     int64_t memory = val_get_int(plan, STR("max_memory"), 0);
     if (!frame_depth(f, depth, c->workflow->name))

@@ -185,9 +185,35 @@ static void test_endless_recursion(void **state)
     assert_non_null(strstr(rig_run_error(&g), "max_depth_exceeded"));
 }
 
+/* What a workflow was called with is known after it, well or not, where somebody asks; else it is no field. */
+static void test_inputs_after(void **state)
+{
+    (void)state;
+    static const char *const ends[] = {"value: 1", "fail: true"};
+    for (size_t i = 0; i < 2; i++) {
+        char yaml[2048];
+        snprintf(yaml, sizeof yaml,
+                 CALL("      inputs: {n: \"{{ x + 1 }}\"}\n      on_error: continue\n",
+                      "        steps: [{name: a, type: test_echo, %s}]\n") "    - {name: e, type: test_echo, value: "
+                                                                           "\"{{ steps.call.inputs.n * 10 }}\"}\n",
+                 ends[i]);
+        for (size_t keep = 0; keep < 12; keep++) {
+            rig_start(&g, yaml);
+            rig_restart(&g, keep < g.nrecords ? keep : g.nrecords, false);
+            has("\"inputs\":{\"n\":2}");
+            has("\"e\":20");
+            rig_assert_status(&g, RUN_SUCCEEDED);
+            rig_done(&g);
+        }
+    }
+    rig_start(&g, CALL("      inputs: {n: 1}\n", "        steps: [{name: a, type: test_echo, value: 1}]\n"));
+    has("\"call\":{\"a\":1}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_inputs_after, done),
         cmocka_unit_test_teardown(test_outputs, done),
         cmocka_unit_test_teardown(test_names_end_at_the_call, done),
         cmocka_unit_test_teardown(test_fallback, done),
