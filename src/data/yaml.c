@@ -35,7 +35,7 @@ struct node {
 
 struct anchor {
     struct node node;
-    bool complete;
+    bool complete, foreign;
 };
 
 struct open { /* a container that is being read */
@@ -54,6 +54,7 @@ struct composer {
     const char *file;
     struct yaml_limits lim;
     struct map anchors; /* name -> struct anchor in the arena */
+    const struct yaml_aliases *aliases;
     struct open *open;
     size_t depth, cap;
     struct cost total;
@@ -117,14 +118,43 @@ static void anchor_complete(struct anchor *an, const struct node *n)
     }
 }
 
+/* Of a value from elsewhere. It is as large as its own text allowed, and the walk costs no more than is charged. */
+static struct cost cost_of(const struct val *v)
+{
+    struct cost sum = {.nodes = 1, .bytes = v->type == VAL_STR || v->type == VAL_BIGINT ? v->s.n : 0};
+    bool array = v->type == VAL_ARRAY, object = v->type == VAL_OBJECT;
+    sum.height = array || object;
+    for (size_t i = 0; i < (array ? v->arr.n : object ? v->obj.n : 0); i++) {
+        struct cost one = cost_of(array ? &v->arr.v[i] : &v->obj.m[i].val);
+        sum.nodes += one.nodes;
+        sum.bytes += one.bytes + (object ? v->obj.m[i].key.n : 0);
+        if (one.height + 1 > sum.height)
+            sum.height = one.height + 1;
+    }
+    return sum;
+}
+
+static const struct anchor *from_elsewhere(struct composer *c, struct str name)
+{
+    const struct val *v = c->aliases ? c->aliases->find(c->aliases->ctx, name) : NULL;
+    if (!v)
+        return NULL;
+    struct anchor *an = ARENA_NEW(c->a, struct anchor);
+    *an = (struct anchor){.node = {*v, cost_of(v)}, .complete = true};
+    map_put(&c->anchors, arena_str(c->a, name), an); /* looked at once */
+    an->foreign = true;
+    return an;
+}
+
 static enum rc resolve_alias(struct composer *c, const yaml_event_t *e, struct node *ret)
 {
     const char *name = (const char *)e->data.alias.anchor;
     const struct anchor *an = map_get(&c->anchors, str_c(name));
+    an = an ? an : from_elsewhere(c, str_c(name));
     if (!an)
         return fail_at(c, RC_INVALID, line_of(e), col_of(e),
-                       "the alias *%s has no anchor; expected &%s earlier in the file, or quotes around text", name,
-                       name);
+                       "the alias *%s has no anchor; expected &%s earlier in the file%s, or quotes around text", name,
+                       name, c->aliases ? ", or in a file that it includes" : "");
     if (!an->complete)
         return fail_at(c, RC_INVALID, line_of(e), col_of(e),
                        "the alias *%s stands inside its own anchor; expected a value that ends before it", name);
@@ -486,14 +516,30 @@ static enum rc check_text(struct composer *c)
                    (unsigned char)t.p[valid]);
 }
 
+static void tell_anchors(const struct composer *c)
+{
+    struct map_entry *e;
+    for (size_t i = 0; c->aliases && c->aliases->anchor && (e = map_next(&c->anchors, &i));) {
+        const struct anchor *an = e->value;
+        if (an->complete && !an->foreign)
+            c->aliases->anchor(c->aliases->ctx, e->key, &an->node.v);
+    }
+}
+
 enum rc yaml_parse(struct arena *a, struct str text, const char *file, const struct yaml_limits *limits,
                    struct val *ret, struct err *err)
+{
+    return yaml_parse_with(a, text, file, limits, NULL, ret, err);
+}
+
+enum rc yaml_parse_with(struct arena *a, struct str text, const char *file, const struct yaml_limits *limits,
+                        const struct yaml_aliases *aliases, struct val *ret, struct err *err)
 {
     struct yaml_limits lim = limits ? *limits : YAML_LIMITS_DEFAULT;
     if (str_starts(text, STR("\xef\xbb\xbf")))
         text = str_from(text, 3);
     struct composer c = {
-        .a = a, .text = text, .file = file ? file : "YAML", .lim = lim, .result = val_null, .err = err};
+        .a = a, .text = text, .file = file ? file : "YAML", .lim = lim, .aliases = aliases, .err = err};
     enum rc rc = check_text(&c);
     if (rc)
         return rc;
@@ -504,6 +550,8 @@ enum rc yaml_parse(struct arena *a, struct str text, const char *file, const str
     yaml_parser_set_input_string(&p, (const unsigned char *)(text.p ? text.p : ""), text.n);
     rc = compose(&c, &p);
     yaml_parser_delete(&p);
+    if (!rc)
+        tell_anchors(&c);
     map_done(&c.anchors);
     free(c.open);
     if (!rc)

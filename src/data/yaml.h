@@ -18,6 +18,17 @@ struct yaml_limits {
 };
 #define YAML_LIMITS_DEFAULT ((struct yaml_limits){.depth = 64, .max_size = (size_t)16 << 20, .max_nodes = 1000000})
 
+/* Values that aliases may name beside the anchors of the text, which go before them. */
+struct yaml_aliases {
+    void *ctx;
+    /* NULL: there is none. What is given must live as long as the result. */
+    const struct val *(*find)(void *ctx, struct str name);
+    /* Told at the end, of each anchor of the text; may be NULL. */
+    void (*anchor)(void *ctx, struct str name, const struct val *v);
+};
+enum rc yaml_parse_with(struct arena *a, struct str text, const char *file, const struct yaml_limits *limits,
+                        const struct yaml_aliases *aliases, struct val *ret, struct err *err) MUST_CHECK;
+
 /* `file` is used in messages only: "file:line:column: what is wrong; what was expected". Copies all into `a`. */
 enum rc yaml_parse(struct arena *a, struct str text, const char *file, const struct yaml_limits *limits,
                    struct val *ret, struct err *err) MUST_CHECK;

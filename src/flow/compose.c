@@ -121,17 +121,104 @@ static void yaml_problem(struct composed *c, size_t n, const struct err *err)
     problem_add(c->ps, false, line | (uint32_t)n << PLACE_SHIFT, col ? col : 1, "%.*s", STR_ARG(msg));
 }
 
-bool compose_parse(struct composed *c, size_t n, struct val *ret)
+/* ---- names that a file gives to those that include it ---- */
+
+/* An alias may name an anchor of an included file, or a part of its `components`. Which files those are stands in the
+ * file with the alias; so that is read once without them, what it names is read, and then it is read again. */
+struct named {
+    struct val v;
+    size_t file; /* whose places are still to be put in; 0: none */
+};
+struct reading {
+    struct composed *c;
+    size_t n;
+    bool guess;  /* aliases that are not known yet stand for anything */
+    bool missed; /* and there was one */
+};
+
+static const struct val *find_name(void *ctx, struct str name)
 {
+    static const struct val anything = {.type = VAL_OBJECT};
+    struct reading *r = ctx;
+    struct named *x = map_get(&r->c->names, name);
+    if (x && x->file)
+        x->v = in_file(r->c->a, &x->v, (uint32_t)x->file << PLACE_SHIFT);
+    if (x)
+        x->file = 0;
+    r->missed |= !x;
+    return x ? &x->v : r->guess ? &anything : NULL;
+}
+
+static void add_name(struct composed *c, struct str name, const struct val *v, size_t file)
+{
+    struct named *x = ARENA_NEW(c->a, struct named);
+    *x = (struct named){*v, file};
+    map_put(&c->names, arena_str(c->a, name), x);
+}
+
+/* Of the main file nobody else can see them. */
+static void tell_anchor(void *ctx, struct str name, const struct val *v)
+{
+    struct reading *r = ctx;
+    if (r->n && !r->missed)
+        add_name(r->c, name, v, r->n);
+}
+
+static void add_components(struct composed *c, const struct val *root)
+{
+    const struct val *all = VAL_GET(root, "components");
+    for (size_t i = 0; val_is(all, VAL_OBJECT) && i < all->obj.n; i++)
+        if (!map_get(&c->names, all->obj.m[i].key))
+            add_name(c, all->obj.m[i].key, &all->obj.m[i].val, 0);
+}
+
+/* False: reported. */
+static bool parse_once(struct reading *r, struct val *ret)
+{
+    struct composed *c = r->c;
     struct yaml_limits limits = {.depth = 100, .max_size = LOAD_TEXT_MAX, .max_nodes = 4000000};
+    struct yaml_aliases aliases = {r, find_name, tell_anchor};
     struct err err;
     struct val v;
-    if (yaml_parse(c->a, c->sources[n].text, arena_cstr(c->a, c->sources[n].name), &limits, &v, &err) != RC_OK) {
-        yaml_problem(c, n, &err);
+    if (yaml_parse_with(c->a, c->sources[r->n].text, arena_cstr(c->a, c->sources[r->n].name), &limits, &aliases, &v,
+                        &err) != RC_OK) {
+        yaml_problem(c, r->n, &err);
         return false;
     }
-    *ret = n ? in_file(c->a, &v, (uint32_t)n << PLACE_SHIFT) : v;
+    *ret = r->n ? in_file(c->a, &v, (uint32_t)r->n << PLACE_SHIFT) : v;
     return true;
+}
+
+static void load_under(struct composed *c, const struct val *names, const struct chain *at, struct val *all);
+static const struct val *root_of(const struct val *doc);
+
+static void load_named(struct composed *c, const struct val *doc, const struct chain *at)
+{
+    const struct val *maps[] = {root_of(doc), doc};
+    struct val ignored = val_empty_object;
+    for (size_t i = 0; i < (maps[0] == doc ? 1u : 2u); i++) {
+        load_under(c, VAL_GET(maps[i], "extends"), at, &ignored);
+        load_under(c, VAL_GET(maps[i], "include"), at, &ignored);
+    }
+}
+
+/* Reads a file's YAML; its number is put into every place. False: reported. */
+static bool parse_file(struct composed *c, size_t n, const struct chain *at)
+{
+    struct reading r = {.c = c, .n = n, .guess = true};
+    struct val *doc = &c->docs[n];
+    size_t before = c->ps->errors;
+    if (!parse_once(&r, doc))
+        return false;
+    if (r.missed) {
+        load_named(c, doc, at);
+        r.guess = r.missed = false;
+        if (c->ps->errors > before || !parse_once(&r, doc))
+            return false;
+    }
+    if (n)
+        add_components(c, root_of(doc));
+    return c->read[n] = true;
 }
 
 static struct val resolve(struct composed *c, const struct val *root, const struct chain *at);
@@ -154,11 +241,32 @@ static void report_circle(struct composed *c, const struct val *v, const struct 
     REPORT(c, v, "files lead to one another in a circle: %.*s; expected one of them not to", STR_ARG(text));
 }
 
+/* In a file without `workflow` its keys are the workflow's; those that begin with x- or `.` are there for their
+ * anchors, as beside `workflow`. */
+static struct val bare_keys(struct arena *a, const struct val *root)
+{
+    struct val_map m = val_map_new(a);
+    for (size_t i = 0; i < root->obj.n; i++) {
+        const struct member *k = &root->obj.m[i];
+        if (!str_starts(k->key, STR("x-")) && !str_starts(k->key, STR(".")))
+            val_map_add(&m, k->key, k->val, k->line, k->col);
+    }
+    return keep_place(val_map_done(&m), root);
+}
+
+/* The number of the source with that path; SOURCES_MAX: it is new. */
+static size_t find_source(const struct composed *c, struct str path)
+{
+    for (size_t i = 1; i < c->n; i++)
+        if (str_eq(c->sources[i].name, path))
+            return i;
+    return SOURCES_MAX;
+}
+
 /* The map of the workflow in a file that another names; false: reported. */
 static bool load_file(struct composed *c, const struct val *name, const struct chain *at, struct val *ret)
 {
     struct err err;
-    struct val doc;
     if (name->type != VAL_STR || !name->s.n) {
         REPORT(c, name, "the name of a file is %s; expected text", load_found(name));
         return false;
@@ -169,11 +277,18 @@ static bool load_file(struct composed *c, const struct val *name, const struct c
             report_circle(c, name, at, path);
             return false;
         }
+    struct chain next = {at, path, at->depth + 1};
+    size_t n = find_source(c, path);
+    if (n < SOURCES_MAX) {
+        if (c->read[n])
+            *ret = resolve(c, root_of(&c->docs[n]), &next);
+        return c->read[n];
+    }
     if (at->depth >= SOURCES_DEPTH_MAX || c->n >= SOURCES_MAX) {
         REPORT(c, name, "too many files; expected at most %d, and %d in a row", SOURCES_MAX, SOURCES_DEPTH_MAX);
         return false;
     }
-    size_t n = c->n;
+    n = c->n;
     c->sources[n].name = path;
     if (!c->files || !c->files->read) {
         REPORT(c, name, "%s cannot be read here; expected a file beside this one, named relative to it", clip(path).z);
@@ -185,16 +300,18 @@ static bool load_file(struct composed *c, const struct val *name, const struct c
     }
     c->n++;
     c->used = true;
-    if (!compose_parse(c, n, &doc))
+    if (!parse_file(c, n, &next))
         return false;
-    if (root_of(&doc)->type != VAL_OBJECT) {
+    const struct val *doc = &c->docs[n];
+    if (root_of(doc)->type != VAL_OBJECT) {
         problem_add(c->ps, false, (uint32_t)n << PLACE_SHIFT | 1, 1,
                     "this file is %s; expected a map of a workflow's keys",
-                    doc.type == VAL_NULL ? "empty" : load_found(&doc));
-        return false;
+                    doc->type == VAL_NULL ? "empty" : load_found(doc));
+        return c->read[n] = false;
     }
-    struct chain next = {at, path, at->depth + 1};
-    *ret = resolve(c, root_of(&doc), &next);
+    if (root_of(doc) == doc)
+        c->docs[n] = bare_keys(c->a, doc);
+    *ret = resolve(c, root_of(doc), &next);
     return true;
 }
 
@@ -398,16 +515,28 @@ static struct val gather(struct composed *c, const struct val *doc, const struct
     return keep_place(val_map_done(&m), doc);
 }
 
-struct val compose(struct composed *c, const struct val *doc)
+bool compose(struct composed *c, struct val *ret)
 {
     struct chain at = {.path = c->sources[0].name};
-    if (doc->type != VAL_OBJECT)
-        return *doc;
-    struct val whole = gather(c, doc, &at), chosen;
-    if (!any_if(&whole))
-        return whole;
+    c->docs = arena_calloc(c->a, SOURCES_MAX, sizeof *c->docs);
+    c->read = arena_calloc(c->a, SOURCES_MAX, sizeof *c->read);
+    if (!parse_file(c, 0, &at))
+        return false;
+    *ret = c->docs[0];
+    if (ret->type != VAL_OBJECT)
+        return true;
+    struct val whole = gather(c, ret, &at);
     struct question q = {.c = c, .environment = VAL_GET(root_of(&whole), "environment")};
-    return choose(&q, &whole, &chosen) ? chosen : val_empty_object;
+    if (!any_if(&whole))
+        *ret = whole;
+    else if (!choose(&q, &whole, ret))
+        *ret = val_empty_object;
+    return true;
+}
+
+void compose_done(struct composed *c)
+{
+    map_done(&c->names);
 }
 
 /* ---- bundles ---- */

@@ -354,10 +354,9 @@ static void load_whole(struct loader *l, const struct val *root, const struct va
 static void load_text_file(struct loader *l, struct composed *c)
 {
     struct workflow *w = l->w;
-    struct val *doc = ARENA_NEW(l->a, struct val), parsed;
-    bool good = compose_parse(c, 0, &parsed);
-    if (good)
-        *doc = compose(c, &parsed);
+    struct val *doc = ARENA_NEW(l->a, struct val);
+    bool good = compose(c, doc);
+    compose_done(c);
     w->text = bundle_write(c);
     w->sources = l->ps->sources = c->sources;
     w->nsources = l->ps->nsources = c->n;
@@ -476,7 +475,8 @@ struct workflow *load_other(struct loader *up, const struct workflow_text *t, bo
     struct workflow *w = load_text_of(t, up, inherits, false, up->reader, &ps);
     *f = (struct loaded_file){up->loaded->first, arena_str(up->ps->a, t->path), inherits, w ? workflow_ref(w) : NULL};
     up->loaded->first = f;
-    up->reader->problems(up->reader->ctx, t, &ps);
+    if (up->reader->problems)
+        up->reader->problems(up->reader->ctx, t, &ps);
     return w;
 }
 

@@ -149,3 +149,65 @@ def test_a_called_workflow_is_pinned_with_what_it_extends(treadle):
     result = treadle("resume", "c", "--json")
     assert "lib/base.yaml" not in result.err and "cannot be read" not in result.err
     assert result.json["status"] == "succeeded", result
+
+
+PARTS = """
+x-shared: &polite {type: test_echo, value: "please {{ step.variables.what }}"}
+components:
+  greet: {type: test_echo, value: "hello {{ step.variables.what }}"}
+  review: &review
+    <<: *polite
+    expected_outputs: {result: "please review"}
+variables: {who: parts}
+"""
+USES = """
+include: lib/parts.yaml
+workflow:
+  name: uses
+  steps:
+    - {<<: *review, name: a, variables: {what: review}}
+    - {<<: *greet, name: b, variables: {what: "{{ who }}"}}
+    - <<: *polite
+      name: c
+      variables: {what: sit}
+    - {<<: &own {type: test_echo}, name: d, value: 1}
+    - {<<: *own, name: e, value: 2}
+"""
+
+
+def test_anchors_and_components_of_included_files(treadle):
+    (treadle.cwd / "lib").mkdir()
+    treadle.file("lib/parts.yaml", PARTS)
+    treadle.file("uses.yaml", USES)
+    got = treadle("run", "uses.yaml", "--run-id", "u", "--json", code=0).json["results"]
+    assert got == {"a": "please review", "b": "hello parts", "c": "please sit", "d": 1, "e": 2}
+    (treadle.cwd / "lib/parts.yaml").unlink()  # the run is pinned to it
+    assert treadle("fork", "u", "--from", "b", "--json", code=0).json["results"] == got
+
+
+def test_anchors_through_several_files(treadle):
+    """A file sees what its includes have, and what they have from theirs; what it says itself goes before."""
+    treadle.file("a.yaml", "variables: {x: &x 1, y: &y 2}\n")
+    treadle.file("b.yaml", "include: a.yaml\nvariables: {x: &x 10, z: *y}\n")
+    treadle.file("main.yaml", "include: b.yaml\nworkflow:\n  name: w\n  steps:\n"
+                 "    - {name: a, type: test_echo, value: [*x, *y, \"{{ z }}\"]}\n")
+    assert treadle("run", "main.yaml", "--json", code=0).json["results"]["a"] == [10, 2, 2]
+
+
+def test_an_alias_that_no_file_has(treadle):
+    treadle.file("a.yaml", "variables: {x: &x 1}\n")
+    treadle.file("main.yaml", "include: a.yaml\nworkflow:\n  name: w\n  steps:\n"
+                 "    - {name: a, type: test_echo, value: *y}\n")
+    told = treadle("validate", "main.yaml", code=2).err
+    assert "main.yaml:5:41: error: the alias *y has no anchor" in told and "or in a file that it includes" in told
+    assert told.count("error:") == 1
+    treadle.file("main.yaml", "include: gone.yaml\nworkflow:\n  name: w\n  steps: *s\n")
+    told = treadle("validate", "main.yaml", code=2).err
+    assert "main.yaml:1:10: error" in told and told.count("error:") == 1
+
+
+def test_places_in_anchors_of_other_files(treadle):
+    treadle.file("a.yaml", "components:\n  bad: &bad\n    type: test_echo\n    valu: 1\n")
+    treadle.file("main.yaml", "include: a.yaml\nworkflow:\n  name: w\n  steps:\n    - {<<: *bad, name: a}\n")
+    told = treadle("validate", "main.yaml", code=2).err
+    assert "a.yaml:4:5: error: unknown key `valu`" in told
