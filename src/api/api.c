@@ -376,7 +376,7 @@ static int64_t wait_of(const struct val *body)
 
 static void handle_start(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
 {
-    if (!known_keys(x, body, "workflow workflow_yaml inputs idempotency_key wait priority concurrency_key"))
+    if (!known_keys(x, body, "workflow workflow_yaml files inputs idempotency_key wait priority concurrency_key"))
         return;
     struct arena arena = {0};
     struct val_map m = val_map_new(&arena);

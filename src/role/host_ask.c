@@ -10,6 +10,7 @@
 #include "base/panic.h"
 #include "base/sha256.h"
 #include "data/json.h"
+#include "flow/compose.h"
 #include "flow/wait.h"
 #include "role/run_id.h"
 
@@ -20,7 +21,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WORKFLOW_TEXT_MAX = 16 << 20, NAME_MAX_BYTES = 200, INPUT_DEPTH_MAX = 100, PRIORITY_MAX = 1000 };
+enum {
+    WORKFLOW_TEXT_MAX = 16 << 20,
+    NAME_MAX_BYTES = 200,
+    INPUT_DEPTH_MAX = 100,
+    PRIORITY_MAX = 1000,
+    PROBLEMS_TOLD = 100
+};
 
 /* ---- answers ---- */
 
@@ -171,19 +178,21 @@ static enum rc read_stored(struct host *h, struct str name, struct arena *a, str
     return rc;
 }
 
-static struct val problem_list(const struct problems *ps, struct arena *a)
+/* Adds the errors of a file, and of those that it is made of. */
+static void add_problems(struct val_list *l, struct str file, const struct problems *ps)
 {
-    struct val_list l = val_list_new(a);
-    for (size_t i = 0; i < ps->n && i < 100; i++) {
+    for (size_t i = 0; i < ps->n && l->n < PROBLEMS_TOLD; i++) {
+        size_t source = PLACE_FILE(ps->v[i].line);
         if (ps->v[i].warning)
             continue;
-        struct val_map m = val_map_new(a);
-        VAL_MAP_SET(&m, "line", val_int(ps->v[i].line));
+        struct val_map m = val_map_new(l->a);
+        VAL_MAP_SET(&m, "file",
+                    val_str(arena_str(l->a, source && source < ps->nsources ? ps->sources[source].name : file)));
+        VAL_MAP_SET(&m, "line", val_int(PLACE_LINE(ps->v[i].line)));
         VAL_MAP_SET(&m, "column", val_int(ps->v[i].col));
-        VAL_MAP_SET(&m, "detail", val_str(ps->v[i].text));
-        val_list_push(&l, val_map_done(&m));
+        VAL_MAP_SET(&m, "detail", val_str(arena_str(l->a, ps->v[i].text)));
+        val_list_push(l, val_map_done(&m));
     }
-    return val_list_done(&l);
 }
 
 struct start {
@@ -192,32 +201,87 @@ struct start {
     const struct val *request;
     struct str text, file;
     struct workflow *workflow;
+    struct val_list problems; /* of workflows that it calls */
     struct val inputs;
     struct str workspace, output_dir;
     char id[RUN_ID_SIZE];
 };
 
-/* A client names stored workflows only, never a file of this machine. */
+/* Where files that a run's workflows name are relative to. */
+static struct str workflows_dir(const struct start *s)
+{
+    return arena_printf(&s->q->arena, "%s/workflows", s->q->host->o.home);
+}
+
+static struct str without_dot(struct str name)
+{
+    while (str_starts(name, STR("./")))
+        name = str_from(name, 2);
+    return name;
+}
+
+/* A file that came with the request; NULL: there is none of that name. */
+static const struct val *sent_file(const struct start *s, struct str name)
+{
+    const struct val *files = VAL_GET(s->request, "files"), *v = val_get(files, name);
+    return v ? v : val_get(files, without_dot(name));
+}
+
+/* A client names files that it sends and stored workflows, never a file of this machine. */
+static enum rc find_file(struct start *s, struct str name, bool stored, struct str *ret, struct err *err)
+{
+    const struct val *sent = stored ? NULL : sent_file(s, name);
+    struct str plain = without_dot(name);
+    if (val_is(sent, VAL_STR)) {
+        *ret = sent->s;
+        return RC_OK;
+    }
+    if (!stored && str_ends(plain, STR(".yaml")))
+        plain.n -= 5;
+    if (plain_name(plain))
+        return read_stored(s->q->host, plain, s->files.a, ret, err);
+    return err_set(err, RC_NOT_FOUND, "there is no file %.*s; expected it in `files` of the request",
+                   (int)(name.n < 200 ? name.n : 200), name.p);
+}
+
 static enum rc read_called(void *ctx, struct str from, struct str name, bool stored, struct arena *a,
                            struct workflow_text *ret, struct err *err)
 {
     struct start *s = ctx;
     struct called_file c = {.from = arena_str(s->files.a, from), .name = arena_str(s->files.a, name), .stored = stored};
-    struct str plain = c.name;
     (void)a;
-    if (!stored && str_starts(plain, STR("./")))
-        plain = str_from(plain, 2);
-    if (!stored && str_ends(plain, STR(".yaml")))
-        plain.n -= 5;
-    enum rc rc = read_stored(s->q->host, plain, s->files.a, &c.t.text, err);
+    enum rc rc = find_file(s, c.name, stored, &c.t.text, err);
     if (rc != RC_OK)
         return rc;
-    c.t.file = arena_printf(s->files.a, "%.*s.yaml", STR_ARG(plain));
-    c.t.path = arena_printf(s->files.a, "/workflows/%.*s.yaml", STR_ARG(plain));
-    c.t.dir = STR("/workflows");
+    struct str plain = without_dot(c.name);
+    c.t.file = arena_printf(s->files.a, "%.*s%s", STR_ARG(plain), str_ends(plain, STR(".yaml")) ? "" : ".yaml");
+    c.t.path = arena_printf(s->files.a, "/workflows/%.*s", STR_ARG(c.t.file));
+    c.t.dir = workflows_dir(s);
     called_keep(&s->files, &c);
     *ret = c.t;
     return RC_OK;
+}
+
+static enum rc read_included(void *ctx, struct str path, struct arena *a, struct str *ret, struct err *err)
+{
+    (void)a;
+    return find_file(ctx, path, false, ret, err);
+}
+
+static void note_problems(void *ctx, const struct workflow_text *t, const struct problems *ps)
+{
+    add_problems(&((struct start *)ctx)->problems, t->file, ps);
+}
+
+/* What is made of several files is kept as one text. */
+static void pin(void *ctx, const struct workflow_text *t, struct str text)
+{
+    struct start *s = ctx;
+    if (str_eq(t->path, s->files.root_path))
+        s->text = arena_str(s->files.a, text);
+    for (size_t i = 0; i < s->files.n; i++)
+        if (str_eq(s->files.v[i].t.path, t->path))
+            s->files.v[i].t.text = arena_str(s->files.a, text);
 }
 
 static bool check_start(struct start *s)
@@ -236,14 +300,32 @@ static bool check_start(struct start *s)
         refuse(s->q, status_of(err.rc), err.msg);
         return false;
     }
+    const struct val *sent = VAL_GET(s->request, "files");
+    for (size_t i = 0; val_is(sent, VAL_OBJECT) && i < sent->obj.n; i++)
+        if (sent->obj.m[i].val.type != VAL_STR)
+            sent = &val_true;
+    if (sent && sent->type != VAL_OBJECT && sent->type != VAL_NULL) {
+        refuse(s->q, 400, "`files` must be an object of names and texts");
+        return false;
+    }
     struct problems ps = {.a = a};
+    s->problems = val_list_new(a);
     s->files = (struct called_files){.a = a, .root_path = STR("/workflows/.request")};
     if (name.n)
         s->files.root_path = arena_printf(a, "/workflows/%.*s.yaml", STR_ARG(name));
-    struct workflow_text t = {s->files.root_path, s->file, STR("/workflows"), s->text};
-    s->workflow = workflow_load_with(&t, &(struct workflow_reader){.read = read_called, .ctx = s}, &ps);
+    struct workflow_text t = {s->files.root_path, s->file, workflows_dir(s), s->text};
+    struct load_files files = {.ctx = s, .read = read_included}; /* `$if` sees nothing of this environment */
+    s->workflow = workflow_load_with(
+        &t,
+        &(struct workflow_reader){
+            .read = read_called, .problems = note_problems, .pinned = pin, .ctx = s, .files = &files},
+        &ps);
     if (!s->workflow) {
-        struct val list = problem_list(&ps, a);
+        struct val_list all = val_list_new(a);
+        add_problems(&all, s->file, &ps);
+        for (size_t i = 0; i < s->problems.n && all.n < PROBLEMS_TOLD; i++)
+            val_list_push(&all, s->problems.v[i]);
+        struct val list = val_list_done(&all);
         set_problem(s->q, 422, STR("the workflow cannot be loaded"), &list);
         reply(s->q);
         return false;
@@ -290,7 +372,7 @@ static struct store_batch *acceptance(struct start *s, const struct hosted *r)
     VAL_MAP_SET(&acc, "inputs", s->inputs);
     VAL_MAP_SET(&acc, "workspace", val_str(s->workspace));
     VAL_MAP_SET(&acc, "output_dir", val_str(s->output_dir));
-    VAL_MAP_SET(&acc, "workflow_dir", val_str(arena_printf(a, "%s/workflows", s->q->host->o.home)));
+    VAL_MAP_SET(&acc, "workflow_dir", val_str(workflows_dir(s)));
     VAL_MAP_SET(&acc, "started_ms", val_int(now));
     VAL_MAP_SET(&ses, "mode", s->q->host->o.mock ? VAL_LIT("mock") : VAL_LIT("live"));
     VAL_MAP_SET(&ses, "service", val_true);

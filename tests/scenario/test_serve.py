@@ -84,6 +84,44 @@ def test_what_outlives_runs_is_there_for_the_next(service, treadle):
     assert treadle("run", "states.yaml", "--mock", "--quiet", code=0).out == "3 true 7 hello done\n"
 
 
+FILES = {
+    "lib/base.yaml": "workflow:\n  variables: {who: base}\n  steps:\n"
+                     "    - {name: call, type: pipeline, pipeline_file: ./child.yaml, inputs: {n: 2}}\n",
+    "child.yaml": "include: lib/more.yaml\nworkflow:\n  name: child\n  inputs: {n: integer}\n"
+                  "  output: '{{ steps.a }} {{ more }}'\n"
+                  "  steps: [{name: a, type: test_echo, value: '{{ inputs.n * 3 }}'}]\n",
+    "lib/more.yaml": "variables: {more: yes!}\n"}
+MANY = """
+extends: lib/base.yaml
+workflow: {name: many, output: "{{ who }}: {{ steps.call }}"}
+"""
+
+
+def test_a_workflow_in_several_files(service, treadle):
+    """They come with the request or are stored; the run is pinned to them, and a mistake is shown in its file."""
+    s = service(mock="")
+    status, body = s.http("POST", "/run_pipeline", {"workflow_yaml": MANY, "files": FILES, "wait": True})
+    assert (status, body.get("output")) == (200, "base: 6 yes!"), body
+    status, body = s.http("POST", "/run_pipeline", {"workflow_yaml": MANY, "wait": True})
+    assert status == 422 and "expected it in `files` of the request" in body["errors"][0]["detail"], body
+    broken = {**FILES, "lib/base.yaml": FILES["lib/base.yaml"].replace("inputs:", "input:")}
+    status, body = s.http("POST", "/run_pipeline", {"workflow_yaml": MANY, "files": broken})
+    assert status == 422 and body["errors"][0]["file"] == "lib/base.yaml" and body["errors"][0]["line"] == 4, body
+    broken = {**FILES, "child.yaml": FILES["child.yaml"].replace("value:", "valu:")}
+    status, body = s.http("POST", "/run_pipeline", {"workflow_yaml": MANY, "files": broken})
+    assert status == 422 and any(e["file"] == "child.yaml" for e in body["errors"]), body
+    assert s.http("POST", "/run_pipeline", {"workflow_yaml": MANY, "files": [1]})[0] == 400
+    assert s.http("POST", "/run_pipeline", {"workflow_yaml": MANY, "files": {"lib/base.yaml": 1}})[0] == 400
+    (treadle.home / "workflows").mkdir(parents=True)
+    (treadle.home / "workflows" / "hello.yaml").write_text(HELLO)
+    call = "workflow: {name: w, output: '{{ steps.c }}', steps: [{name: c, type: pipeline, pipeline_ref: hello}]}"
+    status, body = s.http("POST", "/run_pipeline", {"workflow_yaml": call, "wait": True})
+    assert (status, body["output"]) == (200, "hello done"), body
+    (treadle.home / "workflows" / "hello.yaml").write_text(HELLO.replace("steps:", "stps:"))
+    status, body = s.http("POST", "/run_pipeline", {"workflow_yaml": call, "wait": True})
+    assert status == 422 and any(e["file"] == "hello.yaml" for e in body["errors"]), body
+
+
 def test_a_second_service_is_told_of_the_first(service, treadle):
     service(mock="")
     got = treadle("serve", "--mock", "--listen", "0", code=4)
