@@ -55,7 +55,7 @@ struct step_type {
     const char *result_doc; /* names of the result's fields, "a|b|c": for checks of steps.X.field in messages only */
     const struct step_type *task; /* a group of tasks: what a task is that does not say; else NULL */
     const char *parts; /* a key whose members' names are fields of the result, to be read by their names alone too */
-    bool writes;       /* to the workspace, without a model or steps inside */
+    bool writes;       /* to the workspace; types with a provider or steps inside do anyway */
     bool own_timeout;  /* hands the step's timeout to its effect, which keeps what there was until then */
     bool named_value;  /* its result has its value under `output_field`, or the step's own name */
     bool loop;         /* its KEY_STEPS body sees loop.*; break and continue inside end there */

@@ -29,6 +29,7 @@ static const struct step_key llm_keys[] = {
 const struct step_type step_llm = {.name = "llm",
                                    .doc = "Asks any model by PROVIDER/MODEL.",
                                    .keys = llm_keys,
+                                   .writes = true, /* with its tools; who answers is known late */
                                    .result_doc = MODEL_RESULT,
                                    .check = model_check,
                                    .enter = enter,
