@@ -298,21 +298,19 @@ static void start_tool(struct frame *f, struct agent *g, const struct val *call)
     bool writes = str_is(name, "Write") || str_is(name, "Edit"), bash = str_is(name, "Bash");
     if (bash && g->o->network)
         VAL_MAP_SET(&m, "network", *g->o->network);
-    if (bash)
-        VAL_MAP_SET(&m, "view", val_bool(frame_repeats(f, after_crash(f, ON_INTERRUPT_HOLD))));
     struct val *request = ARENA_NEW(a, struct val);
+    struct effect_plan plan = {.kind = EFFECT_TOOL,
+                               .request = request,
+                               .on_interrupt = after_crash(f, ON_INTERRUPT_RETRY),
+                               .two_phase = writes,
+                               .label = tool_label(f, name, input)};
+    if (bash)
+        frame_command(f, g->o->network, false, &plan, &m);
     *request = val_map_done(&m);
     char segment[64];
     snprintf(segment, sizeof segment, "%sturn:%lld/tool:%zu", g->o->prefix ? g->o->prefix : "", (long long)g->turn,
              g->tool + 1);
-    frame_effect(f, segment, 1,
-                 &(struct effect_plan){.kind = EFFECT_TOOL,
-                                       .request = request,
-                                       .on_interrupt = after_crash(f, bash ? ON_INTERRUPT_HOLD : ON_INTERRUPT_RETRY),
-                                       .two_phase = writes || bash,
-                                       .restores = bash,
-                                       .on_restored = after_crash(f, ON_INTERRUPT_HOLD),
-                                       .label = tool_label(f, name, input)});
+    frame_effect(f, segment, 1, &plan);
 }
 
 static void tool_turn(struct frame *f, void *ctx)

@@ -435,8 +435,7 @@ static int run(const struct command *c, const struct args *args)
 static const struct option options[] = {
     {"stat", 0, NULL, "Only the paths, with the number of lines added and removed.", false},
     {"names", 0, NULL, "Only the paths, and whether each was added, removed, modified or replaced.", false},
-    {"json", 0, NULL, "One JSON object: the changes with both sides, and where it is not certain who made them.",
-     false},
+    {"json", 0, NULL, "One JSON object: the changes with both sides, and where it is unknown who made them.", false},
     OPTION_END};
 
 const struct command command_diff = {

@@ -307,6 +307,8 @@ static void add_to_node(struct digest *d, const struct record *r, const struct v
             break;
         }
         n->label = keep_text(d, v, STR("label"));
+        n->restorable = val_get_bool(VAL_GET(v, "plan"), STR("offline"), false) &&
+                        val_is(VAL_GET(VAL_GET(v, "plan"), "snapshot"), VAL_STR);
         n->status = NODE_OPEN;
         n->ended_ms = 0;
         break;

@@ -27,6 +27,7 @@ struct digest_node {
     enum node_status status;
     bool cached;       /* its result is that of an earlier run */
     bool effect;       /* a call, command or file access below a step, not a step itself */
+    bool restorable;   /* a command without a network, whose changes to the workspace can be taken back */
     uint32_t attempts; /* since it was last begun anew; 0: not known yet */
     uint32_t last_attempt, void_attempts;
     uint32_t generation, list_number, listed_in; /* which attempt's children are listed */

@@ -127,8 +127,8 @@ static void failed(struct buf *b, const struct seen_run *r, const struct digest 
     do_this(b, r, e.flag, e.does);
 }
 
-/* Whether resume holds for a person because of this: a command was begun, nobody knows how it ended, and the workflow
- * does not say that it may simply run again. Where the workflow cannot tell, the default counts. */
+/* Whether resume holds for a person because of this: a command was begun, nobody knows how it ended, and neither the
+ * workflow says that it may simply run again, nor is that the default of such a command. */
 static bool will_hold(const struct digest_node *n, const struct workflow *w)
 {
     if (n->status != NODE_OPEN || !n->effect ||
@@ -143,10 +143,9 @@ static bool will_hold(const struct digest_node *n, const struct workflow *w)
         if (up->status != NODE_OPEN)
             return false; /* a timeout or an error ended it; that is settled */
     for (size_t i = 0; w && i < w->nall; i++)
-        if (str_eq(w->all[i]->name, step->name) && w->all[i]->on_interrupt != ON_INTERRUPT_DEFAULT &&
-            w->all[i]->on_interrupt != ON_INTERRUPT_HOLD)
-            return false;
-    return true;
+        if (str_eq(w->all[i]->name, step->name) && w->all[i]->on_interrupt != ON_INTERRUPT_DEFAULT)
+            return w->all[i]->on_interrupt == ON_INTERRUPT_HOLD;
+    return !n->restorable;
 }
 
 static void go_on(struct buf *b, const struct seen_run *r, const struct digest *d, const struct workflow *w,

@@ -110,9 +110,15 @@ static bool snapshot_of(const struct val *req, struct sha256 *ret)
     return sha256_read(val_get_str(VAL_GET(req, "plan"), STR("snapshot"), STR("")), ret);
 }
 
+static bool was_offline(const struct val *req)
+{
+    return val_get_bool(VAL_GET(req, "plan"), STR("offline"), false);
+}
+
 static bool wants_view(const struct val *req)
 {
-    return val_get_bool(req, STR("view"), false);
+    return val_get_bool(req, STR("view"), false) ||
+           (str_is(val_get_str(req, STR("view"), STR("")), "offline") && was_offline(req));
 }
 
 static struct str why_untracked(const struct workspace *w, const struct val *req)
@@ -322,6 +328,7 @@ enum rc workspace_settle(struct workspace *w, const struct val *req, struct aren
         VAL_MAP_SET(&m, "outcome", r.untracked ? VAL_LIT("kept") : VAL_LIT("again"));
         if (r.untracked)
             VAL_MAP_SET(&m, "why", text_val(a, r.why));
+        VAL_MAP_SET(&m, "offline", val_bool(was_offline(req)));
     }
     *ret = val_map_done(&m);
     return RC_OK;

@@ -25,7 +25,7 @@ enum rc workspace_end(struct workspace *w, const struct val *req, struct overlay
 /* After an operation on files that was done: keeps what was there before and what is there now. */
 enum rc workspace_note(struct workspace *w, const struct val *req, struct err *err) MUST_CHECK;
 /* After a crash, of a command: {outcome: "again" (nothing of it is left) | "kept" (nobody knows what it changed; why)
- * | "changed" (somebody else has changed the same file since; path)}. */
+ * | "changed" (somebody else has changed the same file since; path), offline: whether it had no network}. */
 enum rc workspace_settle(struct workspace *w, const struct val *req, struct arena *a, struct val *ret,
                          struct err *err) MUST_CHECK;
 /* Removes what a run that is over has kept in its directory: snapshots, its own conversations. */

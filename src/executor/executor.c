@@ -377,10 +377,12 @@ static enum rc change_job(struct job *j)
     enum rc rc = read_phase(j, &phase);
     if (rc == RC_OK && settles_command(j)) {
         struct val plan;
+        struct val_map own = val_map_new(&j->arena), m = val_map_new(&j->arena);
         if (phase == TOOL_SETTLE)
             return workspace_settle(x->changes, &j->request, &j->arena, &j->result, &j->err);
-        rc = workspace_prepare(x->changes, NULL, &j->cancel, &j->arena, &plan, &j->err);
-        struct val_map m = val_map_new(&j->arena);
+        VAL_MAP_SET(&own, "offline", val_bool(request_offline(&j->request, x->tier)));
+        plan = val_map_done(&own);
+        rc = workspace_prepare(x->changes, &plan, &j->cancel, &j->arena, &plan, &j->err);
         if (rc == RC_OK)
             VAL_MAP_SET(&m, "plan", plan);
         j->result = val_map_done(&m);

@@ -48,10 +48,11 @@
  *
  *     EXEC_COMMAND, EXEC_TOOL and EXEC_FILES of a run name themselves: {frame: path, attempt, phase, plan}. prepare
  * then takes a snapshot of the workspace, which stands in the plan; commands (and Bash) have the same three phases:
- *     prepare -> {plan: {snapshot}}; apply, with the plan: with `view`, in a view of its own where that can be had, and
- *     what it changed is taken over at its end (class conflict: somebody else changed the same file); settle, after a
- *     crash: takes back what it changed -> {outcome: "again" | "kept": nobody knows, why | "changed", path}; with
- *     `force`, files that somebody else has changed since stay as they are.
+ *     prepare -> {plan: {snapshot, offline: it will have no network}}; apply, with the plan: with `view` (true, or
+ *     "offline": if it is), in a view of its own where that can be had, and what it changed is taken over at its end
+ *     (class conflict: somebody else changed the same file); settle, after a crash: takes back what it changed
+ *     -> {outcome: "again" | "kept": nobody knows, why | "changed", path, offline};
+ *     with `force`, files that somebody else has changed since stay as they are.
  *
  * EXEC_WORKSPACE  {action: rollback, attempts: [{step: path, attempt?} or {step: path, iterations: [first, last]}],
  *                 force?} -> {restored, untracked, why?}

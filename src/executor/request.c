@@ -148,6 +148,12 @@ static void proxy_env(struct env *e, struct arena *a)
     env_set(e, STR("NO_PROXY"), STR("NO_PROXY=localhost,127.0.0.1"));
 }
 
+bool request_offline(const struct val *req, enum sandbox_tier tier)
+{
+    const struct val *v = VAL_GET(req, "network");
+    return !v || v->type == VAL_NULL ? tier != SANDBOX_NONE : v->type == VAL_STR && str_is(v->s, "none");
+}
+
 /* Nothing said means no network where commands are confined, and no restriction where they are not. */
 static enum rc network(const struct val *req, struct env *e, struct arena *a, struct command_spec *spec,
                        struct err *err)

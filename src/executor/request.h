@@ -23,6 +23,9 @@ enum rc request_command(const struct val *req, const struct beneath *workspace, 
 enum rc request_bash(const struct val *req, const struct beneath *workspace, struct arena *a, struct command_spec *spec,
                      struct err *err) MUST_CHECK;
 
+/* Will it be without any network? */
+bool request_offline(const struct val *req, enum sandbox_tier tier);
+
 struct val result_command(const struct command_outcome *o, struct arena *a);
 struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, struct arena *a);
 /* {class, code, message} */

@@ -266,7 +266,7 @@ static void restored(struct frame *f, const struct val *result)
     if (s->forced)
         decide(f, ON_INTERRUPT_RETRY, NULL);
     else if (str_is(outcome, "again"))
-        decide(f, s->plan.on_restored,
+        decide(f, val_get_bool(result, STR("offline"), false) ? s->plan.on_restored : s->plan.on_interrupt,
                "it was running when Treadle stopped; the workspace is as it was before, but what else it may have "
                "done is not known; look, then resume with --force to run it again (on_interrupt: retry in the "
                "workflow does so by itself)");

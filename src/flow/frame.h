@@ -222,9 +222,9 @@ struct effect_plan {
     enum on_interrupt on_interrupt;   /* resolved: not DEFAULT */
     int64_t timeout_ms;               /* of one attempt, which then fails as `timeout`; 0: none */
     bool two_phase;                   /* Write, Edit: prepare first, settle after a crash */
-    bool restores;                    /* commands: settling takes back what it changed; then this decides: */
-    enum on_interrupt on_restored;
-    const char *label; /* for events: "turn 2", "Edit src/x.c"; in the parent's arena or longer */
+    bool restores;                    /* commands: settling takes back what it changed, and then, if it was */
+    enum on_interrupt on_restored;    /* without a network, this decides */
+    const char *label;                /* for events: "turn 2", "Edit src/x.c"; in the parent's arena or longer */
 };
 struct frame *frame_effect(struct frame *parent, const char *segment, size_t tag, const struct effect_plan *plan);
 
@@ -295,9 +295,11 @@ void frame_workspace(struct frame *f, void (*go_on)(struct frame *f, void *ctx),
 void frame_workspace_first(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx);
 void frame_workspace_leave(struct frame *f);
 
-/* May what the step does be done again without a person's word: by a retry of it or of a step around it, by a restart,
- * or (`after`) when it was interrupted? Then what it does to the workspace has to be known exactly. */
-bool frame_repeats(const struct frame *f, enum on_interrupt after);
+/* Says of a command what a crash makes of it: the rest of *plan, and the key `view` of its request. What it changed in
+ * the workspace can be taken back; what it did to the world cannot. So one without a network (`network`, or NULL, as in
+ * executor.h) is done again, and others only when the step says so. */
+void frame_command(const struct frame *f, const struct val *network, bool isolated, struct effect_plan *plan,
+                   struct val_map *request);
 /* A child that takes back what attempts changed in the workspace: a list of what rollback_attempt() gives. */
 void frame_rollback(struct frame *f, const char *segment, size_t tag, const struct val *attempts);
 enum { ROLLBACK_ALL = 0 }; /* of its attempts */

@@ -215,9 +215,11 @@ bool workspace_may_write(const struct step_type *t)
     return t->writes || t->provider || has_steps(t);
 }
 
-bool frame_repeats(const struct frame *f, enum on_interrupt after)
+/* May what the step does be done again without a person's word: by a retry of it or of a step around it, by a restart,
+ * or when it was interrupted? Then what it does to the workspace has to be known exactly. */
+static bool repeats(const struct frame *f)
 {
-    if (after == ON_INTERRUPT_RETRY)
+    if (f->def->on_interrupt == ON_INTERRUPT_RETRY)
         return true;
     for (; f; f = f->parent) {
         const struct step_def *d = f->ops == &step_ops ? f->def : NULL;
@@ -226,6 +228,20 @@ bool frame_repeats(const struct frame *f, enum on_interrupt after)
             return true;
     }
     return false;
+}
+
+void frame_command(const struct frame *f, const struct val *network, bool isolated, struct effect_plan *plan,
+                   struct val_map *request)
+{
+    enum on_interrupt said = f->def->on_interrupt;
+    bool offline = !network || network->type == VAL_NULL || (network->type == VAL_STR && str_is(network->s, "none"));
+    plan->two_phase = plan->restores = true;
+    plan->on_interrupt = said ? said : ON_INTERRUPT_HOLD;
+    plan->on_restored = said ? said : ON_INTERRUPT_RETRY;
+    struct val view = val_bool(isolated || repeats(f));
+    if (!view.b && !said && offline)
+        view = VAL_LIT("offline"); /* only the executor knows whether it is */
+    VAL_MAP_SET(request, "view", view);
 }
 
 void frame_workspace(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx)

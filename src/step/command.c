@@ -167,26 +167,15 @@ static bool is_isolated(struct frame *f)
     return str_is(val_get_str(frame_config(f, true), STR("workspace"), STR("")), "isolated");
 }
 
-/* What it changed in the workspace is taken back before it runs again; what it did to the world cannot be. So without a
- * network it may just run again. */
 static void run(struct frame *f, void *ctx)
 {
-    enum on_interrupt after = f->def->on_interrupt;
     struct val *request = ctx;
-    bool alone = str_is(val_get_str(frame_config(f, true), STR("network"), STR("")), "none");
-    enum on_interrupt restored = after ? after : alone ? ON_INTERRUPT_RETRY : ON_INTERRUPT_HOLD;
     struct val_map m = val_map_new(&f->arena);
+    struct effect_plan plan = {.kind = EFFECT_COMMAND, .request = request, .label = label_of(f, request)};
     val_map_merge(&m, request);
-    VAL_MAP_SET(&m, "view", val_bool(is_isolated(f) || frame_repeats(f, restored)));
+    frame_command(f, VAL_GET(request, "network"), is_isolated(f), &plan, &m);
     *request = val_map_done(&m);
-    frame_effect(f, "exec:1", 0,
-                 &(struct effect_plan){.kind = EFFECT_COMMAND,
-                                       .request = request,
-                                       .two_phase = true,
-                                       .restores = true,
-                                       .on_interrupt = after ? after : ON_INTERRUPT_HOLD,
-                                       .on_restored = restored,
-                                       .label = label_of(f, request)});
+    frame_effect(f, "exec:1", 0, &plan);
 }
 
 static void enter(struct frame *f)

@@ -57,7 +57,8 @@ def started_run(treadle, run_id, file, *args, **more):
 
 
 def test_runs_side_by_side_in_one_directory(treadle):
-    slow = workflow(treadle, "slow", command("wait", "until [ -e go ]; do sleep 0.05; done; echo went"))
+    slow = workflow(treadle, "slow", command("wait", "until [ -e go ]; do sleep 0.05; done; echo went",
+                                                on_interrupt="hold"))
     processes = {f"r{i}": started_run(treadle, f"r{i}", slow) for i in range(4)}
     seen = runs(treadle)
     assert {run_id: run["owner_pid"] for run_id, run in seen.items()} == {i: p.pid for i, p in processes.items()}
@@ -197,7 +198,8 @@ def test_cancel_of_an_ended_run_is_refused(treadle):
 
 
 def test_a_held_run_waits_and_says_why(treadle):
-    file = workflow(treadle, "slow", command("once", "echo x >> count; [ -e go ] || sleep 100"))
+    file = workflow(treadle, "slow", command("once", "echo x >> count; [ -e go ] || sleep 100",
+                                                on_interrupt="hold"))
     process = started_run(treadle, "r", file)
     count = treadle.cwd / "workspace" / "count"
     wait_for(count.exists, what="the command")
@@ -291,7 +293,7 @@ def test_fork_refuses(treadle, args, expected):
 
 
 def test_rm_refuses_what_lives_and_leaves_workspaces(treadle):
-    slow = workflow(treadle, "slow", command("wait", "touch here; sleep 100"))
+    slow = workflow(treadle, "slow", command("wait", "touch here; sleep 100", on_interrupt="hold"))
     process = started_run(treadle, "r", slow)
     wait_for((treadle.cwd / "workspace" / "here").exists, what="the command runs")
     assert str(process.pid) in treadle("rm", "r", code=2).err
@@ -678,7 +680,9 @@ def test_doctor_counts_unreadable_journals_as_broken(treadle):
     assert "PRAGMA" not in text + treadle("show", "bad", code=4).err
 
 
-@pytest.mark.parametrize("more, holds", [({}, True), ({"on_interrupt": "retry"}, False)])
+@pytest.mark.parametrize("more, holds", [({"on_interrupt": "hold"}, True), ({"on_interrupt": "retry"}, False),
+                                         ({"network": "full"}, True),
+                                         pytest.param({}, False, marks=pytest.mark.strict)])
 def test_show_tells_that_resume_will_wait(treadle, more, holds):
     process = started_run(treadle, "r", workflow(treadle, "slow", command("wait", "sleep 100", **more)))
     process.wait_output("call +wait")

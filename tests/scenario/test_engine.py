@@ -17,7 +17,7 @@ workflow:
   name: slow
   steps:
     - {name: one, type: claude, prompt: hello}
-    - {name: two, type: command, run: "echo started; sleep 30"}
+    - {name: two, type: command, run: "echo started; sleep 30", on_interrupt: hold}
     - {name: three, type: test_echo, value: 3}
 """
 
@@ -79,7 +79,7 @@ def test_stops(treadle, stop):
         else:
             process.signal(number)
             process.wait()
-    if stop != "cancel":  # what the run itself has stopped for good may be done again; of a crash a person is told
+    if stop != "cancel":  # what the run itself has stopped for good may be done again; here, a person is to be told
         held = treadle("resume", "r", "--json", code=3).json
         assert held["status"] == "waiting" and held["error"]["step"] == "two/exec:1"
         assert held["usage"]["calls"] == 1, "the finished call is not asked again"
@@ -109,17 +109,18 @@ workflow:
   steps:
     - name: work
       type: command
-      run: "echo work >> log; test -e fixed"
+      run: "mkdir -p .git; echo work >> .git/log; echo work >> log; test -e fixed"
       on_error:
         steps:
-          - {name: tell, type: command, run: "echo tell >> log; test -e calm"}
+          - {name: tell, type: command, run: "echo tell >> .git/log; echo tell >> log; test -e calm"}
 """)
     treadle("run", file, "--run-id", "r", "--workspace", "ws", code=1)
     treadle("resume", "r", code=1)
     treadle.file("ws/calm", "")
     result = treadle("resume", "r", "--json", code=0).json
     assert result["results"]["work"]["success"] is False
-    assert (treadle.cwd / "ws/log").read_text() == 3 * "work\ntell\n"
+    assert (treadle.cwd / "ws/.git/log").read_text() == 3 * "work\ntell\n"
+    assert (treadle.cwd / "ws/log").read_text() == "work\ntell\n"  # what failed before was taken back
 
 
 def test_arguments_may_be_numbers(treadle):

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from conftest import wait_for
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "crash"))
 import workspace_campaign  # noqa: E402
 
@@ -98,12 +100,12 @@ def test_what_somebody_else_changed_since_is_not_touched(treadle):
 
 
 @pytest.mark.strict
-def test_a_killed_command_leaves_nothing(treadle):
+@pytest.mark.parametrize("more", [{"on_interrupt": "retry"}, {}], ids=["retry", "default"])
+def test_a_killed_command_leaves_nothing(treadle, more):
     ws = prepare(treadle)
     before = tree(ws)
     run = f"if [ ! -e .git/tried ]; then {MESS} touch .git/tried; sleep 100; fi; echo again"
-    process = treadle.start("run", flow(treadle, command("s", run, on_interrupt="retry")), "--workspace", "ws",
-                            "--run-id", "r")
+    process = treadle.start("run", flow(treadle, command("s", run, **more)), "--workspace", "ws", "--run-id", "r")
     end = time.monotonic() + 30
     while not (ws / ".git/tried").exists():
         assert time.monotonic() < end
@@ -144,6 +146,21 @@ def test_a_conflict_keeps_the_other_version(treadle):
     got = process.wait()
     assert got.code == 1 and got.json["error"]["class"] == "conflict" and "src/a.txt" in got.json["error"]["message"]
     assert (ws / "src/a.txt").read_text() == "somebody's\n" and not (ws / "mine").exists()
+
+
+@pytest.mark.parametrize("args, more", [(["--sandbox", "none"], {}), ([], {"network": "full"}),
+                                        ([], {"on_interrupt": "hold"})], ids=["unconfined", "network", "hold"])
+def test_what_it_did_elsewhere_cannot_be_taken_back(treadle, args, more):
+    """So a person is asked; and meanwhile it worked in the workspace itself, for all to see."""
+    ws = prepare(treadle)
+    run = "echo here > mine; touch .git/tried; sleep 100"
+    file = flow(treadle, command("s", run, **more))
+    process = treadle.start("run", file, "--workspace", "ws", "--run-id", "r", *args)
+    wait_for((ws / ".git/tried").exists, what="the command")
+    assert (ws / "mine").read_text() == "here\n"
+    process.kill()
+    held = treadle("resume", "r", "--json", code=3)
+    assert "may have done part of its work" in held.err and (ws / "mine").exists()
 
 
 def test_writers_take_turns(treadle):

@@ -169,12 +169,14 @@ static struct val command_phase(struct world *w, struct arena *a, const struct p
     struct val_map m = val_map_new(a), plan = val_map_new(a);
     if (str_is(val_get_str(&p->request->val, STR("phase"), STR("")), "prepare")) {
         VAL_MAP_SET(&plan, "snapshot", VAL_LIT("s"));
+        VAL_MAP_SET(&plan, "offline", val_bool(str_hash(str_c(p->path), 7) % 2));
         VAL_MAP_SET(&m, "plan", val_map_done(&plan));
     } else {
         struct val own = rollback_attempt(a, str_c(p->path), p->attempt);
         struct val list = {.type = VAL_ARRAY, .arr = {&own, 1}};
         bool undone = files_undo(w, &list, false, val_get_bool(&p->request->val, STR("force"), false));
         VAL_MAP_SET(&m, "outcome", undone ? VAL_LIT("again") : VAL_LIT("changed"));
+        VAL_MAP_SET(&m, "offline", val_bool(val_get_bool(VAL_GET(&p->request->val, "plan"), STR("offline"), false)));
     }
     return val_map_done(&m);
 }
