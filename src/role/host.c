@@ -1,7 +1,6 @@
 /* Admission and the lives of runs.
  *
- * Whenever a place may have become free, admission counts the runs that are carried on, by group, and takes from the
- * queue while there is room: the highest priority first, then the group with the fewest running, then the oldest. One
+ * Whenever a place may have become free, admission takes from the queue (host_queue.c) while there is room. One
  * run is loaded in a turn of the loop, so that recovering many long journals never makes the process miss a heartbeat.
  *
  * A run that waits for somebody is unloaded. What it waits for is in its journal; only the earliest time at which it
@@ -42,18 +41,6 @@ struct hosted *host_find(const struct host *h, struct str id)
     return map_get(&h->runs, id);
 }
 
-static struct group *group_of(struct host *h, struct str name)
-{
-    struct group *g = map_get(&h->groups, name);
-    if (!g) {
-        g = calloc(1, sizeof *g);
-        CHECK(g);
-        g->name = copy(name);
-        map_put(&h->groups, str_c(g->name), g);
-    }
-    return g;
-}
-
 struct hosted *host_add(struct host *h, struct str id, struct str group, struct str idem, int64_t priority)
 {
     struct hosted *r = calloc(1, sizeof *r);
@@ -62,36 +49,10 @@ struct hosted *host_add(struct host *h, struct str id, struct str group, struct 
     r->state = HOSTED_WAITING;
     if (idem.n) {
         r->idem = copy(idem);
-        map_put(&h->idems, arena_str(&h->arena, idem), arena_cstr(&h->arena, id));
+        map_put(&h->idems, str_c(r->idem), r);
     }
     map_put(&h->runs, str_c(r->id), r);
     return r;
-}
-
-void host_unqueue(struct hosted *r)
-{
-    struct group *g = group_of(r->host, str_c(r->group));
-    *(r->prev ? &r->prev->next : &g->first) = r->next;
-    *(r->next ? &r->next->prev : &g->last) = r->prev;
-    r->prev = r->next = NULL;
-}
-
-static void host_admit_soon(struct host *h);
-
-void host_queue(struct hosted *r)
-{
-    struct group *g = group_of(r->host, str_c(r->group));
-    struct hosted *after = g->last;
-    CHECK(r->state != HOSTED_QUEUED && !r->carried);
-    r->state = HOSTED_QUEUED;
-    r->due_ms = 0;
-    while (after && (after->priority < r->priority || (after->priority == r->priority && after->order > r->order)))
-        after = after->prev;
-    r->prev = after;
-    r->next = after ? after->next : g->first;
-    *(r->prev ? &r->prev->next : &g->first) = r;
-    *(r->next ? &r->next->prev : &g->last) = r;
-    host_admit_soon(r->host);
 }
 
 void host_forget(struct hosted *r)
@@ -100,6 +61,8 @@ void host_forget(struct hosted *r)
     if (r->state == HOSTED_QUEUED)
         host_unqueue(r);
     map_del(&r->host->runs, str_c(r->id));
+    if (r->idem && map_get(&r->host->idems, str_c(r->idem)) == r)
+        map_del(&r->host->idems, str_c(r->idem));
     free(r->id);
     free(r->group);
     free(r->idem);
@@ -135,7 +98,7 @@ static void on_written(void *ctx, enum rc rc, const struct err *err)
     }
 }
 
-void host_write_status(struct hosted *r, const char *status, struct str error)
+static void write_status(struct hosted *r, const char *status, struct str error)
 {
     struct host *h = r->host;
     struct arena a = {0};
@@ -180,7 +143,7 @@ static void take_min_due(void *ctx, const struct run_wait *w)
         *due = until;
 }
 
-static void arm_due(struct host *h);
+static void arm_due(const struct hosted *r);
 static void host_unload(struct hosted *r, bool forget);
 
 /* With the end goes the outcome, as it is told from now on without carrying the run on again: a blob, named by the row.
@@ -238,8 +201,7 @@ static void on_end(void *ctx)
         host_unload(r, status == RUN_WAITING);
         r->state = HOSTED_WAITING;
         r->suspect = false;
-        if (r->due_ms)
-            arm_due(h);
+        arm_due(r);
     } else {
         host_unload(r, true);
         host_forget(r);
@@ -279,6 +241,8 @@ static void host_unload(struct hosted *r, bool forget)
         c->next->prev = c->prev;
     free(c);
     r->carried = NULL;
+    r->host->ncarried--;
+    host_recount(r);
 }
 
 static enum rc read_pinned(void *ctx, struct str from, struct str name, bool stored, struct arena *a,
@@ -318,6 +282,8 @@ enum rc host_load(struct hosted *r, struct err *err)
     if (c->next)
         c->next->prev = c;
     h->carried = c;
+    h->ncarried++;
+    host_recount(r);
     struct str id = str_c(r->id);
     enum rc rc = history_read(h->o.store, id, &c->arena, &c->history, err);
     if (rc == RC_OK)
@@ -370,7 +336,7 @@ static void give_up(struct hosted *r, const struct err *err)
 {
     log_line(LOG_ERROR, "run %s cannot be carried on: %s", r->id, err->msg);
     r->state = HOSTED_QUARANTINED;
-    host_write_status(r, "quarantined", str_c(err->msg));
+    write_status(r, "quarantined", str_c(err->msg));
 }
 
 static void carry_on(struct hosted *r)
@@ -390,40 +356,6 @@ static void carry_on(struct hosted *r)
 }
 
 /* ---- admission ---- */
-
-static size_t count_running(struct host *h)
-{
-    size_t n = 0;
-    struct map_entry *e;
-    for (size_t i = 0; (e = map_next(&h->groups, &i));)
-        ((struct group *)e->value)->running = 0;
-    for (const struct carried *c = h->carried; c; c = c->next, n++)
-        group_of(h, str_c(c->hosted->group))->running++;
-    return n;
-}
-
-static bool before(const struct group *a, const struct group *b)
-{
-    if (a->first->suspect != b->first->suspect)
-        return b->first->suspect;
-    if (a->first->priority != b->first->priority)
-        return a->first->priority > b->first->priority;
-    if (a->running != b->running)
-        return a->running < b->running;
-    return a->first->order < b->first->order;
-}
-
-static struct hosted *next_queued(struct host *h)
-{
-    const struct group *best = NULL;
-    struct map_entry *e;
-    for (size_t i = 0; (e = map_next(&h->groups, &i));) {
-        const struct group *g = e->value;
-        if (g->first && (!h->o.max_per_group || g->running < h->o.max_per_group) && (!best || before(g, best)))
-            best = g;
-    }
-    return best ? best->first : NULL;
-}
 
 static bool any_suspect_running(const struct host *h)
 {
@@ -447,9 +379,9 @@ static void admit(void *ctx)
 {
     struct host *h = ctx;
     h->admit_timer = 0;
-    if (h->draining || h->failed || !h->begun || count_running(h) >= h->o.max_running)
+    if (h->draining || h->failed || !h->begun || h->ncarried >= h->o.max_running)
         return;
-    struct hosted *r = next_queued(h);
+    struct hosted *r = host_next(h);
     if (!r || (r->suspect && any_suspect_running(h)))
         return;
     bool suspect = r->suspect;
@@ -460,13 +392,27 @@ static void admit(void *ctx)
 }
 
 /* Admission looks at the queue soon. */
-static void host_admit_soon(struct host *h)
+void host_admit_soon(struct host *h)
 {
     if (!h->admit_timer)
         h->admit_timer = ev_timer(h->o.loop, 0, admit, h);
 }
 
 /* ---- times at which waiting runs want to be looked at ---- */
+
+static void due(void *ctx);
+
+/* Of one that waits. */
+static void arm_due(const struct hosted *r)
+{
+    struct host *h = r->host;
+    int64_t now = clock_wall_ms();
+    if (!r->due_ms || h->draining || (h->due_timer && h->due_at <= r->due_ms))
+        return;
+    ev_cancel(h->o.loop, h->due_timer);
+    h->due_at = r->due_ms;
+    h->due_timer = ev_timer(h->o.loop, r->due_ms > now ? r->due_ms - now : 0, due, h);
+}
 
 static void due(void *ctx)
 {
@@ -476,58 +422,40 @@ static void due(void *ctx)
     h->due_timer = 0;
     for (size_t i = 0; (e = map_next(&h->runs, &i));) {
         struct hosted *r = e->value;
-        if (r->state == HOSTED_WAITING && r->due_ms && r->due_ms <= now)
+        if (r->state != HOSTED_WAITING || !r->due_ms)
+            continue;
+        if (r->due_ms <= now)
             host_queue(r);
+        else
+            arm_due(r);
     }
-    arm_due(h);
-}
-
-static void arm_due(struct host *h)
-{
-    int64_t first = 0, now = clock_wall_ms();
-    struct map_entry *e;
-    for (size_t i = 0; (e = map_next(&h->runs, &i));) {
-        const struct hosted *r = e->value;
-        if (r->state == HOSTED_WAITING && r->due_ms && (!first || r->due_ms < first))
-            first = r->due_ms;
-    }
-    ev_cancel(h->o.loop, h->due_timer);
-    h->due_timer = 0;
-    if (first && !h->draining)
-        h->due_timer = ev_timer(h->o.loop, first > now ? first - now : 0, due, h);
 }
 
 /* ---- life ---- */
 
-static void remember_key(struct host *h, struct str idem, struct str run)
+struct hosted *host_add_row(struct host *h, const struct run_row *row)
 {
-    if (idem.n)
-        map_put(&h->idems, arena_str(&h->arena, idem), arena_cstr(&h->arena, run));
-}
-
-/* Of runs that have ended only the idempotency key matters any more. */
-static bool take_row(void *ctx, const struct run_row *row)
-{
-    struct host *h = ctx;
-    static const char *const kept[] = {"queued", "running", "interrupted", "waiting", "quarantined"};
     struct arena a = {0};
     struct val v = val_empty_object;
     struct err err;
     if (row->service.n && json_parse(&a, row->service, &JSON_LIMITS_DEFAULT, &v, &err) != RC_OK)
         v = val_empty_object;
-    struct str idem = val_get_str(&v, STR("idem"), STR(""));
-    remember_key(h, idem, row->id);
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-        if (!str_is(row->status, kept[i]))
-            continue;
-        struct str group = val_get_str(&v, STR("group"), row->workflow);
-        struct hosted *r = host_add(h, row->id, group, idem, val_get_int(&v, STR("priority"), 0));
-        r->charges = val_get_int(&v, STR("charges"), 0);
-        r->suspect = r->charges > 0;
-        r->state = i == 4 ? HOSTED_QUARANTINED : HOSTED_WAITING;
-        r->due_ms = i < 3 ? DUE_AT_ONCE : i == 3 ? val_get_int(&v, STR("due_ms"), 0) : 0;
-    }
+    struct hosted *r = host_add(h, row->id, val_get_str(&v, STR("group"), row->workflow),
+                                val_get_str(&v, STR("idem"), STR("")), val_get_int(&v, STR("priority"), 0));
+    r->charges = val_get_int(&v, STR("charges"), 0);
+    r->suspect = r->charges > 0;
+    r->due_ms = val_get_int(&v, STR("due_ms"), 0);
     arena_done(&a);
+    return r;
+}
+
+static bool take_row(void *ctx, const struct run_row *row)
+{
+    struct hosted *r = host_add_row(ctx, row);
+    if (str_is(row->status, "quarantined"))
+        r->state = HOSTED_QUARANTINED;
+    if (!str_is(row->status, "waiting"))
+        r->due_ms = r->state == HOSTED_QUARANTINED ? 0 : DUE_AT_ONCE;
     return true;
 }
 
@@ -549,7 +477,7 @@ enum rc host_new(const struct host_options *o, struct host **ret, struct err *er
     h->driver = driver_new(o->loop, o->store);
     h->egress = remote_new(o->loop, is_wanted, h);
     h->executor = remote_new(o->loop, is_wanted, h);
-    enum rc rc = store_each_run(o->store, take_row, h, err);
+    enum rc rc = store_each_open_run(o->store, take_row, h, err);
     if (rc != RC_OK) {
         host_free(h);
         return rc;
@@ -566,26 +494,21 @@ void host_free(struct host *h)
     ev_cancel(h->o.loop, h->admit_timer);
     ev_cancel(h->o.loop, h->due_timer);
     ev_cancel(h->o.loop, h->suspect_timer);
+    while (h->carried)
+        host_unload(h->carried->hosted, false);
     for (size_t i = 0; (e = map_next(&h->runs, &i));) {
         struct hosted *r = e->value;
-        host_unload(r, false);
         free(r->id);
         free(r->group);
         free(r->idem);
         free(r);
     }
-    for (size_t i = 0; (e = map_next(&h->groups, &i));) {
-        struct group *g = e->value;
-        free(g->name);
-        free(g);
-    }
+    host_queue_done(h);
     map_done(&h->runs);
-    map_done(&h->groups);
     map_done(&h->idems);
     remote_free(h->egress);
     remote_free(h->executor);
     driver_free(h->driver);
-    arena_done(&h->arena);
     free(h);
 }
 
@@ -624,19 +547,23 @@ void host_obituary(struct host *h, struct str run, struct str step, struct str h
     struct val v = val_map_done(&o);
     note(h, run, &v, &a);
     if (charged) {
+        bool queued = r->state == HOSTED_QUEUED;
+        if (queued) /* its place among the others is another now */
+            host_unqueue(r);
+        r->state = queued ? HOSTED_WAITING : r->state;
         r->charges++;
         r->suspect = true;
         if (r->charges >= CHARGES_MAX && r->state != HOSTED_QUARANTINED) {
-            if (r->state == HOSTED_QUEUED)
-                host_unqueue(r);
             r->state = HOSTED_QUARANTINED;
             r->due_ms = 0;
             struct str why = arena_printf(&a, "put aside: the engine died %lld times while executing it, last: %.*s",
                                           (long long)r->charges, STR_ARG(how));
             log_line(LOG_ERROR, "run %s: %.*s", r->id, STR_ARG(why));
-            host_write_status(r, "quarantined", why);
+            write_status(r, "quarantined", why);
         } else {
-            host_write_status(r, "running", str_n("", 0));
+            write_status(r, "running", str_n("", 0));
+            if (queued)
+                host_queue(r);
         }
     }
     arena_done(&a);
@@ -650,8 +577,9 @@ void host_begin(struct host *h)
         struct hosted *r = e->value;
         if (r->state == HOSTED_WAITING && r->due_ms == DUE_AT_ONCE)
             host_queue(r);
+        else if (r->state == HOSTED_WAITING)
+            arm_due(r);
     }
-    arm_due(h);
     host_admit_soon(h);
 }
 

@@ -394,7 +394,8 @@ static struct store_batch *acceptance(struct start *s, const struct hosted *r)
                                          .file = s->file,
                                          .created_ms = now,
                                          .updated_ms = now,
-                                         .service = host_service_text(r, a)});
+                                         .service = host_service_text(r, a),
+                                         .idem = r->idem ? str_c(r->idem) : STR("")});
     return b;
 }
 
@@ -409,8 +410,7 @@ static void on_accepted(void *ctx, enum rc rc, const struct err *err)
     if (rc == RC_OK) {
         host_queue(s->run);
     } else {
-        if (s->run->idem)
-            map_del(&s->run->host->idems, str_c(s->run->idem));
+        rmdir(arena_printf(&s->q->arena, "%s/runs/%s", s->run->host->o.home, s->run->id).p);
         host_forget(s->run);
     }
     on_durable(s->q, rc, err);
@@ -449,15 +449,19 @@ static void ask_start(struct asked *q, const struct val *request)
 {
     struct host *h = q->host;
     struct str idem = val_get_str(request, STR("idempotency_key"), str_n("", 0));
-    const char *known = idem.n ? map_get(&h->idems, idem) : NULL;
-    if (known) { /* a duplicate start answers with the first run */
-        struct arena a = {0};
+    struct err err;
+    const struct hosted *living = idem.n ? map_get(&h->idems, idem) : NULL;
+    struct str known = living ? str_c(living->id) : STR("");
+    enum rc rc = idem.n && !living ? store_run_given(h->o.store, idem, &q->arena, &known, &err) : RC_NOT_FOUND;
+    if (living || rc == RC_OK) { /* a duplicate start answers with the first run, once that is durable */
         struct run_row row;
-        struct err err;
-        bool have = store_run(h->o.store, str_c(known), &a, &row, &err) == RC_OK;
-        set_accepted(q, 200, known, have ? arena_cstr(&q->arena, row.status) : "queued");
-        arena_done(&a);
-        reply(q);
+        bool have = store_run(h->o.store, known, &q->arena, &row, &err) == RC_OK;
+        set_accepted(q, 200, arena_cstr(&q->arena, known), have ? arena_cstr(&q->arena, row.status) : "queued");
+        store_submit(h->o.store, store_batch_new(), on_durable, q);
+        return;
+    }
+    if (rc != RC_NOT_FOUND) {
+        refuse(q, 503, err.msg);
         return;
     }
     struct start s = {.q = q, .request = request};
@@ -490,6 +494,13 @@ static void answer_when_durable(struct asked *q, const char *id, const char *sta
     ev_timer(q->host->o.loop, 0, submit_barrier, q);
 }
 
+struct resuming {
+    struct asked *q;
+    const char *id; /* in the arena of `q` */
+    int64_t charges;
+    bool force, ended; /* ended: it was none of ours */
+};
+
 /* Carries it on, if nobody does yet, whatever the number of places: somebody wants something of it now. */
 static enum rc wake(struct hosted *r, struct err *err)
 {
@@ -500,11 +511,17 @@ static enum rc wake(struct hosted *r, struct err *err)
         return err_set(err, RC_BUSY, "the service is stopping or not ready yet; try again");
     if (r->state == HOSTED_QUARANTINED)
         return err_set(err, RC_BUSY, "the run was put aside; resume it with force first");
-    if (r->state == HOSTED_QUEUED)
+    bool queued = r->state == HOSTED_QUEUED;
+    if (queued) {
         host_unqueue(r);
+        r->state = HOSTED_WAITING;
+    }
     enum rc rc = host_load(r, err);
-    if (rc != RC_OK)
+    if (rc != RC_OK) {
+        if (queued)
+            host_queue(r);
         return rc;
+    }
     run_stay(engine_run(r->carried->engine), STAY_FOR_ANSWERS); /* not to be unloaded again before it was asked */
     host_start(r);
     return RC_OK;
@@ -530,6 +547,26 @@ static void do_cancel(struct asked *q, struct hosted *r)
     answer_when_durable(q, r->id, "cancelled");
 }
 
+/* Only now is it queued: what a client was refused must not happen. Whoever wanted something else of it meanwhile has
+ * carried it on already. */
+static void on_resumable(void *ctx, enum rc rc, const struct err *err)
+{
+    struct resuming *s = ctx;
+    struct hosted *r = host_find(s->q->host, str_c(s->id));
+    if (r && r->resuming && (r->state == HOSTED_WAITING || r->state == HOSTED_QUARANTINED)) {
+        r->resuming = false;
+        r->force = s->force;
+        r->suspect = s->charges > 0;
+        r->charges = rc == RC_OK ? 0 : s->charges;
+        if (rc == RC_OK)
+            host_queue(r);
+        else if (s->ended)
+            host_forget(r);
+    }
+    on_durable(s->q, rc, err);
+    free(s);
+}
+
 /* Of a run that failed, was put aside, or waits; `known`: it is one of ours that has not ended. */
 static void do_resume(struct asked *q, struct str id, struct hosted *known, const struct val *request)
 {
@@ -541,7 +578,7 @@ static void do_resume(struct asked *q, struct str id, struct hosted *known, cons
         refuse(q, 404, "there is no such run");
         return;
     }
-    if (known && (known->state == HOSTED_RUNNING || known->state == HOSTED_QUEUED)) {
+    if (known && (known->state == HOSTED_RUNNING || known->state == HOSTED_QUEUED || known->resuming)) {
         refuse(q, 409, "the run is being carried on already");
         return;
     }
@@ -553,13 +590,20 @@ static void do_resume(struct asked *q, struct str id, struct hosted *known, cons
         refuse(q, 409, "the run was put aside because the engine died while executing it; resume it with force");
         return;
     }
-    struct hosted *r = known ? known : host_add(h, id, row.workflow, str_n("", 0), 0);
-    r->force = force;
-    r->suspect = r->charges > 0;
+    struct hosted *r = known ? known : host_add_row(h, &row);
+    struct resuming *s = calloc(1, sizeof *s);
+    CHECK(s);
+    *s = (struct resuming){q, arena_cstr(&q->arena, str_c(r->id)), r->charges, force, !known};
+    r->resuming = true;
     r->charges = 0;
-    host_write_status(r, "queued", str_n("", 0));
-    host_queue(r);
-    answer_when_durable(q, r->id, "queued");
+    row.status = STR("queued");
+    row.error = STR("");
+    row.updated_ms = clock_wall_ms();
+    row.service = host_service_text(r, &q->arena);
+    struct store_batch *b = store_batch_new();
+    store_batch_run(b, &row);
+    set_accepted(q, 202, r->id, "queued");
+    store_submit(h->o.store, b, on_resumable, s);
 }
 
 struct search {

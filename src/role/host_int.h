@@ -1,5 +1,5 @@
 #pragma once
-/* What the files of the host share: host.c (places, lives), host_ask.c (requests). */
+/* What the files of the host share: host.c (lives), host_queue.c (who is next), host_ask.c (requests). */
 #include "base/map.h"
 #include "role/called.h"
 #include "role/engine.h"
@@ -17,6 +17,7 @@ struct hosted {
     uint64_t order;
     int64_t priority, charges, due_ms; /* due_ms: a waiting run is looked at again then; 0: never */
     bool force, suspect;
+    bool resuming; /* somebody has asked for it, and that is not durable yet */
     char *id, *group, *idem;
     char outcome[65];        /* hash of the blob that tells it, or empty */
     struct carried *carried; /* while it is RUNNING */
@@ -36,37 +37,43 @@ struct carried {
     bool paused; /* the disk is full */
 };
 
-struct group { /* of one workflow, or one concurrency key */
-    char *name;
-    struct hosted *first, *last; /* queued, by priority, then order */
-    size_t running;              /* scratch of admission: counted anew each time */
-};
-
 struct host {
     struct host_options o;
     struct driver *driver;
     struct remote *egress, *executor;
-    struct arena arena;
     struct map runs;   /* id -> hosted: all but the ended */
-    struct map idems;  /* idempotency key -> id (text in the arena) */
-    struct map groups; /* name -> group */
+    struct map idems;  /* idempotency key -> hosted: of these; of the others the journal knows it */
+    struct map groups; /* name -> group: that have queued or running runs */
+    struct group **heap;
+    size_t nheap, heap_cap;
     struct carried *carried;
+    size_t ncarried;
     uint64_t order;
+    int64_t due_at; /* when due_timer goes off */
     bool begun, draining, failed;
     void (*idle)(void *ctx);
     ev_id admit_timer, due_timer, suspect_timer;
 };
 
 struct hosted *host_find(const struct host *h, struct str id);
-/* A new run of the host; the texts are copied. */
+/* A new run of the host, waiting; the texts are copied. */
 struct hosted *host_add(struct host *h, struct str id, struct str group, struct str idem, int64_t priority);
+/* The run of that row. */
+struct hosted *host_add_row(struct host *h, const struct run_row *row);
 void host_forget(struct hosted *r); /* it has ended */
+
+/* host_queue.c */
 void host_queue(struct hosted *r);
 void host_unqueue(struct hosted *r); /* its state is the caller's to change */
+/* Of those that are queued and may have a place, whose turn it is; NULL: nobody's. */
+struct hosted *host_next(const struct host *h);
+void host_recount(const struct hosted *r); /* it is carried on now, or no more */
+void host_queue_done(struct host *h);
+
+/* Admission looks at the queue soon. */
+void host_admit_soon(struct host *h);
 /* {idem?, priority, group, charges, due_ms?} as the row's `service`. */
 struct str host_service_text(const struct hosted *r, struct arena *a);
 /* Makes an engine for a run that is not carried on, with its past, and does not start it. */
 enum rc host_load(struct hosted *r, struct err *err) MUST_CHECK;
 void host_start(struct hosted *r);
-/* The row's status, at once, by a batch of its own; `error` may be empty. */
-void host_write_status(struct hosted *r, const char *status, struct str error);

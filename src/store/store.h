@@ -23,6 +23,7 @@ struct run_row {                       /* the summary that `ps` shows */
     double cost_usd;
     int64_t steps_done;
     struct str service; /* what a service remembers (JSON); empty: unchanged */
+    struct str idem;    /* the key that whoever started it gave; empty: unchanged. Not read */
 };
 
 struct store;
@@ -84,6 +85,10 @@ enum rc store_each_at(struct store *s, struct str run, enum record_kind kind, st
                       bool (*cb)(void *ctx, const struct record *r), void *ctx, struct err *err) MUST_CHECK;
 enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx,
                        struct err *err) MUST_CHECK;
+/* Owner only: those that have not ended; and the id of the run that was given that key, in `a`, or RC_NOT_FOUND. */
+enum rc store_each_open_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx,
+                            struct err *err) MUST_CHECK;
+enum rc store_run_given(struct store *s, struct str idem, struct arena *a, struct str *ret, struct err *err) MUST_CHECK;
 /* The summary of one run, copied into `a`. RC_NOT_FOUND. */
 enum rc store_run(struct store *s, struct str run, struct arena *a, struct run_row *ret, struct err *err) MUST_CHECK;
 /* The content with that SHA-256 (hex), copied into `a`. RC_NOT_FOUND. */

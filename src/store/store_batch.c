@@ -68,8 +68,8 @@ void store_batch_record(struct store_batch *b, struct str run, const struct reco
 void store_batch_run(struct store_batch *b, const struct run_row *row)
 {
     size_t most = 0;
-    const struct str text[] = {row->id,   row->workflow, row->status, row->workspace,
-                               row->file, row->error,    row->service};
+    const struct str text[] = {row->id,   row->workflow, row->status,  row->workspace,
+                               row->file, row->error,    row->service, row->idem};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++)
         most = longer(most, text[i].n);
     struct op *op = add(b, OP_RUN, most, 0);
@@ -77,7 +77,8 @@ void store_batch_run(struct store_batch *b, const struct run_row *row)
         return;
     struct run_row *to = &op->row;
     *to = *row;
-    struct str *copy[] = {&to->id, &to->workflow, &to->status, &to->workspace, &to->file, &to->error, &to->service};
+    struct str *copy[] = {&to->id,   &to->workflow, &to->status,  &to->workspace,
+                          &to->file, &to->error,    &to->service, &to->idem};
     for (size_t i = 0; i < sizeof copy / sizeof *copy; i++)
         *copy[i] = arena_str(&b->arena, *copy[i]);
 }

@@ -144,10 +144,9 @@ static struct run_row read_row(sqlite3_stmt *st)
                             .steps_done = sqlite3_column_int64(st, 11)};
 }
 
-enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx, struct err *err)
+static enum rc each_run(struct store *s, enum statement which, bool service,
+                        bool (*cb)(void *ctx, const struct run_row *r), void *ctx, struct err *err)
 {
-    bool own = s->mode == STORE_OWN; /* then its schema is the newest */
-    enum statement which = own ? ST_RUN_EACH_2 : ST_RUN_EACH;
     sqlite3_stmt *st = take(s, which, err);
     if (!st)
         return err->rc;
@@ -155,12 +154,41 @@ enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_r
     bool more = true;
     while (more && (code = sqlite3_step(st)) == SQLITE_ROW) {
         struct run_row r = read_row(st);
-        if (own)
+        if (service)
             r.service = column(st, 12);
         more = cb(ctx, &r);
     }
     enum rc rc = more && code != SQLITE_DONE ? sql_fail(s->read.db, code, err, "reading runs") : RC_OK;
     give(s, which, st);
+    return rc;
+}
+
+enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx, struct err *err)
+{
+    bool own = s->mode == STORE_OWN; /* then its schema is the newest */
+    return each_run(s, own ? ST_RUN_EACH_2 : ST_RUN_EACH, own, cb, ctx, err);
+}
+
+enum rc store_each_open_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx, struct err *err)
+{
+    CHECK(s->mode == STORE_OWN);
+    return each_run(s, ST_RUN_OPEN, true, cb, ctx, err);
+}
+
+enum rc store_run_given(struct store *s, struct str idem, struct arena *a, struct str *ret, struct err *err)
+{
+    CHECK(s->mode == STORE_OWN);
+    sqlite3_stmt *st = take(s, ST_RUN_GIVEN, err);
+    if (!st)
+        return err->rc;
+    bind_text(st, 1, idem);
+    int code = sqlite3_step(st);
+    enum rc rc = code == SQLITE_ROW    ? RC_OK
+                 : code == SQLITE_DONE ? err_set(err, RC_NOT_FOUND, "no run was given that key")
+                                       : sql_fail(s->read.db, code, err, "reading a run");
+    if (rc == RC_OK)
+        *ret = arena_str(a, column(st, 0));
+    give(s, ST_RUN_GIVEN, st);
     return rc;
 }
 

@@ -164,7 +164,8 @@ static int write_run(struct writer *w, const struct op *op)
         sqlite3_bind_int64(st, at++, number[i]);
     sqlite3_bind_double(st, at++, r->cost_usd);
     sqlite3_bind_int64(st, at++, r->steps_done);
-    bind_text(st, at, r->service);
+    bind_text(st, at++, r->service);
+    bind_text(st, at, r->idem);
     return run(st);
 }
 

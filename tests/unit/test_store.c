@@ -452,7 +452,7 @@ static void test_what_is_no_journal_of_ours_is_refused(void **state)
     fixture_close(f);
     run_sql(f->file, "PRAGMA user_version = 99");
     assert_int_equal(open_both(f->file), RC_VERSION);
-    run_sql(f->file, "PRAGMA user_version = 2; UPDATE meta SET value = 99 WHERE key = 'semantics'");
+    run_sql(f->file, "PRAGMA user_version = 3; UPDATE meta SET value = 99 WHERE key = 'semantics'");
     assert_int_equal(open_both(f->file), RC_VERSION);
     run_sql(f->file, "UPDATE meta SET value = 1 WHERE key = 'semantics'");
     fixture_open(f);
