@@ -239,11 +239,9 @@ class Campaign:
                 seen = self.lines if role == "executor" else self.events
                 progress = any(e[0] >= ready and e[1] in ("start", "+") for e in reversed(seen[-500:]))
             if progress:
-                if role in ("executor", "gateway"):
-                    self.latencies[role].append(time.monotonic() - at)
-                else:
-                    first = min(e[0] for e in self.events[-500:] if e[0] >= ready and e[1] == "start")
-                    self.latencies[role].append(first - at)
+                first = time.monotonic() if role == "gateway" else \
+                    min(e[0] for e in seen[-500:] if e[0] >= ready and e[1] in ("start", "+"))
+                self.latencies[role].append(first - at)
                 return True
         raise Violation(f"no progress within 30 s after the death of {role}; the log ends with\n{s.log()[-3000:]}")
 

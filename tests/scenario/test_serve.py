@@ -1,5 +1,6 @@
 """`treadle serve`: processes may die, and no run is lost, hurt by another, or paid for twice. Judged by the provider's
 ledger, by files that commands write, and by what the HTTP interface tells."""
+import fcntl
 import os
 import pathlib
 import re
@@ -298,6 +299,31 @@ def test_an_executor_killed_during_a_command_holds_it(service, fake_provider):
     assert provider.total() == 5, "nothing that was finished was asked again"
 
 
+AFTER_A_CALL = """\
+workflow:
+  name: after
+  steps:
+    - {name: ask, type: claude, prompt: "[[key:ID]] x"}
+    - {name: run, type: command, run: [printf, done]}
+  output: "{{ steps.run.stdout }}"
+"""
+
+
+def test_remains_of_one_run_keep_no_other_waiting(service, fake_provider):
+    """What an executor that died may have left alive holds a lock; only its own run waits for it."""
+    provider = fake_provider(delay_ms=300)
+    s = service(env=provider.env)
+    held = s.run(AFTER_A_CALL.replace("ID", "held"))
+    with open(directory_of(s, held) / "exec.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        wait_for(lambda: [e for e in provider.events() if e["event"] == "finish"], 10, "the call")
+        for i in range(3):
+            body = s.ended(s.run(AFTER_A_CALL.replace("ID", f"free{i}")))
+            assert (body["status"], body["output"]) == ("succeeded", "done")
+        assert s.show(held)["status"] == "running"
+    assert s.ended(held)["output"] == "done"
+
+
 TALK = """\
 workflow:
   name: talk
@@ -504,6 +530,8 @@ def test_a_full_disk_pauses_all_runs_until_there_is_room(treadle, fake_provider)
         engine = s.pid("engine")
         steps = [f"    - {{name: s{i}, type: claude, prompt: \"[[key:RUN-{i}]]\\n{'x' * 12000}\"}}" for i in range(20)]
         yaml = "workflow:\n  name: long\n  output: \"{{ steps.s19.text }}\"\n  steps:\n" + "\n".join(steps)
+        over = s.run("workflow: {name: bad, steps: [{name: e, type: test_echo, fail: true}]}")
+        assert s.ended(over)["status"] == "failed"
         runs = [s.run(yaml.replace("RUN", name)) for name in "abc"]
         wait_for(lambda: provider.total() >= 9, 10, "calls")
         filler = treadle.home / "filler"
@@ -517,6 +545,8 @@ def test_a_full_disk_pauses_all_runs_until_there_is_room(treadle, fake_provider)
         settled = wait_for(lambda: provider.stats()["in_flight"] == 0 and provider.total(), 10, "the calls end")
         status, body = s.http("POST", "/run_pipeline", {"workflow_yaml": HELLO})
         assert status == 503 and "full" in body["detail"], body
+        status, body = s.http("POST", f"/v1/runs/{over}/resume", {})
+        assert status == 503 and "full" in body["detail"], body
         assert s.http("GET", f"/v1/runs/{runs[0]}")[0] == 200
         assert provider.total() == settled < 60
         filler.unlink()
@@ -524,6 +554,7 @@ def test_a_full_disk_pauses_all_runs_until_there_is_room(treadle, fake_provider)
         for run in runs:
             assert s.ended(run)["output"] == "x" * 12000
         assert {e["started"] for e in provider.ledger().values()} == {1}
+        assert s.show(over)["status"] == "failed"
         assert s.pid("engine") == engine and s.log().count("make room") == 1
         assert s.stop().code == 0
     finally:
