@@ -29,6 +29,7 @@
 #include <stdio.h>
 
 enum { ERROR_KEPT = 1000 }; /* bytes of each message in effect_errors() */
+enum { ADOPT_MS = 1000 };   /* in which whoever carries out effects says what became of one */
 enum phase { PHASE_APPLY, PHASE_PREPARE, PHASE_SETTLE, PHASE_REACH };
 
 struct effect_state {
@@ -37,6 +38,7 @@ struct effect_state {
     struct val prepared; /* plan from prepare, recorded in the intent */
     enum phase phase;
     bool adopting, forced;
+    bool stopped;           /* not interrupted: the run itself stopped the attempt, and knows that it is dead */
     bool late;              /* stopped because it took longer than plan.timeout_ms */
     int64_t asked_ms;       /* when the attempt under way began */
     struct val_list errors; /* of failed attempts, as effect_errors() gives them */
@@ -68,6 +70,16 @@ static struct val with_phase(struct frame *f, const char *phase, const struct va
     return val_map_done(&m);
 }
 
+/* One that is adopted has been under way since its intent; if it has ended meanwhile, there is time to say so. */
+static int64_t time_left(const struct frame *f)
+{
+    const struct effect_state *s = f->state;
+    if (!s->adopting)
+        return s->plan.timeout_ms;
+    int64_t took = run_now(f->run) - s->asked_ms, left = s->plan.timeout_ms - (took > 0 ? took : 0);
+    return left > ADOPT_MS ? left : ADOPT_MS;
+}
+
 static void ask(struct frame *f)
 {
     struct run *r = f->run;
@@ -75,7 +87,7 @@ static void ask(struct frame *f)
     f->effect = ++r->next_id;
     s->late = false;
     if (s->plan.timeout_ms && s->phase == PHASE_APPLY)
-        frame_timer_set(f, s->plan.timeout_ms);
+        frame_timer_set(f, time_left(f));
     map_put(&r->effects, id_key(&f->effect), f);
     r->io->effect(r->io_ctx, &(struct effect){.id = f->effect,
                                               .kind = s->plan.kind,
@@ -263,7 +275,7 @@ static void restored(struct frame *f, const struct val *result)
 {
     struct effect_state *s = state_of(f);
     struct str outcome = val_get_str(result, STR("outcome"), STR("changed"));
-    if (s->forced)
+    if (s->forced || (s->stopped && !str_is(outcome, "changed")))
         decide(f, ON_INTERRUPT_RETRY, NULL);
     else if (str_is(outcome, "again"))
         decide(f, val_get_bool(result, STR("offline"), false) ? s->plan.on_restored : s->plan.on_interrupt,
@@ -414,8 +426,11 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
         frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
         return;
     }
+    bool adopted = s->adopting;
     if (!ok && not_an_outcome(f, class))
         return;
+    if (adopted)
+        steps_count_gap(f->parent);
     s->adopting = false;
     if (!ok && s->plan.kind == EFFECT_WORKSPACE && str_is(val_get_str(result, STR("code"), STR("")), "changed")) {
         struct str what = val_get_str(result, STR("message"), STR(""));
@@ -505,6 +520,12 @@ static void resume(struct frame *f, const struct past *p)
         bool reopened = past_cancelled(p) || (p->result_seq < r->resume_seq && p->failures == 0);
         if (wait < 0 && !reopened) {
             end_error(f, error);
+            return;
+        }
+        if (past_cancelled(p) && s->plan.restores && p->intent && VAL_GET(&p->intent->val, "plan")) {
+            s->prepared = val_copy(&f->arena, VAL_GET(&p->intent->val, "plan"));
+            s->stopped = true; /* but what it had changed is still there */
+            interrupted(f, false);
             return;
         }
         f->attempt++;

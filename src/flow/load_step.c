@@ -198,7 +198,7 @@ static void step_defaults(struct loader *l, struct step_def *s, const struct com
         s->timeout_ms = l->timeout_ms;
     if (!c->retry_set && l->retry.set)
         s->retry = l->retry;
-    if (s->budget.usd < 0 && s->type->provider)
+    if (s->budget.usd < 0 && step_type_asks(s->type))
         s->budget.usd = l->step_usd;
 }
 

@@ -12,6 +12,9 @@
  *
  * The frames behind dropped entries are counted here, because no frame will stand for them again.
  *
+ * Times are added up, too: a step's `timeout` is for the work on it, so neither the time between two lives nor what a
+ * crash undid (all since the newest record) counts, and it does not begin anew with each life either.
+ *
  * Records that a later RECORD_RESUME declared void (a changed step and those after it) only leave their numbers behind:
  * attempts go on counting, so that no path is written twice. */
 #include "flow/run_int.h"
@@ -77,6 +80,8 @@ static struct past *past_get(struct run *r, struct str path)
         uint32_t at_least = k ? k : 1;
         if (p->parent->current < at_least) {
             p->parent->current = at_least;
+            p->parent->began_ms = r->worked_ms;
+            p->parent->resting = false;
             p->parent->fresh = false; /* the new attempt has begun */
         }
         if (p->parent->last_attempt < at_least)
@@ -224,6 +229,7 @@ void past_reopen(struct run *r)
         if (!again || !p->done || p->done_ok)
             continue;
         p->fresh = !VAL_GET(&p->done->val, "below");
+        p->began_ms = r->worked_ms; /* whoever resumes what failed gives it its time anew */
         box_unref(p->done);
         p->done = NULL;
     }
@@ -455,6 +461,12 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
             p->held = true;
         if (VAL_GET(&data->val, "late"))
             replace(&p->late, data);
+        if (VAL_GET(&data->val, "stopping"))
+            r->carried = false;
+        if (VAL_GET(&data->val, "turn")) {
+            p->resting = str_is(val_get_str(&data->val, STR("turn"), STR("")), "waits");
+            p->began_ms = r->worked_ms;
+        }
         return;
     default:
         return;
@@ -462,7 +474,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
     p->begun = true;
     if (rec->attempt > p->current) {
         p->current = rec->attempt;
-        p->fresh = false;
+        p->began_ms = r->worked_ms;
+        p->resting = p->fresh = false;
     }
     if (rec->attempt > p->last_attempt)
         p->last_attempt = rec->attempt;
@@ -490,6 +503,41 @@ static bool path_is_sane(const struct record *rec)
     return parts <= PATH_DEPTH_MAX && rec->attempt > 0 && rec->attempt < ATTEMPT_MAX;
 }
 
+bool past_interrupted(const struct run *r, struct str path)
+{
+    const struct past *top = past_find(r, path), *p = top;
+    while (p) {
+        bool answered = p->result && p->result_attempt == p->intent_attempt;
+        if (p->intent && VAL_GET(&p->intent->val, "plan") && !answered)
+            return true;
+        const struct past *next = p->first;
+        for (; !next && p != top; p = p->parent)
+            next = p->next;
+        p = next;
+    }
+    return false;
+}
+
+int64_t past_worked(const struct run *r, const struct past *p)
+{
+    return p->resting ? 0 : r->worked_ms - p->began_ms;
+}
+
+/* Answers of people may be recorded while nobody carries the run on; what passes until then is nobody's work. */
+static void fold_time(struct run *r, const struct record *rec)
+{
+    const struct past *p = rec->kind == RECORD_RESULT ? past_find(r, rec->path) : NULL;
+    const struct val *wait = p && p->intent ? VAL_GET(&p->intent->val, "wait") : NULL;
+    bool answer = rec->kind == RECORD_SIGNAL || (wait && !str_is(val_get_str(wait, STR("for"), STR("")), "time"));
+    int64_t passed;
+    if (r->carried && rec->kind != RECORD_RESUME && !answer &&
+        !__builtin_sub_overflow(rec->time_ms, r->last_ms, &passed) && passed > 0 && passed < UNITS_DURATION_MAX_MS)
+        r->worked_ms += passed;
+    r->last_ms = rec->time_ms;
+    if (rec->kind == RECORD_RUN || rec->kind == RECORD_RESUME || rec->kind == RECORD_END)
+        r->carried = rec->kind != RECORD_END;
+}
+
 static enum rc recover(struct run *r, const struct record *rec, struct err *err)
 {
     CHECK_OBJ(r, RUN_MAGIC);
@@ -501,6 +549,7 @@ static enum rc recover(struct run *r, const struct record *rec, struct err *err)
         return err_set(err, RC_CORRUPT, "record %llu has a path or a number that no engine writes",
                        (unsigned long long)rec->seq);
     r->last_seq = rec->seq;
+    fold_time(r, rec);
     r->journal_bytes += (int64_t)(rec->path.n + rec->data.n);
     struct box *data = box_empty();
     enum rc rc = rec->data.n ? json_parse(&data->arena, rec->data, &JSON_LIMITS_DEFAULT, &data->val, err) : RC_OK;

@@ -207,8 +207,19 @@ void run_cancel(struct run *r)
     frame_cancel(r->root);
 }
 
+/* From here on nothing is begun: no later life counts it as time that steps were worked on. */
+static void note_stopping(struct run *r)
+{
+    struct val_map m = val_map_new(&r->scratch);
+    VAL_MAP_SET(&m, "stopping", val_true);
+    struct val data = val_map_done(&m);
+    run_append(r, RECORD_NOTE, STR(""), 1, &data);
+}
+
 void run_suspend(struct run *r)
 {
+    if (!r->stopping && r->started && r->status == RUN_RUNNING)
+        note_stopping(r);
     r->stopping = true;
     /* sleepers would keep the run alive for as long as their back-off: their timers find them parked */
     struct map_entry *e;
@@ -325,6 +336,8 @@ static enum rc append_start(struct run *r, struct err *err)
     struct val_map m = val_map_new(&r->scratch);
     if (r->past_run) {
         restore_env(r);
+        r->gap_ms = run_now(r) > r->last_ms ? run_now(r) - r->last_ms : 0;
+        r->walking = true;
         VAL_MAP_SET(&m, "force", val_bool(r->force));
         struct val data = val_map_done(&m);
         run_append(r, RECORD_RESUME, STR(""), 1, &data);

@@ -27,6 +27,8 @@ struct past {
     uint8_t *passed;            /* a bit for each iteration of this attempt that has ended well, */
     size_t passed_cap, npassed; /* bytes of it; bits that are set */
     int64_t passed_steps;       /* entered in them (frame.steps); 0 once the loop's frame has them */
+    int64_t began_ms;           /* run->worked_ms when the time of the attempt under way began; */
+    bool resting;               /* it waits for its turn in the workspace, and then it begins anew */
     struct box *newest;         /* {step: result}: the newest ones of such iterations, where they see them */
 };
 struct past_error {
@@ -80,6 +82,7 @@ struct run {
     struct frame *qhead, **qtail;
     struct frame *writing;      /* whose turn it is in the workspace, or NULL */
     struct turn *turns;         /* who waits for it, in order */
+    bool walking;               /* a new life is still going through what the journal knows */
     struct map effects, timers; /* pending id -> frame; keys lie in the frames */
     uint64_t next_id;
     size_t sleeping, awaiting, held, parked; /* frames in these states; in flight = effects.n */
@@ -102,6 +105,10 @@ struct run {
     uint64_t force_seq, last_seq;
     uint64_t end_seq;     /* of the newest RECORD_END */
     bool open_outcome;    /* what effect_done() was told of an attempt has left no RESULT */
+    int64_t worked_ms;    /* how long earlier lives carried the run on, as far as their records show */
+    int64_t last_ms;      /* time of the newest record; */
+    int64_t gap_ms;       /* and from there to the beginning of this life */
+    bool carried;         /* somebody carried the run on when it was written */
     bool past_failed;     /* the newest RECORD_END says failed or cancelled */
     struct box *past_run; /* data of RECORD_RUN */
 };
@@ -204,6 +211,12 @@ static inline struct list_state *list_of(struct frame *f)
 void run_count_usage(struct run *r, const struct val *result);
 bool effect_had_retries(const struct frame *f);
 
+/* step.c: something below was worked on also between the earlier life and this one: the steps around it had less time.
+ */
+void steps_count_gap(struct frame *f);
+/* The step has all of its time again. */
+void step_time_anew(struct frame *f);
+
 /* wait.c */
 /* Gives signals to those who wait for them; true when some frame went on. */
 bool waits_match(struct run *r);
@@ -285,6 +298,10 @@ struct past *past_find(const struct run *r, struct str path);
 void past_free_all(struct run *r);
 void past_reopen(struct run *r);
 bool past_cancelled(const struct past *p);
+/* Was some effect below that was to change the workspace under way when its last life ended? */
+bool past_interrupted(const struct run *r, struct str path);
+/* How long the attempt under way had been worked on when its last life ended. */
+int64_t past_worked(const struct run *r, const struct past *p);
 /* Iterations `first` to `last` of the loop have not ended well. */
 void past_forget(struct past *loop, size_t first, size_t last);
 /* Milliseconds left of a wait that began with the past's result. */

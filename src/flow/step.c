@@ -69,6 +69,35 @@ static void enter_attempt(struct frame *f)
         frame_files_read(f);
 }
 
+/* An attempt that was begun in an earlier life has the time that is left of it. */
+static void set_timeout(struct frame *f)
+{
+    const struct past *p = f->past;
+    bool begun = p && p->begun && !p->fresh && p->current == f->attempt;
+    int64_t left = f->def->timeout_ms - (begun ? past_worked(f->run, p) : 0);
+    frame_timer_set(f, left > 0 ? left : 1);
+    step_state_of(f)->deadline_ms = begun ? run_now(f->run) + left : 0;
+}
+
+void step_time_anew(struct frame *f)
+{
+    frame_timer_set(f, f->def->timeout_ms);
+    step_state_of(f)->deadline_ms = 0;
+}
+
+void steps_count_gap(struct frame *f)
+{
+    for (; f; f = f->parent) {
+        struct step_state *s = f->ops == &step_ops ? f->state : NULL;
+        if (!s || !s->deadline_ms || !f->timer)
+            continue;
+        int64_t left = s->deadline_ms - f->run->gap_ms - run_now(f->run);
+        s->deadline_ms = 0;
+        frame_timer_clear(f);
+        frame_timer_set(f, left > 0 ? left : 1);
+    }
+}
+
 static void start_attempt(struct frame *f)
 {
     struct step_state *s = step_state_of(f);
@@ -82,9 +111,9 @@ static void start_attempt(struct frame *f)
     drop_type_state(f);
     set_base(f);
     if (f->def->timeout_ms && !f->def->type->own_timeout)
-        frame_timer_set(f, f->def->timeout_ms);
+        set_timeout(f);
     frame_event(f, EVENT_STARTED, NULL, NULL);
-    if (f->again && workspace_may_write(f->def->type))
+    if (f->again && (workspace_may_write(f->def->type) || f->def->handler)) /* the handler's steps count as its own */
         workspace_restore(f, enter_attempt);
     else
         enter_attempt(f);

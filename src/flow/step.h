@@ -87,6 +87,8 @@ struct step_type {
 
 /* By name or alias, NULL when unknown. */
 const struct step_type *step_type_find(struct str name);
+/* Does it ask a model, which may use tools? `llm` has no provider of its own. */
+bool step_type_asks(const struct step_type *t);
 /* The i-th type in steps.def order, NULL past the end. */
 const struct step_type *step_type_at(size_t i);
 

@@ -24,7 +24,9 @@ struct turn {
     void *ctx;
     void (*enter)(struct frame *f);
     struct turn *next;
-    bool waits, first; /* first: before those that wait already, and the step's own time goes on */
+    bool waits;
+    bool first;        /* before those that wait already, and the step's own time goes on */
+    int rank;          /* who has a higher one comes before */
     uint32_t restored; /* the attempt before which all has been taken back */
 };
 
@@ -102,25 +104,52 @@ static struct turn *turn_of(struct frame *f, void (*go_on)(struct frame *f, void
     return t;
 }
 
+/* A step's time is for its work, not for waiting: it begins anew with the turn, also for later lives. */
+static bool has_time(const struct frame *f)
+{
+    return f->def->timeout_ms && !f->def->type->own_timeout;
+}
+
+static void note_turn(struct frame *f, const char *how)
+{
+    struct val_map m = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&m, "turn", val_str(str_c(how)));
+    struct val data = val_map_done(&m);
+    run_append(f->run, RECORD_NOTE, f->path, f->attempt, &data);
+}
+
+static void begin_waiting(struct turn *t)
+{
+    if (!t->first && has_time(t->f)) {
+        frame_timer_clear(t->f);
+        note_turn(t->f, "waits");
+    }
+    frame_event(t->f, EVENT_NOTE, "waits for its turn in the workspace", NULL);
+}
+
+/* In a new life nobody gets a turn before all that the journal knows has been gone through: the first is that of a step
+ * that was interrupted while it wrote, or what it left could not be told from what others do. */
 static void take_turn(struct turn *t)
 {
     struct frame *f = t->f;
     struct run *r = f->run;
-    if (!r->writing && (t->first || !r->turns))
+    if (!r->writing && !r->walking && (t->first || !r->turns))
         r->writing = f;
     if (r->writing == f) {
         go(f);
         return;
     }
     t->waits = true;
-    if (!t->first)
-        frame_timer_clear(f); /* a step's time is for its work */
+    t->rank = r->walking && past_interrupted(r, f->base) && !t->first ? 2 : t->first;
     struct turn **at = &r->turns;
-    while (*at && (!t->first || (*at)->first))
+    while (*at && (*at)->rank >= t->rank)
         at = &(*at)->next;
     t->next = *at;
     *at = t;
-    frame_event(f, EVENT_NOTE, "waits for its turn in the workspace", NULL);
+    if (!r->walking)
+        begin_waiting(t);
+    else if (!r->qhead)
+        r->io->wake(r->io_ctx);
 }
 
 /* A step wants to write to the workspace: go_on() when it is its turn and what earlier attempts changed is taken back.
@@ -141,14 +170,21 @@ void workspace_restore(struct frame *f, void (*enter)(struct frame *f))
 {
     if (!f->turn)
         f->turn = ARENA_NEW(&f->arena, struct turn);
+    if (frame_recorded(f, "rollback:1")) { /* in an earlier life */
+        f->turn->restored = f->attempt;
+        enter(f);
+        return;
+    }
     f->turn->enter = enter;
     workspace_enter(f, enter_restored, f->turn);
 }
 
 void workspace_turn(struct frame *f)
 {
-    if (f->def->timeout_ms && !f->def->type->own_timeout && !f->timer)
-        frame_timer_set(f, f->def->timeout_ms);
+    if (has_time(f) && !f->timer && f->status != FRAME_DRAINING) {
+        step_time_anew(f);
+        note_turn(f, "has");
+    }
     go(f);
 }
 
@@ -192,8 +228,12 @@ void workspace_leave(struct frame *f)
 bool workspace_grant(struct run *r)
 {
     struct turn *next = r->turns;
+    bool walked = r->walking;
+    r->walking = false;
     if (r->writing || !next)
         return false;
+    for (struct turn *t = next->next; walked && t; t = t->next)
+        begin_waiting(t);
     r->turns = next->next;
     next->waits = false;
     r->writing = next->f;
@@ -212,7 +252,7 @@ static bool has_steps(const struct step_type *t)
 
 bool workspace_may_write(const struct step_type *t)
 {
-    return t->writes || t->provider || has_steps(t);
+    return t->writes || step_type_asks(t) || has_steps(t);
 }
 
 /* May what the step does be done again without a person's word: by a retry of it or of a step around it, by a restart,

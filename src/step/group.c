@@ -50,6 +50,7 @@ struct group {
     size_t cause;          /* the member whose restart is being prepared */
     int64_t cause_ms;      /* when it failed */
     bool preparing, restoring, given_up, leaving;
+    bool fresh;          /* nothing was started yet in this life */
     struct str why;      /* of the newest failure */
     struct val attempts; /* what is being taken back */
 };
@@ -116,7 +117,7 @@ static void take_back(struct group *g)
 struct group *group_new(struct frame *f, const struct group_plan *plan, const struct group_ops *ops)
 {
     struct group *g = ARENA_NEW(&f->arena, struct group);
-    *g = (struct group){.f = f, .ops = ops, .plan = *plan};
+    *g = (struct group){.f = f, .ops = ops, .plan = *plan, .fresh = true};
     g->m = arena_calloc(&f->arena, plan->n + 1, sizeof *g->m);
     g->log.at = arena_calloc(&f->arena, (size_t)plan->policy.intensity + 1, sizeof *g->log.at);
     for (size_t i = 0; i < plan->n; i++)
@@ -154,8 +155,20 @@ static void start_member(struct group *g, size_t i)
     m->frame = g->ops->start(g->f, i, segment);
 }
 
+/* What had been begun before goes on, also while something of others is being taken back: it may have been interrupted
+ * while it wrote, and that comes first. */
+static void go_on_begun(struct group *g)
+{
+    for (size_t i = 0; i < g->plan.n && (int64_t)g->running < g->plan.max_parallel; i++)
+        if (g->m[i].state == MEMBER_NONE && frame_past_begun(g->f, member_segment(g, i, g->m[i].generation)))
+            start_member(g, i);
+}
+
 void group_start(struct group *g)
 {
+    if (g->restoring && g->fresh)
+        go_on_begun(g);
+    g->fresh = false;
     if (g->preparing || g->restoring || g->given_up)
         return;
     for (; g->next < g->plan.n && (int64_t)g->running < g->plan.max_parallel; g->next++)

@@ -1,4 +1,5 @@
 /* The table of step types, made from steps.def. */
+#include "flow/keys.h"
 #include "flow/step.h"
 
 #define X(name) extern const struct step_type step_##name;
@@ -27,6 +28,11 @@ static bool in_aliases(const char *aliases, struct str name)
         rest = bar == SIZE_MAX ? str_n("", 0) : str_from(rest, bar + 1);
     }
     return false;
+}
+
+bool step_type_asks(const struct step_type *t)
+{
+    return t->provider || key_find(t->keys, STR("allowed_tools"));
 }
 
 const struct step_type *step_type_find(struct str name)

@@ -13,6 +13,7 @@ struct generator {
     struct buf out;
     unsigned names;
     bool serial; /* the same workflow, with everything in turns */
+    bool beside; /* what is being written may run beside itself, in workflows that are called too */
     bool dive;   /* straight down: bodies in bodies, as deep as they go */
 };
 
@@ -46,7 +47,7 @@ static void outcome(struct generator *g, unsigned in, bool parallel)
         line(g, in, pick(g, 2) ? "expected_outputs: {success: true}" : "expected_outputs: {a: \"{{ inputs.file }}\"}");
     if (pick(g, 8) == 0)
         line(g, in, "error_output: why");
-    if (pick(g, 8) == 0)
+    if (pick(g, 8) == 0 && !g->beside) /* side by side whoever ends first would answer for the others */
         line(g, in,
              pick(g, 3) ? "cache: {key: \"{{ inputs.file }}\", conditions: [inputs.yes]}"
                         : "cache: {key: \"{{ length(steps.many.iterations || []) }}\", ttl: 1d, "
@@ -469,9 +470,10 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
 static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel)
 {
     unsigned end = 0, first = g->names + 1;
-    bool graph = depth && pick(g, 4) == 0;
+    bool graph = depth && pick(g, 4) == 0, beside = g->beside;
     if (!graph && pick(g, 3) == 0)
         end = ++g->names;
+    g->beside |= parallel || graph;
     for (unsigned i = 0, last = 0; i < count; i++) { /* in a graph all may run at once, but for those that wait */
         unsigned after = graph && i && (i == 1 || pick(g, 2)) ? first : 0;
         if (graph && g->serial)
@@ -480,6 +482,7 @@ static void steps(struct generator *g, unsigned in, unsigned depth, unsigned cou
         g->dive = g->dive || (!depth && (i == 0 || (i == 3 && pick(g, 2))));
         step(g, in, depth, parallel || graph, end, after);
     }
+    g->beside = beside;
     if (end)
         buf_printf(&g->out, "%*s- {name: s%u, type: test_echo, value: end}\n", (int)in, "", end);
 }

@@ -8,8 +8,9 @@
  *
  * TREADLE_SIM_SEEDS (default 200) and TREADLE_SIM_FIRST choose the seeds, TREADLE_SIM_EXHAUSTIVE (5) and
  * TREADLE_SIM_CUTS (3) for how many of them every event and every record is tried. A failure prints its seed,
- * TREADLE_SIM_SHOW=1 the workflow. What was generated is counted (sim/survey.c): a step type that is missing fails the
- * test. Positive controls: bugs are seeded with TREADLE_FAULT, and the simulation must find each. */
+ * TREADLE_SIM_SHOW=1 the workflow, TREADLE_SIM_JOURNAL=PATH the records of what lies below the path. What was generated
+ * is counted (sim/survey.c): a step type that is missing fails the test. Positive controls: bugs are seeded with
+ * TREADLE_FAULT, and the simulation must find each. */
 #include "sim/world.h"
 
 #include "base/clock.h"
@@ -81,6 +82,18 @@ static void look(struct world *w, struct arena *a, struct outcome *o)
                           .events = w->steps,
                           .records = w->ndisk,
                           .frames = (uint64_t)run_totals(w->run).frames};
+}
+
+static void show_journal(const struct world *w)
+{
+    const char *below = getenv("TREADLE_SIM_JOURNAL");
+    for (size_t i = 0; below && i < w->ndisk; i++) {
+        const struct record *r = &w->disk[i].r;
+        if (r->kind == RECORD_RESUME || str_starts(r->path, str_c(below)))
+            printf("%llu at %lld: kind %d of %.*s, attempt %u: %.*s\n", (unsigned long long)r->seq,
+                   (long long)r->time_ms, (int)r->kind, STR_ARG(r->path), r->attempt,
+                   (int)(r->data.n < 200 ? r->data.n : 200), r->data.p);
+    }
 }
 
 static bool complain(uint64_t seed, const char *what, const char *detail)
@@ -268,6 +281,8 @@ static bool crashed(uint64_t seed, struct workflow *wf, struct arena *a, const s
         look(&w, a, &got);
         ok = compare(seed, &w, want, &got);
     }
+    if (!ok)
+        show_journal(&w);
     if (!ok)
         printf("  (crash at event %llu, %u crashes, %llu events)\n", (unsigned long long)at, w.crashes,
                (unsigned long long)w.steps);

@@ -81,6 +81,7 @@ static void io_effect(void *ctx, const struct effect *e)
     n->next = g->effects;
     g->effects = n;
     bool apply = str_is(val_get_str(e->request, STR("phase"), STR("apply")), "apply");
+    g->settled += str_is(val_get_str(e->request, STR("phase"), STR("")), "settle");
     g->asked += !e->adopt && !e->reach && e->kind != EFFECT_WORKSPACE && (e->kind != EFFECT_COMMAND || apply);
 }
 

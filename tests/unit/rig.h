@@ -37,6 +37,7 @@ struct rig {
     bool keeps;       /* whoever carries out effects outlives the engine: adopted ones are the test's to answer */
     const char *life; /* of whoever carries out effects; NULL: it dies with the engine */
     bool nobody;      /* is there now; whoever waits for somebody is the test's to answer */
+    unsigned settled; /* commands asked about what they had changed */
 };
 
 extern size_t rig_shelf_bytes; /* run_options.shelf_bytes of the runs that are started; reset by rig_done */

@@ -399,6 +399,31 @@ static void test_session(void **state)
     assert_result("\"turn\":2");
 }
 
+/* Whatever model it asks: what an attempt changed with tools is taken back before the next. */
+static void test_attempts_begin_clean(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"claude", "gemini", "llm, model: openai/x", "claude_smart", "claude_extract"};
+    rig_start(&g, STEP("type: claude"));
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        char yaml[400];
+        snprintf(
+            yaml, sizeof yaml,
+            FLOW("") "    - {name: ask, prompt: hello, retry: {max_attempts: 2, delay: 1s, on: any}, timeout: 60s, "
+                     "type: %s}\n",
+            types[i]);
+        rig_done(&g);
+        rig_start(&g, yaml);
+        rig_pass(&g, 60000);
+        rig_stop(&g);
+        rig_pass(&g, 1000);
+        if (!rig_count(&g, RECORD_RESULT, "ask~2/rollback:1"))
+            fail_msg("nothing was taken back (%s)", types[i]);
+        rig_ok(&g, "ask~2/turn:1", SAYS("hi"));
+        rig_assert_status(&g, RUN_SUCCEEDED);
+    }
+}
+
 #define TEST(t) cmocka_unit_test_teardown(t, done)
 
 int main(void)
@@ -421,6 +446,7 @@ int main(void)
         TEST(test_extract),
         TEST(test_session),
         TEST(test_extract_text_for_json),
+        TEST(test_attempts_begin_clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
