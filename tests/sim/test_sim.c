@@ -33,7 +33,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 200000, MAX_CRASHES = 60, CONTROL_SEEDS = 60, LONG_RUN = 400 };
+enum { MAX_EVENTS = 200000, MAX_CRASHES = 60, CONTROL_SEEDS = 100, LONG_RUN = 400 };
 
 struct outcome {
     enum run_status status;
