@@ -56,7 +56,7 @@ struct command {
     char argv0[256]; /* for messages */
 };
 
-/* ------------------------------------------------------------------------------------------------ the plan */
+/* ---- the plan ---- */
 
 /* At the number it gets in the launcher, or above all of them. */
 static int above(int fd)
@@ -141,7 +141,7 @@ static int plan_file(const struct command_spec *spec, struct err *err)
     return fd;
 }
 
-/* ------------------------------------------------------------------------------------------------ the start */
+/* ---- the start ---- */
 
 /* The launcher's descriptors, by number. */
 struct ends {
@@ -232,7 +232,7 @@ static void command_release(struct command *c)
     free(c);
 }
 
-/* ------------------------------------------------------------------------------------------------ while it runs */
+/* ---- while it runs ---- */
 
 /* Reads what is there, at most `chunks` pieces. False at the end of the stream. */
 static bool stream_drain(struct stream *s, unsigned chunks)
@@ -305,7 +305,7 @@ pid_t command_kill(struct command *c)
     return pid;
 }
 
-/* ------------------------------------------------------------------------------------------------ the end */
+/* ---- the end ---- */
 
 /* As a shell words it: what could not be executed is a result (126, 127), not an error of Treadle. */
 static void no_exec(struct command *c, int error, struct command_outcome *o)

@@ -22,7 +22,8 @@ static uint64_t number_in(const char *path)
     return got > 0 && str_to_i64(str_trim(str_n(text, (size_t)got)), &n) && n > 0 ? (uint64_t)n : 0;
 }
 
-uint64_t limits_machine_memory(void)
+/* Bytes of memory that this machine, or the container that this is, has. */
+static uint64_t machine_memory(void)
 {
     static const char *const bounds[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -54,7 +55,7 @@ enum rc limits_of_machine(struct command_limits *ret, struct err *err)
 {
     const char *memory = getenv("TREADLE_COMMAND_MEMORY"), *processes = getenv("TREADLE_COMMAND_PROCESSES");
     int64_t n;
-    *ret = (struct command_limits){.memory = limits_machine_memory() / 2, .processes = SANDBOX_PROCESSES};
+    *ret = (struct command_limits){.memory = machine_memory() / 2, .processes = SANDBOX_PROCESSES};
     if (memory && *memory && !read_size(str_c(memory), &ret->memory))
         return err_set(err, RC_USAGE, "TREADLE_COMMAND_MEMORY is `%s`; expected a size of 1MB or more, such as 4GB",
                        memory);

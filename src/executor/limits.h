@@ -9,5 +9,3 @@ struct command_limits {
 /* What this machine allows every command: TREADLE_COMMAND_MEMORY (bytes, or a number with KB, MB or GB) and
  * TREADLE_COMMAND_PROCESSES of the environment, else half of the machine's memory and SANDBOX_PROCESSES. RC_USAGE. */
 enum rc limits_of_machine(struct command_limits *ret, struct err *err) MUST_CHECK;
-/* Bytes of memory that this machine, or the container that this is, has. */
-uint64_t limits_machine_memory(void);

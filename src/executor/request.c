@@ -20,7 +20,7 @@ static const int64_t timeout_max_ms = (int64_t)366 * 86400 * 1000;
 static const char *const passed[] = {"PATH", "HOME", "LANG", "TERM", "TZ", "TMPDIR", "USER"};
 static const char default_path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/* ------------------------------------------------------------------------------------------------ environment */
+/* ---- environment ---- */
 
 static bool is_passed(struct str line)
 {
@@ -77,7 +77,7 @@ static enum rc env_build(struct env *e, const struct val *extra, struct arena *a
     return RC_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ the parts */
+/* ---- the parts ---- */
 
 static enum rc words(const struct val *req, struct arena *a, struct command_spec *spec, struct err *err)
 {
@@ -305,7 +305,7 @@ enum rc request_bash(const struct val *req, const struct beneath *workspace, str
     return surroundings(req, workspace, a, NULL, spec, err);
 }
 
-/* ------------------------------------------------------------------------------------------------ results */
+/* ---- results ---- */
 
 static struct str signal_name(int signo, struct arena *a)
 {

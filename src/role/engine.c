@@ -90,8 +90,7 @@ struct engine {
     enum run_status last_status;
 };
 
-/* ---- flow/io.h
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- flow/io.h ---- */
 
 static int64_t io_now(void *ctx)
 {
@@ -191,8 +190,7 @@ static struct str io_life(void *ctx, enum effect_kind kind)
 static const struct flow_io io = {io_now,  io_random, io_append, io_effect, io_cancel,
                                   io_life, io_timer,  io_emit,   io_wake};
 
-/* ---- what the outbox releases
- * ------------------------------------------------------------------------------------------ */
+/* ---- what the outbox releases ---- */
 
 /* The run records what came of it in this very turn; with that batch the result needs no longer be held for us. */
 static void note_reported(struct engine *g, uint64_t id)
@@ -275,8 +273,7 @@ static void effect_cancelled(void *ctx, uint64_t effect)
 
 static const struct outbox_ops outbox_ops = {start_effect, show_event, effect_cancelled};
 
-/* ---- committing
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- committing ---- */
 
 static void kill_here(const char *const points[], unsigned kinds)
 {
@@ -518,8 +515,7 @@ static void turn(struct driven *d)
     }
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- life ---- */
 
 struct engine *engine_new(const struct engine_options *o)
 {

@@ -24,7 +24,7 @@ static int setup(void **state)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ outcomes */
+/* ---- outcomes ---- */
 
 static const struct {
     const char *request;
@@ -142,7 +142,7 @@ static void test_environment(void **state)
     unsetenv("LC_TIME");
 }
 
-/* ------------------------------------------------------------------------------------------------ output and input */
+/* ---- output and input ---- */
 
 static void test_output_limit(void **state)
 {
@@ -218,7 +218,7 @@ static void test_big_input(void **state)
     free(text);
 }
 
-/* ------------------------------------------------------------------------------------------------ the end */
+/* ---- the end ---- */
 
 /* Fills "m-<pid>-<n>", a text that no other process has. */
 static void fresh_mark(char mark[64])
