@@ -161,7 +161,7 @@ static bool read_share(pid_t pid, uint64_t *bytes)
     return true;
 }
 
-struct proctree_usage proctree_usage(uint64_t enough)
+struct proctree_usage proctree_usage(uint64_t enough, uint64_t enough_tasks)
 {
     struct table t = {0};
     struct proctree_usage u = {0};
@@ -173,12 +173,13 @@ struct proctree_usage proctree_usage(uint64_t enough)
             u.bytes += t.e[i].pages * page;
             u.tasks += t.e[i].tasks;
         }
-    for (size_t i = 0; u.bytes > enough && i < t.n; i++) {
+    bool exactly = u.bytes > enough && u.tasks <= enough_tasks;
+    for (size_t i = 0; exactly && i < t.n && shared <= enough; i++) {
         uint64_t bytes;
         if (t.e[i].ours)
             shared += read_share(t.e[i].pid, &bytes) ? bytes : t.e[i].pages * page;
     }
-    if (u.bytes > enough)
+    if (exactly)
         u.bytes = shared;
     free(t.e);
     return u;

@@ -18,5 +18,5 @@ struct proctree_usage {
     uint64_t tasks; /* threads */
 };
 /* What all descendants use now. Memory that several share is counted for each at first; only when that comes to more
- * than `enough` bytes it is counted once, which takes longer. */
-struct proctree_usage proctree_usage(uint64_t enough);
+ * than `enough` bytes, and they are not too many anyway, it is counted once, which takes longer. */
+struct proctree_usage proctree_usage(uint64_t enough, uint64_t enough_tasks);

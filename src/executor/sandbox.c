@@ -200,12 +200,21 @@ static void drop_capabilities(enum sandbox_tier tier)
             (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* not ours to drop means not ours to use */
 }
 
+/* In a user namespace of its own a command is counted apart; elsewhere with all else that its user runs. Somewhat above
+ * what the launcher allows, so that it is seen to be exceeded, and so that there is little to end then. */
+static rlim_t process_limit(const struct sandbox_view *v)
+{
+    if (v->tier != SANDBOX_STRICT || !v->processes)
+        return SANDBOX_PROCESSES;
+    return v->processes + v->processes / 4 + 16;
+}
+
 bool sandbox_confine(const struct sandbox_view *v, const char **stage)
 {
     limit(RLIMIT_CORE, 0, 0);
     limit(RLIMIT_NOFILE, FILES_SOFT, FILES_HARD);
     if (v->tier != SANDBOX_NONE) {
-        limit(RLIMIT_NPROC, SANDBOX_PROCESSES, SANDBOX_PROCESSES);
+        limit(RLIMIT_NPROC, process_limit(v), process_limit(v));
         limit(RLIMIT_FSIZE, FILE_BYTES, FILE_BYTES);
         limit(RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS);
     }

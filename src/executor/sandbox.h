@@ -16,9 +16,10 @@ struct sandbox_view {
     enum sandbox_tier tier;
     uint32_t flags; /* enum launch_flags */
     const char *const *place;
-    const char *tmp; /* standard: the command's own temporary directory */
-    uint64_t memory; /* bytes that the command may use; strict: its /tmp is no larger, either */
-    size_t nplaces;  /* LAUNCH_PLACES and two for each directory that may be read */
+    const char *tmp;    /* standard: the command's own temporary directory */
+    uint32_t processes; /* that it may be; 0: as many as may be at all */
+    uint64_t memory;    /* bytes that the command may use; strict: its /tmp is no larger, either */
+    size_t nplaces;     /* LAUNCH_PLACES and two for each directory that may be read */
 };
 
 /* Forks the inner init of a command's tree: in a PID namespace of its own (with private mounts and IPC, on request

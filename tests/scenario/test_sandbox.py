@@ -86,14 +86,15 @@ def server():
 
 
 def run(directory, steps, *args, code=0, secrets=(), **env):
-    """The result, or what standard error says where there is none."""
+    """The result, or what standard error says where no run came of it."""
     (directory / "w.json").write_text(json.dumps({"workflow": {"name": "w", "secrets": list(secrets), "steps": steps}}))
     (directory / "ws").mkdir(exist_ok=True)
     done = subprocess.run([program("treadle"), "run", "w.json", "--workspace", "ws", "--json", "--quiet", *args],
                           cwd=directory, capture_output=True, text=True, check=False, timeout=120,
                           env=plain_env(directory, **env))
     assert done.returncode == code, done.stderr + done.stdout
-    return json.loads(done.stdout) if done.stdout else done.stderr
+    result = json.loads(done.stdout)
+    return result if "run_id" in result else done.stderr
 
 
 def test_the_proxy_lets_through_what_is_listed_and_nothing_else(tmp_path, server):
