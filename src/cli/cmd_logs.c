@@ -69,9 +69,42 @@ static struct str error_text(struct arena *a, const struct val *e)
                         STR_ARG(first_line(val_get_str(e, STR("message"), STR("")))));
 }
 
+/* `v`, with what the record leaves to other records (`refs`) named by them instead of missing. `at`: the rest of the
+ * way to it. */
+static struct val with_ref(struct arena *a, const struct val *v, const struct val *at, size_t i, struct str of)
+{
+    const struct val *key = val_at(at, i);
+    if (!key)
+        return val_str(arena_printf(a, "(the records below %.*s)", STR_ARG(of)));
+    if (v->type == VAL_OBJECT && key->type == VAL_STR && val_get(v, key->s)) {
+        struct val_map m = val_map_new(a);
+        val_map_merge(&m, v);
+        val_map_set(&m, key->s, with_ref(a, val_get(v, key->s), at, i + 1, of));
+        return val_map_done(&m);
+    }
+    if (v->type == VAL_ARRAY && key->type == VAL_INT && key->i >= 0 && (size_t)key->i < v->arr.n) {
+        struct val_list l = val_list_new(a);
+        for (size_t k = 0; k < v->arr.n; k++)
+            val_list_push(&l, k == (size_t)key->i ? with_ref(a, &v->arr.v[k], at, i + 1, of) : v->arr.v[k]);
+        return val_list_done(&l);
+    }
+    return *v;
+}
+
+static const struct val *whole(struct arena *a, const struct val *ok, const struct val *refs)
+{
+    for (size_t i = 0; ok && val_at(refs, i); i++) {
+        struct val *more = ARENA_NEW(a, struct val);
+        *more =
+            with_ref(a, ok, VAL_GET(val_at(refs, i), "at"), 0, val_get_str(val_at(refs, i), STR("of"), STR("another")));
+        ok = more;
+    }
+    return ok;
+}
+
 static const char *outcome(struct arena *a, const struct record *r, const struct val *v, struct str *summary)
 {
-    const struct val *ok = VAL_GET(v, "ok"), *error = VAL_GET(v, "error");
+    const struct val *ok = whole(a, VAL_GET(v, "ok"), VAL_GET(v, "refs")), *error = VAL_GET(v, "error");
     int64_t wait = val_get_int(v, STR("retry_ms"), -1);
     if (error) {
         *summary = error_text(a, error);

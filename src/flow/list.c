@@ -150,6 +150,8 @@ static enum rc record_end(struct frame *f, const char *key, struct val v, struct
     instance_record_steps(f, &m);
     if (list_of(f)->is_loop)
         VAL_MAP_SET(&m, "iteration", val_str(list_of(f)->loop.total < 0 ? STR("again") : STR("each")));
+    else
+        VAL_MAP_SET(&m, "list", val_true);
     if (refs.type != VAL_NULL)
         VAL_MAP_SET(&m, "refs", refs);
     struct val data = val_map_done(&m);

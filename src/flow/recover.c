@@ -403,6 +403,12 @@ static void fold_write(struct run *r, const struct val *write)
     box_unref(values);
 }
 
+/* As opposed to the end of a list, or to that of a failed step whose list goes on at another. */
+static bool is_step_end(const struct val *done)
+{
+    return !VAL_GET(done, "iteration") && !VAL_GET(done, "list") && !VAL_GET(done, "goto");
+}
+
 static void fold(struct run *r, const struct record *rec, struct box *data)
 {
     struct past *p = past_get(r, rec->path);
@@ -441,6 +447,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         if (p->parent && leave_of(&data->val) == LEAVE_BREAK)
             fold_break(p);
         p->dones = rec->attempt > p->dones ? rec->attempt : p->dones;
+        if (p->done_ok && is_step_end(&data->val))
+            r->totals.steps_done++; /* here, because no frame will stand for most of them again */
         if (p->done_ok && pass_iteration(r, p, &data->val))
             return;
         if (p->done_ok) {

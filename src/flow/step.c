@@ -217,7 +217,6 @@ static void step_enter(struct frame *f)
         f->leave = leave_of(&p->done->val);
         f->failing_set = went_on;
         f->failing.rc = RC_STEP;
-        f->run->totals.steps_done++;
         frame_end(f, ok && !went_on, box_new(ok ? ok : VAL_GET(&p->done->val, "error")));
         return;
     }

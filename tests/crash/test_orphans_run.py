@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""kill -9 of `treadle run` while its commands do their best to be missed: a second later nothing of them may live.
+"""The end of runs whose commands do their best to be missed: a second later nothing of them may live.
 
-    test_orphans_run.py KILLS SEED
+    test_orphans_run.py ROUNDS SEED
+
+Runs end in three ways, in turns: `treadle run` is killed with -9; `treadle cancel` is told to end it; a run of a service
+is cancelled over HTTP.
 
 The commands start other sessions, orphan themselves twice, are deaf to TERM, stop themselves, drop their environment,
 fork all the time. Each of their processes carries a mark in its environment or its command line; /proc is searched for
 it. The control starts the same commands without Treadle and must find survivors.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -20,6 +24,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 import conftest  # noqa: E402
+from service import Service  # noqa: E402
 
 DEAF = "trap '' TERM HUP INT; while :; do sleep 1; done"
 COMMANDS = [
@@ -49,6 +54,14 @@ def marked(mark):
     return found
 
 
+def kill_all(mark):
+    survivors = marked(mark)
+    for pid in survivors:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return survivors
+
+
 def deadline():
     """A second, for a machine that has a processor for everybody; in proportion when more are in the queue."""
     return max(1.0, os.getloadavg()[0] / os.cpu_count())
@@ -74,35 +87,81 @@ def workflow(mark):
          "max_parallel": len(body), "steps": body}]}}
 
 
-def one(directory, number, draw):
-    """Seconds from the kill until nothing was left, and how many processes it found."""
+class Started:
+    """A run of the workflow under way, and what ends it."""
+
+    def __init__(self, how, place, mark, service):
+        self.how, self.place, self.service = how, place, service
+        (place / "workflow.json").write_text(json.dumps(workflow(mark)))
+        self.env = conftest.plain_env(place)
+        if how == "http":
+            self.id = service.run((place / "workflow.json").read_text())
+            return
+        self.process = self.treadle("run", "workflow.json", "--quiet", "--run-id", "orphans")
+
+    def treadle(self, *arguments):
+        return subprocess.Popen([conftest.program("treadle"), *arguments], env=self.env, cwd=self.place,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def over(self):
+        if self.how == "http":
+            return self.service.show(self.id)["status"] not in ("queued", "running")
+        return self.process.poll() is not None
+
+    def end(self):
+        """When it was told to end."""
+        begun = time.monotonic()
+        if self.how == "kill":
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            return time.monotonic()
+        if self.how == "http":
+            status, body = self.service.http("POST", f"/v1/runs/{self.id}/cancel", {})
+            assert status == 202, body
+            return begun
+        self.cancel = self.treadle("cancel", "orphans")
+        return begun
+
+    def check(self):
+        """It says that it was cancelled."""
+        if self.how == "http":
+            assert self.service.ended(self.id)["status"] == "cancelled"
+        elif self.how == "cancel":
+            said, wrong = self.cancel.communicate(timeout=60)
+            assert b"is cancelled" in said, said + wrong
+            self.process.wait(60)
+
+    def close(self):
+        if self.how != "http":
+            self.process.kill()
+            self.process.communicate()
+
+
+def one(directory, number, draw, how, service):
+    """Seconds from the order to end until nothing was left, and how many processes it found."""
     place = directory / str(number)
     place.mkdir()
     mark = f"orphan-mark-{os.getpid()}-{number}-x"
-    (place / "workflow.json").write_text(json.dumps(workflow(mark)))
-    env = conftest.plain_env(place)
-    process = subprocess.Popen([conftest.program("treadle"), "run", "workflow.json", "--quiet"], env=env, cwd=place,
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    run = Started(how, place, mark, service)
     try:
-        if number % 4:  # else the kill may come before anything is started
+        if draw.randrange(4):  # else the end may come before anything is started
             wanted = draw.randint(1, 15)
-            if not wait_for(lambda: len(marked(mark)) >= wanted or process.poll() is not None, 30):
+            if not wait_for(lambda: len(marked(mark)) >= wanted or run.over(), 30):
                 raise AssertionError(f"the commands did not start: {marked(mark)}")
-        time.sleep(draw.uniform(0, 0.1))
-        if process.poll() is not None:
-            raise AssertionError(f"ended by itself ({process.returncode}): {process.stderr.read().decode()}")
+        time.sleep(draw.uniform(0.05, 0.15) if how == "cancel" else draw.uniform(0, 0.1))
+        if run.over():
+            raise AssertionError("it ended by itself")
         seen = len(marked(mark))
+        begun = run.end()
+        if not wait_for(lambda: not marked(mark), deadline()):
+            survivors = kill_all(mark)
+            raise AssertionError(f"round {number} ({how}): alive {deadline():.1f} s after the end: {survivors}")
+        took = time.monotonic() - begun
+        run.check()
+        if marked(mark):
+            raise AssertionError(f"round {number} ({how}): commands were started after the end: {marked(mark)}")
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-    begun = time.monotonic()
-    if not wait_for(lambda: not marked(mark), deadline()):
-        survivors = marked(mark)
-        for pid in survivors:
-            os.kill(pid, signal.SIGKILL)
-        raise AssertionError(f"round {number}: alive {deadline():.1f} s after the kill: {survivors}")
-    took = time.monotonic() - begun
+        run.close()
     shutil.rmtree(place)
     return took, seen
 
@@ -117,23 +176,34 @@ def control():
         shell.kill()
         shell.wait()
     time.sleep(0.2)
-    survivors = marked(mark)
-    for pid in survivors:
-        os.kill(pid, signal.SIGKILL)
+    survivors = kill_all(mark)
     if len(survivors) < len(COMMANDS):
         raise AssertionError(f"the control found only {survivors}")
     return len(survivors)
 
 
-def campaign(kills, seed):
+WAYS = ("kill", "cancel", "http")
+
+
+def campaign(rounds, seed):
     directory = pathlib.Path(tempfile.mkdtemp(prefix="treadle-orphans-"))
     draw = random.Random(seed)
     survivors = control()
-    rounds = [one(directory, number, draw) for number in range(kills)]
+    user = conftest.Treadle("treadle", directory)
+    service = Service(user, mock="").start()
+    ends = {how: [] for how in WAYS}
+    try:
+        for number in range(rounds):
+            how = WAYS[number % len(WAYS)]
+            ends[how].append(one(directory, number, draw, how, service))
+    finally:
+        for process in user.processes:
+            process.close()
     shutil.rmtree(directory)
-    return (f"seed {seed}: {kills} kills, {sum(seen for _, seen in rounds)} processes, 0 outlived them (95 % bound "
-            f"{3 / kills:.2g} a kill), the slowest end took {max(took for took, _ in rounds) * 1000:.0f} ms; "
-            f"{survivors} survivors without Treadle")
+    slowest = ", ".join(f"{how} {max(took for took, _ in all_) * 1000:.0f} ms" for how, all_ in ends.items() if all_)
+    processes = sum(seen for all_ in ends.values() for _, seen in all_)
+    return (f"seed {seed}: {rounds} ends, {processes} processes, 0 outlived them (95 % bound {3 / rounds:.2g} an end); "
+            f"the slowest of each kind: {slowest}; {survivors} survivors without Treadle")
 
 
 if __name__ == "__main__":

@@ -102,6 +102,27 @@ def test_logs_follow_a_run_that_is_killed(treadle):
     assert following.wait(5).code == 0
 
 
+LOOPED = """
+workflow:
+  name: looped
+  steps:
+    - name: each
+      type: for_loop
+      data_source: "range(1, 3)"
+      steps: [{name: e, type: test_echo, value: "{{ loop.index }}"}]
+    - {name: ask, type: approval, message: "Go on?"}
+"""
+
+
+def test_what_a_resumed_run_has_done_is_counted_and_shown(treadle):
+    treadle.file("looped.yaml", LOOPED)
+    for command in (["run", "looped.yaml", "--mock", "--run-id", "r"], ["resume", "r"], ["resume", "r"]):
+        treadle(*command, "--quiet", code=3)
+        assert treadle("ps", "--json", code=0).json["runs"][0]["steps_done"] == 4
+    done = next(line for line in treadle("logs", "r", code=0).out.splitlines() if "done     each  {" in line)
+    assert '"iterations":"(the records below each)"' in done
+
+
 def test_logs_as_json_are_whole(treadle):
     big = "x" * 50000
     file = workflow(treadle, "big", {"name": "a", "type": "test_echo", "value": big})

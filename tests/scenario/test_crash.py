@@ -36,7 +36,7 @@ def test_seeded_bugs_are_caught(tmp_path, nothing_outlives):
 
 
 def test_commands_die_with_treadle(nothing_outlives):
-    print(orphans.campaign(5, SEED))
+    print(orphans.campaign(6, SEED))
 
 
 @pytest.mark.parametrize("fault", [f"store.commit.{how}={n}" for how in ("unknown", "lost") for n in (2, 3, 5, 9, 23)])
