@@ -3,8 +3,8 @@
 
     test_orphans_run.py ROUNDS SEED
 
-Runs end in three ways, in turns: `treadle run` is killed with -9; `treadle cancel` is told to end it; a run of a service
-is cancelled over HTTP.
+Runs end in three ways, in turns: `treadle run` is killed with -9; `treadle cancel` is told to end it; a run of a
+service is cancelled over HTTP.
 
 The commands start other sessions, orphan themselves twice, are deaf to TERM, stop themselves, drop their environment,
 fork all the time. Each of their processes carries a mark in its environment or its command line; /proc is searched for
