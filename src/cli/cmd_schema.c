@@ -59,6 +59,8 @@ static const char *special(const struct step_key *row)
     static const char *const names[][2] = {{"inputs", "inputs"},      {"defaults", "defaults"}, {"retry", "retry"},
                                            {"retry_config", "retry"}, {"limits", "limits"},     {"budget", "budget"},
                                            {"on_error", "on_error"},  {"restart", "restart"}};
+    if (strcmp(row->name, "inputs") == 0 && row->kind != KEY_DATA) /* a step's own: values, no declarations */
+        return NULL;
     if (strcmp(row->name, "retry_config") == 0 && !row->alias_of) /* a step type's own, with more in it */
         return NULL;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -233,6 +233,10 @@ static void add_envs(struct session *s, struct val_map *m, const struct workflow
         add_envs(s, m, w->children[i]);
 }
 
+static const char *const bounds[] = {"PIPELINE_TIMEOUT",     "PIPELINE_MAX_STEPS",     "PIPELINE_MAX_DEPTH",
+                                     "PIPELINE_MAX_WORKERS", "PIPELINE_MAX_MEMORY_MB", "PIPELINE_MEMORY_LIMIT",
+                                     "PIPELINE_MAX_COST"};
+
 /* What the workflow, and those that it calls, may read. */
 const struct val *session_env(struct session *s)
 {
@@ -240,6 +244,8 @@ const struct val *session_env(struct session *s)
     add_envs(s, &m, s->workflow);
     add_env(s, &m, STR("CLAUDE_MODEL")); /* what model steps use where the workflow says nothing */
     add_env(s, &m, STR("GEMINI_MODEL"));
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) /* where it says nothing of its own */
+        add_env(s, &m, str_c(bounds[i]));
     struct val *o = ARENA_NEW(&s->arena, struct val);
     *o = val_map_done(&m);
     return o;
@@ -409,8 +415,11 @@ static struct str provider_of(const struct step_def *d)
         return str_c(d->type->provider);
     if (!str_is(str_c(d->type->name), "llm"))
         return str_n("", 0);
-    struct str model = val_get_str(d->source, STR("model"), STR(""));
+    struct str model = val_get_str(d->source, STR("model"), STR("")),
+               said = val_get_str(d->source, STR("provider"), STR(""));
     size_t slash = str_find(model, STR("/"));
+    if (str_is(said, "openai") || (said.n && slash == SIZE_MAX))
+        return said;
     bool computed = str_find(model, STR("{{")) != SIZE_MAX;
     return slash == SIZE_MAX || computed ? str_n("", 0) : str_n(model.p, slash);
 }

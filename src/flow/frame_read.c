@@ -165,7 +165,7 @@ struct str frame_run(const struct frame *f)
 }
 const struct run_limits *frame_limits(const struct frame *f)
 {
-    return &f->run->workflow->limits;
+    return &f->run->limits;
 }
 
 const struct val *step_config_get(const struct val *config, const char *key)

@@ -238,7 +238,7 @@ static void workflow_key(struct loader *l, const struct member *m)
         load_cache_config(l, m);
     else if (str_is(m->key, "limits"))
         load_limits(l, m, &w->limits);
-    else if (str_is(m->key, "config") || str_is(m->key, "providers") || str_is(m->key, "models"))
+    else if (str_is(m->key, "config"))
         (void)load_object(l, m);
     else if (str_is(m->key, "input_schema"))
         load_input_schema(l, m);

@@ -116,6 +116,38 @@ static void old_block(struct loader *l, const struct member *m)
                     clip(m->key).z);
 }
 
+/* ---- providers and models: only what names a model is read ---- */
+
+static void old_models(struct loader *l, const struct member *m)
+{
+    static const char *const known[] = {"providers.claude.model",       "providers.claude.temperature",
+                                        "providers.claude.max_tokens",  "providers.gemini.model",
+                                        "providers.gemini.temperature", "providers.gemini.max_tokens",
+                                        "models.claude.default",        "models.gemini.default"};
+    if (!load_object(l, m))
+        return;
+    for (size_t i = 0; i < m->val.obj.n; i++) {
+        const struct member *of = &m->val.obj.m[i], *unused = of->val.type == VAL_OBJECT ? NULL : of;
+        for (size_t k = 0; of->val.type == VAL_OBJECT && k < of->val.obj.n; k++) {
+            const struct member *x = &of->val.obj.m[k];
+            struct str path =
+                arena_printf(l->ps->a, "%.*s.%.*s.%.*s", STR_ARG(m->key), STR_ARG(of->key), STR_ARG(x->key));
+            bool read = false;
+            for (size_t n = 0; n < sizeof known / sizeof *known; n++)
+                read |= str_is(path, known[n]);
+            if (!read && !unused)
+                unused = x;
+        }
+        if (!unused)
+            continue;
+        problem_add(l->ps, true, unused->line, unused->col,
+                    "`%s` of `%s` has no effect; models are named in `defaults` and in steps, another model for an "
+                    "overloaded one by `fallback_model`",
+                    clip(unused->key).z, clip(m->key).z);
+        return;
+    }
+}
+
 /* ---- environment: its blocks for a mode may bound costs ---- */
 
 static void environment(struct loader *l, const struct member *m)
@@ -148,6 +180,8 @@ void load_old_key(struct loader *l, const struct member *m)
             l->retry.set = true;
             l->retry.max_attempts = 3;
         }
+    } else if (str_is(m->key, "providers") || str_is(m->key, "models")) {
+        old_models(l, m);
     } else if (str_is(m->key, "environment")) {
         environment(l, m);
     } else {
@@ -168,13 +202,17 @@ void load_old_defaults(struct loader *l, const struct val *root, struct val_map 
 {
     const struct val *providers = VAL_GET(root, "providers"), *models = VAL_GET(root, "models");
     const struct val *claude = VAL_GET(providers, "claude"), *gemini = VAL_GET(providers, "gemini");
-    struct val_map generation = val_map_new(l->a);
+    struct val_map generation = val_map_new(l->a), options = val_map_new(l->a);
     copy_key(ret, "claude_model", VAL_GET(models, "claude"), "default");
     copy_key(ret, "gemini_model", VAL_GET(models, "gemini"), "default");
     copy_key(ret, "claude_model", claude, "model");
     copy_key(ret, "gemini_model", gemini, "model");
     copy_key(&generation, "temperature", gemini, "temperature");
     copy_key(&generation, "max_output_tokens", gemini, "max_tokens");
+    copy_key(&options, "temperature", claude, "temperature");
+    copy_key(&options, "max_tokens", claude, "max_tokens");
+    if (options.n)
+        VAL_MAP_SET(ret, "claude_options", val_map_done(&options));
     if (generation.n)
         VAL_MAP_SET(ret, "gemini_token_budget", val_map_done(&generation));
 }

@@ -363,6 +363,40 @@ static enum rc append_start(struct run *r, struct err *err)
     return run_append_value(r, RECORD_RUN, STR(""), 1, &data, err);
 }
 
+/* A number in a variable of the environment; 0: there is none. */
+static double number_in(struct run *r, const char *name)
+{
+    struct err ignored;
+    struct val v;
+    struct str text = val_get_str(&r->env->val, str_c(name), STR(""));
+    bool good = text.n && json_parse(&r->scratch, text, &JSON_LIMITS_DEFAULT, &v, &ignored) == RC_OK;
+    return good ? val_to_double(&v, 0) : 0;
+}
+
+/* Whoever starts the run may bound it by the environment, which was recorded, where its workflow does not. */
+static void take_limits(struct run *r)
+{
+    const struct {
+        const char *name;
+        int64_t *to, unit;
+    } of_env[] = {
+        {"PIPELINE_TIMEOUT", &r->limits.wall_ms, 1000},         {"PIPELINE_MAX_STEPS", &r->limits.frames, 1},
+        {"PIPELINE_MAX_DEPTH", &r->limits.max_depth, 1},        {"PIPELINE_MAX_WORKERS", &r->limits.max_parallel, 1},
+        {"PIPELINE_MAX_MEMORY_MB", &r->limits.memory, 1 << 20}, {"PIPELINE_MEMORY_LIMIT", &r->limits.memory, 1 << 20}};
+    r->limits = r->workflow->limits;
+    r->budget = r->workflow->budget;
+    for (size_t i = 0; i < sizeof of_env / sizeof *of_env; i++) {
+        double n = number_in(r, of_env[i].name);
+        if (!*of_env[i].to && n > 0 && n * (double)of_env[i].unit < 1e15)
+            *of_env[i].to = (int64_t)(n * (double)of_env[i].unit);
+    }
+    double usd = number_in(r, "PIPELINE_MAX_COST");
+    if (r->budget.usd < 0 && usd > 0)
+        r->budget.usd = usd;
+    r->own.max_depth = r->limits.max_depth;
+    r->own.max_memory = r->limits.memory;
+}
+
 void run_start(struct run *r)
 {
     CHECK_OBJ(r, RUN_MAGIC);
@@ -375,6 +409,7 @@ void run_start(struct run *r)
         r->error = error_box(err.rc, STR("inputs"), str_c(err.msg), 1, STR(""));
         return;
     }
+    take_limits(r);
     if (r->past_run)
         past_reopen(r); /* as the record just appended will be folded in the next life */
     r->root = frame_new(r, NULL, &list_ops, STR(""));
@@ -382,9 +417,9 @@ void run_start(struct run *r)
     l->def = r->workflow->root;
     r->root->state = l;
     run_queue(r->root, QUEUED_ENTER);
-    if (r->workflow->limits.wall_ms) {
+    if (r->limits.wall_ms) {
         r->wall_timer = ++r->next_id;
-        r->io->timer(r->io_ctx, r->wall_timer, r->workflow->limits.wall_ms);
+        r->io->timer(r->io_ctx, r->wall_timer, r->limits.wall_ms);
     }
 }
 

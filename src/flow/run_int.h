@@ -72,6 +72,8 @@ struct run {
     struct arena arena, scratch; /* scratch is emptied after each transition */
     struct buf json;
     struct str id, workflow_sha256, workspace, output_dir, workflow_dir;
+    struct run_limits limits; /* the workflow's, and where it says nothing, those of the environment */
+    struct budget budget;
     struct box *inputs, *env, *variables; /* variables: initial ones, evaluated */
     enum run_status status;
     bool started, force, stopping, aborting, cancelling;

@@ -424,7 +424,7 @@ static bool over_budget(struct frame *f, const char *why)
 bool frame_budget(struct frame *f)
 {
     const struct run *r = f->run;
-    const struct budget *b = &r->workflow->budget;
+    const struct budget *b = &r->budget;
     const struct run_totals *t = &r->totals;
     char why[200];
     if (b->usd >= 0 && t->cost_usd >= b->usd)

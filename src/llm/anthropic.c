@@ -35,9 +35,12 @@ static const struct claude_model models[] = {
 };
 static const struct claude_model other_server = {"", INT32_MAX, 8192, true, false, false};
 
-/* "haiku", "sonnet", "opus", "fable" -> the current model of that family; other names as they are. */
+/* "haiku", "sonnet", "opus", "fable" -> the current model of that family; other names as they are. Claude Code's
+ * `[1m]` asks for a window of a million tokens, which all current models have. */
 static struct str anthropic_model_id(struct str name)
 {
+    if (str_ends(name, STR("[1m]")))
+        name.n -= 4;
     for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
         if (str_is(name, aliases[i].alias))
             return str_c(aliases[i].id);

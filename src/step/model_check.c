@@ -88,12 +88,18 @@ static void check_claude_model(const struct val *at, struct str model, struct pr
                     hint(ps, &near, "expected haiku, sonnet, opus, or a full name that begins with claude-"));
 }
 
-static void check_llm_model(const struct val *v, struct problems *ps)
+static void check_llm_model(const struct val *v, const struct step_def *s, struct problems *ps)
 {
     static const char expected[] = "expected PROVIDER/MODEL with the provider anthropic, gemini or openai (any "
                                    "OpenAI-compatible server: openai/NAME with OPENAI_BASE_URL)";
     static const char *const names[] = {"anthropic", "claude", "gemini", "google", "openai"};
     size_t slash = str_find(v->s, STR("/"));
+    struct str said = val_get_str(s->source, STR("provider"), STR(""));
+    if (said.n && (slash == SIZE_MAX || str_is(said, "openai"))) {
+        if (str_is(said, "claude") || str_is(said, "anthropic"))
+            check_claude_model(v, v->s, ps);
+        return;
+    }
     if (slash == SIZE_MAX || slash == 0 || slash + 1 == v->s.n) {
         problem_add(ps, false, v->line, v->col, "`model` is `%.*s`; %s", shown(v->s), v->s.p, expected);
         return;
@@ -112,13 +118,13 @@ static void check_llm_model(const struct val *v, struct problems *ps)
                 hint(ps, &near, expected));
 }
 
-static void check_model(const struct step_type *type, const struct val *v, struct problems *ps)
+static void check_model(const struct step_def *s, const struct val *v, struct problems *ps)
 {
     if (!is_constant(v))
         return;
-    if (!type->provider)
-        check_llm_model(v, ps);
-    else if (strcmp(type->provider, "claude") == 0)
+    if (!s->type->provider)
+        check_llm_model(v, s, ps);
+    else if (strcmp(s->type->provider, "claude") == 0)
         check_claude_model(v, v->s, ps);
 }
 
@@ -293,9 +299,9 @@ void model_check(const struct step_def *s, struct problems *ps)
     const struct val *block = VAL_GET(s->source, "claude_options");
     check_post_processing(VAL_GET(s->source, "prompt"), ps);
     codebase_check(s, ps);
-    check_model(s->type, VAL_GET(s->source, "model"), ps);
-    check_model(s->type, VAL_GET(block, "model"), ps);
-    check_model(s->type, VAL_GET(block, "fallback_model"), ps);
+    check_model(s, VAL_GET(s->source, "model"), ps);
+    check_model(s, VAL_GET(block, "model"), ps);
+    check_model(s, VAL_GET(block, "fallback_model"), ps);
     check_tools(VAL_GET(s->source, "allowed_tools"), ps);
     network_check(VAL_GET(s->source, "network"), ps);
     check_tools(VAL_GET(s->source, "tools"), ps);

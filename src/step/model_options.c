@@ -9,9 +9,13 @@
 
 enum { DEFAULT_MAX_TURNS = 50 };
 
+#define GEMINI_USUAL "gemini-flash-latest"
+
 static bool is_claude(const struct frame *f)
 {
-    return f->def->type->provider && str_is(str_c(f->def->type->provider), "claude");
+    struct str said = val_get_str(f->def->source, STR("provider"), STR("")); /* of an llm step */
+    const char *p = f->def->type->provider;
+    return p ? str_is(str_c(p), "claude") : str_is(said, "claude") || str_is(said, "anthropic");
 }
 
 /* ---- presets ---- */
@@ -232,13 +236,20 @@ static bool read_tools(struct frame *f, const struct val *options, const struct 
     return true;
 }
 
-/* "openai/qwen3" names the provider itself; claude and gemini steps have theirs. */
-static bool split_model(struct frame *f, struct agent_options *o)
+/* "openai/qwen3" names the provider itself; claude and gemini steps have theirs, and an llm step may say `provider`. */
+static bool split_model(struct frame *f, const struct val *options, struct agent_options *o)
 {
     o->provider = str_c(f->def->type->provider ? f->def->type->provider : "");
     size_t slash = str_find(o->model, STR("/"));
+    struct str said = val_get_str(options, STR("provider"), STR(""));
     if (o->provider.n)
         return true;
+    if (said.n && (slash == SIZE_MAX || str_is(said, "openai"))) { /* names of other servers' models may have a slash */
+        o->provider = said;
+        if (!o->model.n)
+            o->model = str_is(said, "gemini") ? STR(GEMINI_USUAL) : STR("sonnet");
+        return true;
+    }
     if (slash == SIZE_MAX || slash == 0 || slash + 1 == o->model.n) {
         step_failf(f, RC_INVALID, "`model` is `%.*s`; expected PROVIDER/MODEL, as in openai/gpt-5.4-mini",
                    STR_ARG(o->model));
@@ -253,7 +264,7 @@ static struct str default_model(const struct frame *f, const struct model_kind *
 {
     if (!f->def->type->provider)
         return STR("");
-    return !is_claude(f) ? STR("gemini-flash-latest") : kind->preset ? STR("haiku") : STR("sonnet");
+    return !is_claude(f) ? STR(GEMINI_USUAL) : kind->preset ? STR("haiku") : STR("sonnet");
 }
 
 /* ./workspace/docs is written from where the workflow's author stands; tools stand in the workspace. */
@@ -323,7 +334,7 @@ bool model_read(struct frame *f, const struct model_kind *kind, const struct val
         !frame_text(f, options, "append_system_prompt", STR(""), &more) ||
         !frame_text(f, options, "cwd", STR(""), &o->cwd) || !network_read(f, options, &o->network) ||
         !frame_int(f, options, "max_turns", DEFAULT_MAX_TURNS, 1, MODEL_TURNS_MAX, &o->max_turns) ||
-        !frame_int(f, options, "timeout_ms", 0, 0, INT64_MAX / 4, &o->call_timeout_ms) || !split_model(f, o) ||
+        !frame_int(f, options, "timeout_ms", 0, 0, INT64_MAX / 4, &o->call_timeout_ms) || !split_model(f, options, o) ||
         !read_retry(f, options, o))
         return false;
     o->cwd = in_workspace(f, o->cwd);

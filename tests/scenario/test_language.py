@@ -139,3 +139,49 @@ def test_sources_of_loops(treadle):
     assert len(results["first"]["iterations"]) == 2
     inner = results["category"]["iterations"][0]["results"]["inner"]
     assert [i["item"] for i in inner["iterations"]] == [1, 2]
+
+
+def test_the_environment_bounds_where_the_workflow_does_not(treadle):
+    steps = "  steps: [" + ", ".join(f"{{name: s{i}, type: test_echo, value: 1}}" for i in range(5)) + "]\n"
+    free = treadle.file("free.yaml", "workflow:\n  name: w\n" + steps)
+    own = treadle.file("own.yaml", "workflow:\n  name: w\n  limits: {frames: 100, wall: 1h}\n" + steps)
+    few = {"PIPELINE_MAX_STEPS": "3", "PIPELINE_TIMEOUT": "0.001"}
+    assert treadle("run", free, "--json", env={"PIPELINE_MAX_STEPS": "3"}, code=1).json["error"]["code"] == "frames"
+    treadle("run", own, env=few, code=0)
+    treadle("run", free, env={"PIPELINE_MAX_STEPS": "many"}, code=0)
+    ask = treadle.file("ask.yaml", "workflow:\n  name: w\n  steps:\n    - {name: a, type: claude, prompt: hi}\n"
+                       "    - {name: b, type: claude, prompt: hi}\n")
+    spent = treadle("run", ask, "--mock", "--json", "--run-id", "r", env={"PIPELINE_MAX_COST": "0.00001"}, code=3).json
+    assert spent["status"] == "waiting" and list(spent["results"]) == ["a"]
+    again = treadle("resume", "r", "--json", code=3).json  # the bound was recorded with the run
+    assert again["status"] == "waiting"
+
+
+def test_an_echo_that_takes_time(treadle):
+    file = treadle.file("w.yaml", """
+workflow:
+  name: w
+  steps:
+    - {name: a, type: test_echo, value: 1, delay_ms: 30}
+    - {name: b, type: test_echo, error: no, delay: 10ms, on_error: continue}
+    - {name: c, type: test_echo, value: 2, delay: 1h, timeout: 50ms, on_error: continue}
+""")
+    done = treadle("run", file, "--json", code=0).json["results"]
+    assert done["a"] == 1 and done["b"]["error"]["message"] == "no" and done["c"]["error"]["class"] == "timeout"
+
+
+def test_llm_by_provider(treadle):
+    file = treadle.file("w.yaml", """
+workflow:
+  name: w
+  defaults: {claude_model: opus}
+  steps:
+    - {name: a, type: llm, provider: claude, prompt: hi}
+    - {name: b, type: llm, provider: gemini, prompt: hi}
+    - {name: c, type: llm, provider: openai, model: org/name, prompt: hi}
+    - {name: d, type: claude, model: "sonnet[1m]", prompt: hi}
+""")
+    done = treadle("run", file, "--mock", "--json", code=0).json["results"]
+    assert [(s["provider"], s["model"]) for s in done.values()] == [
+        ("claude", "claude-opus-5-5"), ("gemini", "gemini-flash-latest"), ("openai", "org/name"),
+        ("claude", "claude-sonnet-5-5")]

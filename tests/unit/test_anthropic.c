@@ -397,6 +397,7 @@ static void test_models(void **state)
     } cases[] = {
         {"haiku", "claude-haiku-5-5", "2026-10-21", false, 32000, true, true},
         {"sonnet", "claude-sonnet-5-5", "2026-10-21", false, 32000, true, true},
+        {"sonnet[1m]", "claude-sonnet-5-5", "2026-10-21", false, 32000, true, true},
         {"claude-opus-5", "claude-opus-5", "2026-10-21", false, 32000, true, true},
         {"claude-opus-4-8", "claude-opus-4-8", "2026-10-21", false, 32000, true, true},
         {"claude-opus-4-7", "claude-opus-4-7", "2026-10-21", false, 32000, false, true},
