@@ -259,6 +259,16 @@ void run_count_usage(struct run *r, const struct val *result)
         t->cost_unknown = true;
 }
 
+void spending_add(struct spending *s, const struct val *result)
+{
+    const struct val *u = VAL_GET(result, "usage"), *cost = VAL_GET(result, "cost_usd");
+    if (!val_is(u, VAL_OBJECT))
+        return;
+    s->tokens += usage_tokens(u, STR("input_tokens")) + usage_tokens(u, STR("output_tokens"));
+    if (val_is_number(cost))
+        s->usd += val_to_double(cost, 0);
+}
+
 static void hold_changed(struct frame *f, struct str path)
 {
     frame_hold(f, arena_printf(&f->run->scratch,
@@ -416,6 +426,7 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
         struct err err;
         if (s->phase == PHASE_APPLY && ok) { /* it came in time after all: paid for, so kept */
             run_count_usage(f->run, result);
+            steps_count_usage(f, result);
             if (record_result(f, ok, result, -1, &err) != RC_OK)
                 frame_event(f, EVENT_NOTE, err.msg, NULL);
         } else if (s->phase == PHASE_APPLY && cancelled && (!s->plan.two_phase || s->plan.restores) && !s->adopting) {
@@ -458,6 +469,7 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
         settled(f, result);
     } else {
         run_count_usage(f->run, result);
+        steps_count_usage(f, result);
         end_ok(f, result);
     }
 }

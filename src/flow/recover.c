@@ -435,6 +435,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
             fold_error(p, rec, data);
         }
         run_count_usage(r, VAL_GET(&data->val, "ok"));
+        for (struct past *up = p; up; up = up->parent)
+            spending_add(&up->spent, VAL_GET(&data->val, "ok"));
         fold_restart(r, p, VAL_GET(&data->val, "ok"));
         break;
     case RECORD_DONE:

@@ -5,6 +5,11 @@
 #include "data/json.h"
 #include "flow/instance.h"
 
+struct spending {
+    double usd;
+    int64_t tokens;
+};
+
 /* What the journal says about one path, folded. Owned by run->past. */
 struct past {
     struct past *parent, *first, *prev, *next; /* tree by path */
@@ -27,6 +32,7 @@ struct past {
     uint8_t *passed;            /* a bit for each iteration of this attempt that has ended well, */
     size_t passed_cap, npassed; /* bytes of it; bits that are set */
     int64_t passed_steps;       /* entered in them (frame.steps); 0 once the loop's frame has them */
+    struct spending spent;      /* on calls below, in all attempts */
     int64_t began_ms;           /* run->worked_ms when the time of the attempt under way began; */
     bool resting;               /* it waits for its turn in the workspace, and then it begins anew */
     struct box *newest;         /* {step: result}: the newest ones of such iterations, where they see them */
@@ -211,6 +217,10 @@ static inline struct list_state *list_of(struct frame *f)
 /* effect.c */
 /* Adds what a reply says that it cost to the run's totals; anything without `usage` costs nothing. */
 void run_count_usage(struct run *r, const struct val *result);
+/* The same for one sum. */
+void spending_add(struct spending *s, const struct val *result);
+/* And for the steps around the call that a result came from. */
+void steps_count_usage(struct frame *f, const struct val *result);
 bool effect_had_retries(const struct frame *f);
 
 /* step.c: something below was worked on also between the earlier life and this one: the steps around it had less time.

@@ -207,6 +207,8 @@ static void step_enter(struct frame *f)
     f->state = ARENA_NEW(&f->arena, struct step_state);
     f->started_ms = run_now(f->run);
     const struct past *p = f->past;
+    if (p)
+        step_state_of(f)->spent = p->spent;
     if (p && p->done) {
         const struct val *ok = VAL_GET(&p->done->val, "ok");
         if (p->late)
@@ -421,12 +423,49 @@ static bool over_budget(struct frame *f, const char *why)
     return false;
 }
 
+void steps_count_usage(struct frame *f, const struct val *result)
+{
+    for (f = f->parent; f; f = f->parent)
+        if (f->ops == &step_ops && f->state)
+            spending_add(&step_state_of(f)->spent, result);
+}
+
+/* False: the step has failed. */
+static bool within(struct frame *step, const struct budget *b, const char *whose)
+{
+    const struct spending *s = &step_state_of(step)->spent;
+    if ((b->usd < 0 || s->usd < b->usd) && (b->tokens < 0 || s->tokens < b->tokens))
+        return true;
+    struct str why = arena_printf(&step->arena,
+                                  "the budget of %s is spent ($%.4f, %lld tokens); raise it and resume with "
+                                  "--workflow FILE",
+                                  whose, s->usd, (long long)s->tokens);
+    step_fail(step, &(struct failure){.rc = RC_BUDGET, .message = why, .final = true, .below = true});
+    return false;
+}
+
+/* Of the steps around, and of the workflows that they call. */
+static bool within_budgets_around(struct frame *f)
+{
+    for (struct frame *p = f->parent; p; p = p->parent)
+        if (p->ops == &step_ops &&
+            !within(p, &p->def->budget, arena_printf(&p->arena, "step `%.*s`", STR_ARG(p->def->name)).p))
+            return false;
+    for (const struct instance *i = f->instance; i->parent; i = i->parent)
+        if (!within(i->step, &i->workflow->budget,
+                    arena_printf(&f->arena, "workflow `%.*s`", STR_ARG(i->workflow->name)).p))
+            return false;
+    return true;
+}
+
 bool frame_budget(struct frame *f)
 {
     const struct run *r = f->run;
     const struct budget *b = &r->budget;
     const struct run_totals *t = &r->totals;
     char why[200];
+    if (!within_budgets_around(f))
+        return false;
     if (b->usd >= 0 && t->cost_usd >= b->usd)
         snprintf(why, sizeof why,
                  "the budget of $%.2f is spent ($%.4f); raise workflow.budget and resume with --workflow FILE", b->usd,

@@ -158,8 +158,9 @@ static bool compute_range(struct frame *f, const struct val *source, int64_t mos
     if (n < 0)
         return false;
     struct val *cut = arena_calloc(&f->arena, 2, sizeof *cut);
-    cut[0] = ends->arr.v[0];
-    cut[1] = val_int(cut[0].i + (n < most ? n : most) - 1);
+    n = n < most ? n : most;
+    cut[0] = n ? ends->arr.v[0] : val_int(0); /* there may be no number before the first */
+    cut[1] = val_int(cut[0].i + (n - 1));
     VAL_MAP_SET(plan, "range", ((struct val){.type = VAL_ARRAY, .arr = {.v = cut, .n = 2}}));
     return true;
 }
