@@ -62,7 +62,7 @@ static struct val cleared(struct arena *a, const struct val *v, struct str path)
 static const struct val *value_at_end(struct frame *f, const struct val_map *so_far, struct str name)
 {
     const struct step_state *s = step_state_of(f);
-    const struct val all = {.type = VAL_OBJECT, .obj = {so_far->m, so_far->n}};
+    const struct val all = {.type = VAL_OBJECT, .obj = {.m = so_far->m, .n = so_far->n}};
     const struct val *mine = val_get(&all, name), *set = s->sets_local ? NULL : val_get(s->sets, name);
     const struct var *v = map_get(&list_of(frame_variables(f, false))->vars, name);
     return mine ? mine : set ? set : v ? &v->value->val : NULL;
