@@ -155,7 +155,8 @@ def one(directory, number, draw, how, service):
         begun = run.end()
         if not wait_for(lambda: not marked(mark), deadline()):
             survivors = kill_all(mark)
-            raise AssertionError(f"round {number} ({how}): alive {deadline():.1f} s after the end: {survivors}")
+            raise AssertionError(f"round {number} ({how}): {len(survivors)} alive {deadline():.1f} s after the end: "
+                                 f"{dict(list(survivors.items())[:10])}")
         took = time.monotonic() - begun
         run.check()
         if marked(mark):
@@ -201,9 +202,11 @@ def campaign(rounds, seed):
             process.close()
     shutil.rmtree(directory)
     slowest = ", ".join(f"{how} {max(took for took, _ in all_) * 1000:.0f} ms" for how, all_ in ends.items() if all_)
+    late = sum(took > 1 for all_ in ends.values() for took, _ in all_)
     processes = sum(seen for all_ in ends.values() for _, seen in all_)
     return (f"seed {seed}: {rounds} ends, {processes} processes, 0 outlived them (95 % bound {3 / rounds:.2g} an end); "
-            f"the slowest of each kind: {slowest}; {survivors} survivors without Treadle")
+            f"the slowest of each kind: {slowest}; {late} took more than a second; "
+            f"{survivors} survivors without Treadle")
 
 
 if __name__ == "__main__":
