@@ -215,7 +215,7 @@ def test_requests_one_after_another_on_a_connection(service):
     assert raw(s, one + one + last).count(b"200 OK") == 3
 
 
-def test_keys_are_in_egress_alone(service, fake_provider):
+def test_keys_are_in_egress_alone(service, treadle, fake_provider):
     provider = fake_provider(args=("--key", "canary-4711"))
     env = {**provider.env, "ANTHROPIC_API_KEY": "canary-4711"}
     s = service(env=env)
@@ -223,8 +223,14 @@ def test_keys_are_in_egress_alone(service, fake_provider):
     assert body["status"] == "succeeded", body
     assert "canary" not in str(body)
     for role in ("supervisor", "engine", "executor", "gateway", "egress"):
-        with open(f"/proc/{s.pid(role)}/environ", "rb") as file:
-            assert b"canary" not in file.read(), role
+        for name in ("environ", "cmdline"):
+            with open(f"/proc/{s.pid(role)}/{name}", "rb") as file:
+                assert b"canary" not in file.read(), (role, name)
+    for command in (("ps", "--all", "--json"), ("show", body["run_id"], "--json"), ("logs", body["run_id"], "--json")):
+        assert "canary" not in str(treadle(*command, code=0)), command
+    assert "canary" not in s.log()
+    for path in treadle.home.rglob("*"):  # the journal, the run's directories
+        assert not path.is_file() or b"canary" not in path.read_bytes(), path
     s.kill("egress")  # a new life gets them again
     body = s.http("POST", "/run_pipeline", {"workflow_yaml": HELLO, "wait": True})[1]
     assert body["status"] == "succeeded", body
@@ -608,7 +614,10 @@ def test_the_unit_file_is_valid():
         path = pathlib.Path(place) / "treadle.service"
         path.write_text(unit)
         done = subprocess.run([verify, "verify", str(path)], capture_output=True, text=True)
+        exposed = subprocess.run([verify, "security", "--offline=true", "--threshold=45", str(path)],
+                                 capture_output=True, text=True)
     assert done.returncode == 0 and "treadle.service" not in done.stderr, done.stderr
+    assert exposed.returncode == 0, exposed.stdout[-300:]
 
 
 def test_where_it_may_listen(treadle):
