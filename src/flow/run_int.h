@@ -276,6 +276,8 @@ bool workspace_may_write(const struct step_type *t);
 void workspace_restored(struct frame *f, struct frame *child);
 /* It wants no more; safe for any frame. */
 void workspace_leave(struct frame *f);
+/* Its attempt has failed: a turn that it waits for is not wanted any more, one that it has stays. */
+void workspace_wait_over(struct frame *f);
 
 /* scope.c */
 /* `v` with all that has left memory in its place, built in `a`; fails with run->wanted set when it must be fetched. */

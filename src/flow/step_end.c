@@ -240,6 +240,7 @@ void step_attempt_failed(struct frame *f)
         frame_end_cancelled(f);
         return;
     }
+    workspace_wait_over(f);
     f->leave = LEAVE_NO;
     f->failures++;
     int64_t wait = -1;

@@ -225,6 +225,12 @@ void workspace_leave(struct frame *f)
         r->io->wake(r->io_ctx);
 }
 
+void workspace_wait_over(struct frame *f)
+{
+    if (f->turn && f->turn->waits)
+        workspace_leave(f);
+}
+
 bool workspace_grant(struct run *r)
 {
     struct turn *next = r->turns;

@@ -12,10 +12,13 @@ struct generator {
     struct rng rng;
     struct buf out;
     unsigned names;
-    bool serial; /* the same workflow, with everything in turns */
-    bool beside; /* what is being written may run beside itself, in workflows that are called too */
-    bool dive;   /* straight down: bodies in bodies, as deep as they go */
+    bool serial;    /* the same workflow, with everything in turns */
+    bool beside;    /* what is being written may run beside itself, in workflows that are called too */
+    unsigned depth; /* of the step that is being written */
+    bool dive;      /* straight down: bodies in bodies, as deep as they go */
 };
+
+static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel);
 
 static uint64_t pick(struct generator *g, uint64_t n)
 {
@@ -27,12 +30,14 @@ static void line(struct generator *g, unsigned indent, const char *text)
     buf_printf(&g->out, "%*s%s\n", (int)indent, "", text);
 }
 
-/* Its first step is an effect, so a crash can come between the failure and the handler's end. */
+/* Its first step is an effect, so a crash can come between the failure and the handler's end; or it is any steps. */
 static void handler(struct generator *g, unsigned in)
 {
     line(g, in, "on_error:");
     line(g, in, "  steps:");
-    if (pick(g, 3))
+    if (pick(g, 3) == 0 && g->depth < DEPTH_MOST && g->names < NAMES_MANY)
+        steps(g, in + 4, g->depth + 1, 1 + (unsigned)pick(g, 2), false);
+    else if (pick(g, 3))
         line(g, in, "    - {name: tell, type: command, run: tell, on_interrupt: retry}");
     line(g, in, "    - {name: mend, type: test_echo, value: \"{{ error.class }}\"}");
 }
@@ -107,8 +112,6 @@ static bool restarts(struct generator *g, unsigned in)
     return kind != 0;
 }
 
-static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel);
-
 static void body(struct generator *g, unsigned in, unsigned depth, bool parallel, bool side_by_side)
 {
     line(g, in, "steps:");
@@ -132,9 +135,19 @@ static void loop(struct generator *g, unsigned in, unsigned depth, bool parallel
     body(g, in, depth, parallel || par, par);
 }
 
-static void while_loop(struct generator *g, unsigned in, unsigned depth, unsigned id)
+/* Beside others it counts in the result of a step of its body: variables would be those of all. */
+static void while_loop(struct generator *g, unsigned in, unsigned depth, unsigned id, bool parallel)
 {
     line(g, in, "type: while_loop");
+    if (parallel || pick(g, 4) == 0) {
+        buf_printf(&g->out, "%*scondition: \"steps.n%u < %d\"\n%*smax_iterations: 3\n%*ssteps:\n", (int)in, "", id,
+                   1 + (int)pick(g, 5), (int)in, "", (int)in, "");
+        buf_printf(&g->out, "%*s- {name: n%u, type: test_echo, value: \"{{ loop.index + 1 }}\"}\n", (int)in + 2, "",
+                   id);
+        way_out(g, in + 2, false);
+        steps(g, in + 2, depth + 1, 1 + (unsigned)pick(g, 2), parallel);
+        return;
+    }
     buf_printf(&g->out, "%*scondition: \"loops_%u < %d%s\"\n%*smax_iterations: 6\n%*ssteps:\n", (int)in, "", id,
                1 + (int)pick(g, 3), pick(g, 3) ? "" : " and length(steps.many.results || []) < 100", (int)in, "",
                (int)in, "");
@@ -264,15 +277,20 @@ static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
     options(g, in, true, parallel, end);
 }
 
-static void checkpoint(struct generator *g, unsigned in, bool parallel, unsigned end, unsigned id)
+static void checkpoint(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned id)
 {
     line(g, in, "type: checkpoint");
     if (pick(g, 2)) {
         buf_printf(&g->out, "%*sstate: {v_s%u: %u}\n", (int)in, "", id, id);
     } else {
         line(g, in, "action: load");
-        if (pick(g, 3))
+        uint64_t kind = pick(g, 4);
+        if (kind == 0 && depth < DEPTH_MOST && g->names < NAMES_MANY) {
+            line(g, in, "on_not_found:");
+            steps(g, in + 2, depth + 1, 1, parallel);
+        } else if (kind) {
             line(g, in, "on_not_found: [{name: init, type: test_echo, value: 1}]");
+        }
     }
     if (pick(g, 4) == 0)
         line(g, in, "output_to_file: \"state.json\"");
@@ -324,6 +342,10 @@ static void files(struct generator *g, unsigned in, bool parallel, unsigned end)
 /* Groups of tasks, written or computed. */
 static void tasks(struct generator *g, unsigned in, bool parallel, unsigned end)
 {
+    static const char *const written[] = {
+        "prompt: hello", "prompt: hello",
+        "prompt: hello, allowed_tools: [Read, Write], retry: {max_attempts: 3, delay: 10ms}",
+        "type: pipeline, pipeline_file: sub.yaml, inputs: {n: 1}"};
     bool batch = pick(g, 2);
     line(g, in, batch ? "type: claude_batch" : "type: parallel_claude");
     bool in_turn = pick(g, 3) == 0 && restarts(g, in);
@@ -336,8 +358,8 @@ static void tasks(struct generator *g, unsigned in, bool parallel, unsigned end)
     } else {
         line(g, in, "tasks:");
         for (uint64_t i = 0, n = 1 + pick(g, 3); i < n; i++)
-            buf_printf(&g->out, "%*s- {id: t%d, prompt: hello%s}\n", (int)in + 2, "", (int)i,
-                       pick(g, 3) ? "" : ", allowed_tools: [Read, Write], retry: {max_attempts: 3, delay: 10ms}");
+            buf_printf(&g->out, "%*s- {id: t%d, %s}\n", (int)in + 2, "", (int)i,
+                       written[batch ? pick(g, 3) : pick(g, 4)]);
     }
     options(g, in, false, parallel, end);
 }
@@ -366,9 +388,9 @@ static void transform(struct generator *g, unsigned in, bool parallel, unsigned 
 static void compound(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned id)
 {
     uint64_t kind = pick(g, 6);
-    if (kind == 0 && !parallel)
-        while_loop(g, in, depth, id);
-    else if (kind <= 1)
+    if (kind == 0)
+        while_loop(g, in, depth, id, parallel);
+    else if (kind == 1)
         loop(g, in, depth, parallel, end);
     else if (kind == 2)
         choice(g, in, depth, parallel, end);
@@ -378,7 +400,7 @@ static void compound(struct generator *g, unsigned in, unsigned depth, bool para
         called(g, in, depth, parallel, end);
 }
 
-static void step(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned after)
+static void step_of(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned after)
 {
     unsigned id = ++g->names;
     buf_printf(&g->out, "%*s- name: s%u\n", (int)in, "", id);
@@ -393,7 +415,7 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
     }
     g->dive = false;
     if (pick(g, 12) == 0) {
-        checkpoint(g, in, parallel, end, id);
+        checkpoint(g, in, depth, parallel, end, id);
         return;
     }
     if (pick(g, 8) == 0) {
@@ -460,11 +482,19 @@ static void step(struct generator *g, unsigned in, unsigned depth, bool parallel
         branches(g, in, depth, end);
     } else if (kind == 9) {
         choice(g, in, depth, parallel, end);
-    } else if (kind == 7 || parallel) {
+    } else if (kind == 7) {
         loop(g, in, depth, parallel, end);
     } else {
-        while_loop(g, in, depth, id);
+        while_loop(g, in, depth, id, parallel);
     }
+}
+
+static void step(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned after)
+{
+    unsigned outer = g->depth;
+    g->depth = depth;
+    step_of(g, in, depth, parallel, end, after);
+    g->depth = outer;
 }
 
 static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel)

@@ -2,9 +2,26 @@
  * proves nothing about what its generator never writes, so the absence of anything here fails the test. */
 #include <stdio.h>
 
+/* What a list of steps is to the step around it. */
+enum context {
+    CONTEXT_WORKFLOW,
+    CONTEXT_FOR,     /* in turns */
+    CONTEXT_FOR_PAR, /* side by side */
+    CONTEXT_WHILE,
+    CONTEXT_SWITCH,
+    CONTEXT_BRANCH,
+    CONTEXT_CALLED,
+    CONTEXT_HANDLER,
+    CONTEXT_GRAPH, /* one of any of these that runs by depends_on */
+    CONTEXTS
+};
+static const char *const contexts[CONTEXTS] = {"workflow", "for_loop", "..parallel", "while_loop", "switch",
+                                               "parallel", "pipeline", "on_error",   "a graph"};
+
 static struct {
     uint64_t at[64][DEPTH_MOST + 1]; /* by the type's place in steps.def, and the number of bodies around it */
-    uint64_t written[64];            /* by the place in `spellings` */
+    uint64_t in[64][CONTEXTS];
+    uint64_t written[64]; /* by the place in `spellings` */
 } seen;
 
 /* Options, and what makes types do different things. */
@@ -67,12 +84,31 @@ static size_t bodies_of(const struct step_type *t)
     return n;
 }
 
+/* `called`: by a step, if the list is a workflow's own. */
+static enum context context_of(const struct list_def *l, bool called)
+{
+    const struct step_def *owner = l->owner;
+    if (!owner)
+        return called ? CONTEXT_CALLED : CONTEXT_WORKFLOW;
+    if (owner->handler == l)
+        return CONTEXT_HANDLER;
+    for (enum context c = CONTEXT_FOR; c < CONTEXT_GRAPH; c++)
+        if (owner->type && strcmp(owner->type->name, contexts[c]) == 0)
+            return c == CONTEXT_FOR && VAL_GET(owner->source, "parallel") ? CONTEXT_FOR_PAR : c;
+    return CONTEXT_HANDLER; /* on_not_found */
+}
+
 static void survey_list(const struct list_def *l, unsigned depth)
 {
+    enum context context = context_of(l, depth > 0);
     for (size_t i = 0; i < l->n; i++) {
         const struct step_def *d = l->steps[i];
         if (depth <= DEPTH_MOST && !d->late_type)
             seen.at[type_index(d->type)][depth]++;
+        if (!d->late_type) {
+            seen.in[type_index(d->type)][context]++;
+            seen.in[type_index(d->type)][CONTEXT_GRAPH] += l->graph;
+        }
         for (size_t k = 0; d->lists && k < bodies_of(d->type); k++)
             if (d->lists[k])
                 survey_list(d->lists[k], depth + 1);
@@ -104,6 +140,22 @@ static void survey_print(void)
             printf(" %7llu", (unsigned long long)seen.at[i][d]);
         printf("\n");
     }
+    printf("%-20s in", "step");
+    for (enum context c = 0; c < CONTEXTS; c++)
+        printf(" %10s", contexts[c]);
+    printf("\n");
+    for (size_t i = 0; step_type_at(i); i++) {
+        printf("%-22s", step_type_at(i)->name);
+        for (enum context c = 0; c < CONTEXTS; c++)
+            printf(" %10llu", (unsigned long long)seen.in[i][c]);
+        printf("\n");
+    }
+}
+
+/* A way out of a loop stands in its body. (A break in one that runs side by side is a matter of time.) */
+static bool belongs(const struct step_type *t, enum context c)
+{
+    return !t->leaves || c == CONTEXT_FOR || c == CONTEXT_WHILE;
 }
 
 /* What has bodies itself needs room below. */
@@ -115,13 +167,20 @@ static unsigned deepest(const struct step_type *t)
     return inner ? DEPTH_MOST - 1 : DEPTH_MOST;
 }
 
-static bool surveyed(void)
+/* `contexts_too`: there were seeds enough for that. */
+static bool surveyed(bool contexts_too)
 {
     bool all = true;
     for (size_t i = 0; step_type_at(i); i++)
         for (unsigned d = step_type_at(i)->leaves ? 1 : 0; d <= deepest(step_type_at(i)); d++)
             if (!seen.at[i][d]) {
                 printf("no %s was generated inside %u bodies\n", step_type_at(i)->name, d);
+                all = false;
+            }
+    for (size_t i = 0; step_type_at(i); i++)
+        for (enum context c = 0; c < CONTEXTS; c++)
+            if (contexts_too && !seen.in[i][c] && belongs(step_type_at(i), c)) {
+                printf("no %s was generated in the context %s\n", step_type_at(i)->name, contexts[c]);
                 all = false;
             }
     for (size_t i = 0; i < SPELLINGS; i++)

@@ -137,6 +137,32 @@ static void test_intensity_over_lives(void **state)
     }
 }
 
+/* A group waits for its turn in the workspace, to take back what a member did; meanwhile another member fails once too
+ * often, and the step with it. When the turn comes at last, it is not for the attempt that has failed. */
+static void test_turn_of_a_failed_attempt(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n    - name: all\n      type: parallel\n      branches:\n"
+                  "        h: [{name: hold, type: command, run: make, on_interrupt: retry}]\n"
+                  "        p:\n          - name: p\n            type: parallel\n"
+                  "            retry: {max_attempts: 2, delay: 5s, jitter: false}\n"
+                  "            restart: {intensity: 1, period: 1h}\n            branches:\n"
+                  "              a: [{name: x, " COMMAND "}]\n              b: [{name: x, " COMMAND "}]\n");
+    rig_ok(&g, "all/p/p/a/x/exec:1", "{\"exit_code\": 1, \"stdout\": \"\"}");
+    assert_int_equal(rig_count(&g, RECORD_RESULT, "all/p/p/restart:1"), 1);
+    assert_int_equal(rig_count(&g, RECORD_INTENT, "all/p/p/undo:1"), 0); /* somebody else is writing */
+    rig_ok(&g, "all/p/p/b/x/exec:1", "{\"exit_code\": 1, \"stdout\": \"\"}");
+    assert_int_equal(rig_count(&g, RECORD_RESULT, "all/p/p"), 1);
+    rig_ok(&g, "all/h/hold/exec:1", "{\"exit_code\": 0, \"stdout\": \"\"}");
+    assert_int_equal(rig_count(&g, RECORD_INTENT, "all/p/p/rollback:1"), 0);
+    assert_int_equal(rig_count(&g, RECORD_INTENT, "all/p/p~2/rollback:1"), 0);
+    rig_pass(&g, 5001);
+    assert_int_equal(rig_count(&g, RECORD_INTENT, "all/p/p~2/rollback:1"), 1);
+    rig_ok(&g, "all/p/p~2/a/x/exec:1", "{\"exit_code\": 0, \"stdout\": \"\"}");
+    rig_ok(&g, "all/p/p~2/b/x/exec:1", "{\"exit_code\": 0, \"stdout\": \"\"}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
 static void test_period(void **state)
 {
     (void)state;
@@ -333,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_strategies, done),
         cmocka_unit_test_teardown(test_intensity_over_lives, done),
+        cmocka_unit_test_teardown(test_turn_of_a_failed_attempt, done),
         cmocka_unit_test_teardown(test_period, done),
         cmocka_unit_test_teardown(test_failures_while_stopping, done),
         cmocka_unit_test_teardown(test_crash_anywhere, done),

@@ -144,12 +144,26 @@ static void test_unexpected_is_retried(void **state)
     rig_assert_status(&g, RUN_SUCCEEDED);
 }
 
+/* A step that writes nothing itself, but whose error handler does: before it is tried again, that is taken back. */
+static void test_what_a_handler_changed(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n    - name: s\n      type: test_echo\n      fail: true\n"
+                  "      on_error: {steps: [{name: tell, type: command, run: tell, on_interrupt: retry}]}\n");
+    rig_ok(&g, "s/on_error:1/tell/exec:1", "{\"exit_code\": 1, \"stdout\": \"\"}");
+    rig_assert_status(&g, RUN_FAILED);
+    rig_restart(&g, SIZE_MAX, false);
+    assert_int_equal(rig_count(&g, RECORD_INTENT, "s~2/rollback:1"), 1);
+    assert_non_null(rig_effect(&g, "s~2/on_error:2/tell/exec:1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_cases, done),
         cmocka_unit_test_teardown(test_counted_once, done),
         cmocka_unit_test_teardown(test_unexpected_is_retried, done),
+        cmocka_unit_test_teardown(test_what_a_handler_changed, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
