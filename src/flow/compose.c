@@ -222,6 +222,7 @@ static bool parse_file(struct composed *c, size_t n, const struct chain *at)
 }
 
 static struct val resolve(struct composed *c, const struct val *root, const struct chain *at);
+static struct val resolve_doc(struct composed *c, const struct val *doc, const struct chain *at);
 
 static const struct val *root_of(const struct val *doc)
 {
@@ -281,7 +282,7 @@ static bool load_file(struct composed *c, const struct val *name, const struct c
     size_t n = find_source(c, path);
     if (n < SOURCES_MAX) {
         if (c->read[n])
-            *ret = resolve(c, root_of(&c->docs[n]), &next);
+            *ret = resolve_doc(c, &c->docs[n], &next);
         return c->read[n];
     }
     if (at->depth >= SOURCES_DEPTH_MAX || c->n >= SOURCES_MAX) {
@@ -311,7 +312,7 @@ static bool load_file(struct composed *c, const struct val *name, const struct c
     }
     if (root_of(doc) == doc)
         c->docs[n] = bare_keys(c->a, doc);
-    *ret = resolve(c, root_of(doc), &next);
+    *ret = resolve_doc(c, doc, &next);
     return true;
 }
 
@@ -335,6 +336,18 @@ static struct val resolve(struct composed *c, const struct val *root, const stru
     load_under(c, VAL_GET(root, "extends"), at, &below);
     load_under(c, VAL_GET(root, "include"), at, &below);
     return merge(c->a, &below, &own);
+}
+
+/* The workflow's map in a document; `extends` and `include` may also stand beside `workflow`. */
+static struct val resolve_doc(struct composed *c, const struct val *doc, const struct chain *at)
+{
+    const struct val *root = root_of(doc);
+    struct val inner = resolve(c, root, at), below = val_empty_object;
+    if (root == doc || inner.type != VAL_OBJECT || !(VAL_GET(doc, "extends") || VAL_GET(doc, "include")))
+        return inner;
+    load_under(c, VAL_GET(doc, "extends"), at, &below);
+    load_under(c, VAL_GET(doc, "include"), at, &below);
+    return merge(c->a, &below, &inner);
 }
 
 /* ---- $if ---- */
@@ -491,21 +504,13 @@ static bool any_if(const struct val *v)
 
 /* ---- the way in ---- */
 
-/* `extends` and `include` may also stand beside `workflow`. */
 static struct val gather(struct composed *c, const struct val *doc, const struct chain *at)
 {
     static const char *const keys[] = {"extends", "include"};
     const struct val *root = root_of(doc);
     if (root == doc)
         return resolve(c, doc, at);
-    bool outside = VAL_GET(doc, "extends") || VAL_GET(doc, "include");
-    struct val inner = resolve(c, root, at), bare = outside ? without(c->a, doc, keys, 2) : *doc;
-    if (outside && inner.type == VAL_OBJECT) {
-        struct val below = val_empty_object;
-        load_under(c, VAL_GET(doc, "extends"), at, &below);
-        load_under(c, VAL_GET(doc, "include"), at, &below);
-        inner = merge(c->a, &below, &inner);
-    }
+    struct val inner = resolve_doc(c, doc, at), bare = without(c->a, doc, keys, 2);
     struct val_map m = val_map_new(c->a);
     for (size_t i = 0; i < bare.obj.n; i++) {
         const struct member *k = &bare.obj.m[i];

@@ -274,8 +274,10 @@ struct workflow_reader {
 /* The same, and loads and checks the files of workflows that it calls. */
 struct workflow *workflow_load_with(const struct workflow_text *t, const struct workflow_reader *r,
                                     struct problems *ps);
-/* Loads a workflow that a run has come upon; `inherits`: it sees names that are not its own. */
-struct workflow *workflow_load_called(const struct workflow_text *t, bool inherits, struct problems *ps);
+/* Loads a workflow that a run has come upon; `inherits`: it sees names that are not its own. `files` (or NULL): what it
+ * extends and includes. */
+struct workflow *workflow_load_called(const struct workflow_text *t, bool inherits, const struct load_files *files,
+                                      struct problems *ps);
 /* The file and line that a line number stands for, which may come from another file than workflow.file. */
 struct str workflow_place(const struct workflow *w, uint32_t *line);
 /* A condition as written (text, boolean, or a map), for those that a step type keeps in its configuration, such as

@@ -199,9 +199,15 @@ bool frame_depth(struct frame *f, int64_t own_limit, struct str name);
 bool child_eval(struct frame *child, const struct tmpl_tree *t, struct arena *a, struct val *ret,
                 struct err *err) MUST_CHECK;
 bool child_expr(struct frame *child, struct str text, struct arena *a, struct val *ret, struct err *err) MUST_CHECK;
-/* The workflow in a text that was read in the run, with one reference; NULL: the step has failed. A text is parsed
- * once, however often it is called. */
-struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, bool inherits);
+/* Files that a workflow extends or includes, as far as they have been read. */
+struct workflow_parts {
+    struct val_map texts; /* by path */
+    struct str wanted;    /* the path of one more; in the arena of `texts`. Empty: nothing is missing */
+};
+/* The workflow in a text that was read in the run, with one reference; NULL: the step has failed, or parts->wanted is
+ * to be read first. A text is parsed once, however often it is called. */
+struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, bool inherits,
+                                     struct workflow_parts *parts);
 /* Where files that the frame's workflow names are relative to; empty: the run's workflow_dir. */
 struct str frame_dir(const struct frame *f);
 /* Was its workflow come upon in the run? Then files that it names are read below the allowed directories only. */

@@ -221,18 +221,35 @@ void called_free_all(struct run *r)
     }
 }
 
-struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, bool inherits)
+static enum rc read_part(void *ctx, struct str path, struct arena *a, struct str *ret, struct err *err)
+{
+    struct workflow_parts *p = ctx;
+    const struct val all = {.type = VAL_OBJECT, .obj = {p->texts.m, p->texts.n}}, *text = val_get(&all, path);
+    (void)a;
+    if (text) {
+        *ret = text->s;
+        return RC_OK;
+    }
+    if (!p->wanted.n)
+        p->wanted = arena_str(p->texts.a, path);
+    return err_set(err, RC_NOT_FOUND, "%.*s is not read yet", STR_ARG(path));
+}
+
+struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, bool inherits,
+                                     struct workflow_parts *parts)
 {
     struct sha256 hash = hash_of(t, inherits, &f->run->scratch);
-    struct workflow *w = find_called(f->run, &hash);
+    struct workflow *w = parts->texts.n ? NULL : find_called(f->run, &hash);
     if (w)
         return w;
     struct problems ps = {.a = &f->run->scratch};
-    w = workflow_load_called(t, inherits, &ps);
-    if (w) {
+    struct load_files files = {.ctx = parts, .read = read_part};
+    parts->wanted = STR("");
+    w = workflow_load_called(t, inherits, &files, &ps);
+    if (w && !parts->texts.n) /* the text is all there is to it */
         keep_called(f->run, &hash, w);
+    if (w || parts->wanted.n)
         return w;
-    }
     const struct problem *first = ps.v;
     while (first->warning)
         first++;

@@ -433,14 +433,15 @@ struct workflow *load_inner(struct loader *up, const struct val *v, struct str n
     return loader_done(&l, before);
 }
 
-static struct workflow *load_text_of(const struct workflow_text *t, struct loader *up, bool inherits, bool found,
-                                     const struct workflow_reader *r, struct problems *ps)
+static struct workflow *load_text_of(const struct workflow_text *t, struct loader *up, bool inherits,
+                                     const struct load_files *found, const struct workflow_reader *r,
+                                     struct problems *ps)
 {
     struct workflow *w = workflow_new(t->file, t->path, t->dir);
-    w->found = found;
+    w->found = found != NULL;
     struct loader l = loader_new(w, ps);
     struct load_files pinned;
-    struct composed c = {.a = &w->arena, .ps = ps, .files = r ? r->files : NULL, .n = 1};
+    struct composed c = {.a = &w->arena, .ps = ps, .files = found ? found : r ? r->files : NULL, .n = 1};
     c.sources = arena_calloc(&w->arena, SOURCES_MAX, sizeof *c.sources);
     c.env = val_map_new(&w->arena);
     bool bundle = bundle_read(&w->arena, t->text, &c.sources[0], &pinned);
@@ -472,7 +473,7 @@ struct workflow *load_other(struct loader *up, const struct workflow_text *t, bo
             return f->w ? workflow_ref(f->w) : NULL;
     struct problems ps = {.a = up->ps->a};
     struct loaded_file *f = ARENA_NEW(up->ps->a, struct loaded_file);
-    struct workflow *w = load_text_of(t, up, inherits, false, up->reader, &ps);
+    struct workflow *w = load_text_of(t, up, inherits, NULL, up->reader, &ps);
     *f = (struct loaded_file){up->loaded->first, arena_str(up->ps->a, t->path), inherits, w ? workflow_ref(w) : NULL};
     up->loaded->first = f;
     if (up->reader->problems)
@@ -482,15 +483,17 @@ struct workflow *load_other(struct loader *up, const struct workflow_text *t, bo
 
 struct workflow *workflow_load_with(const struct workflow_text *t, const struct workflow_reader *r, struct problems *ps)
 {
-    return load_text_of(t, NULL, false, false, r, ps);
+    return load_text_of(t, NULL, false, NULL, r, ps);
 }
 
-struct workflow *workflow_load_called(const struct workflow_text *t, bool inherits, struct problems *ps)
+struct workflow *workflow_load_called(const struct workflow_text *t, bool inherits, const struct load_files *files,
+                                      struct problems *ps)
 {
-    return load_text_of(t, NULL, inherits, true, NULL, ps);
+    static const struct load_files none = {0};
+    return load_text_of(t, NULL, inherits, files ? files : &none, NULL, ps);
 }
 
 struct workflow *workflow_load(struct str text, struct str file, struct problems *ps)
 {
-    return load_text_of(&(struct workflow_text){.file = file, .text = text}, NULL, false, false, NULL, ps);
+    return load_text_of(&(struct workflow_text){.file = file, .text = text}, NULL, false, NULL, NULL, ps);
 }

@@ -21,13 +21,16 @@ static const struct step_key keys[] = {
     {"config", KEY_OBJECT, .choices = "call_config", .doc = "Limits, and what it inherits; see below."},
     {0}};
 
-enum { TAG_LOAD = 1, TAG_RUN };
+enum { TAG_LOAD = 1, TAG_RUN, TAG_PART };
 enum { MEMORY_MB_MAX = 1 << 20 };
 
 struct call {
     struct workflow *workflow; /* a reference */
     struct str dir;
     const struct val *plan;
+    struct workflow_text text; /* where it is read in the run */
+    bool inherits;
+    struct workflow_parts parts;
 };
 
 static void free_call(void *state)
@@ -261,6 +264,12 @@ static bool is_template(const struct step_def *d, const char *key)
     return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) != SIZE_MAX;
 }
 
+/* May a step have chosen which file it is? Then what it is made of must lie where files are to be, too. */
+static bool is_found(const struct frame *f)
+{
+    return is_template(f->def, "pipeline_file") || frame_found(f);
+}
+
 static void read_workflow(struct frame *f)
 {
     struct arena *a = &f->arena;
@@ -279,7 +288,7 @@ static void read_workflow(struct frame *f)
     VAL_MAP_SET(&m, "base", stored ? VAL_LIT("stored") : VAL_LIT("workflow"));
     if (frame_dir(f).n)
         VAL_MAP_SET(&m, "dir", val_str(frame_dir(f)));
-    if (is_template(f->def, "pipeline_file") || frame_found(f)) /* it may be a model's word */
+    if (is_found(f)) /* it may be a model's word */
         VAL_MAP_SET(&m, "beneath", val_true);
     struct val *request = ARENA_NEW(a, struct val);
     *request = val_map_done(&m);
@@ -290,31 +299,64 @@ static void read_workflow(struct frame *f)
                                        .label = arena_printf(a, "read %.*s", STR_ARG(path)).p});
 }
 
+/* What it extends and includes is read one after another, each an effect, until nothing is missing. */
+static void load(struct frame *f)
+{
+    struct call *c = f->type_state;
+    struct arena *a = &f->arena;
+    workflow_unref(c->workflow); /* we are told again, because an evaluation had to wait */
+    c->workflow = frame_load_workflow(f, &c->text, c->inherits, &c->parts);
+    if (c->workflow) {
+        call(f);
+        return;
+    }
+    if (!c->parts.wanted.n)
+        return;
+    struct val_map m = val_map_new(a);
+    VAL_MAP_SET(&m, "path", val_str(c->parts.wanted));
+    if (is_found(f))
+        VAL_MAP_SET(&m, "beneath", val_true);
+    struct val *request = ARENA_NEW(a, struct val);
+    *request = val_map_done(&m);
+    frame_effect(f, arena_printf(a, "load:%zu", c->parts.texts.n + 2).p, TAG_PART,
+                 &(struct effect_plan){.kind = EFFECT_READ,
+                                       .request = request,
+                                       .on_interrupt = ON_INTERRUPT_RETRY,
+                                       .label = arena_printf(a, "read %.*s", STR_ARG(c->parts.wanted)).p});
+}
+
+static void part_loaded(struct frame *f, struct frame *child)
+{
+    struct call *c = f->type_state;
+    struct str text = arena_str(&f->arena, val_get_str(child_result(child), STR("text"), STR("")));
+    if (c->parts.wanted.n)
+        val_map_set(&c->parts.texts, c->parts.wanted, val_str(text));
+    load(f);
+}
+
 static void loaded(struct frame *f, struct frame *child)
 {
     struct call *c = f->type_state;
     const struct val *got = child_result(child), *config = frame_config(f, false);
-    struct str path = val_get_str(got, STR("path"), STR("")), dir = path;
-    bool inherits;
-    if (!config || !frame_bool(f, VAL_GET(config, "config"), "inherit_context", false, &inherits))
+    struct str path = arena_str(&f->arena, val_get_str(got, STR("path"), STR(""))), dir = path;
+    if (!config || !frame_bool(f, VAL_GET(config, "config"), "inherit_context", false, &c->inherits))
         return;
     while (dir.n && dir.p[dir.n - 1] != '/')
         dir.n--;
     dir.n -= dir.n > 1;
     c->dir = arena_str(&f->arena, dir);
-    c->workflow = frame_load_workflow(
-        f,
-        &(struct workflow_text){
-            .path = path, .file = path, .dir = c->dir, .text = val_get_str(got, STR("text"), STR(""))},
-        inherits);
-    if (c->workflow)
-        call(f);
+    c->text = (struct workflow_text){.path = path,
+                                     .file = path,
+                                     .dir = c->dir,
+                                     .text = arena_str(&f->arena, val_get_str(got, STR("text"), STR("")))};
+    load(f);
 }
 
 static void enter(struct frame *f)
 {
     struct call *c = ARENA_NEW(&f->arena, struct call);
     f->type_state = c;
+    c->parts.texts = val_map_new(&f->arena);
     if (!f->def->child) {
         if (frame_depth(f, 0, f->def->name)) /* before anything is read, in case it never ends */
             read_workflow(f);
@@ -328,11 +370,11 @@ static void enter(struct frame *f)
 static void child_done(struct frame *f, struct frame *c)
 {
     if (child_ok(c)) {
-        (c->tag == TAG_LOAD ? loaded : finish)(f, c);
+        (c->tag == TAG_LOAD ? loaded : c->tag == TAG_PART ? part_loaded : finish)(f, c);
         return;
     }
     struct failure why = child_failure(c);
-    if (c->tag == TAG_LOAD) {
+    if (c->tag == TAG_LOAD || c->tag == TAG_PART) {
         step_fail(f, &why);
         return;
     }

@@ -211,3 +211,29 @@ def test_places_in_anchors_of_other_files(treadle):
     treadle.file("main.yaml", "include: a.yaml\nworkflow:\n  name: w\n  steps:\n    - {<<: *bad, name: a}\n")
     told = treadle("validate", "main.yaml", code=2).err
     assert "a.yaml:4:5: error: unknown key `valu`" in told
+
+
+def test_a_workflow_found_in_the_run_may_have_several_files(treadle):
+    """Its files are read as it is, recorded, and lead nowhere that a step must not choose."""
+    treadle.file("parts/base.yaml", "include: more.yaml\nworkflow:\n  variables: {x: &x 5}\n"
+                 "  steps: [{name: gate, type: command, run: test -e open},\n"
+                 "          {name: a, type: test_echo, value: '{{ x + y }}'}]\n")
+    treadle.file("parts/more.yaml", "variables: {y: 2}\n")
+    treadle.file("kid.yaml", "extends: parts/base.yaml\nworkflow: {name: kid, output: '{{ steps.a }}'}\n")
+    main = treadle.file("main.yaml", """
+workflow:
+  name: main
+  steps:
+    - {name: plan, type: test_echo, value: kid.yaml}
+    - {name: call, type: pipeline, pipeline_file: "{{ steps.plan }}"}
+""")
+    (treadle.cwd / "workspace").mkdir()
+    treadle("run", main, "--run-id", "m", code=1)
+    for path in ("kid.yaml", "parts/base.yaml", "parts/more.yaml"):
+        (treadle.cwd / path).unlink()
+    (treadle.cwd / "workspace/open").touch()
+    assert treadle("resume", "m", "--json", code=0).json["results"]["call"] == 7
+    treadle.file("kid.yaml", "extends: ../out.yaml\nworkflow: {name: kid}\n")
+    (treadle.cwd.parent / "out.yaml").write_text("workflow: {steps: [{name: a, type: test_echo}]}\n")
+    error = treadle("run", main, "--json", code=1).json["error"]
+    assert "out.yaml" in error["message"] and error["class"] in ("invalid", "not_found"), error
