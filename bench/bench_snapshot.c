@@ -63,7 +63,7 @@ int main(int argc, char **argv)
     for (int run = 1; run <= 2; run++) {
         struct snapshots s;
         double took[ROUNDS];
-        if (snapshots_init(&s, store, &workspace, &err) != RC_OK)
+        if (snapshots_init(&s, store, store, &workspace, &err) != RC_OK)
             return 1;
         printf("%ld files, run %d: first %.1f ms", files, run, take(&s));
         usleep(20000); /* so that nothing is of this very tick of the clock */

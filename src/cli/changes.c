@@ -4,7 +4,12 @@
 
 #include "base/buf.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
+
+enum { HOME_DIR_MAX = sizeof((struct home_run *)NULL)->dir };
 
 struct str run_changes_path(struct arena *a, struct str frame)
 {
@@ -57,14 +62,53 @@ static bool concerns(void *ctx, const struct undo *u)
     return below;
 }
 
+/* ---- isolated workspaces ---- */
+
+static struct str read_name(int places, const char *place, struct arena *a)
+{
+    char path[300], text[4096];
+    snprintf(path, sizeof path, "%.200s/name", place);
+    int fd = openat(places, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
+    if (fd >= 0)
+        close(fd);
+    return n > 0 ? arena_str(a, str_n(text, (size_t)n)) : STR("");
+}
+
+/* What was done inside of an isolated workspace is recorded there; around it, only what was taken over. The innermost
+ * one around the step counts, and of several attempts the last. */
+static bool find_place(const char *snapshots, struct str step, struct arena *a, char *ret, size_t size)
+{
+    char path[HOME_DIR_MAX + 40];
+    struct str best = STR(""), best_plain = STR("");
+    snprintf(path, sizeof path, "%s/places", snapshots);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        struct str name = e->d_name[0] == '.' ? STR("") : read_name(dirfd(d), e->d_name, a);
+        struct str plain = run_changes_path(a, name);
+        bool around = plain.n && step.n > plain.n && str_starts(step, plain) && step.p[plain.n] == '/' &&
+                      !str_starts(str_from(step, plain.n + 1), STR("place:"));
+        bool later = plain.n > best_plain.n ||
+                     (plain.n == best_plain.n && (name.n > best.n || (name.n == best.n && str_cmp(name, best) > 0)));
+        if (!around || !later)
+            continue;
+        best = name, best_plain = plain;
+        snprintf(ret, size, "%s/%s", path, e->d_name);
+    }
+    if (d)
+        closedir(d);
+    return best.n;
+}
+
 enum rc run_changes_read(const struct home_run *h, struct str step, struct arena *a, struct run_changes *ret,
                          struct err *err)
 {
-    char dir[sizeof h->dir + 16];
+    char store[HOME_DIR_MAX + 16], place[HOME_DIR_MAX + 320];
     struct choosing x = {ret, step, a};
     *ret = (struct run_changes){0};
-    snprintf(dir, sizeof dir, "%s/snapshots", h->dir);
-    enum rc rc = snapshots_read(&ret->s, dir, err);
+    snprintf(store, sizeof store, "%s/snapshots", h->dir);
+    bool inside = step.n && find_place(store, step, a, place, sizeof place);
+    enum rc rc = snapshots_read(&ret->s, inside ? place : store, store, err);
     if (rc) {
         snapshots_done(&ret->s);
         return rc == RC_NOT_FOUND ? RC_OK : rc;

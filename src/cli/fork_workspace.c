@@ -188,9 +188,9 @@ enum rc fork_workspace_make(const struct fork_workspace *f, struct arena *a, str
     struct err missing;
     if (beneath_init(&was, a, arena_cstr(a, f->was), false, &missing) != RC_OK)
         return RC_OK; /* no workspace: nothing was ever written there */
-    enum rc rc = snapshots_init(&m.from, from, &was, err);
+    enum rc rc = snapshots_init(&m.from, from, from, &was, err);
     if (rc == RC_OK) {
-        rc = snapshots_init(&m.to, to, &now, err);
+        rc = snapshots_init(&m.to, to, to, &now, err);
         if (rc == RC_OK)
             rc = make(&m);
         snapshots_done(&m.to);

@@ -1,60 +1,90 @@
 /* A workspace that cannot be kept (too large, or not readable) does not stop anything: effects then work in it
  * directly, and a record says that what they changed is not known. The engine decides what may follow from that. */
-#include "executor/exec_workspace.h"
+#include "executor/exec_workspace_int.h"
 
+#include "base/fault.h"
 #include "base/panic.h"
 #include "executor/executor.h"
-#include "executor/undo_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-struct workspace {
-    struct beneath root;
-    char *dir, *run_dir;
-    struct snapshots s;
-    bool open, no_views;
-    pthread_mutex_t mutex;
-};
-
-struct workspace *workspace_new(const char *run_dir, const struct beneath *root)
+struct workspace *workspace_alloc(const char *run_dir, const struct beneath *root)
 {
     struct workspace *w = calloc(1, sizeof *w);
-    if (!w || asprintf(&w->dir, "%s/snapshots", run_dir) < 0 || !(w->run_dir = strdup(run_dir)))
+    if (!w || asprintf(&w->store, "%s/snapshots", run_dir) < 0 || !(w->run_dir = strdup(run_dir)))
         PANIC("out of memory");
     w->root = *root;
     pthread_mutex_init(&w->mutex, NULL);
     return w;
 }
 
-void workspace_free(struct workspace *w)
+struct workspace *workspace_new(const char *run_dir, const struct beneath *root)
 {
-    if (!w)
-        return;
+    struct workspace *w = workspace_alloc(run_dir, root);
+    w->dir = strdup(w->store);
+    CHECK(w->dir);
+    return w;
+}
+
+static void free_one(struct workspace *w)
+{
     if (w->open)
         snapshots_done(&w->s);
+    if (w->name)
+        beneath_done(&w->root);
     pthread_mutex_destroy(&w->mutex);
+    arena_done(&w->arena);
+    free(w->name);
     free(w->dir);
+    free(w->store);
     free(w->run_dir);
     free(w);
 }
 
-/* Under the mutex. */
-static enum rc open_store(struct workspace *w, struct err *err)
+void workspace_free(struct workspace *w)
+{
+    for (struct workspace *next; w; w = next) {
+        next = w->next;
+        free_one(w);
+    }
+}
+
+void workspace_unlink(struct workspace *main, struct workspace *w)
+{
+    struct workspace **at = &main->next;
+    while (*at && *at != w)
+        at = &(*at)->next;
+    CHECK(*at);
+    *at = w->next;
+    free_one(w);
+}
+
+const struct beneath *workspace_root(const struct workspace *w)
+{
+    return &w->root;
+}
+
+bool workspace_is_isolated(const struct workspace *w)
+{
+    return w->name != NULL;
+}
+
+enum rc workspace_open(struct workspace *w, struct err *err)
 {
     struct err ignored;
     if (w->open)
         return RC_OK;
-    enum rc rc = snapshots_init(&w->s, w->dir, &w->root, err);
+    enum rc rc = snapshots_init(&w->s, w->dir, w->store, &w->root, err);
     if (rc) {
         snapshots_done(&w->s);
         return rc;
     }
     w->open = true;
+    w->s.shown = w->shown;
     if (executor_prove_dead(w->run_dir, 0, &ignored) == RC_OK)
         overlays_sweep(&w->s);
     return RC_OK;
@@ -81,7 +111,7 @@ enum rc workspace_prepare(struct workspace *w, const struct val *plan, const ato
     struct val_map m = val_map_new(a);
     val_map_merge(&m, plan);
     pthread_mutex_lock(&w->mutex);
-    enum rc rc = open_store(w, err);
+    enum rc rc = workspace_open(w, err);
     if (rc == RC_OK)
         rc = snapshot_take(&w->s, cancel, &id, err);
     pthread_mutex_unlock(&w->mutex);
@@ -115,17 +145,28 @@ static bool was_offline(const struct val *req)
     return val_get_bool(VAL_GET(req, "plan"), STR("offline"), false);
 }
 
-static bool wants_view(const struct val *req)
+/* In an isolated workspace a command has a view always: that is how it comes to be where the workspace is. */
+static bool wants_view(const struct workspace *w, const struct val *req)
 {
-    return val_get_bool(req, STR("view"), false) ||
+    return w->name || val_get_bool(req, STR("view"), false) ||
            (str_is(val_get_str(req, STR("view"), STR("")), "offline") && was_offline(req));
 }
 
 static struct str why_untracked(const struct workspace *w, const struct val *req)
 {
-    return !wants_view(req) ? STR("the command worked in the workspace itself")
-           : w->no_views    ? STR("commands cannot be given a view of their own here")
-                            : val_get_str(VAL_GET(req, "plan"), STR("why"), STR("there was no snapshot"));
+    return !wants_view(w, req) ? STR("the command worked in the workspace itself")
+           : w->no_views       ? STR("commands cannot be given a view of their own here")
+                               : val_get_str(VAL_GET(req, "plan"), STR("why"), STR("there was no snapshot"));
+}
+
+/* A copy is made of what the workspace is now, which may be more than was planned with. */
+static enum rc make_view(struct workspace *w, const struct sha256 *planned, struct str cwd, struct overlay *ret,
+                         struct err *err)
+{
+    struct sha256 now = *planned;
+    bool copy = w->no_layers || fault_hit("view.no_layers");
+    enum rc rc = copy ? snapshot_take(&w->s, NULL, &now, err) : RC_OK;
+    return rc ? rc : overlay_new(&w->s, &now, cwd, copy, ret, err);
 }
 
 enum rc workspace_begin(struct workspace *w, const struct val *req, struct str cwd, bool no_view, struct overlay *ret,
@@ -133,12 +174,15 @@ enum rc workspace_begin(struct workspace *w, const struct val *req, struct str c
 {
     struct undo u = entry_of(req);
     pthread_mutex_lock(&w->mutex);
-    if (ret->dir >= 0)
-        overlay_drop(&w->s, ret);
     w->no_views |= no_view;
-    enum rc rc = open_store(w, err);
-    if (rc == RC_OK && snapshot_of(req, &u.snapshot) && wants_view(req) && !w->no_views) {
-        rc = overlay_new(&w->s, &u.snapshot, cwd, ret, err);
+    if (ret->dir >= 0) { /* it could not be mounted */
+        w->no_views |= ret->copied;
+        w->no_layers = true;
+        overlay_drop(&w->s, ret);
+    }
+    enum rc rc = workspace_open(w, err);
+    if (rc == RC_OK && snapshot_of(req, &u.snapshot) && wants_view(w, req) && !w->no_views) {
+        rc = make_view(w, &u.snapshot, cwd, ret, err);
     } else if (rc == RC_OK) {
         u.untracked = why_untracked(w, req);
         rc = undo_write(&w->s, &u, err);
@@ -178,28 +222,33 @@ static enum rc conflict(struct err *err, struct str path)
                    (int)(path.n < 300 ? path.n : 300), path.p);
 }
 
+enum rc workspace_apply(struct workspace *w, struct undo *u, bool force, struct err *err)
+{
+    struct str path = STR("");
+    enum rc rc = u->changes.n ? undo_write(&w->s, u, err) : RC_OK;
+    if (rc == RC_OK && u->changes.n)
+        rc = changes_apply(&w->s, &u->changes, false, force, &path, NULL, err);
+    if (rc == RC_OK || force)
+        return rc;
+    struct err second;
+    struct attempt_at own = {.frame = u->frame, .attempt = u->attempt};
+    struct rollback r = {.of = &own, .n = 1, .force = true};
+    if (undo_rollback(&w->s, u->changes.a, &r, &second) != RC_OK)
+        err_wrap(err, "%s", second.msg);
+    return rc == RC_EXISTS ? conflict(err, path) : rc;
+}
+
 static enum rc take_over(struct workspace *w, const struct val *req, struct overlay *v, struct err *err)
 {
     struct arena a = {0};
     struct undo u = entry_of(req);
-    struct str path = STR("");
     size_t skipped = 0;
     u.changes.a = &a;
-    enum rc rc = snapshot_of(req, &u.snapshot) ? RC_OK : err_set(err, RC_CORRUPT, "the plan names no snapshot");
+    u.snapshot = v->base;
+    enum rc rc = overlay_changes(&w->s, v, &u.changes, &skipped, err);
     if (rc == RC_OK)
-        rc = overlay_changes(&w->s, v, &u.snapshot, &u.changes, &skipped, err);
-    if (rc == RC_OK && u.changes.n) {
-        rc = undo_write(&w->s, &u, err);
-        if (rc == RC_OK && (rc = changes_apply(&w->s, &u.changes, false, false, &path, NULL, err)) != RC_OK) {
-            struct err second;
-            struct attempt_at own = {.frame = u.frame, .attempt = u.attempt};
-            struct rollback r = {.of = &own, .n = 1, .force = true};
-            if (undo_rollback(&w->s, &a, &r, &second) != RC_OK)
-                err_wrap(err, "%s", second.msg);
-            rc = rc == RC_EXISTS ? conflict(err, path) : rc;
-        }
-    }
-    if (rc == RC_OK)
+        rc = workspace_apply(w, &u, false, err);
+    if (rc == RC_OK && !w->name)
         rc = overlay_guarded(&w->s, v, err);
     arena_done(&a);
     return rc;
@@ -271,7 +320,7 @@ enum rc workspace_note(struct workspace *w, const struct val *req, struct err *e
     struct noting n = {.w = w, .u = &u, .plan = plan, .err = err};
     u.changes.a = &a;
     pthread_mutex_lock(&w->mutex);
-    enum rc rc = open_store(w, err);
+    enum rc rc = workspace_open(w, err);
     if (rc == RC_OK && !snapshot_of(req, &u.snapshot)) {
         u.untracked = val_get_str(plan, STR("why"), STR("there was no snapshot"));
         rc = undo_write(&w->s, &u, err);
@@ -299,7 +348,7 @@ enum rc workspace_note(struct workspace *w, const struct val *req, struct err *e
 static enum rc roll_back(struct workspace *w, struct arena *a, struct rollback *r, struct err *err)
 {
     pthread_mutex_lock(&w->mutex);
-    enum rc rc = open_store(w, err);
+    enum rc rc = workspace_open(w, err);
     if (rc == RC_OK)
         rc = undo_rollback(&w->s, a, r, err);
     pthread_mutex_unlock(&w->mutex);
@@ -349,12 +398,12 @@ static bool attempt_of(const struct val *v, struct attempt_at *ret)
     return ret->frame.n != 0;
 }
 
-enum rc workspace_request(struct workspace *w, const struct val *req, struct arena *a, struct val *ret,
-                          const char **code, struct err *err)
+static enum rc request_rollback(struct workspace *w, const struct val *req, struct arena *a, struct val_map *m,
+                                struct err *err)
 {
     const struct val *list = VAL_GET(req, "attempts");
     struct rollback r = {.below = true, .force = val_get_bool(req, STR("force"), false)};
-    bool sane = str_is(val_get_str(req, STR("action"), STR("")), "rollback") && val_is(list, VAL_ARRAY);
+    bool sane = val_is(list, VAL_ARRAY);
     struct attempt_at *of = arena_calloc(a, sane ? list->arr.n + 1 : 1, sizeof *of);
     for (; sane && r.n < list->arr.n; r.n++)
         sane = attempt_of(&list->arr.v[r.n], &of[r.n]);
@@ -364,15 +413,35 @@ enum rc workspace_request(struct workspace *w, const struct val *req, struct are
             err, RC_INVALID,
             "expected {action: rollback, attempts: [{step, attempt?} or {step, iterations: [first, last]}]}");
     enum rc rc = roll_back(w, a, &r, err);
-    if (rc == RC_EXISTS)
-        *code = "changed";
-    if (rc)
-        return rc;
-    struct val_map m = val_map_new(a);
-    VAL_MAP_SET(&m, "restored", val_int((int64_t)r.restored));
-    VAL_MAP_SET(&m, "untracked", val_int((int64_t)r.untracked));
+    VAL_MAP_SET(m, "restored", val_int((int64_t)r.restored));
+    VAL_MAP_SET(m, "untracked", val_int((int64_t)r.untracked));
     if (r.untracked)
-        VAL_MAP_SET(&m, "why", text_val(a, r.why));
+        VAL_MAP_SET(m, "why", text_val(a, r.why));
+    return rc;
+}
+
+enum rc workspace_request(struct workspace *main, struct workspace *w, const struct val *req, const atomic_bool *cancel,
+                          struct arena *a, struct val *ret, const char **code, struct err *err)
+{
+    struct str action = val_get_str(req, STR("action"), STR("")), target = val_get_str(req, STR("target"), STR(""));
+    struct val_map m = val_map_new(a);
+    struct sha256 id;
+    size_t changed = 0;
+    enum rc rc;
+    if (str_is(action, "rollback")) {
+        rc = request_rollback(w, req, a, &m, err);
+    } else if (str_is(action, "isolate") && target.n) {
+        rc = workspace_isolate(w, target, cancel, &id, err);
+        struct sha256_hex x = sha256_hex(&id);
+        VAL_MAP_SET(&m, "snapshot", val_str(arena_str(a, str_c(rc ? "" : x.z))));
+    } else if (str_is(action, "merge") && target.n) {
+        rc = workspace_merge(main, w, req, &changed, err);
+        VAL_MAP_SET(&m, "changed", val_int((int64_t)changed));
+    } else {
+        rc = err_set(err, RC_INVALID, "expected an action: rollback, or isolate or merge with a target");
+    }
+    if (rc == RC_EXISTS || rc == RC_CONFLICT)
+        *code = "changed";
     *ret = val_map_done(&m);
-    return RC_OK;
+    return rc;
 }

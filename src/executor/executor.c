@@ -53,6 +53,7 @@ enum job_state { JOB_WAITING, JOB_RUNNING, JOB_WORKING, JOB_REFUSED };
 struct job {
     struct job *prev, *next;
     struct executor *x;
+    struct workspace *w; /* where it acts */
     uint64_t id;
     enum exec_kind kind;
     enum job_state state;
@@ -67,7 +68,7 @@ struct job {
     /* Commands whose changes are kept track of: a view is made, the command runs in it, what it changed is taken over.
      */
     enum { STAGE_NONE, STAGE_BEGIN, STAGE_RUN, STAGE_END } stage;
-    bool no_view, discarded, late; /* late: cancelled when all was over */
+    bool discarded, late; /* late: cancelled when all was over */
     struct overlay view;
     /* file jobs */
     ev_id event; /* of the work, or of the turn that reports a refusal */
@@ -84,8 +85,8 @@ struct executor {
     uint32_t magic;
     struct ev_loop *loop;
     struct arena arena;
-    const char *lock_path, *workflow_dir, *run_dir, *checkpoints_dir, *sessions_dir, *cache_dir, *stored_dir, *self,
-        *output_dir;
+    const char *lock_path, *state_dir, *workflow_dir, *run_dir, *checkpoints_dir, *sessions_dir, *cache_dir,
+        *stored_dir, *self, *output_dir;
     bool cache_keeps_only;
     struct beneath workspace, output;
     enum sandbox_tier tier;
@@ -121,8 +122,8 @@ static void job_unlink(struct job *j)
 
 static void job_free(struct job *j)
 {
-    if (j->view.dir >= 0)
-        close(j->view.dir); /* what is in it is swept up when the run goes on */
+    overlay_done(&j->view); /* what is in it is swept up when the run goes on */
+    workspace_let_go(j->x->changes, j->w);
     if (j->spec.cwd_fd >= 0)
         close(j->spec.cwd_fd);
     arena_done(&j->arena);
@@ -203,8 +204,7 @@ static void on_command(void *ctx, const struct command_outcome *o)
     struct job *j = ctx;
     j->command = NULL;
     j->x->running--;
-    if (o->no_view && !j->no_view) { /* nothing of it has run */
-        j->no_view = true;
+    if (o->no_view && j->view.dir >= 0) { /* nothing of it has run */
         j->stage = STAGE_BEGIN;
         job_work(j);
         return;
@@ -262,16 +262,33 @@ static bool is_tracked(const struct job *j)
     return val_is(VAL_GET(&j->request, "frame"), VAL_STR) && val_is(VAL_GET(&j->request, "plan"), VAL_OBJECT);
 }
 
+/* An isolated workspace is shown where the workspace is, but in tier standard, which can move nothing. */
+static bool command_places(struct job *j)
+{
+    struct executor *x = j->x;
+    struct str *own;
+    j->spec.places = x->places, j->spec.nplaces = x->nplaces;
+    if (!workspace_is_isolated(j->w) || x->tier != SANDBOX_STANDARD)
+        return true;
+    if (tier_places(x->tier, workspace_root(j->w), x->state_dir, &j->arena, &own, &j->spec.nplaces, &j->err) != RC_OK)
+        return false;
+    j->spec.places = own;
+    return true;
+}
+
 static void command_accept(struct job *j)
 {
     struct executor *x = j->x;
     j->spec.tier = x->tier;
-    j->spec.places = x->places, j->spec.nplaces = x->nplaces;
-    j->spec.workspace_fd = x->workspace.fd;
-    enum rc rc = j->bash ? request_bash(&j->request, &x->workspace, &j->arena, &j->spec, &j->err)
+    if (!command_places(j)) {
+        job_fail(j);
+        return;
+    }
+    j->spec.workspace_fd = workspace_root(j->w)->fd;
+    enum rc rc = j->bash ? request_bash(&j->request, workspace_root(j->w), &j->arena, &j->spec, &j->err)
                  : j->kind == EXEC_CODE
-                     ? request_code(&j->request, &x->workspace, x->self, &j->arena, &j->spec, &j->err)
-                     : request_command(&j->request, &x->workspace, &j->arena, &x->secrets, &j->spec, &j->err);
+                     ? request_code(&j->request, workspace_root(j->w), x->self, &j->arena, &j->spec, &j->err)
+                     : request_command(&j->request, workspace_root(j->w), &j->arena, &x->secrets, &j->spec, &j->err);
     if (rc == RC_INVALID_REQUEST) { /* the model's mistake, to be told to the model */
         struct val_map m = val_map_new(&j->arena);
         VAL_MAP_SET(&m, "text", val_str(arena_str(&j->arena, str_c(j->err.msg))));
@@ -310,12 +327,11 @@ static enum rc read_phase(struct job *j, enum tool_phase *phase)
 
 static enum rc tool_job(struct job *j)
 {
-    struct executor *x = j->x;
     struct str name = val_get_str(&j->request, STR("tool"), str_n("", 0));
     int64_t timeout = val_get_int(&j->request, STR("timeout_ms"), TOOL_TIME_MS);
     const struct val *input = VAL_GET(&j->request, "input");
     struct tool_call c = {.arena = &j->arena,
-                          .root = &x->workspace,
+                          .root = workspace_root(j->w),
                           .plan = VAL_GET(&j->request, "plan"),
                           .cancel = &j->cancel,
                           .deadline_ms =
@@ -325,10 +341,10 @@ static enum rc tool_job(struct job *j)
     enum rc rc = read_phase(j, &c.phase);
     c.input = c.phase == TOOL_SETTLE ? &val_empty_object : input; /* only the plan counts then */
     if (rc == RC_OK)
-        rc = request_cwd(&j->request, &x->workspace, &j->arena, &c.cwd, &j->err);
+        rc = request_cwd(&j->request, workspace_root(j->w), &j->arena, &c.cwd, &j->err);
     if (rc)
         return rc;
-    rc = beneath_open(&x->workspace, c.cwd, O_PATH | O_DIRECTORY, &fd, &j->err);
+    rc = beneath_open(workspace_root(j->w), c.cwd, O_PATH | O_DIRECTORY, &fd, &j->err);
     if (rc == RC_OK)
         close(fd);
     else if (rc != RC_NOT_FOUND || !str_is(name, "Write")) /* which makes the directories that it needs */
@@ -342,7 +358,7 @@ static enum rc checkpoint_job(struct job *j)
 {
     struct executor *x = j->x;
     struct tool_call c = {.arena = &j->arena,
-                          .root = &x->workspace,
+                          .root = workspace_root(j->w),
                           .cwd = STR("."),
                           .deadline_ms = clock_mono_ms() + CHECKPOINT_MS,
                           .cancel = &j->cancel};
@@ -352,7 +368,7 @@ static enum rc checkpoint_job(struct job *j)
 static enum rc files_job(struct job *j)
 {
     struct fileop op = {.arena = &j->arena,
-                        .root = &j->x->workspace,
+                        .root = workspace_root(j->w),
                         .request = &j->request,
                         .plan = VAL_GET(&j->request, "plan"),
                         .cancel = &j->cancel};
@@ -372,17 +388,16 @@ static bool settles_command(const struct job *j)
 /* Operations on files tell apart by themselves what a crash has left; what is added here is the way back for later. */
 static enum rc change_job(struct job *j)
 {
-    struct executor *x = j->x;
-    enum tool_phase phase;
+    enum tool_phase phase = TOOL_APPLY;
     enum rc rc = read_phase(j, &phase);
     if (rc == RC_OK && settles_command(j)) {
         struct val plan;
         struct val_map own = val_map_new(&j->arena), m = val_map_new(&j->arena);
         if (phase == TOOL_SETTLE)
-            return workspace_settle(x->changes, &j->request, &j->arena, &j->result, &j->err);
-        VAL_MAP_SET(&own, "offline", val_bool(request_offline(&j->request, x->tier)));
+            return workspace_settle(j->w, &j->request, &j->arena, &j->result, &j->err);
+        VAL_MAP_SET(&own, "offline", val_bool(request_offline(&j->request, j->x->tier)));
         plan = val_map_done(&own);
-        rc = workspace_prepare(x->changes, &plan, &j->cancel, &j->arena, &plan, &j->err);
+        rc = workspace_prepare(j->w, &plan, &j->cancel, &j->arena, &plan, &j->err);
         if (rc == RC_OK)
             VAL_MAP_SET(&m, "plan", plan);
         j->result = val_map_done(&m);
@@ -395,7 +410,7 @@ static enum rc change_job(struct job *j)
         return rc;
     if (phase == TOOL_PREPARE && val_is(plan, VAL_OBJECT)) {
         struct val whole;
-        rc = workspace_prepare(x->changes, plan, &j->cancel, &j->arena, &whole, &j->err);
+        rc = workspace_prepare(j->w, plan, &j->cancel, &j->arena, &whole, &j->err);
         struct val_map m = val_map_new(&j->arena);
         if (rc == RC_OK)
             VAL_MAP_SET(&m, "plan", whole);
@@ -406,20 +421,17 @@ static enum rc change_job(struct job *j)
                                      : !val_get_bool(&j->result, STR("is_error"), false);
     if (!done || !VAL_GET(VAL_GET(&j->request, "plan"), "snapshot") || phase == TOOL_PREPARE)
         return rc;
-    return workspace_note(x->changes, &j->request, &j->err);
+    return workspace_note(j->w, &j->request, &j->err);
 }
 
 /* A command's view is made, or what it changed there is taken over. */
 static enum rc view_job(struct job *j)
 {
-    struct executor *x = j->x;
     struct str cwd;
     if (j->stage == STAGE_END)
-        return workspace_end(x->changes, &j->request, &j->view, j->discarded, &j->err);
-    enum rc rc = beneath_path(&x->workspace, &j->arena, j->spec.cwd_fd, &cwd, &j->err);
-    return rc ? rc
-              : workspace_begin(x->changes, &j->request, cwd, j->no_view || (j->spec.flags & LAUNCH_SUBREAPER),
-                                &j->view, &j->err);
+        return workspace_end(j->w, &j->request, &j->view, j->discarded, &j->err);
+    enum rc rc = beneath_path(workspace_root(j->w), &j->arena, j->spec.cwd_fd, &cwd, &j->err);
+    return rc ? rc : workspace_begin(j->w, &j->request, cwd, j->spec.flags & LAUNCH_SUBREAPER, &j->view, &j->err);
 }
 
 static void on_worked(void *ctx);
@@ -499,10 +511,10 @@ static void work(void *ctx)
     else if (j->kind == EXEC_TOOL || j->kind == EXEC_FILES || j->kind == EXEC_COMMAND)
         rc = change_job(j);
     else if (j->kind == EXEC_WORKSPACE)
-        rc = workspace_request(x->changes, &j->request, &j->arena, &j->result, &j->code, &j->err);
+        rc = workspace_request(x->changes, j->w, &j->request, &j->cancel, &j->arena, &j->result, &j->code, &j->err);
     else if (j->kind == EXEC_READ)
-        rc = exec_read(&j->request, &(struct exec_places){x->workflow_dir, x->stored_dir, &x->workspace}, &j->arena,
-                       &j->result, &j->code, &j->err);
+        rc = exec_read(&j->request, &(struct exec_places){x->workflow_dir, x->stored_dir, workspace_root(j->w)},
+                       &j->arena, &j->result, &j->code, &j->err);
     else if (j->kind == EXEC_CHECKPOINT)
         rc = checkpoint_job(j);
     else if (j->kind == EXEC_SESSION)
@@ -512,6 +524,7 @@ static void work(void *ctx)
     else
         rc = exec_output(&j->request, &x->output, &j->arena, &j->result, &j->code, &j->err);
     j->failed = rc != RC_OK;
+    j->late = rc == RC_OK && j->kind == EXEC_WORKSPACE; /* done is done, whoever wants it no more */
     let_go(j);
 }
 
@@ -546,10 +559,16 @@ void executor_start(struct executor *x, uint64_t id, enum exec_kind kind, const 
         PANIC("out of memory");
     j->x = x, j->id = id, j->kind = kind, j->done = done, j->ctx = ctx;
     j->spec.cwd_fd = j->spec.lock_fd = j->view.dir = -1;
+    j->w = x->changes;
     j->request = val_copy(&j->arena, request);
     j->prev = x->last;
     *(x->last ? &x->last->next : &x->first) = j;
     x->last = j;
+    struct str place = val_get_str(request, STR("place"), STR(""));
+    if (place.n && workspace_find(x->changes, place, &j->w, &j->err) != RC_OK) {
+        job_fail(j);
+        return;
+    }
     bool apply = str_is(val_get_str(request, STR("phase"), STR("apply")), "apply");
     j->bash = kind == EXEC_TOOL && str_is(val_get_str(request, STR("tool"), str_n("", 0)), "Bash") && apply;
     if ((kind == EXEC_COMMAND && apply) || kind == EXEC_CODE || j->bash)
@@ -594,12 +613,12 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
         return err_wrap(err, "workspace");
     }
     x->tier = o->tier;
+    x->state_dir = arena_cstr(&x->arena, str_c(o->state_dir ? o->state_dir : o->run_dir));
     rc = tier_settle(&x->tier, err);
     if (rc == RC_OK)
         rc = limits_of_machine(&x->limits, err);
     if (rc == RC_OK)
-        rc = tier_places(x->tier, &x->workspace, o->state_dir ? o->state_dir : o->run_dir, &x->arena, &x->places,
-                         &x->nplaces, err);
+        rc = tier_places(x->tier, &x->workspace, x->state_dir, &x->arena, &x->places, &x->nplaces, err);
     if (rc) {
         executor_free(x);
         return rc;

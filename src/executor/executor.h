@@ -54,10 +54,19 @@
  *     -> {outcome: "again" | "kept": nobody knows, why | "changed", path, offline};
  *     with `force`, files that somebody else has changed since stay as they are.
  *
+ *     With `place` all of this (and EXEC_READ, EXEC_CODE, EXEC_CHECKPOINT) is in that isolated workspace.
+ *
  * EXEC_WORKSPACE  {action: rollback, attempts: [{step: path, attempt?} or {step: path, iterations: [first, last]}],
  *                 force?} -> {restored, untracked, why?}
  *     Takes back what effects below the steps changed in these attempts, and nothing else. Code changed: somebody else
  *     has changed one of these files since, nothing was done; with force they stay as they are.
+ *
+ * EXEC_WORKSPACE  {action: isolate, target} -> {snapshot}
+ *     Makes an isolated workspace of that name, a copy of the one in which this is done; if it is there, nothing.
+ *
+ * EXEC_WORKSPACE  {action: merge, target, frame, force?} -> {changed}
+ *     Takes over what was changed in it, all or nothing, and lets the copy go. Code changed: somebody else has changed
+ *     one of these files since the copy was made; with force those stay as they are.
  *
  * EXEC_CODE    {queries: {NAME: {KIND: criteria}}, context?: true, timeout_ms?} -> {NAME: answer, …}
  *     Questions about the workspace's source code; see code/code.h. Only reads. A process of its own, as a command.

@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { CHUNK = 128 << 10, NEW_TRIES = 100 };
+static atomic_uint last_new; /* several stores of this process may have the same directory */
 
 /* Where it is below DIR. */
 struct object_name {
@@ -89,7 +91,7 @@ struct fresh {
 static enum rc fresh_open(struct objects *o, struct fresh *ret, struct err *err)
 {
     for (int i = 0; i < NEW_TRIES; i++) {
-        snprintf(ret->name, sizeof ret->name, "objects/.new-%d-%u", (int)getpid(), ++o->last_new);
+        snprintf(ret->name, sizeof ret->name, "objects/.new-%d-%u", (int)getpid(), atomic_fetch_add(&last_new, 1));
         ret->fd = openat(o->dir.fd, ret->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (ret->fd >= 0)
             return RC_OK;

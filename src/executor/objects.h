@@ -12,7 +12,6 @@ struct objects {
     struct beneath dir;
     struct arena arena;
     struct map have; /* hashes that are surely there */
-    uint32_t last_new;
 };
 /* `dir` is absolute; with `make` it is made. RC_NOT_FOUND, RC_IO. */
 enum rc objects_init(struct objects *o, const char *dir, bool make, struct err *err) MUST_CHECK;

@@ -22,18 +22,19 @@ enum { PLAN_MAX = 1 << 20, DEPTH_MAX = 200 };
 
 /* ---- a new one ---- */
 
-static enum rc write_plan(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, const struct overlay *v,
-                          struct err *err)
+static enum rc write_plan(struct snapshots *s, struct str cwd, const struct overlay *v, struct err *err)
 {
     struct arena a = {0};
     struct buf b;
     struct str *guarded;
     size_t n = 0;
+    struct str shown = s->shown.n ? s->shown : s->workspace.path;
     buf_init(&b, PLAN_MAX);
-    enum rc rc = snapshot_guarded(s, snapshot, &a, &guarded, &n, err);
+    enum rc rc = snapshot_guarded(s, &v->base, &a, &guarded, &n, err);
     if (rc == RC_OK) {
-        buf_printf(&b, "%.*s/views/%u%c%.*s%c%.*s%c", STR_ARG(s->dir.path), v->number, 0, STR_ARG(s->workspace.path), 0,
-                   STR_ARG(cwd), 0);
+        buf_printf(&b, "%s%c%s%c%.*s/views/%u%c%.*s%c%.*s%c%.*s%c", v->copied ? OVERLAY_COPY : OVERLAY_LAYERS, 0,
+                   s->shown.n ? OVERLAY_READ : OVERLAY_WRITE, 0, STR_ARG(s->dir.path), v->number, 0,
+                   STR_ARG(s->workspace.path), 0, STR_ARG(shown), 0, STR_ARG(cwd), 0);
         for (size_t i = 0; i < n; i++)
             buf_printf(&b, "%.*s%c", STR_ARG(guarded[i]), 0);
         int fd = openat(v->dir, "plan", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -49,24 +50,42 @@ static enum rc write_plan(struct snapshots *s, const struct sha256 *snapshot, st
     return rc;
 }
 
-enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, struct overlay *ret,
+static int open_part(const struct overlay *v, const char *name)
+{
+    return openat(v->dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* The root of the view has the mode of the workspace's. */
+static enum rc make_parts(struct snapshots *s, struct overlay *v, struct err *err)
+{
+    struct stat st;
+    const char *root = v->copied ? "copy" : "upper";
+    if (mkdirat(v->dir, root, 0700) != 0 || (!v->copied && mkdirat(v->dir, "work", 0700) != 0) ||
+        fstat(s->workspace.fd, &st) != 0 || fchmodat(v->dir, root, st.st_mode & 07777, 0) != 0)
+        return objects_error(err, STR("a view"));
+    if (!v->copied)
+        return RC_OK;
+    int fd = open_part(v, root);
+    if (fd < 0)
+        return objects_error(err, STR("a view"));
+    enum rc rc = scan_copy(&s->scan, &s->objects, fd, NULL, &v->scan, err);
+    if (rc)
+        close(fd);
+    return rc;
+}
+
+enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, bool copy, struct overlay *ret,
                     struct err *err)
 {
     char name[40];
-    struct stat st;
-    *ret = (struct overlay){.number = ++s->last_view, .dir = -1};
+    *ret = (struct overlay){.number = ++s->last_view, .dir = -1, .copied = copy, .base = *snapshot, .scan = {.fd = -1}};
     snprintf(name, sizeof name, "views/%u", ret->number);
     if (mkdirat(s->dir.fd, name, 0700) != 0)
         return objects_error(err, str_c(name));
     ret->dir = openat(s->dir.fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    enum rc rc = RC_OK;
-    if (ret->dir < 0 || mkdirat(ret->dir, "upper", 0700) != 0 || mkdirat(ret->dir, "work", 0700) != 0)
-        rc = objects_error(err, str_c(name));
-    /* The root of the view has the mode of the upper directory. */
-    if (rc == RC_OK && (fstat(s->workspace.fd, &st) != 0 || fchmodat(ret->dir, "upper", st.st_mode & 07777, 0) != 0))
-        rc = objects_error(err, str_c(name));
+    enum rc rc = ret->dir < 0 ? objects_error(err, str_c(name)) : make_parts(s, ret, err);
     if (rc == RC_OK)
-        rc = write_plan(s, snapshot, cwd, ret, err);
+        rc = write_plan(s, cwd, ret, err);
     if (rc)
         overlay_drop(s, ret);
     return rc;
@@ -212,15 +231,24 @@ static enum rc capture_dir(struct capture *c, int dir, const struct sha256 *befo
     return rc;
 }
 
-enum rc overlay_changes(struct snapshots *s, const struct overlay *v, const struct sha256 *snapshot,
-                        struct changes *ret, size_t *skipped, struct err *err)
+static enum rc changes_of_copy(struct snapshots *s, struct overlay *v, struct changes *ret, size_t *skipped,
+                               struct err *err)
+{
+    struct sha256 now;
+    enum rc rc = scan_take(&v->scan, &s->objects, NULL, &now, skipped, err);
+    return rc ? rc : tree_diff(&s->objects, &v->base, &now, STR(""), ret, err);
+}
+
+enum rc overlay_changes(struct snapshots *s, struct overlay *v, struct changes *ret, size_t *skipped, struct err *err)
 {
     struct capture c = {.s = s, .out = ret, .err = err};
-    int upper = openat(v->dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (v->copied)
+        return changes_of_copy(s, v, ret, skipped, err);
+    int upper = open_part(v, "upper");
     if (upper < 0)
         return objects_error(err, STR("a view"));
     buf_init(&c.path, PATH_MAX);
-    enum rc rc = capture_dir(&c, upper, snapshot, 0);
+    enum rc rc = capture_dir(&c, upper, &v->base, 0);
     buf_done(&c.path);
     close(upper);
     *skipped = c.skipped;
@@ -332,7 +360,7 @@ static enum rc move_guarded(int upper, int to, unsigned depth, struct err *err)
 
 enum rc overlay_guarded(struct snapshots *s, const struct overlay *v, struct err *err)
 {
-    int upper = openat(v->dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int upper = open_part(v, v->copied ? "copy" : "upper");
     enum rc rc = upper < 0 ? objects_error(err, STR("a view")) : move_guarded(upper, s->workspace.fd, 0, err);
     if (upper >= 0)
         close(upper);
@@ -360,12 +388,22 @@ static void remove_below(int dir, const char *name, unsigned depth)
     (void)unlinkat(dir, name, AT_REMOVEDIR);
 }
 
-void overlay_drop(struct snapshots *s, struct overlay *v)
+void overlay_done(struct overlay *v)
 {
-    char name[40];
     if (v->dir >= 0)
         close(v->dir);
     v->dir = -1;
+    if (v->copied && v->scan.fd >= 0) {
+        close(v->scan.fd);
+        scan_done(&v->scan);
+    }
+    v->copied = false;
+}
+
+void overlay_drop(struct snapshots *s, struct overlay *v)
+{
+    char name[40];
+    overlay_done(v);
     snprintf(name, sizeof name, "views/%u", v->number);
     remove_below(s->dir.fd, name, 0);
 }

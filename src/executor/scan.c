@@ -8,7 +8,7 @@
  * lists: no path is built, nothing is looked up. A directory in which nothing has changed keeps its hash.
  *
  * Before anything is read for the first time the whole tree is counted: one that is too large costs only its stats. */
-#include "executor/scan.h"
+#include "executor/scan_int.h"
 
 #include "base/buf.h"
 #include "base/panic.h"
@@ -26,26 +26,6 @@
 
 enum { READ_TRIES = 4 };
 
-/* By what something is recognised, and when it was looked at. */
-struct stamp {
-    uint64_t ino, dev;
-    int64_t size, mtime_ns, ctime_ns, seen_ns;
-};
-struct known {
-    const char *name; /* in the directory's `names` */
-    struct node node; /* NODE_NONE: not known yet */
-    struct stamp stamp;
-    struct known_dir *dir; /* of a directory */
-};
-struct known_dir {
-    struct stamp stamp;
-    struct sha256 hash; /* of its list, if it is `whole` */
-    bool whole;
-    struct known *v; /* in order of names */
-    size_t n;
-    char *names;
-};
-
 bool scan_is_guarded(const char *name)
 {
     static const char *const guarded[] = {".git", ".hg", ".svn", ".jj"};
@@ -57,33 +37,32 @@ bool scan_is_guarded(const char *name)
 
 /* ---- stamps ---- */
 
-static int64_t ns_of(struct timespec t)
+int64_t scan_ns(struct timespec t)
 {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* The clock that the kernel takes inodes' times from. */
-static int64_t tick(void)
+int64_t scan_tick(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME_COARSE, &t);
-    return ns_of(t);
+    return scan_ns(t);
 }
 
-static struct stamp stamp_of(const struct stat *st, int64_t seen)
+struct stamp scan_stamp(const struct stat *st, int64_t seen)
 {
     return (struct stamp){.ino = st->st_ino,
                           .dev = st->st_dev,
                           .size = st->st_size,
-                          .mtime_ns = ns_of(st->st_mtim),
-                          .ctime_ns = ns_of(st->st_ctim),
+                          .mtime_ns = scan_ns(st->st_mtim),
+                          .ctime_ns = scan_ns(st->st_ctim),
                           .seen_ns = seen};
 }
 
 static bool stamp_holds(const struct stamp *k, const struct stat *st)
 {
     return k->ctime_ns < k->seen_ns && k->ino == st->st_ino && k->dev == st->st_dev && k->size == st->st_size &&
-           k->mtime_ns == ns_of(st->st_mtim) && k->ctime_ns == ns_of(st->st_ctim);
+           k->mtime_ns == scan_ns(st->st_mtim) && k->ctime_ns == scan_ns(st->st_ctim);
 }
 
 /* ---- what is at a path ---- */
@@ -91,7 +70,7 @@ static bool stamp_holds(const struct stamp *k, const struct stat *st)
 static bool same_stat(const struct stat *a, const struct stat *b)
 {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size && a->st_mode == b->st_mode &&
-           ns_of(a->st_mtim) == ns_of(b->st_mtim) && ns_of(a->st_ctim) == ns_of(b->st_ctim);
+           scan_ns(a->st_mtim) == scan_ns(b->st_mtim) && scan_ns(a->st_ctim) == scan_ns(b->st_ctim);
 }
 
 /* A file that goes on changing while it is read is taken as it is in the end. */
@@ -100,7 +79,7 @@ static enum rc look_file(struct objects *o, int dir, const char *name, struct st
 {
     struct stat after;
     for (int tries = 0; tries < READ_TRIES; tries++) {
-        *seen = tick();
+        *seen = scan_tick();
         int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (fd < 0)
             return objects_error(err, str_c(name));
@@ -138,13 +117,13 @@ static enum rc look_at(struct objects *o, int dir, const char *name, struct stat
                        struct err *err)
 {
     *ret = (struct node){.type = type_of(st->st_mode), .mode = st->st_mode & 07777};
-    *seen = tick();
+    *seen = scan_tick();
     enum rc rc = ret->type == NODE_FILE   ? look_file(o, dir, name, st, seen, ret, err)
                  : ret->type == NODE_LINK ? look_link(o, dir, name, ret, err)
                                           : RC_OK;
     if (ret->type == NODE_FILE) {
         ret->mode = st->st_mode & 07777;
-        ret->mtime_ns = ns_of(st->st_mtim);
+        ret->mtime_ns = scan_ns(st->st_mtim);
     }
     return rc;
 }
@@ -161,18 +140,18 @@ enum rc node_look(struct objects *o, int dir, const char *name, struct node *ret
 
 /* ---- the names in a directory ---- */
 
-static void known_free(struct known_dir *k)
+void scan_known_free(struct known_dir *k)
 {
     if (!k)
         return;
     for (size_t i = 0; i < k->n; i++)
-        known_free(k->v[i].dir);
+        scan_known_free(k->v[i].dir);
     free(k->v);
     free(k->names);
     free(k);
 }
 
-static struct known_dir *known_new(void)
+struct known_dir *scan_known_new(void)
 {
     struct known_dir *k = calloc(1, sizeof *k);
     CHECK(k);
@@ -242,7 +221,7 @@ static enum rc list_again(int dir, struct known_dir *k, struct err *err)
         qsort(v, n, sizeof *v, by_name);
     k->whole &= carry_over(k, v, n);
     for (size_t i = 0; i < k->n; i++)
-        known_free(k->v[i].dir);
+        scan_known_free(k->v[i].dir);
     free(k->v);
     free(k->names);
     k->v = v, k->n = n, k->names = names.p;
@@ -307,7 +286,7 @@ static enum rc take_sub(struct taking *t, int dir, struct known *k, unsigned dep
         buf_addc(&t->path, '/');
     buf_addz(&t->path, k->name);
     if (!k->dir)
-        k->dir = known_new();
+        k->dir = scan_known_new();
     enum rc rc = t->path.overflow ? err_set(t->err, RC_LIMIT, "a path is longer than %d bytes", PATH_MAX)
                                   : take_dir(t, sub, depth + 1, k->dir);
     t->path.n = at;
@@ -337,7 +316,7 @@ static enum rc take_entry(struct taking *t, int dir, struct known *k, unsigned d
     if (rc)
         return rc;
     if (now.type != NODE_DIR && k->dir) {
-        known_free(k->dir);
+        scan_known_free(k->dir);
         k->dir = NULL;
     }
     if (now.type == NODE_DIR && !guarded) {
@@ -353,7 +332,7 @@ static enum rc take_entry(struct taking *t, int dir, struct known *k, unsigned d
         rc = look_at(t->o, dir, k->name, &st, &seen, &now, t->err);
         if (rc)
             return rc;
-        k->stamp = stamp_of(&st, seen);
+        k->stamp = scan_stamp(&st, seen);
     } else {
         now.type = NODE_OTHER;
     }
@@ -379,13 +358,13 @@ static enum rc put_list(struct taking *t, struct known_dir *k)
 static enum rc take_dir(struct taking *t, int dir, unsigned depth, struct known_dir *k)
 {
     struct stat st;
-    int64_t seen = tick();
+    int64_t seen = scan_tick();
     if (fstat(dir, &st) != 0)
         return trouble(t, "");
     enum rc rc = RC_OK;
     if (st.st_dev != t->dev || !stamp_holds(&k->stamp, &st)) {
         rc = list_again(dir, k, t->err);
-        k->stamp = rc ? (struct stamp){0} : stamp_of(&st, seen);
+        k->stamp = rc ? (struct stamp){0} : scan_stamp(&st, seen);
     }
     bool changed = !k->whole;
     for (size_t i = 0; rc == RC_OK && i < k->n; i++)
@@ -403,7 +382,7 @@ enum rc scan_take(struct scan *s, struct objects *o, const atomic_bool *cancel, 
         t.dev = st.st_dev;
     enum rc rc = RC_OK;
     if (!s->known)
-        s->known = known_new();
+        s->known = scan_known_new();
     for (int pass = s->counted; pass < 2 && rc == RC_OK; pass++) {
         t.counting = pass == 0;
         t.files = t.left_alone = 0, t.bytes = 0;
@@ -426,6 +405,6 @@ void scan_init(struct scan *s, int fd)
 
 void scan_done(struct scan *s)
 {
-    known_free(s->known);
+    scan_known_free(s->known);
     *s = (struct scan){.fd = -1};
 }

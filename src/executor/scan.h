@@ -27,6 +27,12 @@ enum { SCAN_FILES_MAX = 50000, SCAN_DEPTH_MAX = 64 };
 enum rc scan_take(struct scan *s, struct objects *o, const atomic_bool *cancel, struct sha256 *ret, size_t *left_alone,
                   struct err *err) MUST_CHECK;
 
+/* Fills the empty directory `to` with the tree as scan_take() has just seen it, from what is kept in `o`, with the
+ * files' times; version control directories are made, and stay empty. What is then known of it goes to `ret`, whose
+ * `fd` is `to`. */
+enum rc scan_copy(const struct scan *s, struct objects *o, int to, const atomic_bool *cancel, struct scan *ret,
+                  struct err *err) MUST_CHECK;
+
 /* What is at `name` in `dir` now; contents are kept in `o`, or, where that is NULL, only hashed. */
 enum rc node_look(struct objects *o, int dir, const char *name, struct node *ret, struct err *err) MUST_CHECK;
 /* Is it the name of a version control directory? */

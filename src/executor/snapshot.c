@@ -109,11 +109,14 @@ static void prepare(struct snapshots *s, const struct beneath *workspace)
     scan_init(&s->scan, s->workspace.fd);
 }
 
-enum rc snapshots_init(struct snapshots *s, const char *dir, const struct beneath *workspace, struct err *err)
+enum rc snapshots_init(struct snapshots *s, const char *dir, const char *store, const struct beneath *workspace,
+                       struct err *err)
 {
     static const char *const parts[] = {"undo", "views"};
     prepare(s, workspace);
-    enum rc rc = objects_init(&s->objects, dir, true, err);
+    enum rc rc = objects_init(&s->objects, store, true, err);
+    if (rc == RC_OK && mkdir(dir, 0700) != 0 && errno != EEXIST)
+        rc = objects_error(err, str_c(dir));
     if (rc == RC_OK)
         rc = beneath_init(&s->dir, &s->arena, dir, false, err);
     for (size_t i = 0; rc == RC_OK && i < sizeof parts / sizeof *parts; i++)
@@ -122,10 +125,10 @@ enum rc snapshots_init(struct snapshots *s, const char *dir, const struct beneat
     return rc;
 }
 
-enum rc snapshots_read(struct snapshots *s, const char *dir, struct err *err)
+enum rc snapshots_read(struct snapshots *s, const char *dir, const char *store, struct err *err)
 {
     prepare(s, NULL);
-    enum rc rc = objects_init(&s->objects, dir, false, err);
+    enum rc rc = objects_init(&s->objects, store, false, err);
     return rc ? rc : beneath_init(&s->dir, &s->arena, dir, false, err);
 }
 

@@ -20,6 +20,7 @@ struct cached_tree {
 struct snapshots {
     struct beneath dir;       /* DIR */
     struct beneath workspace; /* borrowed; fd -1: it is only read what was recorded */
+    struct str shown;         /* of an isolated workspace: where commands see it; borrowed */
     struct objects objects;
     struct scan scan;
     struct arena arena;
@@ -28,11 +29,11 @@ struct snapshots {
     uint64_t uses;
 };
 
-/* `dir` is absolute and is made. */
-enum rc snapshots_init(struct snapshots *s, const char *dir, const struct beneath *workspace,
+/* `dir` is absolute and is made, as is `store`, which holds the objects. */
+enum rc snapshots_init(struct snapshots *s, const char *dir, const char *store, const struct beneath *workspace,
                        struct err *err) MUST_CHECK;
 /* What was recorded, for reading only, whoever may be writing there. RC_NOT_FOUND. */
-enum rc snapshots_read(struct snapshots *s, const char *dir, struct err *err) MUST_CHECK;
+enum rc snapshots_read(struct snapshots *s, const char *dir, const char *store, struct err *err) MUST_CHECK;
 void snapshots_done(struct snapshots *s);
 
 /* Takes one. RC_LIMIT, RC_CANCELLED, RC_IO. */

@@ -67,7 +67,7 @@ static struct val with_phase(struct frame *f, const char *phase, const struct va
         VAL_MAP_SET(&m, "plan", *plan);
     if (state_of(f)->forced && strcmp(phase, "settle") == 0)
         VAL_MAP_SET(&m, "force", val_true);
-    return val_map_done(&m);
+    return isolate_located(f, state_of(f)->plan.kind, val_map_done(&m));
 }
 
 /* One that is adopted has been under way since its intent; if it has ended meanwhile, there is time to say so. */
@@ -134,12 +134,14 @@ static struct val apply_request(struct frame *f)
     struct effect_state *s = state_of(f);
     if (s->plan.two_phase)
         return with_phase(f, "apply", &s->prepared);
-    if (s->plan.kind != EFFECT_WORKSPACE || !f->run->force)
-        return *s->plan.request;
-    struct val_map m = val_map_new(&f->arena);
-    val_map_merge(&m, s->plan.request);
-    VAL_MAP_SET(&m, "force", val_true);
-    return val_map_done(&m);
+    struct val request = *s->plan.request;
+    if (s->plan.kind == EFFECT_WORKSPACE && f->run->force) {
+        struct val_map m = val_map_new(&f->arena);
+        val_map_merge(&m, s->plan.request);
+        VAL_MAP_SET(&m, "force", val_true);
+        request = val_map_done(&m);
+    }
+    return isolate_located(f, s->plan.kind, request);
 }
 
 static void apply(struct frame *f)
@@ -445,9 +447,12 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
     s->adopting = false;
     if (!ok && s->plan.kind == EFFECT_WORKSPACE && str_is(val_get_str(result, STR("code"), STR("")), "changed")) {
         struct str what = val_get_str(result, STR("message"), STR(""));
+        bool merge = str_is(val_get_str(s->plan.request, STR("action"), STR("")), "merge");
         frame_hold(f, arena_printf(&f->run->scratch,
-                                   "what an earlier attempt changed cannot be taken back: %.*s; look at it, then "
-                                   "resume with --force to leave such files as they are and go on",
+                                   "%s: %.*s; look at it, then resume with --force to leave such files as they are and "
+                                   "go on",
+                                   merge ? "what was changed in the copy cannot be taken over"
+                                         : "what an earlier attempt changed cannot be taken back",
                                    (int)(what.n < 400 ? what.n : 400), what.p)
                           .p);
         return;

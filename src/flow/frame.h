@@ -74,14 +74,15 @@ struct frame {
     size_t tag;             /* the parent's: which child this is */
     uint64_t effect, timer; /* pending ones, 0 = none */
     bool ok, skipped, unlinked;
-    bool late_known;        /* what is a template in its type and name has been settled */
-    bool again;             /* steps: an attempt before this one did not succeed */
-    struct turn *turn;      /* in the workspace; steps that wanted one (workspace.c) */
-    bool opaque;            /* names around it are not seen from inside: a workflow that was called */
-    bool held_back;         /* ended; its parent will look at it again, and free it */
-    enum leave leave;       /* ended well, and the nearest loop's iteration ends with it */
-    struct box *result;     /* ENDED: the result, or the error object */
-    struct failure failing; /* DRAINING: what it ends with (text in the arena) */
+    bool late_known;         /* what is a template in its type and name has been settled */
+    bool again;              /* steps: an attempt before this one did not succeed */
+    struct turn *turn;       /* in the workspace; steps that wanted one (workspace.c) */
+    struct isolate *isolate; /* a copy of the workspace that it works in, or NULL (isolate.c) */
+    bool opaque;             /* names around it are not seen from inside: a workflow that was called */
+    bool held_back;          /* ended; its parent will look at it again, and free it */
+    enum leave leave;        /* ended well, and the nearest loop's iteration ends with it */
+    struct box *result;      /* ENDED: the result, or the error object */
+    struct failure failing;  /* DRAINING: what it ends with (text in the arena) */
     bool failing_set;
     struct frame *qnext; /* work queue */
     uint8_t queued;
@@ -300,6 +301,10 @@ void frame_workspace(struct frame *f, void (*go_on)(struct frame *f, void *ctx),
  * the turn until it says so. */
 void frame_workspace_first(struct frame *f, void (*go_on)(struct frame *f, void *ctx), void *ctx);
 void frame_workspace_leave(struct frame *f);
+
+/* For a list that frame_list() has just made: if the step says `workspace: isolated`, the list and all that is below it
+ * work in a copy of the workspace, and what was changed there is taken over at the list's good end, all or nothing. */
+void frame_isolate(struct frame *list);
 
 /* Says of a command what a crash makes of it: the rest of *plan, and the key `view` of its request. What it changed in
  * the workspace can be taken back; what it did to the world cannot. So one without a network (`network`, or NULL, as in

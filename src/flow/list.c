@@ -173,8 +173,15 @@ static bool ask(struct frame *f, const struct cond *c, bool *ret, struct box **f
     return false;
 }
 
+static void finish_well(struct frame *f)
+{
+    finish(f, true, NULL);
+}
+
 static void finish(struct frame *f, bool ok, struct box *error)
 {
+    if (ok && isolate_close(f, finish_well))
+        return;
     const struct cond *stop = list_of(f)->loop.stop;
     struct box *failure = ok ? NULL : box_ref(error);
     struct err err;
@@ -213,6 +220,8 @@ static void begin(struct frame *f)
     if (f->skipped) {
         l->loop.stop = NULL; /* nothing was done that could have been the last */
         finish(f, true, NULL);
+    } else if (l->isolated) {
+        isolate_open(f, advance);
     } else {
         advance(f);
     }
@@ -330,6 +339,13 @@ static void child_done(struct frame *f, struct frame *c)
     }
     if (c->tag == TAG_KEPT) {
         recalled(f, c);
+        return;
+    }
+    if (isolate_is(c)) {
+        if (c->ok)
+            isolate_done(f, c);
+        else
+            finish(f, false, c->result);
         return;
     }
     l->state[c->tag] = STEP_ENDED;

@@ -89,7 +89,7 @@ struct run {
     struct str executing; /* path of the frame whose turn it is */
     struct frame *qhead, **qtail;
     struct frame *writing;      /* whose turn it is in the workspace, or NULL */
-    struct turn *turns;         /* who waits for it, in order */
+    struct turn *turns;         /* who waits for one, in it or in a copy of it, in order */
     bool walking;               /* a new life is still going through what the journal knows */
     struct map effects, timers; /* pending id -> frame; keys lie in the frames */
     uint64_t next_id;
@@ -193,6 +193,7 @@ struct list_state {
     bool is_loop;
     struct loop_scope loop;
     bool apart;                /* a called workflow that records its end itself */
+    bool isolated;             /* works in a copy of the workspace */
     struct instance *instance; /* of the workflow that this list is the root of, when it was called; or NULL */
     struct box *error_var;     /* `error` inside an on_error handler, or NULL */
     bool entering;             /* what is being fetched is for the question whether the iteration is skipped, */
@@ -278,6 +279,23 @@ void workspace_restored(struct frame *f, struct frame *child);
 void workspace_leave(struct frame *f);
 /* Its attempt has failed: a turn that it waits for is not wanted any more, one that it has stays. */
 void workspace_wait_over(struct frame *f);
+
+/* isolate.c: a copy of the workspace for a list or an attempt at a step, and what is below it. */
+/* Does the step say that its lists, or it itself, work in copies? */
+bool isolate_wanted(const struct step_def *d);
+/* Makes one, then calls go_on(). */
+void isolate_open(struct frame *f, void (*go_on)(struct frame *f));
+/* True when there is one to be taken over: it is, then go_on() is called. */
+bool isolate_close(struct frame *f, void (*go_on)(struct frame *f));
+/* What becomes of it does not matter any more: the attempt has failed. */
+void isolate_drop(struct frame *f);
+/* Is the child one of its own effects? Then, if it ended well, isolate_done() goes on. */
+bool isolate_is(const struct frame *child);
+void isolate_done(struct frame *f, const struct frame *child);
+/* Who writes to the workspace in which the frame works; NULL there: nobody. */
+struct frame **isolate_writing(struct frame *f);
+/* The request, with what says where it is to be carried out. */
+struct val isolate_located(struct frame *f, enum effect_kind kind, struct val request);
 
 /* scope.c */
 /* `v` with all that has left memory in its place, built in `a`; fails with run->wanted set when it must be fetched. */

@@ -59,7 +59,7 @@ void frame_files_read(struct frame *f)
         enter_type(f);
 }
 
-static void enter_attempt(struct frame *f)
+static void enter_there(struct frame *f)
 {
     struct step_state *s = step_state_of(f);
     s->phase = PHASE_FILES;
@@ -67,6 +67,15 @@ static void enter_attempt(struct frame *f)
         frame_read_files(f, &s->files);
     else
         frame_files_read(f);
+}
+
+/* Of steps with steps inside the lists are isolated, not they themselves. */
+static void enter_attempt(struct frame *f)
+{
+    if (step_type_asks(f->def->type) && isolate_wanted(f->def))
+        isolate_open(f, enter_there);
+    else
+        enter_there(f);
 }
 
 /* An attempt that was begun in an earlier life has the time that is left of it. */
@@ -308,6 +317,13 @@ static void step_child_done(struct frame *f, struct frame *c)
     }
     if (c->tag == WORKSPACE_TAG && c->ops == &effect_ops) {
         workspace_restored(f, c);
+        return;
+    }
+    if (isolate_is(c)) {
+        if (c->ok)
+            isolate_done(f, c);
+        else
+            step_fail_as(f, c);
         return;
     }
     if (c->tag == TAG_HANDLER && s->finishing) {

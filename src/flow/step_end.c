@@ -234,6 +234,7 @@ static void failed_for_good(struct frame *f)
 void step_attempt_failed(struct frame *f)
 {
     struct step_state *s = step_state_of(f);
+    isolate_drop(f);
     struct run *r = f->run;
     const struct failure *why = &f->failing;
     if (why->rc == RC_CANCELLED) {
@@ -421,7 +422,8 @@ void step_ok(struct frame *f, const struct val *result)
     frame_timer_clear(f);
     s->ok = box_new(result);
     s->phase = PHASE_OK;
-    step_take_ok(f);
+    if (!isolate_close(f, step_take_ok))
+        step_take_ok(f);
 }
 
 void step_ok_stop(struct frame *f, const struct val *result)

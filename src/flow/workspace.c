@@ -1,9 +1,9 @@
 /* Whose turn it is in the workspace, and what must be so before a step writes there.
  *
- * One step at a time writes to the workspace that a run's steps share; others wait in the order in which they came.
- * A step keeps its turn over the wait for its next attempt, until it has ended or its error handler begins: a file that
- * another step had changed in between could not be taken back any more. What comes before each attempt but
- * the first is an effect of its own, `rollback:1`, so a crash in the middle of it resumes it:
+ * One step at a time writes to the workspace that a run's steps share (or to a copy of it: isolate.c); others wait in
+ * the order in which they came. A step keeps its turn over the wait for its next attempt, until it has ended or its
+ * error handler begins: a file that another step had changed in between could not be taken back any more. What comes
+ * before each attempt but the first is an effect of its own, `rollback:1`, so a crash in the middle of it resumes it:
  *
  *      frame_workspace ─▶ [waits] ─▶ its turn ─▶ first attempt ────────────────▶ go_on
  *                                             └▶ another ─▶ rollback:1 ─▶ done ─▶ go_on
@@ -23,6 +23,7 @@ struct turn {
     void (*go_on)(struct frame *f, void *ctx);
     void *ctx;
     void (*enter)(struct frame *f);
+    struct frame **writing; /* who writes to the workspace that it is about */
     struct turn *next;
     bool waits;
     bool first;        /* before those that wait already, and the step's own time goes on */
@@ -101,13 +102,22 @@ static struct turn *turn_of(struct frame *f, void (*go_on)(struct frame *f, void
     t->go_on = go_on;
     t->ctx = ctx;
     t->first = false;
+    t->writing = isolate_writing(f);
     return t;
+}
+
+static bool anyone_waits(const struct turn *t)
+{
+    const struct turn *other = t->f->run->turns;
+    while (other && other->writing != t->writing)
+        other = other->next;
+    return other;
 }
 
 /* A step's time is for its work, not for waiting: it begins anew with the turn, also for later lives. */
 static bool has_time(const struct frame *f)
 {
-    return f->def->timeout_ms && !f->def->type->own_timeout;
+    return f->ops == &step_ops && f->def->timeout_ms && !f->def->type->own_timeout;
 }
 
 static void note_turn(struct frame *f, const char *how)
@@ -133,9 +143,9 @@ static void take_turn(struct turn *t)
 {
     struct frame *f = t->f;
     struct run *r = f->run;
-    if (!r->writing && !r->walking && (t->first || !r->turns))
-        r->writing = f;
-    if (r->writing == f) {
+    if (!*t->writing && !r->walking && (t->first || !anyone_waits(t)))
+        *t->writing = f;
+    if (*t->writing == f) {
         go(f);
         return;
     }
@@ -210,7 +220,7 @@ void workspace_restored(struct frame *f, struct frame *child)
 void workspace_leave(struct frame *f)
 {
     struct run *r = f->run;
-    if (!f->turn)
+    if (!f->turn || !f->turn->writing)
         return;
     for (struct turn **at = &r->turns; f->turn->waits && *at; at = &(*at)->next)
         if (*at == f->turn) {
@@ -218,10 +228,11 @@ void workspace_leave(struct frame *f)
             break;
         }
     f->turn->waits = false;
-    if (r->writing != f)
-        return;
-    r->writing = NULL;
-    if (r->turns && !r->qhead)
+    bool wrote = *f->turn->writing == f;
+    if (wrote)
+        *f->turn->writing = NULL;
+    f->turn->writing = NULL;
+    if (wrote && r->turns && !r->qhead)
         r->io->wake(r->io_ctx);
 }
 
@@ -231,18 +242,32 @@ void workspace_wait_over(struct frame *f)
         workspace_leave(f);
 }
 
+/* After the walk it is known who has to wait: all but the first in each workspace. */
+static void begin_all_waiting(struct run *r)
+{
+    for (struct turn *t = r->turns; t; t = t->next) {
+        struct turn *before = r->turns;
+        while (before != t && before->writing != t->writing)
+            before = before->next;
+        if (before != t || *t->writing)
+            begin_waiting(t);
+    }
+}
+
 bool workspace_grant(struct run *r)
 {
-    struct turn *next = r->turns;
-    bool walked = r->walking;
+    struct turn **at = &r->turns, *next;
+    if (r->walking)
+        begin_all_waiting(r);
     r->walking = false;
-    if (r->writing || !next)
+    while (*at && *(*at)->writing)
+        at = &(*at)->next;
+    next = *at;
+    if (!next)
         return false;
-    for (struct turn *t = next->next; walked && t; t = t->next)
-        begin_waiting(t);
-    r->turns = next->next;
+    *at = next->next;
     next->waits = false;
-    r->writing = next->f;
+    *next->writing = next->f;
     run_queue(next->f, QUEUED_TURN);
     return true;
 }

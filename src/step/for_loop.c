@@ -38,6 +38,9 @@ static const struct step_key keys[] = {
      .doc = "Asked after each iteration, about it (its steps and loop.*): whether it was the last one."},
     {"continue_condition", KEY_COND,
      .doc = "Asked before each iteration, about it (loop.* and what is around): whether it is skipped."},
+    {"workspace", KEY_ENUM, .choices = "shared|isolated", .fallback = "shared",
+     .doc = "`isolated`: each iteration works in a copy of the workspace of its own, and what it changed is taken over "
+            "at its good end."},
     {"ordered_results", KEY_BOOL, .fallback = "true",
      .doc = "Results are always in the order of the items; no effect."},
     {"memory_limit", KEY_SIZE,
@@ -278,6 +281,7 @@ static struct frame *start_iteration(struct frame *f, size_t i, const char *segm
                                .stop = f->def->conds[0],
                                .skip = f->def->conds[1]};
     struct frame *c = frame_list(f, segment, i, f->def->lists[0], &scope, NULL);
+    frame_isolate(c);
     box_unref(item);
     return c;
 }

@@ -97,6 +97,9 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
          .most = MODEL_TURNS_MAX,                                                                                     \
          .doc = "Most calls of the model in this step, tool rounds included."},                                       \
         NETWORK_KEY,                                                                                                  \
+        {"workspace", KEY_ENUM, .choices = "shared|isolated", .fallback = "shared",                                   \
+         .doc = "`isolated`: the tools act in a copy of the workspace, and what they changed is taken over at the "   \
+                "step's good end."},                                                                                  \
     {                                                                                                                 \
         "cwd", KEY_TEMPLATE, .fallback = "the workspace",                                                             \
                              .doc = "Directory that tools start in, inside the workspace."                            \

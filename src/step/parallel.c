@@ -18,6 +18,9 @@ static const struct step_key keys[] = {
     {"fail", KEY_ENUM, .choices = "fast|collect", .fallback = "fast",
      .doc = "What a branch that fails for good does: stop the others and fail the step, or stand among the results "
             "(then the step fails when all have failed)."},
+    {"workspace", KEY_ENUM, .choices = "shared|isolated", .fallback = "shared",
+     .doc = "`isolated`: each branch works in a copy of the workspace of its own, and what it changed is taken over at "
+            "its good end."},
     GROUP_KEYS,
     {0}};
 
@@ -31,7 +34,9 @@ struct branches {
 
 static struct frame *start_branch(struct frame *f, size_t i, const char *segment)
 {
-    return frame_list(f, segment, i, f->def->branches[i].list, NULL, NULL);
+    struct frame *list = frame_list(f, segment, i, f->def->branches[i].list, NULL, NULL);
+    frame_isolate(list);
+    return list;
 }
 
 static const char *branch_segment(struct frame *f, size_t i)

@@ -36,6 +36,7 @@ EDIT = ("sed -i s/two/zwei/ src/a.txt; rm src/gone.txt; echo new > src/new.txt; 
         "printf 'no newline' > src/end")
 MORE = "echo four >> src/a.txt; rm src/new.txt"
 TRACKED = {"on_interrupt": "retry"}
+DIRECT = {"on_interrupt": "hold"}  # works in the workspace itself
 
 
 def copy(directory, to):
@@ -49,7 +50,7 @@ def tree(directory):
             for p in directory.rglob("*") if p.is_symlink() or p.is_file()}
 
 
-@pytest.mark.parametrize("tracked", [TRACKED, {}])
+@pytest.mark.parametrize("tracked", [TRACKED, DIRECT])
 def test_a_run_and_its_steps(treadle, tracked):
     ws = prepare(treadle)
     before = copy(ws, treadle.cwd / "before")
@@ -58,7 +59,7 @@ def test_a_run_and_its_steps(treadle, tracked):
     after = tree(ws)
     (ws / "src/a.txt").write_text("somebody's since\n")
     said = treadle("diff", "r", code=0)
-    assert ("worked in the workspace itself" in said.err) == (tracked == {}), said.err
+    assert ("worked in the workspace itself" in said.err) == (tracked == DIRECT), said.err
     assert "-two\n+zwei\n" in said.out and "+four\n" in said.out and "src/new.txt" not in said.out
     assert "Binary files a/picture and b/picture differ" in said.out and "directory empty/ made" in said.out
     assert "old mode 100644\nnew mode 100755\n" in said.out and "\\ No newline at end of file" in said.out
@@ -150,7 +151,8 @@ def test_large_and_hostile_files(treadle):
 def test_a_killed_command_in_the_workspace_itself(treadle):
     ws = prepare(treadle)
     (ws / ".git").mkdir()
-    process = treadle.start("run", flow(treadle, command("s", "touch .git/began; sleep 100")), "--workspace", "ws",
+    file = flow(treadle, command("s", "touch .git/began; sleep 100", **DIRECT))
+    process = treadle.start("run", file, "--workspace", "ws",
                             "--run-id", "r")
     wait_for(lambda: (ws / ".git/began").exists(), what="it runs")
     process.kill()

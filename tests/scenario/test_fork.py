@@ -33,7 +33,7 @@ def start(treadle, **more):
     return ws
 
 
-@pytest.mark.parametrize("more", [TRACKED, {}])
+@pytest.mark.parametrize("more", [TRACKED, {"on_interrupt": "hold"}])
 def test_the_step_finds_what_it_found_the_first_time(treadle, more):
     ws = start(treadle, **more)
     (ws / "mine").write_text("changed since\n")

@@ -2,7 +2,9 @@
 import json
 import os
 import pathlib
+import shutil
 import stat
+import subprocess
 import sys
 import time
 
@@ -199,3 +201,187 @@ def test_an_agent_killed_inside_its_edits(tmp_path):
 def test_the_campaign_finds_that_nothing_is_taken_back(tmp_path):
     with pytest.raises(AssertionError, match="began with different trees"):
         workspace_campaign.Campaign(tmp_path, 7, faults="undo.skip=0").run(1)
+
+
+# ---- copies of one's own: branches, iterations, models
+
+def isolated(name, branches, **more):
+    return {"name": name, "type": "parallel", "workspace": "isolated", "branches": branches, **more}
+
+
+def test_isolated_branches_work_side_by_side(treadle):
+    ws = prepare(treadle)
+    theirs = tree(ws)
+    call = lambda name, **input: {"name": name, "input": input}  # noqa: E731
+    mock = treadle.file("mock.json", json.dumps({"fixtures": [
+        {"match": {"step": "p/x/agent", "turn": 1}, "reply": {"tool_calls": [
+            call("Edit", file_path="src/a.txt", old_string="one", new_string="uno"),
+            call("Write", file_path="made", content="by x\n"),
+            call("Bash", command="cat src/a.txt made; pwd; ls -A .git; test ! -e y; mkdir d; echo in > d/f")]}},
+        {"match": {"turn": 2}, "reply": {"text": "done"}}]}))
+    look = "cat src/a.txt; ls; pwd"
+    step = {"name": "agent", "type": "claude", "prompt": "go", "allowed_tools": ["Edit", "Write", "Bash"]}
+    flow_ = flow(treadle, isolated("p", {
+        "x": [step, command("look", look)],
+        "y": [command("edit", "echo y > y; rm -r src/deep; test ! -e made"), command("look", look)]}),
+        command("after", "cat src/a.txt y made d/f; ls src"))
+    got = treadle("run", flow_, "--mock", mock, "--workspace", "ws", "--run-id", "r", "--json", code=0).json
+    x, y = (got["results"]["p"]["branches"][name]["results"] for name in "xy")
+    assert x["look"]["stdout"].startswith("uno\n") and f"{ws}\n" in x["look"]["stdout"], x
+    assert "y\n" not in x["look"]["stdout"].split() and y["look"]["stdout"].startswith("one\n"), y
+    assert got["results"]["after"]["stdout"] == "uno\ny\nby x\nin\na.txt\nrun.sh\n"
+    after = tree(ws)
+    for name in ("link", "theirs", "empty", "src/run.sh"):
+        assert after[name] == theirs[name], name
+    names = treadle("diff", "r", "p/x", "--names", code=0).out.splitlines()
+    assert names == ["added     d/", "added     d/f", "added     made", "modified  src/a.txt"], names
+    names = treadle("diff", "r", "p/x/agent/turn:1/tool:2", "--names", code=0).out
+    assert names == "added     made\n", names
+
+
+def test_isolated_branches_are_under_way_at_once(treadle):
+    ws = prepare(treadle)
+    before = tree(ws)
+    branch = lambda own, other: [  # noqa: E731
+        command("c", f"echo {own} >> src/run.sh; echo {own} > {own}; ! touch .git/{own}"),
+        {"name": "w", "type": "wait_signal", "signal": own},
+        command("d", f"cat {own}; test ! -e {other}; git log 2>&1; tail -1 src/run.sh > last-{own}; rm {own}")]
+    file = flow(treadle, isolated("p", {"a": branch("a", "b"), "b": branch("b", "a")}, fail="collect"))
+    treadle("run", file, "--workspace", "ws", "--run-id", "r", code=3)
+    assert tree(ws) == before  # both are half-way, and nothing of it is here
+    for name in "ab":
+        treadle("signal", "r", name, code=0)
+    said = treadle("resume", "r", code=3)
+    assert "src/run.sh" in said.err  # both changed it
+    treadle("resume", "r", "--force", code=0)
+    assert (ws / "last-a").read_text() == "a\n" and (ws / "last-b").read_text() == "b\n"
+    assert not (ws / "a").exists() and not (ws / ".git/a").exists()
+    assert (ws / "src/run.sh").read_text() in ("#!/bin/sh\na\n", "#!/bin/sh\nb\n")
+
+
+def test_two_isolated_branches_change_the_same_file(treadle):
+    ws = prepare(treadle)
+    file = flow(treadle, isolated("p", {name: [command("c", f"echo {name} > src/a.txt; echo {name} > only-{name}")]
+                                        for name in ("first", "second")}), command("after", "cat src/a.txt"))
+    said = treadle("run", file, "--workspace", "ws", "--run-id", "r", code=3)
+    assert "src/a.txt was changed by somebody else" in said.err and "--force" in said.err, said.err
+    kept = (ws / "src/a.txt").read_text().strip()
+    other = {"first": "second", "second": "first"}[kept]
+    assert (ws / f"only-{kept}").exists() and not (ws / f"only-{other}").exists()
+    # asked again it is the same; with the file out of the way it goes on; and --force leaves it as it is
+    treadle("resume", "r", code=3)
+    got = treadle("resume", "r", "--force", "--json", code=0).json
+    assert got["results"]["after"]["stdout"] == f"{kept}\n" and (ws / f"only-{other}").exists()
+
+
+def test_a_branch_that_fails_changes_nothing(treadle):
+    ws = prepare(treadle)
+    before = tree(ws)
+    file = flow(treadle, isolated("p", {"bad": [command("c", f"{MESS} exit 7")], "good": [command("c", "echo g > g")]},
+                                  fail="collect"))
+    treadle("run", file, "--workspace", "ws", "--run-id", "r", code=0)
+    assert (ws / "g").read_text() == "g\n"
+    (ws / "g").unlink()
+    assert tree(ws) == before
+
+
+def test_another_attempt_takes_back_what_branches_left(treadle):
+    ws = prepare(treadle)
+    before = tree(ws)
+    file = flow(treadle, isolated("p", {"ok": [command("c", "test ! -e ok; echo ok > ok; rm src/a.txt")],
+                                        "bad": [command("d", "ls ok; exit 1")]},
+                                  max_parallel=1, retry={"max_attempts": 2, "delay": "1ms", "on": ["command"]}),
+                command("after", "ls"))
+    said = treadle("run", file, "--workspace", "ws", "--run-id", "r", code=1)
+    assert "retry" in said.err
+    assert (ws / "ok").exists() and not (ws / "src/a.txt").exists()  # a final failure keeps its files
+    (ws / "ok").unlink()
+    (ws / "src/a.txt").write_text("one\n")
+    assert tree(ws) == before
+    log = treadle("logs", "r", code=0).out
+    assert "p/rollback:1" in log or "p~2/rollback:1" in log, log
+
+
+def test_isolated_iterations(treadle):
+    ws = prepare(treadle)
+    loop = {"name": "loop", "type": "for_loop", "iterator": "n", "data_source": "range(0, 5)", "parallel": True,
+            "workspace": "isolated",
+            "steps": [command("w", "test ! -e n-{{ n }}; echo {{ n }} > n-{{ n }}; echo x > tmp; rm tmp"),
+                      command("v", "cat n-{{ n }}")]}
+    got = treadle("run", flow(treadle, loop), "--workspace", "ws", "--run-id", "r", "--json", code=0).json
+    n = got["results"]["loop"]["completed_items"]
+    assert n in (5, 6) and sorted(p.name for p in ws.glob("n-*")) == [f"n-{i}" for i in range(n)]
+    copies = list((treadle.home / "runs/r/snapshots/places").glob("*/copy"))
+    assert not copies, copies
+    treadle("rm", "r", code=0)
+    assert not (treadle.home / "runs/r").exists()
+
+
+def test_an_isolated_model(treadle):
+    ws = prepare(treadle)
+    call = lambda name, **input: {"name": name, "input": input}  # noqa: E731
+    mock = treadle.file("mock.json", json.dumps({"fixtures": [
+        {"match": {"turn": 1, "step": name}, "reply": {"tool_calls": [
+            call("Write", file_path=f"{name}.txt", content=f"{name}\n"), call("Bash", command=f"ls; cat {name}.txt")]}}
+        for name in ("one", "two")] + [{"match": {"turn": 2}, "reply": {"text": "done"}}]}))
+    steps = [{"name": name, "type": "claude", "prompt": "go", "allowed_tools": ["Write", "Bash"], "depends_on": ["s"],
+              "workspace": "isolated"} for name in ("one", "two")]
+    file = flow(treadle, {"name": "s", "type": "test_echo", "value": 1}, *steps)
+    treadle("run", file, "--mock", mock, "--workspace", "ws", "--run-id", "r", code=0)
+    assert (ws / "one.txt").read_text() == "one\n" and (ws / "two.txt").read_text() == "two\n"
+
+
+@pytest.mark.parametrize("fault", ["undo.kill.change=1", "undo.kill.change=3", "undo.kill.exchanged=1"])
+def test_killed_while_a_copy_is_taken_over(treadle_faults, fault):
+    treadle = treadle_faults
+    ws = prepare(treadle)
+    file = flow(treadle, isolated("p", {"x": [command("c", MESS + "echo two >> src/run.sh"), command("d", "ls new")]}))
+    # in the copy the command's own changes are taken over first, one by one, as later those of the copy
+    treadle("run", file, "--workspace", "ws", "--run-id", "r", env={"TREADLE_FAULT": fault}, code=-9)
+    treadle("resume", "r", "--force", code=0)
+    assert (ws / "src/a.txt").read_text() == "one\nmore\n" and (ws / "src/run.sh").read_text() == "#!/bin/sh\ntwo\n"
+    assert (ws / "new/dir/f").read_text() == "x\n" and not [name for name in tree(ws) if ".treadle" in name]
+
+
+# ---- without overlayfs
+
+@pytest.mark.parametrize("step", [{"on_interrupt": "retry"}, {"workspace": "isolated"}])
+def test_views_without_overlayfs(treadle_faults, step):
+    treadle = treadle_faults
+    ws = prepare(treadle)
+    before = tree(ws)
+    env = {"TREADLE_FAULT": "view.no_layers=0"}
+    run = (f"if [ ! -e .git/tried ]; then touch .git/tried; {MESS} exit 7; fi; cat src/a.txt; echo again > again; "
+           "mkdir -p sub/.git")
+    got = treadle("run", flow(treadle, command("s", run, retry=RETRY, **step)), "--workspace", "ws", "--json",
+                  "--run-id", "r", env=env, code=0)
+    assert got.json["results"]["s"]["stdout"] == "one\n" and "not taken back" not in got.err
+    assert (ws / "again").read_text() == "again\n" and (ws / "sub/.git").is_dir()
+    (ws / "again").unlink()
+    shutil.rmtree(ws / "sub")
+    assert tree(ws) == before
+    branch = isolated("p", {"x": [command("c", "echo two >> src/a.txt; pwd"), command("d", "cat src/a.txt")]})
+    got = treadle("run", flow(treadle, branch), "--workspace", "ws", "--json", env=env, code=0).json
+    assert got["results"]["p"]["branches"]["x"]["results"]["d"]["stdout"] == "one\ntwo\n"
+    assert got["results"]["p"]["branches"]["x"]["results"]["c"]["stdout"] == f"{ws}\n"
+
+
+def test_a_home_on_which_overlayfs_cannot_write(treadle):
+    """As in a container: its root is an overlay itself, and overlayfs takes no such directory to write to."""
+    ws = prepare(treadle)
+    before = tree(ws)
+    base = treadle.cwd / "base"
+    for name in ("lower", "upper", "work", "home"):
+        (base / name).mkdir(parents=True)
+    run = f"if [ ! -e .git/tried ]; then touch .git/tried; {MESS} exit 7; fi; cat src/a.txt"
+    file = flow(treadle, command("s", run, retry=RETRY))
+    mount = (f"mount -t overlay x -o lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work {base}/home || "
+             f"exit 77; export TREADLE_HOME={base}/home/state; exec {treadle.path} run {file} --workspace ws --json")
+    root = [] if os.geteuid() == 0 else ["-Ur"]
+    done = subprocess.run(["unshare", *root, "-m", "/bin/sh", "-c", mount], cwd=treadle.cwd, text=True,
+                          env=treadle.environment({}), capture_output=True)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"overlayfs cannot be mounted here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["results"]["s"]["stdout"] == "one\n" and "not taken back" not in done.stderr
+    assert tree(ws) == before

@@ -9,7 +9,7 @@
 enum { DEPTH_MOST = 5, NAMES_MANY = 50 };
 
 struct generator {
-    struct rng rng;
+    struct rng rng, own; /* own: whether something works in a copy of the workspace; that changes no result */
     struct buf out;
     unsigned names;
     bool serial;    /* the same workflow, with everything in turns */
@@ -23,6 +23,12 @@ static void steps(struct generator *g, unsigned in, unsigned depth, unsigned cou
 static uint64_t pick(struct generator *g, uint64_t n)
 {
     return rng_below(&g->rng, n);
+}
+
+static void isolated(struct generator *g, unsigned in, uint64_t n)
+{
+    if (rng_below(&g->own, n) == 0)
+        buf_printf(&g->out, "%*sworkspace: isolated\n", (int)in, "");
 }
 
 static void line(struct generator *g, unsigned indent, const char *text)
@@ -130,6 +136,7 @@ static void loop(struct generator *g, unsigned in, unsigned depth, bool parallel
                    in_turn ? 1 : 1 + (int)pick(g, 4));
     if (pick(g, 3) == 0)
         line(g, in, "break_on_error: false");
+    isolated(g, in, 4);
     loop_conditions(g, in, par);
     options(g, in, false, parallel || par, end);
     body(g, in, depth, parallel || par, par);
@@ -182,6 +189,7 @@ static void branches(struct generator *g, unsigned in, unsigned depth, unsigned 
         line(g, in, "fail: collect");
     if ((pick(g, 4) && restarts(g, in)) || pick(g, 3) == 0)
         line(g, in, "max_parallel: 1");
+    isolated(g, in, 3);
     options(g, in, false, true, end);
     line(g, in, "branches:");
     for (uint64_t i = 0, n = 1 + pick(g, 3); i < n; i++) {
@@ -266,6 +274,7 @@ static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
         line(g, in, "prompt: \"hello\"");
     if (pick(g, 2))
         line(g, in, "allowed_tools: [Read, Write, Edit, Bash]");
+    isolated(g, in, 5);
     if (pick(g, 4) == 0)
         line(g, in, "on_interrupt: retry");
     if (pick(g, 5) == 0)
@@ -522,6 +531,7 @@ static void generate(uint64_t seed, bool serial, struct buf *ret)
 {
     struct generator g = {.serial = serial};
     rng_seed(&g.rng, seed);
+    rng_seed(&g.own, seed ^ 0x1501a7ed);
     buf_init(&g.out, (size_t)1 << 20);
     line(&g, 2, "steps:");
     buf_addz(&g.out, "    - name: many\n      type: for_loop\n      data_source: \"range(1, 14)\"\n"

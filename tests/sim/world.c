@@ -227,7 +227,9 @@ static struct val tool_result(struct world *w, struct arena *a, const struct val
     struct val_map m = val_map_new(a);
     *ok = true;
     if (str_is(phase, "prepare")) {
-        struct file *f = file_of(w, val_get_str(input, STR("file_path"), STR("x")));
+        struct str place = val_get_str(request, STR("place"), STR("")); /* each has files of its own */
+        struct str path = val_get_str(input, STR("file_path"), STR("x"));
+        struct file *f = file_of(w, arena_printf(a, "%.*s:%.*s", STR_ARG(place), STR_ARG(path)));
         struct val_map p = val_map_new(a);
         struct str seed = arena_printf(a, "%s %.*s", f->hash, STR_ARG(json_canonical(a, input)));
         struct sha256 h = sha256_of(seed);
@@ -370,7 +372,7 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
     case EFFECT_FILES:
         return files_result(w, a, p, ok);
     case EFFECT_WORKSPACE:
-        return files_rollback(w, a, request, ok);
+        return files_workspace(w, a, request, ok);
     case EFFECT_COMMAND: {
         struct val_map c = val_map_new(a);
         uint64_t h = str_hash(str_c(p->path), 5);
