@@ -23,7 +23,11 @@ enum { IDLE_MAX = 16 };
 
 enum { NAME_SIZE_MAX = 4096 };
 
-struct workspace_place workspace_place(struct str name)
+struct workspace_place {
+    char z[24];
+};
+/* `name` as a directory. */
+static struct workspace_place workspace_place(struct str name)
 {
     struct workspace_place p;
     struct sha256 h = sha256_of(name);

@@ -46,8 +46,3 @@ enum rc workspace_merge(struct workspace *main, struct workspace *w, const struc
                         struct err *err) MUST_CHECK;
 /* Where isolated workspaces of a run are recorded, below its directory. */
 #define WORKSPACE_PLACES "snapshots/places"
-/* `name` as a directory there. */
-struct workspace_place {
-    char z[24];
-};
-struct workspace_place workspace_place(struct str name);

@@ -37,7 +37,7 @@ bool scan_is_guarded(const char *name)
 
 /* ---- stamps ---- */
 
-int64_t scan_ns(struct timespec t)
+static int64_t scan_ns(struct timespec t)
 {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
@@ -140,7 +140,7 @@ enum rc node_look(struct objects *o, int dir, const char *name, struct node *ret
 
 /* ---- the names in a directory ---- */
 
-void scan_known_free(struct known_dir *k)
+static void scan_known_free(struct known_dir *k)
 {
     if (!k)
         return;

@@ -109,7 +109,8 @@ static enum rc copy_entry(struct copying *c, const struct known *k, int to, stru
         return copy_link(c, k, to, ret);
     if (k->node.type == NODE_DIR)
         return copy_sub(c, k, to, ret);
-    bool made = !scan_is_guarded(k->name) || mkdirat(to, k->name, 0700) == 0;
+    bool made =
+        !scan_is_guarded(k->name) || (mkdirat(to, k->name, 0700) == 0 && fchmodat(to, k->name, k->node.mode, 0) == 0);
     return made ? RC_OK : objects_error(c->err, str_c(k->name));
 }
 

@@ -26,9 +26,7 @@ struct known_dir {
     char *names;
 };
 
-int64_t scan_ns(struct timespec t);
 /* The clock that the kernel takes inodes' times from. */
 int64_t scan_tick(void);
 struct stamp scan_stamp(const struct stat *st, int64_t seen);
 struct known_dir *scan_known_new(void);
-void scan_known_free(struct known_dir *k);

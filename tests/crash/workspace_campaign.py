@@ -10,7 +10,8 @@ back, under the name of what it is an attempt at. Judged from outside:
   - the other one's files are, at every check, as he wrote them last;
   - in a third of the trials he also adds lines to a file that the run adds lines to: no line of his is ever missing,
     whether the run went on, failed with a conflict, or held (it is then resumed with --force);
-  - at the end the run has succeeded, and its own files are as in a run that nobody disturbed.
+  - at the end the run has succeeded, and its own files are as in a run that nobody disturbed, those too of two branches
+    that work beside one another in copies, and of two that wait for each other's turn.
 """
 import argparse
 import collections
@@ -32,6 +33,7 @@ sys.path.insert(0, str(HERE.parent / "scenario"))
 import conftest  # noqa: E402
 
 LIFE = 60
+LINES = 40  # where machines are slow a command may never find a moment in which nobody writes: he stops some time
 LIST = ("find . \\( -path ./.git -o -path ./other -o -name 'shared.txt' \\) -prune -o -printf '%P %y %m %l ' "
         "\\( -type f -exec sha256sum {} \\; -o -printf '\\n' \\) | sort | sha256sum >> .git/seen/KEY; ")
 MESS = ("for i in 1 2 3 4 5 6; do echo KEY $i >> src/f$i.txt; sleep 0.004; done; rm -rf src/old; mkdir -p new/KEY; "
@@ -41,6 +43,19 @@ MESS = ("for i in 1 2 3 4 5 6; do echo KEY $i >> src/f$i.txt; sleep 0.004; done;
 
 def bash(key, more):
     return (LIST + MESS + more).replace("KEY", key)
+
+
+# What a branch does: only to files of its own, so that the end does not depend on the order of branches, but for one.
+BRANCH = ("for i in 1 2 3; do echo KEY $i >> KEY/log.txt; sleep 0.003; done; rm -f KEY/gone.txt; "
+          "mkdir -p KEY/new/deep; echo KEY >> KEY/new/deep/file; chmod 7$((RANDOM % 8))0 KEY/run.sh; "
+          "ln -sfn KEY$RANDOM KEY/link; echo $(($(cat KEY/count.txt) + 1)) > KEY/count.txt; ")
+END = "chmod 750 KEY/run.sh; ln -sfn end KEY/link"
+
+
+def branch(key, retry, more=""):
+    run = lambda text: ["/bin/bash", "-c", text.replace("KEY", key)]  # noqa: E731
+    return [{"name": "first", "type": "command", "run": run(BRANCH + more), "retry": retry, "on_interrupt": "retry"},
+            {"name": "second", "type": "command", "run": run(BRANCH + END), "retry": retry, "on_interrupt": "retry"}]
 
 
 def workflow():
@@ -54,7 +69,10 @@ def workflow():
          "on_interrupt": "retry", "retry": retry},
         {"name": "last", "type": "command",
          "run": ["/bin/bash", "-c", bash("last", "chmod 700 src/run.sh; ln -sfn x src/link")],
-         "on_interrupt": "retry", "retry": retry}]}}
+         "on_interrupt": "retry", "retry": retry},
+        {"name": "apart", "type": "parallel", "workspace": "isolated",
+         "branches": {"x": branch("x", retry, "echo line-of-x >> src/shared.txt; "), "y": branch("y", retry)}},
+        {"name": "queued", "type": "parallel", "branches": {"v": branch("v", retry), "w": branch("w", retry)}}]}}
 
 
 def fixtures():
@@ -97,7 +115,7 @@ class Other(threading.Thread):
             text = f"{self.random.random()}\n" * self.random.randrange(1, 50)
             (self.ws / name).write_text(text)
             self.files[name] = text
-            if self.same and self.random.random() < 0.08:
+            if self.same and len(self.lines) < LINES and self.random.random() < 0.08:
                 line = f"line-of-other-{len(self.lines)}\n"
                 with open(self.ws / "src/shared.txt", "a") as file:
                     file.write(line)
@@ -138,6 +156,11 @@ class Campaign:
             (ws / made).mkdir(parents=True)
         for i in range(1, 7):
             (ws / f"src/f{i}.txt").write_text("first\n")
+        for key in "xyvw":
+            (ws / key).mkdir()
+            files = {"log.txt": "begin\n", "gone.txt": "gone\n", "run.sh": "#!/bin/sh\n", "count.txt": "0\n"}
+            for file, text in files.items():
+                (ws / key / file).write_text(text)
         (ws / "src/gone.txt").write_text("gone\n")
         (ws / "src/old/x").write_text("x\n")
         (ws / "src/shared.txt").write_text("shared\n")
