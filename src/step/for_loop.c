@@ -254,7 +254,8 @@ static void finish(struct frame *f, struct loop *l)
     if (l->ok || l->failed)
         iterations = (struct val){.away = true, .s = f->base};
     if (l->kept) {
-        qsort(l->list.v, l->list.n, sizeof *l->list.v, by_index);
+        if (l->list.n)
+            qsort(l->list.v, l->list.n, sizeof *l->list.v, by_index);
         size_t weight = l->kept->arena.used;
         l->kept->val = val_list_done(&l->list);
         shelf_put(f->run, f->base, l->kept, weight, NULL);
