@@ -176,8 +176,9 @@ struct proctree_usage proctree_usage(uint64_t enough, uint64_t enough_tasks)
     bool exactly = u.bytes > enough && u.tasks <= enough_tasks;
     for (size_t i = 0; exactly && i < t.n && shared <= enough; i++) {
         uint64_t bytes;
+        struct entry now; /* it may have ended meanwhile, and then holds nothing */
         if (t.e[i].ours)
-            shared += read_share(t.e[i].pid, &bytes) ? bytes : t.e[i].pages * page;
+            shared += read_share(t.e[i].pid, &bytes) ? bytes : read_stat(t.e[i].pid, &now) ? now.pages * page : 0;
     }
     if (exactly)
         u.bytes = shared;
