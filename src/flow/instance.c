@@ -224,7 +224,7 @@ void called_free_all(struct run *r)
 static enum rc read_part(void *ctx, struct str path, struct arena *a, struct str *ret, struct err *err)
 {
     struct workflow_parts *p = ctx;
-    const struct val all = {.type = VAL_OBJECT, .obj = {p->texts.m, p->texts.n}}, *text = val_get(&all, path);
+    const struct val all = {.type = VAL_OBJECT, .obj = {.m = p->texts.m, .n = p->texts.n}}, *text = val_get(&all, path);
     (void)a;
     if (text) {
         *ret = text->s;
