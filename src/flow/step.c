@@ -446,10 +446,12 @@ void steps_count_usage(struct frame *f, const struct val *result)
             spending_add(&step_state_of(f)->spent, result);
 }
 
-/* False: the step has failed. */
+/* False: the step has failed. Its handler, which then runs, is not bound by what it has spent itself. */
 static bool within(struct frame *step, const struct budget *b, const char *whose)
 {
     const struct spending *s = &step_state_of(step)->spent;
+    if (step->failing_set)
+        return true;
     if ((b->usd < 0 || s->usd < b->usd) && (b->tokens < 0 || s->tokens < b->tokens))
         return true;
     struct str why = arena_printf(&step->arena,

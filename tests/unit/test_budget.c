@@ -75,6 +75,20 @@ static void test_containers(void **state)
     }
 }
 
+/* What a step's handler asks is not held against what the step has spent. */
+static void test_handler(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n"
+                  "    - name: s\n      type: for_loop\n      data_source: [1, 2]\n      budget: {tokens: 100}\n"
+                  "      steps: " ASKS "\n"
+                  "      on_error: {steps: [{name: mend, type: claude, prompt: mend}]}\n");
+    rig_ok(&g, "s/0/ask/turn:1", hi);
+    assert_null(rig_effect(&g, "s/1/ask/turn:1"));
+    rig_ok(&g, "s/on_error:1/mend/turn:1", hi);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
 /* All that is enough is not too much. */
 static void test_enough(void **state)
 {
@@ -123,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_containers, done),
+        cmocka_unit_test_teardown(test_handler, done),
         cmocka_unit_test_teardown(test_enough, done),
         cmocka_unit_test_teardown(test_ranges_at_the_ends, done),
     };
