@@ -140,9 +140,7 @@ static void folded(void **state)
 static void damaged(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "treadle-undo-1",
-                                        "treadle-undo-1\0s/1\0"
-                                        "1\0zz\0\0"};
+    static const char *const texts[] = {"", "treadle-undo-1", "treadle-undo-1\0s/1\0001\0zz\0\0"};
     struct place_of_test p;
     struct undo_net net;
     test_begin(&p);
