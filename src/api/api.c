@@ -345,23 +345,47 @@ static void handle_ready(struct api *a, struct http_exchange *x, struct str run,
     ask(a, x, "state", run, body, 0);
 }
 
-static bool known_keys(struct http_exchange *x, const struct val *body, const char *keys)
+/* A key of a request's body. null is as if it were not there. */
+struct body_key {
+    const char *name, *expected;
+    unsigned types; /* bits 1 << enum val_type; 0: any */
+};
+enum {
+    STRING = 1 << VAL_STR,
+    BOOLEAN = 1 << VAL_BOOL,
+    INTEGER = 1 << VAL_INT,
+    NUMBER = INTEGER | 1 << VAL_DOUBLE,
+    OBJECT = 1 << VAL_OBJECT,
+};
+
+static void refuse_key(struct http_exchange *x, struct str key, const struct body_key *keys)
 {
-    char text[300];
+    char text[400];
+    int n = snprintf(text, sizeof text, "unknown key `%.*s`; ", (int)(key.n > 60 ? 60 : key.n), key.p);
+    n += snprintf(text + n, sizeof text - n, keys->name ? "expected some of:" : "expected none");
+    for (; keys->name; keys++)
+        n += snprintf(text + n, sizeof text - n, " %s", keys->name);
+    send_problem(x, 400, "Bad request", text);
+}
+
+/* A value that were passed over silently could be the one on which all depends, such as an idempotency key. */
+static bool known_keys(struct http_exchange *x, const struct val *body, const struct body_key *keys)
+{
     for (size_t i = 0; i < body->obj.n; i++) {
-        struct str key = body->obj.m[i].key, rest = str_c(keys);
-        bool known = false;
-        while (rest.n && !known) {
-            size_t n = str_find(rest, STR(" "));
-            known = str_eq(key, n == SIZE_MAX ? rest : str_n(rest.p, n));
-            rest = n == SIZE_MAX ? str_n("", 0) : str_from(rest, n + 1);
+        const struct member *m = &body->obj.m[i];
+        const struct body_key *k = keys;
+        while (k->name && !str_is(m->key, k->name))
+            k++;
+        if (!k->name) {
+            refuse_key(x, m->key, keys);
+            return false;
         }
-        if (known)
-            continue;
-        snprintf(text, sizeof text, "unknown key `%.*s`; expected some of: %s", (int)(key.n > 60 ? 60 : key.n), key.p,
-                 keys);
-        send_problem(x, 400, "Bad request", text);
-        return false;
+        if (k->types && m->val.type != VAL_NULL && !(k->types >> m->val.type & 1)) {
+            char text[200];
+            snprintf(text, sizeof text, "`%s` is %s; expected %s", k->name, val_type_name(&m->val), k->expected);
+            send_problem(x, 400, "Bad request", text);
+            return false;
+        }
     }
     return true;
 }
@@ -374,9 +398,19 @@ static int64_t wait_of(const struct val *body)
     return s <= 0 ? 0 : clock_mono_ms() + (int64_t)((s < WAIT_MAX_S ? s : WAIT_MAX_S) * 1000);
 }
 
+static const struct body_key start_keys[] = {{"workflow", "the name of a stored workflow", STRING},
+                                             {"workflow_yaml", "the text of a workflow", STRING},
+                                             {"files", "an object {path: text}", OBJECT},
+                                             {"inputs", "an object", OBJECT},
+                                             {"idempotency_key", "a string", STRING},
+                                             {"wait", "true, false or seconds", BOOLEAN | NUMBER},
+                                             {"priority", "an integer", INTEGER},
+                                             {"concurrency_key", "a string", STRING},
+                                             {0}};
+
 static void handle_start(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
 {
-    if (!known_keys(x, body, "workflow workflow_yaml files inputs idempotency_key wait priority concurrency_key"))
+    if (!known_keys(x, body, start_keys))
         return;
     struct arena arena = {0};
     struct val_map m = val_map_new(&arena);
@@ -391,25 +425,38 @@ static void handle_start(struct api *a, struct http_exchange *x, struct str run,
 
 static void handle_cancel(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
 {
-    if (known_keys(x, body, ""))
+    static const struct body_key none[] = {{0}};
+    if (known_keys(x, body, none))
         ask(a, x, "cancel", run, NULL, 0);
 }
 
 static void handle_resume(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
 {
-    if (known_keys(x, body, "force"))
+    static const struct body_key keys[] = {{"force", "true or false", BOOLEAN}, {0}};
+    if (known_keys(x, body, keys))
         ask(a, x, "resume", run, body, 0);
 }
 
 static void handle_approve(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
 {
-    if (known_keys(x, body, "step choice by comment data"))
+    static const struct body_key keys[] = {{"step", "a step's name", STRING},
+                                           {"choice", "one of the step's choices", STRING},
+                                           {"by", "a string", STRING},
+                                           {"comment", "a string", STRING},
+                                           {"data", NULL, 0},
+                                           {0}};
+    if (known_keys(x, body, keys))
         ask(a, x, "approve", run, body, 0);
 }
 
 static void handle_signal(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
 {
-    if (known_keys(x, body, "name data id by"))
+    static const struct body_key keys[] = {{"name", "the signal's name", STRING},
+                                           {"data", NULL, 0},
+                                           {"id", "a string", STRING},
+                                           {"by", "a string", STRING},
+                                           {0}};
+    if (known_keys(x, body, keys))
         ask(a, x, "signal", run, body, 0);
 }
 

@@ -16,7 +16,6 @@
 #include "cli/run_options.h"
 #include "cli/seen_run.h"
 #include "data/json.h"
-#include "role/run_id.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -128,10 +127,8 @@ static enum rc choose_directories(struct fork *f, struct err *err)
 
 static enum rc choose_home(struct fork *f, struct err *err)
 {
-    char id[80], name[90];
-    const char *given = args_get(f->args, "run-id");
-    run_id_new(id, sizeof id);
-    enum rc rc = home_run(str_c(given ? given : id), &f->home, err);
+    char name[90];
+    enum rc rc = home_run_named(args_get(f->args, "run-id"), &f->home, err);
     if (rc != RC_OK)
         return rc;
     if (access(f->home.dir, F_OK) == 0)

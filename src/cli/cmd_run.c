@@ -8,7 +8,6 @@
 #include "cli/run_options.h"
 #include "cli/session.h"
 #include "data/json.h"
-#include "role/run_id.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,15 +104,13 @@ static enum rc directories(struct session *s, const struct args *args, const cha
 static int prepare(struct session *s, const struct args *args)
 {
     struct err err;
-    const char *file = args->words[0], *id = args_get(args, "run-id");
-    char fresh[80];
-    run_id_new(fresh, sizeof fresh);
+    const char *file = args->words[0];
     struct sha256 h = sha256_of(s->workflow->text);
     struct sha256_hex x = sha256_hex(&h);
     s->workflow_sha256 = arena_str(&s->arena, str_c(x.z));
     s->created_ms = clock_wall_ms();
     if (gather_inputs(s->workflow, args, &s->arena, &s->inputs, &err) != RC_OK ||
-        run_options_read(s, args, &err) != RC_OK || home_run(str_c(id ? id : fresh), &s->home, &err) != RC_OK ||
+        run_options_read(s, args, &err) != RC_OK || home_run_named(args_get(args, "run-id"), &s->home, &err) != RC_OK ||
         directories(s, args, file, &err) != RC_OK)
         return fail(exit_of(err.rc), "%s", err.msg);
     return EXIT_OK;

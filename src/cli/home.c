@@ -1,6 +1,8 @@
 /* The state directory lies outside of every workspace, so that no tool of a run can reach a journal. */
 #include "cli/home.h"
 
+#include "role/run_id.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -77,6 +79,15 @@ enum rc home_run(struct str id, struct home_run *ret, struct err *err)
     snprintf(ret->dir, sizeof ret->dir, "%s/runs/%s", home, ret->id);
     snprintf(ret->journal, sizeof ret->journal, "%s/journal.db", ret->dir);
     return RC_OK;
+}
+
+enum rc home_run_named(const char *id, struct home_run *ret, struct err *err)
+{
+    char fresh[80];
+    run_id_new(fresh, sizeof fresh);
+    if (id && strcmp(id, "last") == 0)
+        return err_set(err, RC_USAGE, "`last` means the newest run, so no run can be called that");
+    return home_run(str_c(id ? id : fresh), ret, err);
 }
 
 enum rc home_run_create(struct home_run *r, struct err *err)

@@ -23,6 +23,8 @@ enum rc home_make(char *ret, size_t size, struct err *err) MUST_CHECK;
 enum rc home_service(char *ret, size_t size, struct err *err) MUST_CHECK;
 /* The paths of run `id`. RC_USAGE when the id is no file name of ours ([A-Za-z0-9_.-]+, at most 64). */
 enum rc home_run(struct str id, struct home_run *ret, struct err *err) MUST_CHECK;
+/* Of a run that is to be: called `id`, or (NULL) by the time. RC_USAGE. */
+enum rc home_run_named(const char *id, struct home_run *ret, struct err *err) MUST_CHECK;
 /* Makes the run's directory (0700). RC_EXISTS. */
 enum rc home_run_create(struct home_run *r, struct err *err) MUST_CHECK;
 /* A run with a journal of its own, as the user names it: the id, a unique beginning of it, or `last`. RC_NOT_FOUND

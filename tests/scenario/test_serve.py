@@ -154,6 +154,9 @@ def test_a_duplicate_start_is_the_first_run(service, fake_provider):
     ({"workflow_yaml": HELLO, "inputs": {"words": "x"}}, 422, "words"),
     ({"workflow_yaml": HELLO, "inputs": []}, 400, "inputs"),
     ({"workflow_yaml": HELLO, "wurst": 1}, 400, "wurst"),
+    ({"workflow_yaml": HELLO, "idempotency_key": 5}, 400, "`idempotency_key` is integer; expected a string"),
+    ({"workflow_yaml": HELLO, "priority": "high"}, 400, "`priority`"),
+    ({"workflow_yaml": HELLO, "wait": "yes"}, 400, "`wait`"),
     (b"{", 400, ""), (b"[]", 400, "object"),
 ])
 def test_bad_starts_are_explained(service, body, status, says):
