@@ -121,7 +121,7 @@ class Campaign:
         self.calls = Tail(self.provider.ledger_file)
         self.events, self.lines = [], []  # (seconds, event, key)
         self.runs, self.started = [], 0
-        self.kills = []  # (seconds, role)
+        self.kills = []  # [seconds, role, seconds when its place was taken]: in between it died
         self.latencies = collections.defaultdict(list)
 
     # ---- load ----
@@ -210,7 +210,7 @@ class Campaign:
                     except ProcessLookupError:
                         pass
             s.process.popen.wait()
-            self.kills.append((at, role))
+            self.kills.append([at, role, float("inf")])
             for handle in s.process.log.values():
                 handle.close()
             s.treadle.processes.remove(s.process)
@@ -221,7 +221,7 @@ class Campaign:
                 return False
             at = time.monotonic()
             os.kill(pid, signal.SIGKILL)
-            self.kills.append((at, role))
+            self.kills.append([at, role, float("inf")])
             while True:
                 with open(log, "rb") as file:
                     file.seek(before)
@@ -230,7 +230,7 @@ class Campaign:
                 if time.monotonic() > at + 60:
                     raise Violation(f"{role} is not back after a minute\n{s.log()[-3000:]}")
                 time.sleep(0.005)
-        ready = time.monotonic()
+        ready = self.kills[-1][2] = time.monotonic()
         while time.monotonic() < at + 30:
             if role == "gateway":
                 progress = self.http("GET", "/readyz")[0] == 200
@@ -284,12 +284,13 @@ class Campaign:
             for first, again in zip(starts, starts[1:]):
                 repeats += 1
                 done = [at for at, event in seen if event in finish and first <= at < again]
-                due = [at for at, role in self.kills if role in killers and first - 0.01 <= at <= again]
+                due = [at for at, role, until in self.kills if role in killers and at <= again and first <= until]
                 if done:  # committed soon, unless the engine was dead
-                    dead = sum(1 for at, role in self.kills if role == "engine" and done[0] - 1 <= at <= again)
+                    dead = sum(1 for at, role, _ in self.kills if role == "engine" and done[0] - 1 <= at <= again)
                     due = [at for at in due if at <= done[0] + COMMIT * (1 + dead)]
                 if not due:
-                    around = [(round(at - first, 3), role) for at, role in self.kills if first - 3 <= at <= again + 1]
+                    around = [(round(at - first, 3), role) for at, role, _ in self.kills
+                              if first - 3 <= at <= again + 1]
                     raise Violation(f"{what} {key} was made again after {again - first:.3f} s, its end was seen "
                                     f"after {[round(d - first, 3) for d in done]}; kills: {around}")
         return repeats, len(by_key)
@@ -312,7 +313,7 @@ class Campaign:
 
     def summary(self):
         calls, ncalls, commands, ncommands = self.repeats
-        killed = collections.Counter(role for _, role in self.kills)
+        killed = collections.Counter(role for _, role, _ in self.kills)
         lines = []
         for role in ROLES:
             took = sorted(self.latencies[role])
