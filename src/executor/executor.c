@@ -431,7 +431,8 @@ static enum rc view_job(struct job *j)
     if (j->stage == STAGE_END)
         return workspace_end(j->w, &j->request, &j->view, j->discarded, &j->err);
     enum rc rc = beneath_path(workspace_root(j->w), &j->arena, j->spec.cwd_fd, &cwd, &j->err);
-    return rc ? rc : workspace_begin(j->w, &j->request, cwd, j->spec.flags & LAUNCH_SUBREAPER, &j->view, &j->err);
+    bool no_view = (j->spec.flags & LAUNCH_SUBREAPER) || tier_state_inside(j->spec.places);
+    return rc ? rc : workspace_begin(j->w, &j->request, cwd, no_view, &j->view, &j->err);
 }
 
 static void on_worked(void *ctx);

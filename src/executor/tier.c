@@ -125,6 +125,11 @@ enum rc tier_places(enum sandbox_tier tier, const struct beneath *workspace, con
     return RC_OK;
 }
 
+bool tier_state_inside(const struct str *places)
+{
+    return within(places[LAUNCH_PLACE_WORKSPACE], places[LAUNCH_PLACE_STATE]);
+}
+
 enum rc tier_refused(struct err *err, enum sandbox_tier tier, const char *stage, int error)
 {
     if (error == ESTALE)
