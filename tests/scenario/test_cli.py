@@ -535,6 +535,8 @@ def on_terminal(treadle, *args, rows=12, columns=70, env=None, during=None):
         if not piece:
             break
         data += piece
+        if re.search(rb"\x1b(\[[0-9;?]*)?$", data):
+            continue  # the rest of the sequence is on its way
         try:
             text, data = data.decode().replace("\r\n", "\n"), b""
         except UnicodeDecodeError:
