@@ -18,7 +18,8 @@ enum rc tier_settle(enum sandbox_tier *tier, struct err *err) MUST_CHECK;
 enum rc tier_places(enum sandbox_tier tier, const struct beneath *workspace, const char *state, struct arena *a,
                     struct str **places, size_t *n, struct err *err) MUST_CHECK;
 
-/* Treadle's state lies in the workspace: a command must have the workspace itself, in which alone the state is hidden. */
+/* Treadle's state lies in the workspace: a command must have the workspace itself, in which alone the state is hidden.
+ */
 bool tier_state_inside(const struct str *places);
 
 /* Why a tier is not to be had, and what to do about it. */
