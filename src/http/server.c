@@ -437,9 +437,16 @@ static int on_value(llhttp_t *p, const char *at, size_t n)
     return x->head.overflow ? too_long(c) : 0;
 }
 
+/* White space around a value is no part of it; llhttp leaves out only what is before. */
 static int on_value_end(llhttp_t *p)
 {
-    ((struct connection *)p->data)->in_field = false;
+    struct connection *c = p->data;
+    struct http_exchange *x = c->exchange;
+    struct field *last = &x->fields[x->nfields - 1];
+    c->in_field = false;
+    while (last->nvalue &&
+           (x->head.p[last->value + last->nvalue - 1] == ' ' || x->head.p[last->value + last->nvalue - 1] == '\t'))
+        last->nvalue--;
     return 0;
 }
 
