@@ -55,7 +55,8 @@ static int run(const struct command *c, const struct args *args)
         struct workflow_text place = {0};
         if (called_place(path, &a, &place, &err) == RC_OK)
             called.root_path = place.path;
-        if (load_workflow_text(modern, path, true, &called, &w) == EXIT_OK)
+        code = load_workflow_text(modern, path, true, &called, &w);
+        if (code == EXIT_OK)
             workflow_unref(w);
     }
     arena_done(&a);
@@ -71,7 +72,8 @@ const struct command command_migrate = {
     .summary = "print a workflow in the modern form of the language",
     .details =
         "Older roots, spellings and shapes are rewritten where they stand; comments and layout stay. The result\n"
-        "means the same, which is checked before it is printed. What is left to mend is told as by validate.\n\n"
+        "means the same, which is checked before it is printed. What is left to mend is told as by validate: exit\n"
+        "code 2 where that includes a mistake.\n\n"
         "Examples:\n"
         "  treadle migrate old.yaml > new.yaml\n"
         "  treadle migrate old.yaml --write",

@@ -6,17 +6,20 @@
 
 #include <stdio.h>
 
-/* {valid, problems}. A file that cannot be read has no place: then the end of the command tells (cli/said.h). */
+/* {valid, problems}. The problem of a file that cannot be read has no line; then there is an `error` too, as of every
+ * command that could not do what it was asked. */
 static int tell(int code)
 {
     struct arena a = {0};
     struct val_map m = val_map_new(&a);
-    struct val places = said_places(&a, true);
     VAL_MAP_SET(&m, "valid", val_bool(code == EXIT_OK));
-    VAL_MAP_SET(&m, "problems", places);
+    struct val problems = said_places(&a, true);
+    VAL_MAP_SET(&m, "problems", problems);
+    for (size_t i = 0; i < problems.arr.n; i++)
+        if (!VAL_GET(&problems.arr.v[i], "line"))
+            VAL_MAP_SET(&m, "error", said_failure(&a, code));
     struct val v = val_map_done(&m);
-    if (code == EXIT_OK || places.arr.n)
-        code = said_json(&v, code);
+    code = said_json(&v, code);
     arena_done(&a);
     return code;
 }

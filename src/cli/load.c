@@ -83,9 +83,9 @@ int load_workflow(const char *path, bool warn, struct called_files *files, struc
     struct err err;
     int code;
     if (read_file(path, WORKFLOW_MAX, &a, &t.text, &err) != RC_OK)
-        code = fail(EXIT_USAGE, "%s", err.msg);
+        code = said_unreadable(path, err.msg);
     else if (called_place(path, &a, &t, &err) != RC_OK) /* a pipe, say */
-        code = fail(EXIT_USAGE, "%s", err.msg);
+        code = said_unreadable(path, err.msg);
     else
         code = load(&t, warn, files, ret);
     arena_done(&a);

@@ -62,6 +62,12 @@ void said_problem(struct str file, uint32_t line, uint32_t col, bool warning, co
     keep(file, line, col, warning, str_c(text));
 }
 
+int said_unreadable(const char *file, const char *why)
+{
+    keep(str_c(file), 0, 0, false, str_c(why));
+    return fail(EXIT_USAGE, "%s", why);
+}
+
 struct val said_places(struct arena *a, bool warnings)
 {
     struct val_list l = val_list_new(a);
@@ -99,26 +105,35 @@ void said_output(void)
     said.output = true;
 }
 
-void said_end(int code)
+struct val said_failure(struct arena *a, int code)
 {
-    if (code == EXIT_OK || said.output)
-        return;
-    struct arena a = {0};
-    struct val_map m = val_map_new(&a), e = val_map_new(&a);
-    struct val places = said_places(&a, false);
+    struct val_map e = val_map_new(a);
+    struct val places = said_places(a, false);
     struct str message = said.message;
+    bool mistakes = false;
+    for (size_t i = 0; i < said.nplaces; i++)
+        mistakes |= said.places[i].line && !said.places[i].warning;
     if (!message.n && places.arr.n)
         message = val_get_str(&places.arr.v[0], STR("message"), STR(""));
     if (!message.n)
         message = STR("the command failed; standard error says why");
     VAL_MAP_SET(&e, "class",
                 code != EXIT_USAGE ? VAL_LIT("environment")
-                : places.arr.n     ? VAL_LIT("invalid")
+                : mistakes         ? VAL_LIT("invalid")
                                    : VAL_LIT("usage"));
     VAL_MAP_SET(&e, "message", val_str(message));
-    if (places.arr.n)
+    if (mistakes)
         VAL_MAP_SET(&e, "places", places);
-    VAL_MAP_SET(&m, "error", val_map_done(&e));
+    return val_map_done(&e);
+}
+
+void said_end(int code)
+{
+    if (code == EXIT_OK || said.output)
+        return;
+    struct arena a = {0};
+    struct val_map m = val_map_new(&a);
+    VAL_MAP_SET(&m, "error", said_failure(&a, code));
     struct val v = val_map_done(&m);
     (void)said_json(&v, code);
     arena_done(&a);

@@ -9,6 +9,8 @@ void said_error(const char *message);
 /* Problems of a workflow in the form that editors and terminals make clickable: file:line:column. */
 void said_problems(struct str file, struct str text, const struct problems *ps);
 void said_problem(struct str file, uint32_t line, uint32_t col, bool warning, const char *text);
+/* A file that cannot be read is a problem without a line, and an error like any other. EXIT_USAGE. */
+int said_unreadable(const char *file, const char *why);
 /* {file, line, column, message, severity} of all so far, up to a bound; in `a`. */
 struct val said_places(struct arena *a, bool warnings);
 
@@ -16,6 +18,8 @@ struct val said_places(struct arena *a, bool warnings);
 int said_json(const struct val *v, int code);
 /* Standard output has something else on it, such as objects by the line. */
 void said_output(void);
+/* {class, message, places?} of a command that failed; in `a`. */
+struct val said_failure(struct arena *a, int code);
 /* At the end, when --json was asked for: {"error": {class, message, places?}} if the command failed and nothing is on
  * standard output yet. */
 void said_end(int code);

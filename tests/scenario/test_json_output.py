@@ -114,6 +114,10 @@ def test_validate(files):
     body = files("validate", "good.yaml", "calls.yaml", "--json", code=2).json
     assert body["valid"] is False and {p["file"].split("/")[-1] for p in body["problems"]} >= {"bad.yaml"}, body
     assert files("validate", "nothing.yaml", "--json", code=2).json["error"]["class"] == "usage"
+    body = files("validate", "good.yaml", "nothing.yaml", "calls.yaml", "--json", code=2).json
+    unread = [p for p in body["problems"] if p["file"] == "nothing.yaml"]
+    assert body["valid"] is False and len(unread) == 1 and set(unread[0]) == {"file", "message", "severity"}, body
+    assert "nothing.yaml" in unread[0]["message"] and len(body["problems"]) > 1, body
 
 
 def test_logs_and_dry_runs(files):

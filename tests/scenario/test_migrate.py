@@ -59,6 +59,12 @@ def test_write(treadle):
     assert [p.name for p in treadle.cwd.glob("*.migrated")] == []
 
 
+def test_mistakes_that_are_left_are_told_by_the_exit_code(treadle):
+    treadle.file("old.yaml", OLD.replace("{{ topic }}", "{{ steps.nope }}", 1))
+    result = treadle("migrate", "old.yaml", code=2)
+    assert result.out.startswith("# made by a generator\nworkflow:\n") and "unknown step `nope`" in result.err
+
+
 @pytest.mark.parametrize("text", ["- a list\n", "nothing: here\n", "workflow: [\n"])
 def test_what_is_no_workflow(treadle, text):
     treadle.file("no.yaml", text)
