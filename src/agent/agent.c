@@ -178,6 +178,8 @@ static struct val *build_request(struct frame *f, const struct agent *g)
         VAL_MAP_SET(&m, "tools", g->tools);
     if (g->o->schema)
         VAL_MAP_SET(&m, "schema", *g->o->schema);
+    if (g->o->mock)
+        VAL_MAP_SET(&m, "mock", *g->o->mock);
     VAL_MAP_SET(&m, "step", val_str(agent_plain_path(a, f->path)));
     VAL_MAP_SET(&m, "turn", val_int(g->turn));
     struct val *request = ARENA_NEW(a, struct val);

@@ -17,6 +17,7 @@ struct agent_options {
                                        * conversation: their calls are the answer; or NULL */
     const struct val *history;        /* messages that were said before, or NULL */
     const struct val *schema;         /* of the answer, or NULL */
+    const struct val *mock;           /* what made-up answers are (step/mocked.h), or NULL */
     bool loose;                       /* an answer that does not fit after the corrections is kept, with `violations` */
     const struct retry_policy *retry; /* of each call; NULL: the default for model calls */
     int64_t max_turns, call_timeout_ms;                          /* the latter: 0: none */

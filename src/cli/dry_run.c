@@ -18,6 +18,7 @@
 #include "llm/mock.h"
 #include "llm/prices.h"
 #include "role/egress.h"
+#include "role/port_mock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,20 +212,6 @@ static struct val read_result(struct dry *d, const struct val *request)
     return val_map_done(&m);
 }
 
-static struct val command_result(struct dry *d)
-{
-    struct val_map m = val_map_new(d->a);
-    VAL_MAP_SET(&m, "exit_code", val_int(0));
-    VAL_MAP_SET(&m, "signal", val_null);
-    VAL_MAP_SET(&m, "stdout", VAL_LIT(""));
-    VAL_MAP_SET(&m, "stderr", VAL_LIT(""));
-    VAL_MAP_SET(&m, "duration_ms", val_int(0));
-    VAL_MAP_SET(&m, "timed_out", val_false);
-    VAL_MAP_SET(&m, "truncated", val_false);
-    VAL_MAP_SET(&m, "sandbox", VAL_LIT("strict"));
-    return val_map_done(&m);
-}
-
 /* What a tool, a written file, or whatever a step type may ask for one day, comes to when it goes well. */
 static struct val plain_result(struct dry *d, const struct val *request)
 {
@@ -251,7 +238,7 @@ static struct val answer_to(struct dry *d, struct str path, const struct effect 
         struct str text = arena_str(d->a, command_text(d, r));
         d->commands++;
         show(d, path, "command", text, entry(d, path, "command", "command", val_str(text)));
-        return command_result(d);
+        return port_mock_outcome(VAL_GET(r, "mock"), d->a);
     }
     if (e->kind == EFFECT_READ) {
         show(d, path, "read", file, entry(d, path, "read", "file", val_str(file)));
@@ -301,7 +288,7 @@ static void io_effect(void *ctx, const struct effect *e)
         return;
     }
     *x = (struct answer){.id = e->id, .ok = !d->too_many};
-    x->result = d->too_many ? command_result(d) : answer_to(d, path, e);
+    x->result = d->too_many ? port_mock_outcome(NULL, d->a) : answer_to(d, path, e);
     *d->answers_end = x;
     d->answers_end = &x->next;
     schedule(d);

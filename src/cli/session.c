@@ -102,7 +102,7 @@ struct live {
     struct driver *driver;
     struct egress *egress;
     struct executor *executor;
-    struct port *model, *local, *mocked; /* mocked: in front of local where there are fixtures, or NULL */
+    struct port *model, *local, *mocked; /* mocked: in front of local where answers are made up, or NULL */
     struct mock_fixtures fixtures;
     struct engine *engine;
     struct view *view;
@@ -512,7 +512,7 @@ static int set_up(struct live *l)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     l->model = port_to_egress(l->egress);
     l->local = port_to_executor(l->executor);
-    l->mocked = l->fixtures.n ? port_mock(l->loop, &l->fixtures, l->local) : NULL;
+    l->mocked = s->mode == SESSION_MOCK ? port_mock(l->loop, &l->fixtures, l->local) : NULL;
     l->driver = driver_new(l->loop, s->store);
     l->engine = make_engine(l);
     if (s->resume && recover(l, &err) != RC_OK)

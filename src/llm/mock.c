@@ -166,6 +166,30 @@ static struct mock_answer make_answer(struct call *c, const struct mock_fixture 
     return answer;
 }
 
+/* ---- what the caller brought along ---- */
+
+/* As a fixture that matches this one call. */
+static struct mock_fixture brought(struct arena *a, const struct val *mock)
+{
+    const struct val *error = VAL_GET(mock, "error"), *response = VAL_GET(mock, "response");
+    struct mock_fixture x = {.retry_after_ms = -1, .cut_after = -1};
+    if (error) {
+        x.status = val_get_int(error, STR("status"), 400);
+        x.code = val_get_str(error, STR("code"), (struct str){0});
+        x.message = val_get_str(error, STR("message"), STR("an error that mock_error asked for"));
+        return x;
+    }
+    struct val_map m = val_map_new(a);
+    if (val_is(response, VAL_STR))
+        VAL_MAP_SET(&m, "text", *response);
+    else
+        VAL_MAP_SET(&m, "json", response ? *response : val_null);
+    struct val *reply = ARENA_NEW(a, struct val);
+    *reply = val_map_done(&m);
+    x.reply = reply;
+    return x;
+}
+
 /* ---- a call's outcome ---- */
 
 static void add_header(struct call *c, const char *name, struct str value)
@@ -230,7 +254,12 @@ static int64_t decide(struct call *c, const struct http_request *req, const stru
     };
     struct regex_match groups;
     struct mock_fixtures *f = &c->mock->fixtures;
-    struct mock_fixture *x = mock_fixtures_match(f, &call, &groups);
+    struct mock_fixture *x = mock_fixtures_match(f, &call, &groups), own;
+    if (!x && info->mock) {
+        own = brought(&c->a, info->mock);
+        groups = (struct regex_match){0};
+        x = &own;
+    }
     if (!x && f->otherwise == MOCK_FAIL) {
         set_error(c, r.provider, 400, (struct str){0}, mock_fixtures_explain(f, &call, &c->a));
         return 0;

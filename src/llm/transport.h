@@ -25,6 +25,8 @@ struct call_info {
     struct str provider;      /* "claude", "gemini", "openai" or the name before the slash of a model */
     struct str last_message;  /* text of the last message (tool results included) */
     const struct val *schema; /* of the wanted answer, or NULL */
+    const struct val *mock;   /* what the caller wants to be told where answers are made up: {response} or {error:
+                               * {message, status, code}}, or NULL */
     unsigned turn, attempt;
 };
 struct http_sink {

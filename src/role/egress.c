@@ -271,6 +271,7 @@ static void begin(struct call *c)
                              .provider = str_c(c->provider->mock_name),
                              .last_message = last_message(&c->arena, &c->request),
                              .schema = VAL_GET(&c->request, "schema"),
+                             .mock = VAL_GET(&c->request, "mock"),
                              .turn = (unsigned)val_get_int(&c->request, STR("turn"), 1),
                              .attempt = c->attempt};
     c->transport_id = g->transport->ops->start(g->transport, &http, &info, &sink, c);

@@ -73,6 +73,26 @@ static struct str step_of(struct str path, unsigned *attempt)
     return str_n(path.p, tilde - 1);
 }
 
+/* What the step itself says, as a fixture's reply; NULL where it says nothing. */
+static const struct val *brought(const struct val *mock, struct arena *a)
+{
+    const struct val *error = VAL_GET(mock, "error"), *response = VAL_GET(mock, "response");
+    if (!mock)
+        return NULL;
+    struct val_map m = val_map_new(a);
+    if (error) {
+        VAL_MAP_SET(&m, "stderr", val_str(val_get_str(error, STR("message"), STR(""))));
+        VAL_MAP_SET(&m, "exit_code", val_int(val_get_int(error, STR("exit_code"), 1)));
+    } else if (val_is(response, VAL_STR)) {
+        VAL_MAP_SET(&m, "text", *response);
+    } else {
+        VAL_MAP_SET(&m, "json", response ? *response : val_null);
+    }
+    struct val *reply = ARENA_NEW(a, struct val);
+    *reply = val_map_done(&m);
+    return reply;
+}
+
 static struct val outcome(const struct val *reply, int64_t took_ms, bool late, struct arena *a)
 {
     struct val_map m = val_map_new(a);
@@ -91,6 +111,11 @@ static struct val outcome(const struct val *reply, int64_t took_ms, bool late, s
     return val_map_done(&m);
 }
 
+struct val port_mock_outcome(const struct val *mock, struct arena *a)
+{
+    return outcome(brought(mock, a), 0, false, a);
+}
+
 static bool answered(struct port_mock *p, const struct effect *e, port_done *done, void *ctx)
 {
     struct arena scratch = {0};
@@ -98,9 +123,11 @@ static bool answered(struct port_mock *p, const struct effect *e, port_done *don
     call.step = agent_plain_path(&scratch, step_of(e->path, &call.attempt));
     call.last_message = command_text(e->request, &scratch);
     const struct mock_fixture *x = mock_fixtures_match_command(p->fixtures, &call);
-    arena_done(&scratch);
-    if (!x)
+    const struct val *reply = x ? x->reply : brought(VAL_GET(e->request, "mock"), &scratch);
+    if (!reply) {
+        arena_done(&scratch);
         return false;
+    }
     struct answer *w = calloc(1, sizeof *w);
     CHECK(w);
     *w = (struct answer){
@@ -109,9 +136,11 @@ static bool answered(struct port_mock *p, const struct effect *e, port_done *don
         w->next->link = &w->next;
     p->answers = w;
     int64_t limit = val_get_int(e->request, STR("timeout_ms"), INT64_MAX);
-    bool late = x->delay_ms >= limit;
-    int64_t delay = late ? limit : x->delay_ms;
-    w->result = outcome(x->reply, delay, late, &w->a);
+    int64_t delay = x ? x->delay_ms : 0;
+    bool late = delay >= limit;
+    delay = late ? limit : delay;
+    w->result = outcome(reply, delay, late, &w->a);
+    arena_done(&scratch);
     w->timer = ev_timer(p->loop, delay, deliver, w);
     return true;
 }

@@ -7,6 +7,7 @@
 #include "data/json.h"
 #include "flow/frame.h"
 #include "flow/units.h"
+#include "step/mocked.h"
 #include "step/network.h"
 
 #include <stdio.h>
@@ -30,6 +31,7 @@ static const struct step_key keys[] = {
     {"process_limit", KEY_INT, .fallback = "4096", .least = 1, .most = 1 << 22,
      .doc = "How many processes and threads they may be; more ends them."},
     NETWORK_KEY,
+    MOCKED_KEYS,
     {"secrets", KEY_STRINGS,
      .doc = "Names from the workflow's `secrets` whose values the command gets as environment variables."},
     {0}};
@@ -38,6 +40,7 @@ static const struct step_key keys[] = {
 static void check(const struct step_def *s, struct problems *ps)
 {
     network_check(VAL_GET(s->source, "network"), ps);
+    mocked_check(s, ps);
     const struct val *run = VAL_GET(s->source, "run");
     run = run ? run : VAL_GET(s->source, "command");
     struct arena scratch = {0};
@@ -120,9 +123,11 @@ static bool build_request(struct frame *f, const struct val *c, struct val *ret)
         VAL_MAP_SET(&m, "process_limit", *VAL_GET(c, "process_limit"));
     if (f->def->timeout_ms)
         VAL_MAP_SET(&m, "timeout_ms", val_int(f->def->timeout_ms));
-    const struct val *network;
-    if (!network_read(f, c, &network))
+    const struct val *network, *mock;
+    if (!network_read(f, c, &network) || !mocked_read(f, c, &mock))
         return false;
+    if (mock)
+        VAL_MAP_SET(&m, "mock", *mock);
     if (network)
         VAL_MAP_SET(&m, "network", *network);
     if (VAL_GET(c, "secrets"))

@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/prompt.h"
 #include "step/codebase.h"
+#include "step/mocked.h"
 #include "step/network.h"
 
 enum { MODEL_TURNS_MAX = 10000 };
@@ -96,7 +97,7 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
          .least = 1,                                                                                                  \
          .most = MODEL_TURNS_MAX,                                                                                     \
          .doc = "Most calls of the model in this step, tool rounds included."},                                       \
-        NETWORK_KEY,                                                                                                  \
+        NETWORK_KEY, MOCKED_KEYS,                                                                                     \
         {"workspace", KEY_ENUM, .choices = "shared|isolated", .fallback = "shared",                                   \
          .doc = "`isolated`: the tools act in a copy of the workspace, and what they changed is taken over at the "   \
                 "step's good end."},                                                                                  \

@@ -299,6 +299,7 @@ void model_check(const struct step_def *s, struct problems *ps)
     const struct val *block = VAL_GET(s->source, "claude_options");
     check_post_processing(VAL_GET(s->source, "prompt"), ps);
     codebase_check(s, ps);
+    mocked_check(s, ps);
     check_model(s, VAL_GET(s->source, "model"), ps);
     check_model(s, VAL_GET(block, "model"), ps);
     check_model(s, VAL_GET(block, "fallback_model"), ps);

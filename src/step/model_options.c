@@ -335,7 +335,7 @@ bool model_read(struct frame *f, const struct model_kind *kind, const struct val
         !frame_text(f, options, "cwd", STR(""), &o->cwd) || !network_read(f, options, &o->network) ||
         !frame_int(f, options, "max_turns", DEFAULT_MAX_TURNS, 1, MODEL_TURNS_MAX, &o->max_turns) ||
         !frame_int(f, options, "timeout_ms", 0, 0, INT64_MAX / 4, &o->call_timeout_ms) || !split_model(f, options, o) ||
-        !read_retry(f, options, o))
+        !read_retry(f, options, o) || !mocked_read(f, options, &o->mock))
         return false;
     o->cwd = in_workspace(f, o->cwd);
     o->system = more.n && system.n ? arena_printf(&f->arena, "%.*s\n\n%.*s", STR_ARG(system), STR_ARG(more))
