@@ -235,7 +235,7 @@ static bool dollars_trusted(const struct frame *f, struct str path)
 {
     for (size_t at; (at = str_find(path, STR("${"))) != SIZE_MAX;) {
         path = str_from(path, at + 2);
-        bool input = str_starts(path, STR("inputs."));
+        bool input = str_starts(path, STR("inputs.")) && !frame_inputs_found(f);
         if (input)
             path = str_from(path, STR("inputs.").n);
         struct str name = str_n(path.p, fill_name_length(path)), rest = str_from(path, name.n);

@@ -1,5 +1,9 @@
 /* Prompt files are the user's own and named by the workflow, so they may lie anywhere; only what is asked of the
- * workspace, which models write to, goes beneath. A file must be regular, of bounded size and UTF-8 in every case. */
+ * workspace, which models write to, goes beneath. A file must be regular, of bounded size and UTF-8 in every case.
+ *
+ * A workflow that came over the network is nobody's own: all that it names lies beneath the directory of workflows or
+ * the workspace, by whatever path or link, or is refused. Neither does it learn what there is elsewhere: nothing is
+ * looked at by name before the kernel has resolved it beneath. */
 #include "executor/exec_files.h"
 
 #include "executor/decode.h"
@@ -102,11 +106,79 @@ static enum rc read_below(struct str path, const struct how *how, const char *co
     if (rc != RC_NOT_FOUND)
         return rc;
     *code = outside ? "outside" : NULL;
-    return err_set(err, outside ? RC_INVALID : RC_NOT_FOUND, "%.*s %s neither below %s nor below %s%s%s%s",
-                   STR_ARG(path), outside ? "lies" : "was found", dirs[0] ? dirs[0] : "none",
-                   dirs[1] ? dirs[1] : "none", dirs[2] ? " nor below " : "", dirs[2] ? dirs[2] : "",
+    return err_set(err, outside ? RC_INVALID : RC_NOT_FOUND, "%.*s %s neither below %s%s%s%s%s%s", STR_ARG(path),
+                   outside ? "lies" : "was found", dirs[0] ? dirs[0] : "none", dirs[1] ? " nor below " : "",
+                   dirs[1] ? dirs[1] : "", dirs[2] ? " nor below " : "", dirs[2] ? dirs[2] : "",
                    outside ? "; only the workflow's own words and inputs may name files elsewhere" : "");
 }
+
+/* ---- of a workflow that came over the network ---- */
+
+/* The same, where nothing else is allowed. `dir` (of the file that names it; may be empty) must itself lie beneath. */
+static enum rc confined_name(const struct beneath *root, struct str dir, struct str path, struct arena *a,
+                             struct str *ret, struct err *err)
+{
+    struct str base = STR(".");
+    if (dir.n && path.p[0] != '/' && beneath_relative(root, a, STR("."), dir, &base, err) != RC_OK)
+        return err->rc;
+    return beneath_relative(root, a, base, path, ret, err);
+}
+
+static bool is_directory_beneath(const struct beneath *root, struct str rel)
+{
+    struct err err;
+    int fd;
+    if (beneath_open(root, rel, O_PATH | O_DIRECTORY, &fd, &err) != RC_OK)
+        return false;
+    close(fd);
+    return true;
+}
+
+static enum rc refuse_confined(struct str path, const struct exec_places *places, bool outside, const char **code,
+                               struct err *err)
+{
+    *code = outside ? "outside" : NULL;
+    return err_set(err, outside ? RC_INVALID : RC_NOT_FOUND,
+                   "%.*s %s neither in the run's workspace (%.*s) nor among the stored workflows (%s), and a workflow "
+                   "that was sent to the service reads nothing else; send the text as an input, or put the file there",
+                   (int)(path.n < 200 ? path.n : 200), path.p, outside ? "lies" : "was found",
+                   STR_ARG(places->workspace->path), places->workflow_dir ? places->workflow_dir : "none");
+}
+
+/* First where the naming file lies, then in the directory of workflows, then in the workspace. */
+static enum rc read_confined(const struct val *req, struct str path, struct str dir, const struct how *how,
+                             const struct exec_places *places, struct arena *a, struct val *ret, const char **code,
+                             struct err *err)
+{
+    struct beneath workflows = {.fd = -1};
+    const struct beneath *roots[2] = {NULL, places->workspace};
+    bool list = val_get_bool(req, STR("list"), false), empty = false, led_out = false, named = false;
+    enum rc rc = RC_NOT_FOUND;
+    if (places->workflow_dir && beneath_init(&workflows, a, places->workflow_dir, false, err) == RC_OK)
+        roots[0] = &workflows;
+    for (int i = 0; i < 4 && rc == RC_NOT_FOUND; i++) {
+        const struct beneath *root = roots[i % 2];
+        struct str rel = {0};
+        if (!root || (i < 2 && !dir.n) || confined_name(root, i < 2 ? dir : STR(""), path, a, &rel, err) != RC_OK)
+            continue;
+        *code = NULL;
+        if (list || read_is_pattern(path) || path.p[path.n - 1] == '/' || is_directory_beneath(root, rel))
+            rc = read_many(rel, (const char *const[2]){root->path.p, NULL}, true, list, how->encoding, a, ret, err);
+        else
+            rc = read_beneath(rel, how, root, a, ret, code, err);
+        named = true;
+        if (*code && str_is(str_c(*code), "outside"))
+            rc = RC_NOT_FOUND, led_out = true;
+        if (rc == RC_OK && list && !val_at(VAL_GET(ret, "files"), 0)) /* an empty list counts when all are */
+            rc = RC_NOT_FOUND, empty = true;
+    }
+    beneath_done(&workflows);
+    if (rc == RC_NOT_FOUND && empty)
+        return RC_OK;
+    return rc == RC_NOT_FOUND ? refuse_confined(path, places, led_out || !named, code, err) : rc;
+}
+
+/* ---- the doors ---- */
 
 /* NAME.yaml among the stored workflows. */
 static enum rc read_stored(struct str name, const struct how *how, const char *stored_dir, struct arena *a,
@@ -154,8 +226,10 @@ enum rc exec_read(const struct val *req, const struct exec_places *places, struc
         return read_stored(path, &how, places->stored_dir, a, ret, code, err);
     if (!str_is(base, "workflow"))
         return err_set(err, RC_INVALID, "base must be workflow, workspace or stored");
+    if (places->confined)
+        return read_confined(req, path, dir, &how, places, a, ret, code, err);
 
-    const char *dirs[2] = {workflow_dir, getcwd(here, sizeof here)};
+    const char *dirs[2] = {workflow_dir, places->not_here ? NULL : getcwd(here, sizeof here)};
     bool beneath = val_get_bool(req, STR("beneath"), false), list = val_get_bool(req, STR("list"), false);
     const char *all[4];
     size_t n = 0;
@@ -188,8 +262,8 @@ enum rc exec_read(const struct val *req, const struct exec_places *places, struc
     if (err->rc == RC_INVALID && str_is(str_c(*code), "not_text"))
         return err->rc;
     *code = NULL; /* that it leads out of the workspace says nothing to somebody who did not name the workspace */
-    return err_set(err, RC_NOT_FOUND, "%.*s was found neither beside the workflow (%s) nor in %s nor in %.*s",
-                   STR_ARG(path), workflow_dir ? workflow_dir : "none", dirs[1] ? dirs[1] : "the current directory",
+    return err_set(err, RC_NOT_FOUND, "%.*s was found neither beside the workflow (%s) nor in %s%s%.*s", STR_ARG(path),
+                   workflow_dir ? workflow_dir : "none", dirs[1] ? dirs[1] : "", dirs[1] ? " nor in " : "",
                    STR_ARG(workspace->path));
 }
 

@@ -87,7 +87,7 @@ struct executor {
     struct arena arena;
     const char *lock_path, *state_dir, *workflow_dir, *run_dir, *checkpoints_dir, *sessions_dir, *cache_dir,
         *stored_dir, *self, *output_dir;
-    bool cache_keeps_only;
+    bool cache_keeps_only, not_here, confined;
     struct beneath workspace, output;
     enum sandbox_tier tier;
     struct command_limits limits;
@@ -514,8 +514,10 @@ static void work(void *ctx)
     else if (j->kind == EXEC_WORKSPACE)
         rc = workspace_request(x->changes, j->w, &j->request, &j->cancel, &j->arena, &j->result, &j->code, &j->err);
     else if (j->kind == EXEC_READ)
-        rc = exec_read(&j->request, &(struct exec_places){x->workflow_dir, x->stored_dir, workspace_root(j->w)},
-                       &j->arena, &j->result, &j->code, &j->err);
+        rc = exec_read(
+            &j->request,
+            &(struct exec_places){x->workflow_dir, x->stored_dir, workspace_root(j->w), x->not_here, x->confined},
+            &j->arena, &j->result, &j->code, &j->err);
     else if (j->kind == EXEC_CHECKPOINT)
         rc = checkpoint_job(j);
     else if (j->kind == EXEC_SESSION)
@@ -630,6 +632,8 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;
     x->sessions_dir = o->sessions_dir ? arena_cstr(&x->arena, str_c(o->sessions_dir)) : NULL;
     x->cache_keeps_only = o->cache_keeps_only;
+    x->not_here = o->not_here;
+    x->confined = o->confined;
     x->run_dir = arena_cstr(&x->arena, str_c(o->run_dir));
     x->cache_dir = o->cache_dir ? arena_cstr(&x->arena, str_c(o->cache_dir)) : NULL;
     x->checkpoints_dir = o->checkpoints_dir ? arena_cstr(&x->arena, str_c(o->checkpoints_dir)) : NULL;

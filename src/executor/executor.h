@@ -28,6 +28,7 @@
  *               max?: bytes (4 MiB, at most)} -> {text, path, sha256}
  *     A prompt's file part, a workflow that is called. base workflow: beside the workflow file, then in the current
  *     directory, then in the workspace; or absolute. With `beneath`: below one of the three, wherever links lead.
+ *     (An executor may be told to leave out the current directory, or to read nothing but what is beneath; see below.)
  *     base workspace: inside the workspace only. base stored: the stored workflow PATH.yaml.
  *
  * EXEC_OUTPUT  {path, text} -> {path: absolute, bytes}; writes atomically inside the output directory, makes parents
@@ -105,6 +106,8 @@ struct executor_options {
     const char *workspace;    /* absolute; created if missing */
     const char *output_dir;   /* absolute; created when first written to */
     const char *workflow_dir; /* absolute; where relative prompt files are looked for first */
+    bool not_here;            /* they are not looked for in the current directory: it is a service's */
+    bool confined;            /* they are read beneath workflow_dir or the workspace, and nowhere else */
     const char *state_dir;    /* absolute; has the stored workflows, and is hidden from commands. NULL: there is none */
     const char *sessions_dir; /* absolute; where conversations are kept. NULL: nowhere */
     const char *cache_dir;    /* absolute; where results are kept for later runs. NULL: nowhere */

@@ -216,6 +216,8 @@ bool frame_found(const struct frame *f);
 /* The same of one path, whose template is `source` (NULL: unknown): may a step, a model say, have made it up? Only the
  * author, and who starts the run by its inputs, name files anywhere. */
 bool frame_path_found(const struct frame *f, const struct val *source, struct str path);
+/* May even who started the run not name files anywhere? */
+bool frame_inputs_found(const struct frame *f);
 /* The inputs of the workflow that the frame belongs to. */
 const struct val *frame_inputs(const struct frame *f);
 /* A step that stands alone, such as a task of a group. `locals` (or NULL): takes a reference. */

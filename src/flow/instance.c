@@ -274,14 +274,19 @@ bool frame_found(const struct frame *f)
 
 /* ---- whose word a path is ---- */
 
+/* A caller's inputs may be data. */
+static bool inputs_trusted(const struct frame *f)
+{
+    return !f->instance->parent && !f->run->inputs_found;
+}
+
 /* Names that only the author and who starts the run can give a value. */
 static enum rc trusted(void *ctx, const struct expr_path *path, bool soft, struct err *err)
 {
     static const char *const names[] = {"inputs", "config", "env", "environment", "run", "date", "timestamp"};
     const struct frame *f = ctx;
     (void)soft;
-    for (size_t i = f->instance->parent ? 1 : 0; i < sizeof names / sizeof *names;
-         i++) /* a caller's inputs may be data */
+    for (size_t i = inputs_trusted(f) ? 0 : 1; i < sizeof names / sizeof *names; i++)
         if (path->n && str_is(path->seg[0].name, names[i]))
             return RC_OK;
     return err_set(err, RC_INVALID, "not the author's");
@@ -306,12 +311,17 @@ static bool is_given(const struct frame *f, struct str path)
 {
     enum { DEPTH = 8 };
     static const char *const keys[] = {"variables", "global_vars"};
-    if (!f->instance->parent && holds_text(&f->instance->inputs->val, path, DEPTH))
+    if (inputs_trusted(f) && holds_text(&f->instance->inputs->val, path, DEPTH))
         return true;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (holds_text(val_get(f->instance->workflow->source, str_c(keys[i])), path, DEPTH))
             return true;
     return false;
+}
+
+bool frame_inputs_found(const struct frame *f)
+{
+    return f->run->inputs_found;
 }
 
 bool frame_path_found(const struct frame *f, const struct val *source, struct str path)

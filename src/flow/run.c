@@ -267,6 +267,7 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
                                .max_memory = w->limits.memory};
     r->env = box_new(o->env ? o->env : &val_empty_object);
     r->force = o->force;
+    r->inputs_found = o->inputs_found;
     r->waits.stay = o->stay;
     r->shelf_limit = o->shelf_bytes ? o->shelf_bytes : SHELF_BYTES;
     r->qtail = &r->qhead;

@@ -25,7 +25,8 @@ struct run_options {
     const struct val *inputs; /* checked against the workflow's declarations; copied */
     const struct val *env;    /* object of the variables listed in workflow.env; copied */
     struct str workflow_sha256, workspace, output_dir, workflow_dir; /* recorded; copied */
-    bool force;                                                      /* when resuming: do again what is held */
+    bool inputs_found; /* whoever gave the inputs may not name files anywhere by them: a service's client */
+    bool force;        /* when resuming: do again what is held */
     /* What makes the run stay, rather than end as RUN_WAITING, while nothing but answers can move it. */
     enum run_stay { STAY_NO, STAY_FOR_APPROVALS, STAY_FOR_ANSWERS } stay;
     size_t shelf_bytes; /* loops' iterations that are kept in memory for their readers; 0: SHELF_BYTES, SIZE_MAX: all

@@ -126,6 +126,7 @@ static struct val where_of(struct hosted *r, struct arena *a)
     VAL_MAP_SET(&m, "workspace", val_str(y->workspace));
     VAL_MAP_SET(&m, "output_dir", val_str(y->output_dir));
     VAL_MAP_SET(&m, "workflow_dir", val_str(y->workflow_dir));
+    VAL_MAP_SET(&m, "confined", val_bool(str_is(r->carried->files.root_path, HOST_REQUEST_PATH)));
     VAL_MAP_SET(&m, "state_dir", val_str(str_c(r->host->o.home)));
     VAL_MAP_SET(&m, "sessions_dir", /* what scripted models say must not mix with real conversations */
                 val_str(arena_printf(a, "%s/sessions%s", r->host->o.home, r->host->o.mock ? "/mock" : "")));
@@ -305,6 +306,7 @@ enum rc host_load(struct hosted *r, struct err *err)
                                                             .workspace = c->history.workspace,
                                                             .output_dir = c->history.output_dir,
                                                             .workflow_dir = c->history.workflow_dir,
+                                                            .inputs_found = true,
                                                             .force = r->force},
                                                     .row = {.id = id,
                                                             .workflow = c->workflow->name,

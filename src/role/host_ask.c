@@ -310,7 +310,7 @@ static bool check_start(struct start *s)
     }
     struct problems ps = {.a = a};
     s->problems = val_list_new(a);
-    s->files = (struct called_files){.a = a, .root_path = STR("/workflows/.request")};
+    s->files = (struct called_files){.a = a, .root_path = STR(HOST_REQUEST_PATH)};
     if (name.n)
         s->files.root_path = arena_printf(a, "/workflows/%.*s.yaml", STR_ARG(name));
     struct workflow_text t = {s->files.root_path, s->file, workflows_dir(s), s->text};

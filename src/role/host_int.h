@@ -7,6 +7,9 @@
 #include "role/host.h"
 
 enum hosted_state { HOSTED_QUEUED, HOSTED_RUNNING, HOSTED_WAITING, HOSTED_ENDED, HOSTED_QUARANTINED };
+/* Where a workflow that came in a request says it lies; no stored one can have the name. What it reads is confined. */
+#define HOST_REQUEST_PATH "/workflows/.request"
+
 enum { CHARGES_MAX = 3, SERVICE_TEXT_MAX = 4000 };
 
 /* A run that this service knows. Ended ones are only their row in the journal. */

@@ -64,6 +64,8 @@ static enum rc open_site(struct site *p, const struct val *where, struct err *er
                                                      .workspace = directory(where, STR("workspace"), &a),
                                                      .output_dir = directory(where, STR("output_dir"), &a),
                                                      .workflow_dir = directory(where, STR("workflow_dir"), &a),
+                                                     .not_here = true,
+                                                     .confined = val_get_bool(where, STR("confined"), true),
                                                      .sessions_dir = directory(where, STR("sessions_dir"), &a),
                                                      .cache_dir = directory(where, STR("cache_dir"), &a),
                                                      .state_dir = directory(where, STR("state_dir"), &a),

@@ -114,6 +114,82 @@ static void test_read(void **state)
     assert_int_equal(chdir(back), 0);
 }
 
+/* The same files, for a workflow that came over the network. */
+static const struct {
+    const char *request, *text, *code;
+} confined_reads[] = {
+    {"{'path':'p.md'}", "beside the workflow", ""},
+    {"{'path':'%/wf/p.md'}", "beside the workflow", ""},
+    {"{'path':'sub/../p.md'}", "beside the workflow", ""},
+    {"{'path':'only-ws.md'}", "in the workspace", ""},
+    {"{'path':'%/ws/only-ws.md'}", "in the workspace", ""},
+    {"{'path':'q.md','dir':'%/wf/sub'}", "below", ""},
+    {"{'path':'../p.md','dir':'%/wf/sub'}", "beside the workflow", ""},
+    {"{'path':'only-ws.md','dir':'%/wf/sub'}", "in the workspace", ""},
+    {"{'path':'only-ws*'}", "=== only-ws.md ===\nin the workspace", ""},
+    {"{'path':'%/ws/only-ws*'}", "=== only-ws.md ===\nin the workspace", ""},
+    {"{'path':'sub'}", "=== sub/q.md ===\nbelow", ""},
+    {"{'path':'here.md'}", NULL, "not_found"},
+    {"{'path':'%/shared.md'}", NULL, "outside"},
+    {"{'path':'../shared.md'}", NULL, "outside"},
+    {"{'path':'../../shared.md','dir':'%/wf/sub'}", NULL, "outside"},
+    {"{'path':'shared.md','dir':'%'}", NULL, "not_found"},
+    {"{'path':'q.md','dir':'%/wf/../cwd'}", NULL, "outside"},
+    {"{'path':'%/wf/none.md'}", NULL, "not_found"},
+    {"{'path':'link.md'}", NULL, "outside"},
+    {"{'path':'up/shared.md'}", NULL, "outside"},
+    {"{'path':'up/shared*'}", NULL, "not_found"},
+    {"{'path':'shared.md','dir':'%/ws/up'}", NULL, "outside"},
+    {"{'path':'%/*.md'}", NULL, "outside"},
+    {"{'path':'../*.md'}", NULL, "not_found"},
+    {"{'path':'/dev/zero'}", NULL, "outside"},
+    {"{'path':'/proc/self/environ'}", NULL, "outside"},
+    {"{'path':'fifo'}", NULL, "outside"},
+    {"{'path':'/'}", NULL, "outside"},
+    {"{'path':'..'}", NULL, "outside"},
+    {"{'path':'../ws-other/x'}", NULL, "outside"},
+};
+
+static void test_confined_reads(void **state)
+{
+    struct util *u = *state;
+    struct executor_options o = {.loop = u->loop,
+                                 .run_dir = u->run,
+                                 .workspace = u->ws,
+                                 .workflow_dir = u->wf,
+                                 .tier = SANDBOX_NONE,
+                                 .not_here = true,
+                                 .confined = true};
+    struct err err;
+    char path[160], back[4096];
+    executor_free(u->x);
+    assert_int_equal(executor_new(&o, &u->x, &err), RC_OK);
+    util_write(u->wf, "p.md", "beside the workflow");
+    util_write(u->wf, "sub/q.md", "below");
+    util_write(u->ws, "only-ws.md", "in the workspace");
+    util_write(u->dir, "shared.md", "shared");
+    util_write(u->dir, "ws-other/x", "of a directory whose name begins as the workspace's");
+    util_write(u->dir, "cwd/here.md", "in the current directory");
+    snprintf(path, sizeof path, "%s/link.md", u->ws);
+    assert_int_equal(symlink("../shared.md", path), 0);
+    snprintf(path, sizeof path, "%s/up", u->ws);
+    assert_int_equal(symlink("..", path), 0);
+    snprintf(path, sizeof path, "%s/fifo", u->wf);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_non_null(getcwd(back, sizeof back));
+    snprintf(path, sizeof path, "%s/cwd", u->dir);
+    assert_int_equal(chdir(path), 0);
+    for (size_t i = 0; i < sizeof confined_reads / sizeof *confined_reads; i++) {
+        struct answer a = do_in_dir(u, EXEC_READ, confined_reads[i].request);
+        bool good = confined_reads[i].text ? a.ok && strcmp(util_text(&a, "text"), confined_reads[i].text) == 0
+                                           : !a.ok && strcmp(util_text(&a, "code"), confined_reads[i].code) == 0;
+        if (!good)
+            print_message("%s -> %s\n", confined_reads[i].request, json_text(&u->arena, &a.v).p);
+        assert_true(good);
+    }
+    assert_int_equal(chdir(back), 0);
+}
+
 /* ---- EXEC_OUTPUT ---- */
 
 static const struct {
@@ -432,17 +508,10 @@ int main(int argc, char **argv)
         return launcher_main(argc - 2, argv + 2);
 #define T(f) cmocka_unit_test_setup_teardown(f, util_setup, util_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_read),
-        T(test_output),
-        T(test_many_at_once),
-        T(test_start_from_done),
-        T(test_free_in_flight),
-        T(test_new_refuses),
-        T(test_self_is_missing),
-        T(test_no_descriptors_are_left),
-        T(test_prove_dead),
-        cmocka_unit_test(test_capture),
-        cmocka_unit_test(test_clean),
+        T(test_read),         T(test_confined_reads),         T(test_output),
+        T(test_many_at_once), T(test_start_from_done),        T(test_free_in_flight),
+        T(test_new_refuses),  T(test_self_is_missing),        T(test_no_descriptors_are_left),
+        T(test_prove_dead),   cmocka_unit_test(test_capture), cmocka_unit_test(test_clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
