@@ -145,6 +145,14 @@ static bool apply_marking(struct check *c, const struct at *at)
     return ok;
 }
 
+static bool apply_schema(struct check *c, const struct at *at)
+{
+    if (!c->s->unevaluated || !children(at->v))
+        return apply_keywords(c, at, false);
+    bool asks = VAL_GET(at->schema, "unevaluatedItems") || VAL_GET(at->schema, "unevaluatedProperties");
+    return at->seen || asks ? apply_marking(c, at) : apply_keywords(c, at, false);
+}
+
 /* Judges at->v by at->schema. False: a violation was found (and noted in at->found), or the check was given up. */
 static bool schema_apply(struct check *c, const struct at *at)
 {
@@ -158,10 +166,13 @@ static bool schema_apply(struct check *c, const struct at *at)
         struct str is = schema_wants(at) ? schema_shown(c->a, at->v) : STR("");
         return SCHEMA_MISFIT(c, at, MISFIT_TYPE, "is %.*s; expected nothing here", STR_ARG(is));
     }
-    if (!c->s->unevaluated || !children(at->v))
-        return apply_keywords(c, at, false);
-    bool asks = VAL_GET(at->schema, "unevaluatedItems") || VAL_GET(at->schema, "unevaluatedProperties");
-    return at->seen || asks ? apply_marking(c, at) : apply_keywords(c, at, false);
+    const struct node *n = c->s->dynamic ? schema_node(c->s, at->schema) : NULL;
+    if (!n || (at->scope && at->scope->resource == n->resource))
+        return apply_schema(c, at);
+    struct dynamic_scope scope = {n->resource, at->scope};
+    struct at inside = *at;
+    inside.scope = &scope;
+    return apply_schema(c, &inside);
 }
 
 bool schema_apply_here(struct check *c, const struct at *at, const struct val *schema)
@@ -175,8 +186,12 @@ bool schema_apply_here(struct check *c, const struct at *at, const struct val *s
 bool schema_apply_child(struct check *c, const struct at *at, const struct val *schema, const struct val *child,
                         const struct spot *spot)
 {
-    return schema_apply(
-        c, &(struct at){.schema = schema, .v = child, .spot = spot, .found = at->found, .depth = at->depth + 1});
+    return schema_apply(c, &(struct at){.schema = schema,
+                                        .v = child,
+                                        .spot = spot,
+                                        .found = at->found,
+                                        .depth = at->depth + 1,
+                                        .scope = at->scope});
 }
 
 /* ---- the interface ---- */

@@ -17,6 +17,23 @@ bool schema_kw_ref(struct check *c, const struct at *at, const struct val *arg)
                           : schema_give_up(c, RC_INTERNAL, "a reference of the schema was not resolved");
 }
 
+/* Of the resources on the way to here, the outermost that has a dynamic anchor of the name says what is meant. */
+bool schema_kw_dynamic_ref(struct check *c, const struct at *at, const struct val *arg)
+{
+    (void)arg;
+    const struct node *n = schema_node(c->s, at->schema);
+    if (!n || !n->dynamic)
+        return schema_give_up(c, RC_INTERNAL, "a reference of the schema was not resolved");
+    const struct val *meant = n->dynamic;
+    for (const struct dynamic_scope *s = at->scope; s && n->dynamic_name.n; s = s->up) {
+        if (!schema_charge(c, 1))
+            return false;
+        const struct val *there = map_get(&c->s->dynamics, schema_anchor_key(c->a, s->resource, n->dynamic_name));
+        meant = there ? there : meant;
+    }
+    return schema_apply_here(c, at, meant);
+}
+
 bool schema_kw_all_of(struct check *c, const struct at *at, const struct val *arg)
 {
     bool ok = true;

@@ -8,7 +8,7 @@
 
 #include <arpa/inet.h>
 
-enum { LOCAL_PART_MAX = 64, HOSTNAME_MAX = 253, LABEL_MAX = 63 };
+enum { LOCAL_PART_MAX = 64 };
 
 static bool digit(char c)
 {
@@ -161,26 +161,6 @@ static bool is_ipv6(struct str s)
     return s.n && is_ip(s, AF_INET6);
 }
 
-static bool is_hostname(struct str s)
-{
-    if (!s.n || s.n > HOSTNAME_MAX)
-        return false;
-    size_t label = 0;
-    for (size_t i = 0; i <= s.n; i++) {
-        char c = i < s.n ? s.p[i] : '.';
-        if (c == '.') {
-            if (!label || label > LABEL_MAX || s.p[i - 1] == '-' || s.p[i - label] == '-')
-                return false;
-            label = 0;
-        } else if (!alpha(c) && !digit(c) && c != '-') {
-            return false;
-        } else {
-            label++;
-        }
-    }
-    return true;
-}
-
 /* In an e-mail address; `any`: letters of all scripts. */
 static bool is_dot_atom(struct str s, bool any)
 {
@@ -220,7 +200,7 @@ static bool is_address_of_mail(struct str s, bool any)
     if (!is_dot_atom(local, any) && !is_quoted_string(local, any))
         return false;
     if (domain.n < 2 || domain.p[0] != '[' || domain.p[domain.n - 1] != ']')
-        return any ? schema_is_idn_hostname(domain) : is_hostname(domain);
+        return any ? schema_is_idn_hostname(domain) : schema_is_hostname(domain);
     domain = str_n(domain.p + 1, domain.n - 2);
     return str_starts(domain, STR("IPv6:")) ? is_ipv6(str_from(domain, 5)) : is_ipv4(domain);
 }

@@ -38,13 +38,16 @@ struct str schema_uri(struct arena *a, struct str base, struct str reference);
  */
 struct node {
     const struct val *at;
-    const struct val *target; /* of the $ref in the schema at `at` */
-    struct str place;         /* of that $ref */
-    struct str uri;           /* of the schema at `at` when it has an $id: the absolute address */
-    struct regex *regex;      /* compiled from the string at `at`, or of the key whose value is at `at` */
-    bool schema;              /* has been walked as a schema */
-    uint8_t colour;           /* of the search for cycles */
-    unsigned chain;           /* the longest chain of schemas for one value that starts here, once searched */
+    const struct val *target;   /* of the $ref in the schema at `at` */
+    const struct val *dynamic;  /* of the $dynamicRef in it, as far as the schema's text tells */
+    struct str dynamic_name;    /* the anchor that an outer resource may have instead; or empty */
+    struct str place;           /* of the $ref or $dynamicRef */
+    const struct val *resource; /* the schema with an $id, or the root, that a schema belongs to */
+    struct str uri;             /* of the schema at `at` when it has an $id: the absolute address */
+    struct regex *regex;        /* compiled from the string at `at`, or of the key whose value is at `at` */
+    bool schema;                /* has been walked as a schema */
+    uint8_t colour;             /* of the search for cycles */
+    unsigned chain;             /* the longest chain of schemas for one value that starts here, once searched */
     struct node *next;
 };
 struct schema {
@@ -53,8 +56,12 @@ struct schema {
     struct map by_place; /* address of a value -> node */
     struct node *nodes;  /* newest first */
     size_t count;        /* schemas walked */
+    struct map dynamics; /* schema_anchor_key() of a $dynamicAnchor -> the schema */
     bool unevaluated;    /* unevaluatedItems or unevaluatedProperties occur */
+    bool dynamic;        /* $dynamicRef occurs */
 };
+/* The name of an anchor, which counts in one resource only. */
+struct str schema_anchor_key(struct arena *a, const struct val *resource, struct str name);
 
 /* Fills *s; undo with schema_unload() in every case. RC_INVALID with the place. */
 enum rc schema_load(struct schema *s, struct arena *a, const struct val *root, struct err *err) MUST_CHECK;
@@ -90,6 +97,11 @@ struct check {
     enum rc rc; /* why the check was given up, else RC_OK; everything fails quickly then */
     struct err *err;
 };
+/* The resources whose schemas are being applied, the innermost first: what a $dynamicRef looks through. */
+struct dynamic_scope {
+    const struct val *resource;
+    const struct dynamic_scope *up;
+};
 /* One value being judged by one schema. */
 struct at {
     const struct val *schema, *v;
@@ -97,6 +109,7 @@ struct at {
     struct found *found; /* NULL: nobody wants to know why */
     bool *seen;          /* by position: items or members that were judged; NULL when nobody asks */
     unsigned depth;
+    const struct dynamic_scope *scope; /* kept only where the schema has a $dynamicRef */
 };
 
 typedef bool schema_kw(struct check *c, const struct at *at, const struct val *arg);
@@ -104,6 +117,8 @@ enum shape {
     SHAPE_ANCHOR,
     SHAPE_BOOLEAN,
     SHAPE_COUNT,
+    SHAPE_DYNAMIC_ANCHOR,
+    SHAPE_DYNAMIC_REF,
     SHAPE_DEPENDENCIES,
     SHAPE_ID,
     SHAPE_ITEMS,
@@ -160,12 +175,13 @@ typedef bool schema_format(struct str text);
 /* What is expected of texts of that format ("a date such as 2026-11-23"), or NULL when the format is unknown. */
 const char *schema_format_expected(struct str format);
 bool schema_format_fits(struct str format, struct str text);
-bool schema_is_idn_hostname(struct str text);
+bool schema_is_hostname(struct str text), schema_is_idn_hostname(struct str text);
 
 schema_kw schema_kw_additional_properties, schema_kw_all_of, schema_kw_any_of, schema_kw_const, schema_kw_contains,
-    schema_kw_dependencies, schema_kw_enum, schema_kw_exclusive_maximum, schema_kw_exclusive_minimum, schema_kw_format,
-    schema_kw_if, schema_kw_items, schema_kw_max_items, schema_kw_max_length, schema_kw_max_properties,
-    schema_kw_maximum, schema_kw_min_items, schema_kw_min_length, schema_kw_min_properties, schema_kw_minimum,
-    schema_kw_multiple_of, schema_kw_not, schema_kw_one_of, schema_kw_pattern, schema_kw_pattern_properties,
-    schema_kw_prefix_items, schema_kw_properties, schema_kw_property_names, schema_kw_ref, schema_kw_required,
-    schema_kw_type, schema_kw_unevaluated_items, schema_kw_unevaluated_properties, schema_kw_unique_items;
+    schema_kw_dependencies, schema_kw_dynamic_ref, schema_kw_enum, schema_kw_exclusive_maximum,
+    schema_kw_exclusive_minimum, schema_kw_format, schema_kw_if, schema_kw_items, schema_kw_max_items,
+    schema_kw_max_length, schema_kw_max_properties, schema_kw_maximum, schema_kw_min_items, schema_kw_min_length,
+    schema_kw_min_properties, schema_kw_minimum, schema_kw_multiple_of, schema_kw_not, schema_kw_one_of,
+    schema_kw_pattern, schema_kw_pattern_properties, schema_kw_prefix_items, schema_kw_properties,
+    schema_kw_property_names, schema_kw_ref, schema_kw_required, schema_kw_type, schema_kw_unevaluated_items,
+    schema_kw_unevaluated_properties, schema_kw_unique_items;

@@ -16,9 +16,10 @@ enum { WHITE, GREY, BLACK };
 
 struct reference {
     struct node *node;
-    struct str text;
+    struct str text, place;
     const struct val *resource;
     struct reference *next;
+    bool dynamic;
 };
 struct loader {
     struct schema *s;
@@ -89,6 +90,7 @@ void schema_unload(struct schema *s)
     for (struct node *n = s->nodes; n; n = n->next)
         regex_free(n->regex);
     map_done(&s->by_place);
+    map_done(&s->dynamics);
     *s = (struct schema){0};
 }
 
@@ -174,8 +176,7 @@ static bool is_count(const struct val *v)
     return number_whole(v) && number_cmp(v, &(struct val){.type = VAL_INT}) >= 0;
 }
 
-/* The name of an anchor, which counts in one resource only. */
-static struct str anchor_key(struct arena *a, const struct val *resource, struct str name)
+struct str schema_anchor_key(struct arena *a, const struct val *resource, struct str name)
 {
     char *key = arena_alloc(a, sizeof resource + name.n + 1);
     memcpy(key, &resource, sizeof resource);
@@ -188,18 +189,28 @@ static bool add_anchor(struct loader *l, const struct step *st, const struct val
 {
     if (st->v->type != VAL_STR || st->v->s.n == 0 || memchr(st->v->s.p, '#', st->v->s.n))
         return bad(l, st, "a name without `#`");
-    map_put(&l->anchors, anchor_key(l->s->a, st->resource, st->v->s), (void *)schema);
+    map_put(&l->anchors, schema_anchor_key(l->s->a, st->resource, st->v->s), (void *)schema);
     return true;
 }
 
-static bool add_reference(struct loader *l, const struct step *st, const struct val *schema)
+static bool add_dynamic_anchor(struct loader *l, const struct step *st, const struct val *schema)
+{
+    if (!add_anchor(l, st, schema))
+        return false;
+    map_put(&l->s->dynamics, schema_anchor_key(l->s->a, st->resource, st->v->s), (void *)schema);
+    return true;
+}
+
+static bool add_reference(struct loader *l, const struct step *st, const struct val *schema, bool dynamic)
 {
     if (st->v->type != VAL_STR)
         return bad(l, st, "a reference such as \"#/$defs/name\"");
     struct reference *r = ARENA_NEW(l->s->a, struct reference);
     struct node *n = node_make(l->s, schema);
-    n->place = spot_text(l->s->a, st->spot);
-    *r = (struct reference){n, st->v->s, st->resource, l->pending};
+    *r = (struct reference){n, st->v->s, spot_text(l->s->a, st->spot), st->resource, l->pending, dynamic};
+    if (!dynamic || !n->place.n)
+        n->place = r->place;
+    l->s->dynamic |= dynamic;
     l->pending = r;
     return true;
 }
@@ -218,10 +229,14 @@ static bool walk_keyword(struct loader *l, const struct step *st, enum shape sha
     switch (shape) {
     case SHAPE_ANCHOR:
         return add_anchor(l, st, schema);
+    case SHAPE_DYNAMIC_ANCHOR:
+        return add_dynamic_anchor(l, st, schema);
     case SHAPE_BOOLEAN:
         return v->type == VAL_BOOL || bad(l, st, "true or false");
     case SHAPE_COUNT:
         return is_count(v) || bad(l, st, "a whole number, 0 or greater");
+    case SHAPE_DYNAMIC_REF:
+        return add_reference(l, st, schema, true);
     case SHAPE_DEPENDENCIES:
         return schemas_in(l, st, VAL_OBJECT, "an object of schemas or lists of names", is_dependency);
     case SHAPE_ITEMS:
@@ -242,9 +257,9 @@ static bool walk_keyword(struct loader *l, const struct step *st, enum shape sha
     case SHAPE_POSITIVE:
         return number_cmp(v, &(struct val){.type = VAL_INT}) == 1 || bad(l, st, "a number greater than 0");
     case SHAPE_REF:
-        return add_reference(l, st, schema);
+        return add_reference(l, st, schema, false);
     case SHAPE_REFUSED:
-        return bad(l, st, "`$ref`: references that depend on who refers are not supported");
+        return bad(l, st, "`$dynamicRef`, which 2020-12 has in its place");
     case SHAPE_SCHEMA:
         return walk(l, st);
     case SHAPE_SCHEMAS:
@@ -296,6 +311,7 @@ static bool walk(struct loader *l, const struct step *st)
     if (n->schema)
         return true;
     n->schema = true;
+    n->resource = resource_at(st->v, st->resource);
     if (st->depth > SCHEMA_NESTING_MAX || ++s->count > SCHEMA_COUNT_MAX) {
         struct str place = spot_text(s->a, st->spot);
         err_set(l->err, RC_INVALID, "%.*s: expected at most %d levels of schemas and %d schemas", STR_ARG(place),
@@ -304,7 +320,7 @@ static bool walk(struct loader *l, const struct step *st)
     }
     if (st->v->type == VAL_BOOL)
         return true;
-    struct step inner = {.resource = resource_at(st->v, st->resource), .depth = st->depth + 1};
+    struct step inner = {.resource = n->resource, .depth = st->depth + 1};
     if (inner.resource == st->v)
         add_id(l, st->v, st->resource);
     for (size_t i = 0; i < st->v->obj.n; i++) {
@@ -384,7 +400,7 @@ static const struct val *find_resource(const struct loader *l, const struct refe
 static bool dangling(struct loader *l, const struct reference *r, const char *why)
 {
     struct str text = schema_shown(l->s->a, &(struct val){.type = VAL_STR, .s = r->text});
-    err_set(l->err, RC_INVALID, "%.*s: is %.*s; %s", STR_ARG(r->node->place), STR_ARG(text), why);
+    err_set(l->err, RC_INVALID, "%.*s: is %.*s; %s", STR_ARG(r->place), STR_ARG(text), why);
     return false;
 }
 
@@ -398,13 +414,19 @@ static bool resolve(struct loader *l, const struct reference *r)
     if (!fragment.n || fragment.p[0] == '/') {
         target = follow(l->s->a, resource, fragment, &resource);
     } else {
-        target = map_get(&l->anchors, anchor_key(l->s->a, resource, fragment));
+        target = map_get(&l->anchors, schema_anchor_key(l->s->a, resource, fragment));
     }
     if (!target)
         return dangling(l, r, "there is no such place in this schema");
     if (target->type != VAL_OBJECT && target->type != VAL_BOOL)
         return dangling(l, r, "that place holds no schema");
-    r->node->target = target;
+    if (r->dynamic) {
+        r->node->dynamic = target;
+        if (fragment.n && map_get(&l->s->dynamics, schema_anchor_key(l->s->a, resource, fragment)) == target)
+            r->node->dynamic_name = fragment;
+    } else {
+        r->node->target = target;
+    }
     struct spot spot = {.kind = SPOT_TEXT, .key = fragment};
     struct step st = {.v = target, .resource = resource, .spot = &spot};
     return walk(l, &st);
@@ -476,6 +498,13 @@ static bool search(struct loader *l, const struct val *schema, unsigned depth)
         const struct node *before = l->via;
         l->via = n;
         if (!search_on(l, n, n->target, depth))
+            return false;
+        l->via = before;
+    }
+    if (n->dynamic) { /* which other schema it leads to is known in a check only, which is bounded in depth */
+        const struct node *before = l->via;
+        l->via = n;
+        if (!search_on(l, n, n->dynamic, depth))
             return false;
         l->via = before;
     }
