@@ -14,6 +14,7 @@
 #include "cli/tokens.h"
 #include "executor/probe.h"
 #include "executor/tier.h"
+#include "flow/limits.h"
 #include "ipc/control.h"
 #include "llm/provider.h"
 #include "supervisor/notify.h"
@@ -27,7 +28,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SOCKETS_MAX = 8, ROLE_ARGS = 16 };
+enum { SOCKETS_MAX = 8, ROLE_ARGS = 16, LIMITS_TEXT_SIZE = 256 };
 
 /* The first life tells the second which descriptors are what. */
 static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 tokens=6 listen=7 listen=8" */
@@ -124,14 +125,27 @@ static int execute_again(const char *program, const char *handed)
     return fail(EXIT_ENVIRONMENT, "cannot execute %s: %s", program, strerror(errno));
 }
 
+/* What no run may use up, whatever its workflow says: one of them must not cost all others the engine, or the disk. */
+static enum rc limits_of(const struct args *args, struct run_limits *ret, struct err *err)
+{
+    enum rc rc = RC_OK;
+    const char *v;
+    *ret = (struct run_limits){.memory = (int64_t)1 << 30, .journal = (int64_t)4 << 30, .output = (int64_t)4 << 30};
+    for (int i = 0; rc == RC_OK && (v = args_nth(args, "limit", i)); i++)
+        rc = limits_parse(ret, str_c(v), err);
+    return rc;
+}
+
 static int first_life(const struct args *args)
 {
     int fds[SOCKETS_MAX] = {0}, tokens;
     size_t n = 0, ntokens;
     enum sandbox_tier tier = SANDBOX_DEFAULT;
     const char *wanted = args_get(args, "sandbox");
+    struct run_limits limits;
     struct err err;
-    if ((wanted && tier_parse(wanted, &tier, &err) != RC_OK) || tier_settle(&tier, &err) != RC_OK ||
+    if (limits_of(args, &limits, &err) != RC_OK || (wanted && tier_parse(wanted, &tier, &err) != RC_OK) ||
+        tier_settle(&tier, &err) != RC_OK ||
         tokens_read(args_get(args, "token-file"), &tokens, &ntokens, &err) != RC_OK ||
         open_sockets(args, ntokens > 0, fds, &n, &err) != RC_OK)
         return fail(exit_of(err.rc) == EXIT_USAGE && err.rc != RC_BUSY ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
@@ -208,6 +222,17 @@ static void add_option(struct role_args *a, const char *name, const char *value)
     a->v[a->n++] = value;
 }
 
+static enum rc limits_as_text(const struct args *args, char *room, struct err *err)
+{
+    struct run_limits limits;
+    struct arena a = {0};
+    enum rc rc = limits_of(args, &limits, err);
+    if (rc == RC_OK)
+        snprintf(room, LIMITS_TEXT_SIZE, "%.*s", STR_ARG(limits_text(&limits, &a)));
+    arena_done(&a);
+    return rc;
+}
+
 static void raise_descriptors(void)
 {
     struct rlimit l;
@@ -238,6 +263,10 @@ static int second_life(const struct args *args, struct given *g)
     add_option(&engine, "--mock", mock);
     add_option(&engine, "--max-running", args_get(args, "max-running"));
     add_option(&engine, "--max-per-workflow", args_get(args, "max-per-workflow"));
+    char limits[LIMITS_TEXT_SIZE];
+    if (limits_as_text(args, limits, &err) != RC_OK)
+        return fail(EXIT_USAGE, "%s", err.msg);
+    add_option(&engine, "--limits", limits);
     add_option(&egress, "--mock", mock);
     add_option(&executor, "--sandbox", args_get(args, "sandbox"));
     add_option(&gateway, "--db", given_db ? given_db : db);
@@ -312,6 +341,10 @@ static const struct option options[] = {
     {"mock", 0, "FIXTURES", "Answer instead of the models, as treadle run --mock does.", true},
     {"max-running", 0, "N", "Runs carried on at once (default 200); more wait in a queue.", false},
     {"max-per-workflow", 0, "N", "The same for one workflow, or one concurrency_key (default: no bound).", false},
+    {"limit", 0, "NAME=VALUE",
+     "Most that a run may use: memory (1GB), journal, output (4GB), frames, wall. "
+     "Repeatable.",
+     false},
     {"restart-intensity", 0, "N", "How many deaths of processes are borne within the period (default 10).", false},
     {"restart-period", 0, "SECONDS", "The period (default 60).", false},
     OPTION_END};

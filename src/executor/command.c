@@ -51,7 +51,8 @@ struct command {
     pid_t pid;
     ev_id child, timer;
     int64_t started_ms;
-    bool timed_out, stopped;
+    bool timed_out, stopped, flooded;
+    int64_t output_left;
     enum sandbox_tier tier;
     char argv0[256]; /* for messages */
 };
@@ -234,6 +235,23 @@ static void command_release(struct command *c)
 
 /* ---- while it runs ---- */
 
+static void ask_to_stop(struct command *c);
+
+static uint64_t printed(const struct command *c)
+{
+    return c->out.text.total + c->errors.text.total;
+}
+
+static void watch_flood(struct command *c)
+{
+    bool runs = c->child != 0; /* what is read after its end is part of its result */
+    if (!runs || c->flooded || c->output_left < 0 || printed(c) <= (uint64_t)c->output_left)
+        return;
+    c->flooded = true;
+    if (!c->stopped && !c->timed_out) /* else it has been asked already */
+        ask_to_stop(c);
+}
+
 /* Reads what is there, at most `chunks` pieces. False at the end of the stream. */
 static bool stream_drain(struct stream *s, unsigned chunks)
 {
@@ -242,6 +260,7 @@ static bool stream_drain(struct stream *s, unsigned chunks)
         ssize_t n = read(s->fd, piece, sizeof piece);
         if (n > 0) {
             capture_add(&s->text, piece, (size_t)n);
+            watch_flood(s->command);
             continue;
         }
         if (n < 0 && errno == EINTR)
@@ -284,7 +303,8 @@ static void on_timeout(void *ctx)
     CHECK_OBJ(c, COMMAND_MAGIC);
     c->timer = 0;
     c->timed_out = true;
-    ask_to_stop(c);
+    if (!c->flooded)
+        ask_to_stop(c);
 }
 
 void command_stop(struct command *c)
@@ -293,7 +313,7 @@ void command_stop(struct command *c)
     if (c->stopped)
         return;
     c->stopped = true;
-    if (!c->timed_out) /* else it has been asked already */
+    if (!c->timed_out && !c->flooded) /* else it has been asked already */
         ask_to_stop(c);
 }
 
@@ -362,19 +382,21 @@ static void on_launcher_end(void *ctx, int status)
     struct command *c = ctx;
     CHECK_OBJ(c, COMMAND_MAGIC);
     struct command_outcome o = {.timed_out = c->timed_out, .stopped = c->stopped, .tier = c->tier};
+    c->child = 0;
     /* Bounded: no living process writes any more, and a pipe holds no more than this (the size is the system's limit
      * for unprivileged users; a copy of the pipe given to strangers must not keep us). */
     enum { PIPE_CHUNKS = (1 << 20) / CHUNK + 1 };
     (void)stream_drain(&c->out, PIPE_CHUNKS);
     (void)stream_drain(&c->errors, PIPE_CHUNKS);
     read_report(c, status, &o);
+    o.flooded = c->flooded;
+    o.printed = printed(c);
     o.duration_ms = clock_mono_ms() - c->started_ms;
     o.out = capture_text(&c->out.text, c->arena);
     o.errors = capture_text(&c->errors.text, c->arena);
     o.truncated = capture_truncated(&c->out.text) || capture_truncated(&c->errors.text);
     void (*done)(void *, const struct command_outcome *) = c->done;
     void *done_ctx = c->ctx;
-    c->child = 0;
     command_release(c);
     done(done_ctx, &o);
 }
@@ -399,6 +421,7 @@ enum rc command_start(struct ev_loop *loop, const struct command_spec *spec, str
                           .report = -1,
                           .out = {.command = c, .fd = -1},
                           .errors = {.command = c, .fd = -1},
+                          .output_left = spec->output_left,
                           .started_ms = clock_mono_ms()};
     capture_init(&c->out.text, spec->output_limit);
     capture_init(&c->errors.text, spec->output_limit);

@@ -21,6 +21,7 @@ struct command_spec {
     uint64_t memory;     /* bytes that it and all it starts may use together */
     uint32_t processes;  /* that they may be, threads counted */
     size_t output_limit; /* bytes kept of each of stdout and stderr */
+    int64_t output_left; /* bytes that it may print in all before it is stopped; negative: any number */
     uint32_t flags;      /* enum launch_flags */
     enum sandbox_tier tier;
     const struct str *places; /* at least LAUNCH_PLACES, see launch_plan.h */
@@ -43,6 +44,8 @@ struct command_outcome {
     enum launch_limit limit;            /* it was killed for exceeding this */
     bool no_view;                       /* COMMAND_FAILED, because there can be no view here */
     bool timed_out, truncated, stopped; /* stopped: command_stop() was called before it ended */
+    bool flooded;                       /* it was stopped because it printed more than output_left */
+    uint64_t printed;                   /* bytes, kept or not */
     int64_t duration_ms;
     uint32_t isolation;     /* enum launch_isolation */
     enum sandbox_tier tier; /* that it had */

@@ -69,6 +69,7 @@ struct job {
      */
     enum { STAGE_NONE, STAGE_BEGIN, STAGE_RUN, STAGE_END } stage;
     bool discarded, late; /* late: cancelled when all was over */
+    uint64_t flooded;     /* bytes that it had printed when it was stopped for that */
     struct overlay view;
     /* file jobs */
     ev_id event; /* of the work, or of the turn that reports a refusal */
@@ -142,6 +143,8 @@ static void job_done(struct job *j)
     }
     if (j->failed)
         j->result = result_error(&j->err, j->code, &j->arena);
+    if (j->flooded)
+        j->result = result_flooded(&j->result, j->flooded, &j->arena);
     j->result = redact(&x->secrets, &j->arena, &j->result);
     job_unlink(j);
     j->done(j->ctx, j->id, !j->failed, &j->result);
@@ -219,7 +222,8 @@ static void on_command(void *ctx, const struct command_outcome *o)
     } else {
         j->result = j->bash ? result_bash(o, j->spec.timeout_ms, &j->arena) : result_command(o, &j->arena);
     }
-    j->cancelled |= o->stopped;
+    j->cancelled |= o->stopped || o->flooded;
+    j->flooded = o->flooded ? o->printed : 0;
     if (j->stage == STAGE_RUN)
         view_end(j);
     else

@@ -219,6 +219,7 @@ void request_limits(const struct val *req, const struct command_limits *machine,
     int64_t memory = val_get_int(req, STR("memory_limit"), 0), processes = val_get_int(req, STR("process_limit"), 0);
     spec->memory = memory > 0 && (uint64_t)memory < machine->memory ? (uint64_t)memory : machine->memory;
     spec->processes = processes > 0 && processes < machine->processes ? (uint32_t)processes : machine->processes;
+    spec->output_left = val_get_int(req, STR("output_left"), -1);
 }
 
 static int64_t request_timeout(const struct val *req)
@@ -323,6 +324,8 @@ struct val result_command(const struct command_outcome *o, struct arena *a)
     VAL_MAP_SET(&m, "duration_ms", val_int(o->duration_ms));
     VAL_MAP_SET(&m, "timed_out", val_bool(o->timed_out));
     VAL_MAP_SET(&m, "truncated", val_bool(o->truncated));
+    if (o->truncated)
+        VAL_MAP_SET(&m, "output_bytes", val_int((int64_t)o->printed));
     VAL_MAP_SET(&m, "sandbox", val_str(str_c(tier_name(o->tier))));
     if (o->limit)
         VAL_MAP_SET(&m, "limit", o->limit == LAUNCH_LIMIT_MEMORY ? VAL_LIT("memory") : VAL_LIT("processes"));
@@ -366,8 +369,18 @@ struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, stru
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "text", val_str(arena_str(a, buf_str(&b))));
     VAL_MAP_SET(&m, "is_error", val_bool(failed));
+    if (o->truncated)
+        VAL_MAP_SET(&m, "output_bytes", val_int((int64_t)o->printed));
     VAL_MAP_SET(&m, "sandbox", val_str(str_c(tier_name(o->tier))));
     buf_done(&b);
+    return val_map_done(&m);
+}
+
+struct val result_flooded(const struct val *error, uint64_t printed, struct arena *a)
+{
+    struct val_map m = val_map_new(a);
+    val_map_merge(&m, error);
+    VAL_MAP_SET(&m, "output_bytes", val_int((int64_t)printed));
     return val_map_done(&m);
 }
 

@@ -28,6 +28,8 @@ bool request_offline(const struct val *req, enum sandbox_tier tier);
 
 struct val result_command(const struct command_outcome *o, struct arena *a);
 struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, struct arena *a);
+/* The error of a command that was stopped because it printed so much. */
+struct val result_flooded(const struct val *error, uint64_t printed, struct arena *a);
 /* {class, code, message} */
 struct val result_error(const struct err *err, const char *code, struct arena *a);
 
@@ -37,6 +39,7 @@ enum rc request_cwd(const struct val *req, const struct beneath *workspace, stru
 /* Opens it, as spec->cwd_fd, and says so in spec->places. */
 enum rc request_directory(const struct val *req, const struct beneath *workspace, struct arena *a,
                           struct command_spec *spec, struct err *err) MUST_CHECK;
-/* What the command may use: `memory_limit` and `process_limit` of the request, within what the machine allows. */
+/* What the command may use: `memory_limit` and `process_limit` of the request, within what the machine allows, and
+ * `output_left`. */
 void request_limits(const struct val *req, const struct command_limits *machine, struct command_spec *spec);
 size_t request_output_limit(const struct val *req, size_t fallback);

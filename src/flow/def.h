@@ -147,7 +147,7 @@ struct input_def {
 };
 
 struct run_limits {
-    int64_t wall_ms, frames, memory, journal, max_parallel, max_depth; /* 0: none */
+    int64_t wall_ms, frames, memory, journal, output, max_parallel, max_depth; /* 0: none */
 };
 
 struct file_ref {

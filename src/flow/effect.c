@@ -25,6 +25,7 @@
 #include "base/fault.h"
 #include "base/panic.h"
 #include "base/sha256.h"
+#include "flow/limits.h"
 
 #include <stdio.h>
 
@@ -129,11 +130,43 @@ static void record_intent(struct frame *f)
     run_append(r, RECORD_INTENT, f->path, f->attempt, &data);
 }
 
+static bool prints(const struct effect_plan *p)
+{
+    return p->kind == EFFECT_COMMAND ||
+           (p->kind == EFFECT_TOOL && str_is(val_get_str(p->request, STR("tool"), STR("")), "Bash"));
+}
+
+/* What limits.output counts, of an outcome: what a command printed, kept or not, and what went into an output file. */
+static int64_t output_of(const struct frame *f, const struct val *result)
+{
+    static const char *const texts[] = {"stdout", "stderr", "text"};
+    const struct effect_state *s = f->state;
+    int64_t n = s->phase != PHASE_APPLY         ? 0
+                : s->plan.kind == EFFECT_OUTPUT ? val_get_int(result, STR("bytes"), 0)
+                : prints(&s->plan)              ? val_get_int(result, STR("output_bytes"), -1)
+                                                : 0;
+    for (size_t i = 0; n < 0 && i < sizeof texts / sizeof *texts; i++)
+        n -= (int64_t)val_get_str(result, str_c(texts[i]), STR("")).n;
+    return n < 0 ? -1 - n : n;
+}
+
+/* A command is stopped when it prints more than is left. */
+static struct val with_output_left(struct frame *f, struct val request)
+{
+    int64_t left = limits_output_left(f->run);
+    if (left == INT64_MAX || !prints(&state_of(f)->plan))
+        return request;
+    struct val_map m = val_map_new(&f->arena);
+    val_map_merge(&m, &request);
+    VAL_MAP_SET(&m, "output_left", val_int(left));
+    return val_map_done(&m);
+}
+
 static struct val apply_request(struct frame *f)
 {
     struct effect_state *s = state_of(f);
     if (s->plan.two_phase)
-        return with_phase(f, "apply", &s->prepared);
+        return with_output_left(f, with_phase(f, "apply", &s->prepared));
     struct val request = *s->plan.request;
     if (s->plan.kind == EFFECT_WORKSPACE && f->run->force) {
         struct val_map m = val_map_new(&f->arena);
@@ -141,7 +174,7 @@ static struct val apply_request(struct frame *f)
         VAL_MAP_SET(&m, "force", val_true);
         request = val_map_done(&m);
     }
-    return isolate_located(f, s->plan.kind, request);
+    return isolate_located(f, s->plan.kind, with_output_left(f, request));
 }
 
 static void apply(struct frame *f)
@@ -196,8 +229,13 @@ static enum rc record_result(struct frame *f, bool ok, const struct val *result,
         VAL_MAP_SET(&m, "error", *result);
     if (retry_ms >= 0)
         VAL_MAP_SET(&m, "retry_ms", val_int(retry_ms));
+    int64_t output = output_of(f, result);
+    if (output > 0)
+        VAL_MAP_SET(&m, "output", val_int(output));
     struct val data = val_map_done(&m);
-    return run_append_value(f->run, RECORD_RESULT, f->path, f->attempt, &data, err);
+    enum rc rc = run_append_value(f->run, RECORD_RESULT, f->path, f->attempt, &data, err);
+    f->run->output_bytes += rc == RC_OK && output < INT64_MAX / 2 - f->run->output_bytes ? output : 0;
+    return rc;
 }
 
 static struct box *box_of_error(struct frame *f, const struct val *error)
@@ -439,8 +477,8 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
         frame_end(f, false, error_box(RC_CANCELLED, STR(""), STR("cancelled"), f->attempt, f->path));
         return;
     }
-    bool adopted = s->adopting;
-    if (!ok && not_an_outcome(f, class))
+    bool adopted = s->adopting, flooded = !ok && VAL_GET(result, "output_bytes");
+    if (!ok && !flooded && not_an_outcome(f, class))
         return;
     if (adopted)
         steps_count_gap(f->parent);

@@ -239,7 +239,8 @@ void frame_turn(struct frame *f)
     } else if (f->run->stopping) {
         frame_park(f);
     } else if (what == QUEUED_MORE) {
-        f->ops->more(f);
+        if (instance_has_memory(f))
+            f->ops->more(f);
     } else if (what == QUEUED_TURN) {
         workspace_turn(f);
     } else {

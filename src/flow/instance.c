@@ -10,6 +10,7 @@
 
 #include "base/panic.h"
 #include "base/sha256.h"
+#include "flow/limits.h"
 
 #include <stdlib.h>
 
@@ -61,16 +62,16 @@ bool instance_has_memory(struct frame *f)
         i = i->parent;
     if (!i)
         return true;
-    struct arena *a = &f->run->scratch;
     if (!i->parent) {
-        run_over_limit(f->run, "memory",
-                       arena_printf(a, "the run's values take more than %lld bytes of memory (limits.memory)",
-                                    (long long)i->max_memory));
+        limits_memory(f->run);
         return false;
     }
+    struct arena *a = &f->run->scratch;
     struct str chain = instance_chain(i, STR(""), a);
     struct str message =
-        arena_printf(a, "workflow `%.*s` takes more than %lld MB of memory, with those that it calls (%.*s)",
+        arena_printf(a,
+                     "workflow `%.*s` takes more than %lld MB of memory, with those that it calls (%.*s); raise "
+                     "`memory_limit_mb` of the step that calls it",
                      STR_ARG(i->workflow->name), (long long)(i->max_memory >> 20), STR_ARG(chain));
     step_fail(i->step, &(struct failure){
                            .rc = RC_LIMIT, .code = STR("memory_limit_exceeded"), .message = message, .final = true});

@@ -24,8 +24,8 @@ struct instance {
 
 /* Counts a step about to be entered. False: it is one too many for a workflow around it, whose step has failed. */
 bool instance_count_step(struct frame *f);
-/* May the frame, which is about to be entered, take more memory? False: a workflow around it has too much; its step (or
- * the run) has failed. */
+/* May the frame, which is about to be entered or to go on, take more memory? False: a workflow around it has too much;
+ * the step that calls it (or the run) has failed. */
 bool instance_has_memory(struct frame *f);
 /* With the end of a frame its number of steps is recorded, where a limit asks for it; and counted again in a later
  * life, in which what is below the frame is not entered. */

@@ -32,7 +32,8 @@ const struct step_key workflow_keys[] = {
      .doc = "Functions that Gemini steps may name: {NAME: {description, parameters: JSON Schema}}."},
     {"secrets", KEY_STRINGS, .doc = "Environment variables that steps which list them may have; redacted everywhere."},
     {"env", KEY_STRINGS, .doc = "Environment variables that templates may read as env.NAME."},
-    {"limits", KEY_OBJECT, .doc = "Bounds of the run: {wall, frames, memory, journal, max_parallel, max_depth}."},
+    {"limits", KEY_OBJECT,
+     .doc = "Bounds of the run: {wall, frames, memory, journal, output, max_parallel, max_depth}."},
     {"cache_config", KEY_OBJECT, .choices = "cache_config",
      .doc = "Of all that steps keep for later runs: {enabled, ttl, max_size_mb}."},
     {"steps", KEY_STEPS, .required = true, .doc = "The steps, at least one."},
@@ -100,10 +101,11 @@ const struct step_key retry_keys[] = {
 };
 
 const struct step_key limit_keys[] = {
-    {"wall", KEY_DURATION, .doc = "Time from start to end."},
+    {"wall", KEY_DURATION, .doc = "Time in which the run is carried on, without that of waiting for an answer."},
     {"frames", KEY_INT, .doc = "Steps, iterations and calls executed in all."},
     {"memory", KEY_SIZE, .doc = "Memory for the run's values."},
     {"journal", KEY_SIZE, .doc = "Bytes recorded."},
+    {"output", KEY_SIZE, .doc = "Bytes that commands print, kept or not, and that output files get."},
     {"max_parallel", KEY_INT, .doc = "Things done at the same time."},
     {"max_depth", KEY_INT, .doc = "Workflows called inside one another."},
     {0},

@@ -179,6 +179,8 @@ void load_limits(struct loader *l, const struct member *m, struct run_limits *re
             (void)load_size(l, k, &ret->memory);
         else if (str_is(k->key, "journal"))
             (void)load_size(l, k, &ret->journal);
+        else if (str_is(k->key, "output"))
+            (void)load_size(l, k, &ret->output);
         else if (str_is(k->key, "max_parallel"))
             (void)load_int(l, k, 1, 100000, &ret->max_parallel);
         else if (str_is(k->key, "max_depth"))

@@ -577,8 +577,12 @@ static enum rc recover(struct run *r, const struct record *rec, struct err *err)
         return err->rc;
     }
     const struct void_path *v = rec->kind == RECORD_RUN || rec->kind == RECORD_RESUME ? NULL : void_of(r, rec);
-    if (rec->kind == RECORD_RESULT)
+    if (rec->kind == RECORD_RESULT) {
+        int64_t output = val_get_int(&data->val, STR("output"), 0);
+        if (output > 0 && output < INT64_MAX / 2 - r->output_bytes) /* nobody made so much */
+            r->output_bytes += output;
         waits_fold_result(r, &data->val); /* what was taken is taken, even if its step starts anew */
+    }
     if (v) {
         if (rec->kind == RECORD_RESULT)
             run_count_usage(r, VAL_GET(&data->val, "ok")); /* it was paid for all the same */

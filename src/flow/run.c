@@ -17,6 +17,7 @@
 
 #include "base/fault.h"
 #include "base/panic.h"
+#include "flow/limits.h"
 #include "flow/shelf.h"
 
 #include <stdio.h>
@@ -122,8 +123,7 @@ void run_timer(struct run *r, uint64_t timer)
         return;
     }
     if (timer == r->wall_timer && timer && r->status == RUN_RUNNING) {
-        r->wall_timer = 0;
-        run_over_limit(r, "wall", STR("the run took longer than its limits.wall"));
+        limits_wall(r);
         return;
     }
     struct frame *f = map_get(&r->timers, run_id_key(&timer));
@@ -149,7 +149,9 @@ static void stop_as(struct run *r, enum run_status status);
 bool run_work(struct run *r, unsigned max)
 {
     CHECK_OBJ(r, RUN_MAGIC);
+    limits_hold(r);
     while (r->status == RUN_RUNNING && (r->qhead || workspace_grant(r) || waits_match(r)) && max--) {
+        limits_rest(r, false);
         struct frame *f = r->qhead;
         r->qhead = f->qnext;
         if (!r->qhead)
@@ -161,6 +163,7 @@ bool run_work(struct run *r, unsigned max)
         frame_turn(f);
         account_charge(before);
         r->executing = str_n("", 0);
+        limits_hold(r);
         if (r->scratch.chunk)
             arena_done(&r->scratch);
     }
@@ -168,7 +171,7 @@ bool run_work(struct run *r, unsigned max)
         if (r->stopping)
             stop_as(r, RUN_INTERRUPTED);
         else if (waits_keep(r))
-            return false;
+            limits_rest(r, true);
         else if (r->held || r->awaiting)
             stop_as(r, RUN_WAITING);
         else
@@ -266,6 +269,7 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
                                .account = account_new(NULL),
                                .max_memory = w->limits.memory};
     r->env = box_new(o->env ? o->env : &val_empty_object);
+    r->given_limits = o->limits;
     r->force = o->force;
     r->inputs_found = o->inputs_found;
     r->waits.stay = o->stay;
@@ -395,7 +399,7 @@ static void take_limits(struct run *r)
     if (r->budget.usd < 0 && usd > 0)
         r->budget.usd = usd;
     r->own.max_depth = r->limits.max_depth;
-    r->own.max_memory = r->limits.memory;
+    limits_take(r);
 }
 
 void run_start(struct run *r)
@@ -418,10 +422,7 @@ void run_start(struct run *r)
     l->def = r->workflow->root;
     r->root->state = l;
     run_queue(r->root, QUEUED_ENTER);
-    if (r->limits.wall_ms) {
-        r->wall_timer = ++r->next_id;
-        r->io->timer(r->io_ctx, r->wall_timer, r->limits.wall_ms);
-    }
+    limits_begin(r);
 }
 
 bool run_conclude(struct run *r)

@@ -29,6 +29,8 @@ struct run_options {
     bool force;        /* when resuming: do again what is held */
     /* What makes the run stay, rather than end as RUN_WAITING, while nothing but answers can move it. */
     enum run_stay { STAY_NO, STAY_FOR_APPROVALS, STAY_FOR_ANSWERS } stay;
+    /* Of whoever carries the run on; 0: none. Where the workflow says more, or nothing, these count (flow/limits.h). */
+    struct run_limits limits;
     size_t shelf_bytes; /* loops' iterations that are kept in memory for their readers; 0: SHELF_BYTES, SIZE_MAX: all
                          * (flow/shelf.h) */
 };

@@ -78,7 +78,9 @@ struct run {
     struct arena arena, scratch; /* scratch is emptied after each transition */
     struct buf json;
     struct str id, workflow_sha256, workspace, output_dir, workflow_dir;
-    struct run_limits limits; /* the workflow's, and where it says nothing, those of the environment */
+    /* own_limits: the workflow's, and where it says nothing, those of the environment; given_limits: of whoever carries
+     * it on; limits: the lower ones (flow/limits.h). */
+    struct run_limits limits, own_limits, given_limits;
     struct budget budget;
     struct box *inputs, *env, *variables; /* variables: initial ones, evaluated */
     enum run_status status;
@@ -98,7 +100,9 @@ struct run {
     struct run_totals totals;
     bool told_budget; /* that it is spent */
     unsigned nested;  /* variables of steps that are being evaluated */
-    int64_t started_ms, journal_bytes;
+    int64_t started_ms, journal_bytes, output_bytes;
+    int64_t began_ms, resting_since, rested_ms; /* of this life: its beginning; when only answers could move it */
+    bool over;                                  /* a limit: the run is being ended */
     struct str wanted; /* what the evaluation that just failed would have needed; empty: it failed for another reason */
     struct map shelf;  /* flow/shelf.h */
     struct shelved *shelf_newest, *shelf_oldest;

@@ -167,25 +167,6 @@ static void enter_again(struct frame *f, const struct past *p)
     start_attempt(f);
 }
 
-static bool within_limits(struct frame *f)
-{
-    const struct run_limits *l = frame_limits(f);
-    struct run *r = f->run;
-    struct arena *a = &f->arena;
-    if (l->frames && r->totals.frames > l->frames)
-        run_over_limit(r, "frames",
-                       arena_printf(a, "the run has more than %lld frames (limits.frames)", (long long)l->frames));
-    else if (l->journal && r->journal_bytes > l->journal)
-        run_over_limit(r, "journal",
-                       arena_printf(a,
-                                    "the run has written more than %lld bytes of journal "
-                                    "(limits.journal)",
-                                    (long long)l->journal));
-    else
-        return instance_count_step(f);
-    return false;
-}
-
 /* metadata.timer_start: a variable of the run, set when the step is first entered. A step that a crash interrupts
  * before its first own record enters again, and its timer starts again with it. */
 static bool start_timer(struct frame *f)
@@ -231,7 +212,7 @@ static void step_enter(struct frame *f)
         frame_end(f, ok && !went_on, box_new(ok ? ok : VAL_GET(&p->done->val, "error")));
         return;
     }
-    if (!within_limits(f))
+    if (!instance_count_step(f))
         return;
     if (p && p->begun && p->current) {
         enter_again(f, p);

@@ -15,11 +15,12 @@
 
 struct host_options {
     struct ev_loop *loop;
-    struct store *store;    /* STORE_OWN; the caller's */
-    const char *home;       /* absolute; runs/ID is made below it, workflows/NAME.yaml are read from it */
-    bool mock;              /* said in the journal; egress does it */
-    unsigned max_running;   /* at once; 0: 200 */
-    unsigned max_per_group; /* of one workflow, or one concurrency key; 0: no bound */
+    struct store *store;      /* STORE_OWN; the caller's */
+    const char *home;         /* absolute; runs/ID is made below it, workflows/NAME.yaml are read from it */
+    bool mock;                /* said in the journal; egress does it */
+    unsigned max_running;     /* at once; 0: 200 */
+    unsigned max_per_group;   /* of one workflow, or one concurrency key; 0: no bound */
+    struct run_limits limits; /* of each run; 0: none (flow/limits.h) */
     /* For the obituary: the run that is about to be executed; empty afterwards. `run` may be NULL (it is being loaded).
      */
     void (*executing)(void *ctx, struct str id, const struct run *run);

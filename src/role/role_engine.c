@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "data/json.h"
+#include "flow/limits.h"
 #include "role/channel.h"
 #include "role/host.h"
 #include "role/roles.h"
@@ -194,7 +195,11 @@ static enum rc begin(struct role *r, struct err *err)
     const char *db = role_option(r, "db"), *home = role_option(r, "home");
     if (!db || !home)
         return err_set(err, RC_USAGE, "--db and --home are missing");
-    enum rc rc;
+    const char *limits_given = role_option(r, "limits");
+    struct run_limits limits = {0};
+    enum rc rc = limits_parse_all(&limits, str_c(limits_given ? limits_given : ""), err);
+    if (rc != RC_OK)
+        return rc;
     for (int64_t until = clock_mono_ms() + PREDECESSOR_MS;;) {
         rc = store_open(db, STORE_OWN, &s->store, err);
         if (rc != RC_BUSY || clock_mono_ms() >= until)
@@ -214,6 +219,7 @@ static enum rc begin(struct role *r, struct err *err)
                                              .mock = role_option(r, "mock") != NULL,
                                              .max_running = (unsigned)number(r, "max-running"),
                                              .max_per_group = (unsigned)number(r, "max-per-workflow"),
+                                             .limits = limits,
                                              .executing = executing,
                                              .failed = failed,
                                              .ctx = s},

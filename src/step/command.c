@@ -287,7 +287,8 @@ const struct step_type step_command = {
     .aliases = "bash",
     .doc = "Runs a program in the workspace.",
     .keys = keys,
-    .result_doc = "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|sandbox|limit|data|error",
+    .result_doc =
+        "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|output_bytes|sandbox|limit|data|error",
     .own_timeout = true,
     .check = check,
     .enter = enter,

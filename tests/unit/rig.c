@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 size_t rig_shelf_bytes;
+struct run_limits rig_limits;
 bool rig_hold_loads;
 
 static bool repeats(enum record_kind k)
@@ -132,9 +133,11 @@ static void make_run(struct rig *g)
 
 void rig_start(struct rig *g, const char *yaml)
 {
-    *g = (struct rig){.now = 1000000,
-                      .holds_loads = rig_hold_loads,
-                      .options = {.id = STR("rig"), .workflow_sha256 = STR("0"), .shelf_bytes = rig_shelf_bytes}};
+    *g = (struct rig){
+        .now = 1000000,
+        .holds_loads = rig_hold_loads,
+        .options = {
+            .id = STR("rig"), .workflow_sha256 = STR("0"), .shelf_bytes = rig_shelf_bytes, .limits = rig_limits}};
     g->records_end = &g->records;
     g->workflow = load(yaml);
     struct err err;
@@ -166,9 +169,11 @@ static void forge_line(struct rig *g, const char *line, size_t n)
 
 bool rig_forge(struct rig *g, const char *yaml, const char *journal)
 {
-    *g = (struct rig){.now = 1000000,
-                      .holds_loads = rig_hold_loads,
-                      .options = {.id = STR("rig"), .workflow_sha256 = STR("0"), .shelf_bytes = rig_shelf_bytes}};
+    *g = (struct rig){
+        .now = 1000000,
+        .holds_loads = rig_hold_loads,
+        .options = {
+            .id = STR("rig"), .workflow_sha256 = STR("0"), .shelf_bytes = rig_shelf_bytes, .limits = rig_limits}};
     g->records_end = &g->records;
     g->workflow = load(yaml);
     for (const char *end; *journal; journal = end + (*end == '\n')) {
