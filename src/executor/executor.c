@@ -22,6 +22,7 @@
 #include "executor/exec_files.h"
 #include "executor/exec_workspace.h"
 #include "executor/fileop.h"
+#include "executor/hint.h"
 #include "executor/request.h"
 #include "executor/session_file.h"
 #include "executor/tier.h"
@@ -220,7 +221,8 @@ static void on_command(void *ctx, const struct command_outcome *o)
     } else if (j->kind == EXEC_CODE) {
         j->failed = result_code(o, &j->arena, &j->result, &j->err) != RC_OK;
     } else {
-        j->result = j->bash ? result_bash(o, j->spec.timeout_ms, &j->arena) : result_command(o, &j->arena);
+        struct str hint = hint_of(&j->spec, o, &j->arena);
+        j->result = j->bash ? result_bash(o, hint, j->spec.timeout_ms, &j->arena) : result_command(o, hint, &j->arena);
     }
     j->cancelled |= o->stopped || o->flooded;
     j->flooded = o->flooded ? o->printed : 0;

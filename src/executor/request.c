@@ -314,7 +314,7 @@ static struct str signal_name(int signo, struct arena *a)
     return name ? arena_printf(a, "SIG%s", name) : arena_printf(a, "SIG%d", signo);
 }
 
-struct val result_command(const struct command_outcome *o, struct arena *a)
+struct val result_command(const struct command_outcome *o, struct str hint, struct arena *a)
 {
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "exit_code", val_int(o->exit_code));
@@ -329,6 +329,8 @@ struct val result_command(const struct command_outcome *o, struct arena *a)
     VAL_MAP_SET(&m, "sandbox", val_str(str_c(tier_name(o->tier))));
     if (o->limit)
         VAL_MAP_SET(&m, "limit", o->limit == LAUNCH_LIMIT_MEMORY ? VAL_LIT("memory") : VAL_LIT("processes"));
+    if (hint.n)
+        VAL_MAP_SET(&m, "hint", val_str(text_clean(a, hint)));
     return val_map_done(&m);
 }
 
@@ -347,11 +349,11 @@ static void paragraph(struct buf *b, struct str s)
     buf_add(b, s);
 }
 
-struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, struct arena *a)
+struct val result_bash(const struct command_outcome *o, struct str hint, int64_t timeout_ms, struct arena *a)
 {
     struct buf b;
     bool failed = o->exit_code != 0 || o->timed_out;
-    buf_init(&b, o->out.n + o->errors.n + 256);
+    buf_init(&b, o->out.n + o->errors.n + hint.n + 256);
     if (o->timed_out)
         buf_printf(&b, "The command was stopped after %g seconds (timeout).", (double)timeout_ms / 1000);
     else if (o->limit)
@@ -364,6 +366,8 @@ struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, stru
         buf_printf(&b, "Exit code %d", o->exit_code);
     paragraph(&b, o->out);
     paragraph(&b, o->errors);
+    if (hint.n)
+        paragraph(&b, text_clean(a, arena_printf(a, "(Sandbox: %.*s.)", STR_ARG(hint))));
     if (!b.n)
         buf_addz(&b, "(no output)");
     struct val_map m = val_map_new(a);

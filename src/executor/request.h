@@ -26,8 +26,8 @@ enum rc request_bash(const struct val *req, const struct beneath *workspace, str
 /* Will it be without any network? */
 bool request_offline(const struct val *req, enum sandbox_tier tier);
 
-struct val result_command(const struct command_outcome *o, struct arena *a);
-struct val result_bash(const struct command_outcome *o, int64_t timeout_ms, struct arena *a);
+struct val result_command(const struct command_outcome *o, struct str hint, struct arena *a);
+struct val result_bash(const struct command_outcome *o, struct str hint, int64_t timeout_ms, struct arena *a);
 /* The error of a command that was stopped because it printed so much. */
 struct val result_flooded(const struct val *error, uint64_t printed, struct arena *a);
 /* {class, code, message} */

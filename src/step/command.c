@@ -250,26 +250,27 @@ static void child_done(struct frame *f, struct frame *child)
         step_ok(f, &result);
         return;
     }
-    char msg[560], code_text[32];
+    char code_text[32];
+    struct arena *a = &f->arena;
     struct str said = val_get_str(r, STR("stderr"), STR(""));
     if (!str_trim(said).n)
         said = val_get_str(r, STR("stdout"), STR(""));
     said = tail(said, 400);
-    struct str signal = val_get_str(r, STR("signal"), STR(""));
-    struct str limit = val_get_str(r, STR("limit"), STR(""));
+    struct str signal = val_get_str(r, STR("signal"), STR("")), msg;
+    struct str limit = val_get_str(r, STR("limit"), STR("")), hint = val_get_str(r, STR("hint"), STR(""));
+    const char *colon = said.n ? ": " : "";
     if (limit.n)
-        snprintf(msg, sizeof msg,
-                 "it and all it started %s; raise `%s_limit` of the step, or TREADLE_COMMAND_%s of "
-                 "the machine",
-                 str_is(limit, "memory") ? "used more memory than they may" : "were more processes than they may be",
-                 str_is(limit, "memory") ? "memory" : "process", str_is(limit, "memory") ? "MEMORY" : "PROCESSES");
+        msg = arena_printf(
+            a, "it and all it started %s; raise `%s_limit` of the step, or TREADLE_COMMAND_%s of the machine",
+            str_is(limit, "memory") ? "used more memory than they may" : "were more processes than they may be",
+            str_is(limit, "memory") ? "memory" : "process", str_is(limit, "memory") ? "MEMORY" : "PROCESSES");
     else if (timed_out)
-        snprintf(msg, sizeof msg, "no result within %g s (timeout)", (double)f->def->timeout_ms / 1000);
+        msg = arena_printf(a, "no result within %g s (timeout)", (double)f->def->timeout_ms / 1000);
     else if (signal.n)
-        snprintf(msg, sizeof msg, "killed by %.*s%s%.*s", STR_ARG(signal), said.n ? ": " : "", STR_ARG(said));
+        msg = arena_printf(a, "killed by %.*s%s%.*s", STR_ARG(signal), colon, STR_ARG(said));
     else
-        snprintf(msg, sizeof msg, "exit code %lld%s%.*s", (long long)(code ? code->i : -1), said.n ? ": " : "",
-                 STR_ARG(said));
+        msg = arena_printf(a, "exit code %lld%s%.*s%s%.*s", (long long)(code ? code->i : -1), colon, STR_ARG(said),
+                           hint.n ? "; " : "", STR_ARG(hint));
     snprintf(code_text, sizeof code_text, "exit_%lld", (long long)(code ? code->i : -1));
     step_fail(f, &(struct failure){.rc = limit.n     ? RC_LIMIT
                                          : timed_out ? RC_TIMEOUT
@@ -277,7 +278,7 @@ static void child_done(struct frame *f, struct frame *child)
                                    .code = limit.n     ? limit
                                            : timed_out ? STR("timeout")
                                                        : str_c(code_text),
-                                   .message = str_n(msg, str_utf8_valid(str_c(msg))),
+                                   .message = str_n(msg.p, str_utf8_valid(msg)),
                                    .partial = &result});
 }
 
@@ -288,7 +289,8 @@ const struct step_type step_command = {
     .doc = "Runs a program in the workspace.",
     .keys = keys,
     .result_doc =
-        "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|output_bytes|sandbox|limit|data|error",
+        "success|exit_code|signal|stdout|stderr|duration_ms|timed_out|truncated|output_bytes|sandbox|limit|hint|data|"
+        "error",
     .own_timeout = true,
     .check = check,
     .enter = enter,
