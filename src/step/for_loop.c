@@ -15,6 +15,7 @@
 #include "flow/away.h"
 #include "flow/shelf.h"
 #include "step/group.h"
+#include "step/turns.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -482,6 +483,8 @@ static void check(const struct step_def *d, struct problems *ps)
     static const char *const keys_of_groups[] = {"strategy", "restart"};
     const struct val *parallel = VAL_GET(d->source, "parallel");
     group_check(d, ps);
+    if (val_is(parallel, VAL_BOOL) && parallel->b && turns_only(d->lists[0]))
+        turns_warn(d, parallel, ps);
     for (size_t i = 0; i < sizeof keys_of_groups / sizeof *keys_of_groups; i++) {
         const struct member *m = val_member(d->source, str_c(keys_of_groups[i]));
         if (m && (!parallel || (parallel->type == VAL_BOOL && !parallel->b)))

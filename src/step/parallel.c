@@ -5,6 +5,7 @@
  * before the first branch starts. */
 #include "base/panic.h"
 #include "step/group.h"
+#include "step/turns.h"
 
 #include <stdlib.h>
 
@@ -187,6 +188,12 @@ static void check(const struct step_def *d, struct problems *ps)
                         (int)str_utf8_valid(str_n(b->name.p, b->name.n < 60 ? b->name.n : 60)), b->name.p);
     }
     group_check(d, ps);
+    size_t in_turn = 0;
+    for (size_t i = 0; i < d->nbranches; i++)
+        in_turn += turns_only(d->branches[i].list);
+    const struct val *branches = VAL_GET(d->source, "branches");
+    if (in_turn > 1 && in_turn == d->nbranches && branches)
+        turns_warn(d, branches, ps);
 }
 
 const struct step_type step_parallel = {.name = "parallel",
