@@ -179,6 +179,7 @@ static void add_done(struct digest *d, struct digest_node *n, const struct recor
     bool went_on = val_get_bool(v, STR("continued"), false) || val_get_bool(v, STR("goto"), false);
     n->status = val_get_bool(v, STR("skipped"), false) ? NODE_SKIPPED : went_on ? NODE_CONTINUED : NODE_OK;
     n->cached = val_get_bool(v, STR("cached"), false);
+    n->at_limit = val_get_bool(ok, STR("max_iterations_reached"), false);
     clear_error(n);
     if (went_on && VAL_GET(ok, "error"))
         set_error(d, n, VAL_GET(ok, "error"));
@@ -191,7 +192,7 @@ static void add_done(struct digest *d, struct digest_node *n, const struct recor
     }
 }
 
-static void make_void(struct digest *d, struct str path)
+static void make_void(struct digest *d, struct str path, bool forked)
 {
     struct digest_node *n = map_get(&d->nodes, path);
     if (!n)
@@ -199,10 +200,45 @@ static void make_void(struct digest *d, struct str path)
     hide_children(n);
     clear_error(n);
     n->status = NODE_VOID;
+    n->dropped = forked;
     n->void_attempts = n->last_attempt;
     n->attempts = 0;
     n->started_ms = n->ended_ms = 0;
     n->result = NULL;
+}
+
+static void add_spending(struct digest_node *to, const struct digest_node *n)
+{
+    to->calls += n->calls;
+    to->input_tokens += n->input_tokens;
+    to->output_tokens += n->output_tokens;
+    to->cost_usd += n->cost_usd;
+    to->cost_unknown |= n->cost_unknown;
+}
+
+static void clear_spending(struct digest_node *n)
+{
+    n->calls = n->input_tokens = n->output_tokens = 0;
+    n->cost_usd = 0;
+    n->cost_unknown = false;
+}
+
+/* A fork has not paid for what it does not keep. */
+static void forget_spending(struct digest *d)
+{
+    struct map_entry *e;
+    clear_spending(d->root);
+    for (size_t i = 0; (e = map_next(&d->nodes, &i));) {
+        struct digest_node *n = e->value, *top = n;
+        while (top->parent != d->root)
+            top = top->parent;
+        if (top->dropped)
+            clear_spending(n);
+        else if (n == top)
+            add_spending(d->root, n);
+    }
+    for (struct digest_node *n = d->root->first; n; n = n->next)
+        n->dropped = false;
 }
 
 /* What had failed is tried again, what was held is asked again. */
@@ -256,11 +292,12 @@ static void add_resume(struct digest *d, const struct record *r, const struct va
         d->workflow_sha256 = sha;
     for (size_t i = 0; val_at(voids, i); i++)
         if (val_is(val_at(voids, i), VAL_STR))
-            make_void(d, val_at(voids, i)->s);
+            make_void(d, val_at(voids, i)->s, VAL_GET(v, "forked_from"));
     reopen(d);
     d->status = str_n("", 0);
     d->error = d->output = NULL;
     if (VAL_GET(v, "forked_from")) {
+        forget_spending(d);
         d->inherited_calls = d->root->calls;
         d->inherited_usd = d->root->cost_usd;
         d->resumes = 0;

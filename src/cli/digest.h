@@ -26,6 +26,7 @@ struct digest_node {
     struct str name; /* its last part */
     enum node_status status;
     bool cached;       /* its result is that of an earlier run */
+    bool at_limit;     /* a loop that ended because of max_iterations */
     bool effect;       /* a call, command or file access below a step, not a step itself */
     bool restorable;   /* a command without a network, whose changes to the workspace can be taken back */
     uint32_t attempts; /* since it was last begun anew; 0: not known yet */
@@ -35,11 +36,13 @@ struct digest_node {
     int64_t started_ms, ended_ms; /* ended: 0 while open */
     struct str label;             /* effects: "turn 3", "$ make test", "Edit a.c" */
     struct str error_class, error_code, message, error_step;
-    int64_t input_tokens, output_tokens, calls; /* of itself and all below it, void attempts included */
+    int64_t input_tokens, output_tokens, calls; /* of itself and all below it, void attempts included except a
+                                                   fork's */
     double cost_usd;
     bool cost_unknown;
     size_t total, ok, failed, running; /* children */
     int64_t items;                     /* of a loop over a list, begun or not; else 0 */
+    bool dropped;                      /* a fork begins it anew, and has not paid for what it was */
     bool trouble;                      /* it, or something below it, is not simply done */
     size_t told;                       /* lines that were given to its children; for whoever prints */
     const struct val *result;          /* of the workflow's own steps; NULL: none. Parts may be away (flow/away.h) */

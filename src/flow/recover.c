@@ -165,7 +165,7 @@ int64_t past_wait_left(const struct past *p, int64_t wait, int64_t now)
     return p->result_ms >= now ? wait : p->result_ms + wait - now;
 }
 
-void run_void(struct run *r, struct str path, uint64_t seq)
+void run_void(struct run *r, struct str path, uint64_t seq, bool forked)
 {
     struct void_path *v = map_get(&r->voids, path);
     if (!v) {
@@ -175,6 +175,8 @@ void run_void(struct run *r, struct str path, uint64_t seq)
     }
     if (seq > v->seq)
         v->seq = seq;
+    if (forked && seq > v->forked_seq)
+        v->forked_seq = seq;
 }
 
 /* The newest void that the record lies under: its own path or one above it, at a step's boundary. */
@@ -491,7 +493,7 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         p->last_attempt = rec->attempt;
 }
 
-enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, struct str path), void *ctx,
+enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, struct str path, bool forked), void *ctx,
                          struct err *err)
 {
     struct arena a = {0};
@@ -500,7 +502,7 @@ enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, stru
     const struct val *list = rc ? NULL : VAL_GET(&data, "void");
     for (size_t i = 0; val_at(list, i); i++)
         if (val_is(val_at(list, i), VAL_STR))
-            cb(ctx, val_at(list, i)->s);
+            cb(ctx, val_at(list, i)->s, VAL_GET(&data, "forked_from") != NULL);
     arena_done(&a);
     return rc;
 }
@@ -584,8 +586,8 @@ static enum rc recover(struct run *r, const struct record *rec, struct err *err)
         waits_fold_result(r, &data->val); /* what was taken is taken, even if its step starts anew */
     }
     if (v) {
-        if (rec->kind == RECORD_RESULT)
-            run_count_usage(r, VAL_GET(&data->val, "ok")); /* it was paid for all the same */
+        if (rec->kind == RECORD_RESULT && rec->seq >= v->forked_seq)
+            run_count_usage(r, VAL_GET(&data->val, "ok")); /* this run paid for it all the same */
         fold_void(r, rec, v);
     } else if (rec->kind == RECORD_RUN) {
         replace(&r->past_run, data);

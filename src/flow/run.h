@@ -42,10 +42,11 @@ void run_free(struct run *r);
 /* Before run_start, in order of seq, every record of the journal (RECORD_RUN included). RC_CORRUPT, RC_VERSION. */
 enum rc run_recover(struct run *r, const struct record *rec, struct err *err) MUST_CHECK;
 /* Before run_recover: records under `path` (that step and what is below it) older than `seq` do not count. For the
- * paths that a RECORD_RESUME made void; see run_resume_voids. */
-void run_void(struct run *r, struct str path, uint64_t seq);
+ * paths that a RECORD_RESUME made void; see run_resume_voids. What they cost counts all the same, except where they are
+ * another run's, from which this one was `forked`. */
+void run_void(struct run *r, struct str path, uint64_t seq, bool forked);
 /* Calls `cb` for each path that the RECORD_RESUME makes void. */
-enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, struct str path), void *ctx,
+enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, struct str path, bool forked), void *ctx,
                          struct err *err) MUST_CHECK;
 
 /* First start, or going on after recovery (then a RECORD_RESUME is appended). */

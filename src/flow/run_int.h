@@ -51,6 +51,7 @@ struct past_var {
 struct void_path {
     struct str path;
     uint64_t seq;
+    uint64_t forked_seq; /* records before it belong to the run that this one was forked from */
 };
 
 enum queued { QUEUED_NO, QUEUED_ENTER, QUEUED_CHILD, QUEUED_DRAINED, QUEUED_MORE, QUEUED_TURN };

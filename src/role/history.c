@@ -25,6 +25,10 @@ static void read_start(struct pass *p, const struct val *v, int64_t time_ms)
     h->workspace = val_get_str(v, STR("workspace"), STR(""));
     h->output_dir = val_get_str(v, STR("output_dir"), STR(""));
     h->workflow_dir = val_get_str(v, STR("workflow_dir"), STR("."));
+    size_t slash = h->file.n;
+    while (slash && h->file.p[slash - 1] != '/')
+        slash--;
+    h->path = arena_printf(p->a, "%.*s/%.*s", STR_ARG(h->workflow_dir), STR_ARG(str_from(h->file, slash)));
     h->created_ms = val_get_int(v, STR("started_ms"), time_ms);
 }
 
@@ -54,6 +58,10 @@ static bool look(void *ctx, const struct record *r)
         struct str sha = val_get_str(v, STR("workflow_sha256"), STR(""));
         if (sha.n)
             p->h->workflow_sha256 = sha;
+        if (sha.n && !VAL_GET(v, "forked_from"))
+            p->h->path = val_get_str(v, STR("path"), STR(""));
+        else
+            p->h->path = val_get_str(v, STR("path"), p->h->path);
         if (VAL_GET(v, "files"))
             p->h->files = VAL_GET(v, "files");
     } else {
@@ -84,10 +92,10 @@ struct recovery {
     struct err err;
 };
 
-static void add_void(void *ctx, struct str path)
+static void add_void(void *ctx, struct str path, bool forked)
 {
     struct recovery *r = ctx;
-    run_void(r->run, path, r->seq);
+    run_void(r->run, path, r->seq, forked);
 }
 
 static bool find_voids(void *ctx, const struct record *rec)
@@ -114,7 +122,7 @@ enum rc history_feed(struct store *s, struct str id, struct run *run, const stru
     if (rc == RC_OK && r.rc == RC_OK) {
         r.seq = UINT64_MAX; /* those about to be appended */
         for (size_t i = 0; i < nvoids; i++)
-            add_void(&r, voids[i]);
+            add_void(&r, voids[i], false);
         rc = store_each_record(s, id, 0, feed, &r, err);
     }
     if (rc == RC_OK && r.rc != RC_OK) {

@@ -8,6 +8,7 @@
 struct history {
     bool started;               /* it has a RECORD_RUN; else only what `accepted` says (a service's, not begun yet) */
     struct str file;            /* the workflow file as given */
+    struct str path;            /* absolute, of the file that was pinned last; empty: not known */
     struct str workflow_sha256; /* pinned now */
     struct val inputs;
     struct str workspace, output_dir, workflow_dir;

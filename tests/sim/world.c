@@ -735,8 +735,9 @@ void world_done(struct world *w)
     arena_done(&w->arena);
 }
 
-static void voided(void *ctx, struct str path)
+static void voided(void *ctx, struct str path, bool forked)
 {
+    (void)forked;
     violate(ctx, "unexpected void of %.*s", STR_ARG(path));
 }
 

@@ -231,7 +231,7 @@ void rig_restart_with(struct rig *g, const char *yaml, const char *voided)
     g->workflow = load(yaml);
     g->run = run_new(g->workflow, &g->options, &rig_io, g);
     if (voided)
-        run_void(g->run, str_c(voided), UINT64_MAX);
+        run_void(g->run, str_c(voided), UINT64_MAX, false);
     for (struct rig_record *r = g->records; r; r = r->next)
         assert_int_equal(run_recover(g->run, &r->r, &err), RC_OK);
     run_start(g->run);

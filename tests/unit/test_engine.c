@@ -591,7 +591,7 @@ static void test_many_voids(void **state)
     g.run = run_new(g.workflow, &g.options, &rig_io, &g);
     for (int i = 0; i < STEPS; i++) {
         snprintf(path, sizeof path, "s%d", i);
-        run_void(g.run, str_c(path), UINT64_MAX);
+        run_void(g.run, str_c(path), UINT64_MAX, false);
     }
     int64_t start = clock();
     for (int i = 0; i < STEPS; i++) {
