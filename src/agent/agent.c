@@ -238,8 +238,8 @@ static void next_turn(struct frame *f, struct agent *g)
         return;
     const struct budget *b = &f->def->budget;
     if (g->turn && ((b->usd >= 0 && g->cost >= b->usd) || (b->tokens >= 0 && g->input + g->output >= b->tokens))) {
-        give_upf(f, g, RC_BUDGET, "the step's budget is spent after %lld turns ($%.4f, %lld tokens)",
-                 (long long)g->turn, g->cost, (long long)(g->input + g->output));
+        give_upf(f, g, RC_BUDGET, "the step's budget is spent after %lld turns (%s, %lld tokens)", (long long)g->turn,
+                 units_usd(g->cost).z, (long long)(g->input + g->output));
         return;
     }
     g->turn++;

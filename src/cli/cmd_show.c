@@ -153,6 +153,8 @@ static struct str deeds(struct show *s, const struct digest_node *n)
         buf_printf(&b, "  %zu tool call%s", tools, tools == 1 ? "" : "s");
     if (items)
         buf_printf(&b, "  %zu/%zu iterations done", items_ok, items > all ? items : all);
+    if (n->at_limit)
+        buf_addz(&b, "  ended at max_iterations");
     if (items_failed)
         buf_printf(&b, ", %zu failed", items_failed);
     if (n->calls)
@@ -286,8 +288,9 @@ static void print_head(struct show *s)
                           human_time(d->resumed_ms).z));
     if (d->forked_from.n)
         line(s, "fork of",
-             arena_printf(a, "%.*s, whose %lld model calls (%s) are counted here", STR_ARG(d->forked_from),
-                          (long long)d->inherited_calls, human_cost(d->inherited_usd).z));
+             arena_printf(a, "%.*s, of which %lld model call%s (%s) %s kept and counted here", STR_ARG(d->forked_from),
+                          (long long)d->inherited_calls, d->inherited_calls == 1 ? "" : "s",
+                          human_cost(d->inherited_usd).z, d->inherited_calls == 1 ? "is" : "are"));
     if (t->calls)
         line(s, "used",
              arena_printf(a, "%lld model call%s, %s tokens in, %s out, %s%s", (long long)t->calls,
@@ -366,6 +369,8 @@ static struct val node_value(struct show *s, const struct digest_node *n, struct
     VAL_MAP_SET(&m, "attempts", val_int(n->attempts ? n->attempts : 1));
     if (n->cached)
         VAL_MAP_SET(&m, "cached", val_true);
+    if (n->at_limit)
+        VAL_MAP_SET(&m, "max_iterations_reached", val_true);
     VAL_MAP_SET(&m, "started_ms", n->started_ms ? val_int(n->started_ms) : val_null);
     VAL_MAP_SET(&m, "ended_ms", n->ended_ms ? val_int(n->ended_ms) : val_null);
     if (n->calls) {

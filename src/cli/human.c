@@ -7,6 +7,7 @@
 #include "cli/human.h"
 
 #include "base/buf.h"
+#include "flow/units.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ struct human human_size(int64_t bytes)
 struct human human_cost(double usd)
 {
     struct human h;
-    snprintf(h.z, sizeof h.z, usd >= 100 ? "$%.0f" : usd >= 1 ? "$%.2f" : "$%.4f", usd);
+    snprintf(h.z, sizeof h.z, "%s", units_usd(usd).z);
     return h;
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/panic.h"
 #include "flow/shelf.h"
+#include "flow/units.h"
 
 #include <stdio.h>
 
@@ -436,9 +437,9 @@ static bool within(struct frame *step, const struct budget *b, const char *whose
     if ((b->usd < 0 || s->usd < b->usd) && (b->tokens < 0 || s->tokens < b->tokens))
         return true;
     struct str why = arena_printf(&step->arena,
-                                  "the budget of %s is spent ($%.4f, %lld tokens); raise it and resume with "
+                                  "the budget of %s is spent (%s, %lld tokens); raise it and resume with "
                                   "--workflow FILE",
-                                  whose, s->usd, (long long)s->tokens);
+                                  whose, units_usd(s->usd).z, (long long)s->tokens);
     step_fail(step, &(struct failure){.rc = RC_BUDGET, .message = why, .final = true, .below = true});
     return false;
 }
@@ -467,8 +468,8 @@ bool frame_budget(struct frame *f)
         return false;
     if (b->usd >= 0 && t->cost_usd >= b->usd)
         snprintf(why, sizeof why,
-                 "the budget of $%.2f is spent ($%.4f); raise workflow.budget and resume with --workflow FILE", b->usd,
-                 t->cost_usd);
+                 "the budget of %s is spent (%s); raise workflow.budget and resume with --workflow FILE",
+                 units_usd(b->usd).z, units_usd(t->cost_usd).z);
     else if (b->tokens >= 0 && t->input_tokens + t->output_tokens >= b->tokens)
         snprintf(why, sizeof why,
                  "the budget of %lld tokens is spent; raise workflow.budget and resume with --workflow FILE",

@@ -7,6 +7,7 @@
 #include "flow/units.h"
 
 #include <math.h>
+#include <stdio.h>
 
 struct unit {
     const char *name;
@@ -111,4 +112,17 @@ enum rc units_duration(const struct val *v, int64_t *ret_ms, struct err *err)
 enum rc units_size(const struct val *v, int64_t *ret_bytes, struct err *err)
 {
     return read_units(&sizes, v, ret_bytes, err);
+}
+
+struct usd units_usd(double usd)
+{
+    enum { CENTS = 2, DECIMALS_MAX = 12 };
+    struct usd u;
+    int decimals = usd >= 100 ? 0 : usd >= 1 ? CENTS : 4;
+    if (usd > 0 && usd < 0.01)
+        decimals = usd > 1e-11 ? 1 - (int)floor(log10(usd)) : DECIMALS_MAX;
+    int n = snprintf(u.z, sizeof u.z, "$%.*f", decimals, usd);
+    for (; decimals > CENTS && u.z[n - 1] == '0'; decimals--)
+        u.z[--n] = 0;
+    return u;
 }

@@ -52,6 +52,8 @@ static void finish(struct frame *f, enum ending why)
     VAL_MAP_SET(&m, "iterations", val_int((int64_t)l->index));
     VAL_MAP_SET(&m, "condition_met", val_bool(why == CONDITION_MET));
     if (why == AT_THE_LIMIT) {
+        frame_event(f, EVENT_NOTE, arena_printf(a, "ended at its limit, max_iterations: %lld", (long long)l->max).p,
+                    NULL);
         VAL_MAP_SET(&m, "max_iterations_reached", val_true);
         VAL_MAP_SET(&m, "reason", val_str(STR("Maximum iterations exceeded"))); /* as pipeline_ex words it */
     }

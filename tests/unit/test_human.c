@@ -41,6 +41,11 @@ static void numbers(void **state)
     assert_string_equal(human_size(1024).z, "1.00 KB");
     assert_string_equal(human_size((int64_t)3 << 30).z, "3.00 GB");
     assert_string_equal(human_cost(0.01234).z, "$0.0123");
+    assert_string_equal(human_cost(0).z, "$0.00");
+    assert_string_equal(human_cost(0.5).z, "$0.50");
+    assert_string_equal(human_cost(0.0004).z, "$0.0004");
+    assert_string_equal(human_cost(0.0000412).z, "$0.000041");
+    assert_string_equal(human_cost(0.00996).z, "$0.01");
     assert_string_equal(human_cost(12.345).z, "$12.35");
     assert_string_equal(human_cost(1234.5).z, "$1234");
 }
