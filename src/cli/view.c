@@ -16,14 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TOLD_MAX = 30, NAME_COLUMNS = 28 };
+enum { TOLD_MAX = 30, NAME_COLUMNS = 28, KEPT_SIZE = 1 << 16 };
 
 struct view {
     struct view_options o;
     struct view_tree tree;
     struct view_live *live; /* NULL: plain lines */
     int64_t started_ms;
-    bool told_held; /* a plain line has said why the run waits */
+    bool told_held;          /* a plain line has said why the run waits */
+    struct buf prompt, kept; /* plain lines: what is asked at the moment, and what is said once it is answered */
 };
 
 struct view *view_new(const struct view_options *o)
@@ -34,10 +35,34 @@ struct view *view_new(const struct view_options *o)
     v->o = *o;
     v->started_ms = clock_mono_ms();
     view_tree_init(&v->tree);
+    buf_init(&v->prompt, KEPT_SIZE);
+    buf_init(&v->kept, KEPT_SIZE);
     view_say(v, false, "run %.*s: workflow %.*s", STR_ARG(o->run_id), STR_ARG(o->workflow));
     if (!o->quiet)
         v->live = view_live_new(o, &v->tree, v->started_ms);
     return v;
+}
+
+static void put_out_kept(struct view *v)
+{
+    fwrite(v->kept.n ? v->kept.p : "", 1, v->kept.n, stderr);
+    buf_clear(&v->kept);
+}
+
+/* Nothing comes between a question and what is typed, unless there is too much of it to keep. */
+static void plain_line(struct view *v, struct str text)
+{
+    if (!v->prompt.n) {
+        fprintf(stderr, "%.*s\n", STR_ARG(text));
+        return;
+    }
+    if (v->kept.n + text.n + 1 > KEPT_SIZE) {
+        fputc('\n', stderr);
+        put_out_kept(v);
+        fprintf(stderr, "%.*s", STR_ARG(buf_str(&v->prompt)));
+    }
+    buf_add(&v->kept, text.n < KEPT_SIZE ? text : str_n(text.p, KEPT_SIZE - 1));
+    buf_addc(&v->kept, '\n');
 }
 
 static void line(struct view *v, struct str text)
@@ -45,7 +70,7 @@ static void line(struct view *v, struct str text)
     if (v->live)
         view_live_line(v->live, text);
     else
-        fprintf(stderr, "%.*s\n", STR_ARG(text));
+        plain_line(v, text);
 }
 
 void view_say(struct view *v, bool always, const char *fmt, ...)
@@ -73,10 +98,18 @@ void view_lines(struct view *v, struct str clean)
 
 void view_prompt(struct view *v, struct str prompt)
 {
-    if (v->live)
+    if (v->live) {
         view_live_prompt(v->live, prompt);
-    else
-        fprintf(stderr, "%.*s", STR_ARG(prompt));
+        return;
+    }
+    buf_clear(&v->prompt);
+    if (str_is(prompt, "\n")) { /* behind the question */
+        fputc('\n', stderr);
+        prompt.n = 0;
+    }
+    put_out_kept(v);
+    fprintf(stderr, "%.*s", STR_ARG(prompt));
+    buf_add(&v->prompt, prompt);
 }
 
 /* A note about an error says which. */
@@ -243,6 +276,8 @@ void view_end(struct view *v, enum run_status status, const struct val *error)
 {
     view_live_free(v->live);
     v->live = NULL;
+    if (v->prompt.n)
+        view_prompt(v, STR("\n"));
     say_totals(v, status);
     struct str id = v->o.run_id, at = val_get_str(error, STR("step"), STR("")),
                why = val_get_str(error, STR("message"), STR(""));
@@ -261,5 +296,7 @@ void view_end(struct view *v, enum run_status status, const struct val *error)
     else if (status == RUN_WAITING)
         view_say(v, false, "treadle show %.*s tells what to do", STR_ARG(id));
     view_tree_done(&v->tree);
+    buf_done(&v->prompt);
+    buf_done(&v->kept);
     free(v);
 }

@@ -16,7 +16,8 @@ void view_event(struct view *v, const struct event *e);
 void view_say(struct view *v, bool always, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Lines that stay, as they are. */
 void view_lines(struct view *v, struct str clean);
-/* Asks for a line of input: nothing is drawn, and what is said waits, until it is called with an empty text. */
+/* Asks for a line of input: nothing is drawn, and what is said waits, until it is called with an empty text (the line
+ * was typed) or with "\n" (nobody is to type any more). */
 void view_prompt(struct view *v, struct str prompt);
 /* The last words: status, time, tokens, cost, what to do next. Then frees. */
 void view_end(struct view *v, enum run_status status, const struct val *error);

@@ -30,6 +30,7 @@ struct view_live {
     ev_id timer, cont;
     bool color, dirty;
     bool rests;                    /* somebody types */
+    struct buf prompt;             /* in answer to this */
     size_t rows, columns;          /* of the terminal */
     size_t nlines;                 /* of the block on the screen */
     uint16_t width[LINES_MAX + 2]; /* of each of its lines */
@@ -234,7 +235,7 @@ void view_live_dirty(struct view_live *l)
 void view_live_line(struct view_live *l, struct str line)
 {
     if (l->lines.n + line.n + 8 > LINES_SIZE)
-        l->rests ? put_out(l, str_n("", 0)) : draw(l);
+        l->rests ? put_out(l, buf_str(&l->prompt)) : draw(l);
     buf_add(&l->lines, line);
     buf_addz(&l->lines, "\033[K\n");
     view_live_dirty(l);
@@ -242,11 +243,15 @@ void view_live_line(struct view_live *l, struct str line)
 
 void view_live_prompt(struct view_live *l, struct str prompt)
 {
-    if (prompt.n) {
+    buf_clear(&l->prompt);
+    if (prompt.n && !str_is(prompt, "\n")) {
+        buf_add(&l->prompt, prompt);
         put_out(l, prompt);
         l->rests = true;
         return;
     }
+    if (prompt.n) /* behind what was asked */
+        fputc('\n', stderr);
     l->rests = l->dirty = false;
     view_live_dirty(l);
 }
@@ -279,6 +284,7 @@ struct view_live *view_live_new(const struct view_options *o, const struct view_
     l->started_ms = started_ms;
     l->color = !set("NO_COLOR");
     buf_init(&l->lines, LINES_SIZE);
+    buf_init(&l->prompt, LINES_SIZE);
     get_size(l);
     l->cont = ev_signal(o->loop, SIGCONT, continued, l);
     view_live_dirty(l);
@@ -295,5 +301,6 @@ void view_live_free(struct view_live *l)
         fputc('\n', stderr);
     put_out(l, STR(""));
     buf_done(&l->lines);
+    buf_done(&l->prompt);
     free(l);
 }

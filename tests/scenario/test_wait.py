@@ -342,6 +342,24 @@ def test_asked_on_the_terminal(treadle, term):
     assert (second["choice"], second["comment"]) == ("yes but", "slowly")
 
 
+@pytest.mark.parametrize("term", ["xterm", "dumb", "tmux-256color"])
+def test_nothing_comes_between_a_question_and_its_answer(treadle, term):
+    person = Person(treadle, "run", treadle.file("w.yaml", TWO.replace("yes,", '"yes",').replace(" no]", ' "no"]')),
+                    "--run-id", "r", env={"TERM": term})
+    person.sees(r"\? first asks\s+One\?\s+Really \?\s+approve, reject.*: ")
+    person.types("app")
+    person.sees("app")
+    (treadle.cwd / "workspace/go").touch()
+    wait_for(lambda: any(r["path"] == "work" for r in records(treadle, "r", "done")), what="the other step's end")
+    person.read()
+    assert person.shown[person.read_to:] == "", person.shown
+    person.types("rove\n")
+    person.sees(r"rove\n(.*\n)*?.*work .*\n(.*\n)*?\? second asks")
+    person.types("no\n")
+    person.sees("succeeded")
+    assert person.end()[0] == 0, person.shown
+
+
 def test_terminal_is_left_or_overtaken(treadle):
     """Ctrl-D: the run ends as where nobody is; an answer from elsewhere takes the question away."""
     file = treadle.file("w.yaml", ASK)
