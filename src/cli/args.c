@@ -33,6 +33,12 @@ static enum rc unknown(const struct command *c, const char *given, struct str na
                    nearest ? "; did you mean --" : "", nearest ? nearest : "", nearest ? "?" : ";", c->name);
 }
 
+/* Whether the next word is meant for an option whose value may be left out. */
+static bool may_take(const struct command *c, const char *next)
+{
+    return next && next[0] != '-' && !(c->assignments && strchr(next, '='));
+}
+
 static enum rc take(const struct command *c, const struct option *o, const char *inline_value, char **next,
                     struct args *ret, int *used, struct err *err)
 {
@@ -41,15 +47,19 @@ static enum rc take(const struct command *c, const struct option *o, const char 
     if (!o->value && inline_value)
         return err_set(err, RC_USAGE, "--%s takes no value", o->name);
     if (o->value && !value && o->optional) {
-        if (*next && (*next)[0] != '-' && access(*next, R_OK) == 0 && ret->nwords >= c->min_words) {
+        if (may_take(c, *next) && access(*next, R_OK) == 0 && ret->nwords >= c->min_words) {
             value = *next;
             *used = 1;
-        } else if (*next && (*next)[0] != '-' && ret->nwords >= c->max_words) { /* it can be nothing else */
-            return err_set(err, RC_USAGE, "--%s: cannot read %s: %s", o->name, *next, strerror(errno));
+        } else if (may_take(c, *next) && ret->nwords >= c->max_words) { /* it can be nothing else */
+            return err_set(err, RC_USAGE, "--%s: cannot read %s: %s; what follows --%s may be a file, an option%s",
+                           o->name, *next, strerror(errno), o->name, c->assignments ? " or NAME=VALUE" : "");
         }
     } else if (o->value && !value) {
         if (!*next)
             return err_set(err, RC_USAGE, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+        if ((*next)[0] == '-' && (*next)[1] == '-' && find(c, str_c(*next + 2), 0))
+            return err_set(err, RC_USAGE, "--%s needs a value: --%s %s; what follows it is the option %s", o->name,
+                           o->name, o->value, *next);
         value = *next;
         *used = 1;
     }

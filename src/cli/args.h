@@ -8,7 +8,7 @@ struct option {
     const char *value; /* what the argument is called in help; NULL: a switch */
     const char *help;
     bool optional; /* the value may be left out; it is then only taken as --name=VALUE or from a next word that is a
-                      file */
+                      file, and no NAME=VALUE where the command takes such words */
 };
 #define OPTION_END   \
     {                \

@@ -12,6 +12,7 @@
 #include "cli/inputs.h"
 #include "cli/load.h"
 #include "cli/past_run.h"
+#include "cli/places.h"
 #include "cli/remove.h"
 #include "cli/run_options.h"
 #include "cli/seen_run.h"
@@ -32,6 +33,7 @@ struct fork {
     struct home_run home, part; /* the new run; where it is made */
     struct called_files files;  /* of the workflows that the new one calls */
     struct val inputs, voids;
+    struct str path; /* --workflow FILE, absolute; or empty */
     struct str file, workspace, output_dir, workflow_dir, workflow_sha256;
     /* copying */
     struct store *to;
@@ -118,6 +120,8 @@ static enum rc choose_directories(struct fork *f, struct err *err)
     struct str whole = str_n("/", 1);
     if (rc == RC_OK && file)
         rc = absolute_path(str_c(file), a, &whole, err);
+    if (rc == RC_OK && file)
+        f->path = whole;
     while (whole.n > 1 && whole.p[whole.n - 1] != '/')
         whole.n--;
     if (file)
@@ -196,6 +200,8 @@ static void put_end(struct fork *f)
     VAL_MAP_SET(&m, "workflow_sha256", val_str(f->workflow_sha256));
     VAL_MAP_SET(&m, "forked_from", val_str(str_c(f->source.home.id)));
     VAL_MAP_SET(&m, "files", called_val(&f->files, a));
+    if (f->path.n)
+        VAL_MAP_SET(&m, "path", val_str(f->path));
     struct val v = val_map_done(&m);
     int64_t now = clock_wall_ms();
     put(f, &(struct record){
@@ -293,6 +299,8 @@ static int make(struct fork *f)
     if (rc != RC_OK || choose_inputs(f, &err) != RC_OK || choose_directories(f, &err) != RC_OK ||
         choose_home(f, &err) != RC_OK)
         return fail(exit_of(err.rc), "%s", err.msg);
+    if (places_workspace(f->workspace, &err) != RC_OK || places_output(f->new, f->output_dir, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     choose_voids(f, step);
     if (f->new != f->old)
         tell_differences(f, step);

@@ -263,8 +263,8 @@ static int follow(struct logs *l, bool follows)
         int owner = store_owner(l->run->journal); /* before looking: what it wrote last is then seen */
         if (look(l) != RC_OK)
             return fail(EXIT_ENVIRONMENT, "the journal of %s cannot be read: %s", l->run->id, l->err->msg);
-        if (fflush(stdout) != 0 || ferror(stdout)) /* a reader that has seen enough is no error of ours */
-            return errno == EPIPE ? EXIT_OK : fail(EXIT_ENVIRONMENT, "cannot write");
+        if (!said_flush())
+            return EXIT_OK; /* main() tells, unless it is a reader that has seen enough */
         if (!follows || l->ended || !owner)
             return EXIT_OK;
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);

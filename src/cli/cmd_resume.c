@@ -27,6 +27,28 @@ static int compare(struct session *s, const struct workflow *old, const struct w
     return EXIT_OK;
 }
 
+/* Whoever mends the file and says `resume` may expect that the mended one is meant. */
+static void tell_changed(const struct session *s, const struct workflow *old, const struct past_run *past)
+{
+    struct session changed = {0}; /* for the names of its steps */
+    struct called_files called = {.a = &changed.arena};
+    struct workflow *now = NULL;
+    if (!s->quiet && past->path.n && load_changed(past->path.p, old, &s->files, &called, &now)) {
+        struct str from = STR("");
+        if (now)
+            past_run_differences(&changed, old, now);
+        if (changed.nvoids)
+            from = arena_printf(&changed.arena, " from step `%.*s` on", STR_ARG(changed.voids[0]));
+        fprintf(stderr,
+                "note: %s has changed%.*s; the run goes on with what it was pinned to. To take the new version: "
+                "treadle resume %s --workflow %s, or treadle fork for a run beside this one\n",
+                past->path.p, STR_ARG(from), s->home.id, past->path.p);
+    }
+    if (now)
+        workflow_unref(now);
+    arena_done(&changed.arena);
+}
+
 /* What the new version declares is filled in from its defaults. */
 static int take_inputs(struct session *s)
 {
@@ -49,9 +71,13 @@ static int prepare(struct session *s, const struct args *args, struct past_run *
     if (code == EXIT_OK && file) {
         s->files = (struct called_files){.a = &s->arena};
         code = load_workflow(file, true, &s->files, &s->workflow);
+        if (code == EXIT_OK && absolute_path(str_c(file), &s->arena, &s->new_path, &err) != RC_OK)
+            s->new_path = str_n("", 0);
     }
-    if (code == EXIT_OK && !file)
+    if (code == EXIT_OK && !file) {
         s->workflow = workflow_ref(old);
+        tell_changed(s, old, past);
+    }
     if (code == EXIT_OK && file)
         code = compare(s, old, s->workflow, file);
     if (code == EXIT_OK)

@@ -14,7 +14,7 @@ enum { WORKFLOW_MAX = 64 << 20 };
 
 struct loading {
     struct called_files *files;
-    bool warn;
+    bool warn, silent;
 };
 
 static enum rc read_called(void *ctx, struct str dir, struct str name, bool stored, struct arena *a,
@@ -25,7 +25,8 @@ static enum rc read_called(void *ctx, struct str dir, struct str name, bool stor
 
 static void print_called(void *ctx, const struct workflow_text *t, const struct problems *ps)
 {
-    if (ps->errors || ((struct loading *)ctx)->warn)
+    const struct loading *l = ctx;
+    if (!l->silent && (ps->errors || l->warn))
         said_problems(t->file, t->text, ps);
 }
 
@@ -52,11 +53,11 @@ static const char *ask_environment(void *ctx, const char *name)
     return getenv(name);
 }
 
-static int load(const struct workflow_text *t, bool warn, struct called_files *files, struct workflow **ret)
+static int load_as(const struct workflow_text *t, struct loading l, struct workflow **ret)
 {
     struct arena a = {0};
     struct problems ps = {.a = &a};
-    struct loading l = {files, warn};
+    struct called_files *files = l.files;
     files->root_path = arena_str(files->a, t->path);
     const struct load_files beside = {.read = read_beside, .env = ask_environment};
     *ret = workflow_load_with(
@@ -64,10 +65,15 @@ static int load(const struct workflow_text *t, bool warn, struct called_files *f
         &(struct workflow_reader){
             .read = read_called, .problems = print_called, .pinned = pin_called, .ctx = &l, .files = &beside},
         &ps);
-    if (!*ret || warn)
+    if (!l.silent && (!*ret || l.warn))
         said_problems(t->file, t->text, &ps);
     arena_done(&a);
     return *ret ? EXIT_OK : EXIT_USAGE;
+}
+
+static int load(const struct workflow_text *t, bool warn, struct called_files *files, struct workflow **ret)
+{
+    return load_as(t, (struct loading){.files = files, .warn = warn}, ret);
 }
 
 int load_workflow_text(struct str text, const char *file, bool warn, struct called_files *files, struct workflow **ret)
@@ -90,6 +96,44 @@ int load_workflow(const char *path, bool warn, struct called_files *files, struc
         code = load(&t, warn, files, ret);
     arena_done(&a);
     return code;
+}
+
+static bool same_called(const struct called_files *now, const struct called_files *pinned)
+{
+    struct workflow_text was;
+    struct err none;
+    for (size_t i = 0; i < now->n; i++) {
+        const struct called_file *c = &now->v[i];
+        if (called_find(pinned, c->from, c->name, c->stored, &was, &none) != RC_OK || !str_eq(was.text, c->t.text))
+            return false;
+    }
+    return true;
+}
+
+static bool same_sources(const struct workflow *a, const struct workflow *b)
+{
+    bool same = a->nsources == b->nsources;
+    for (size_t i = 0; same && i < a->nsources; i++)
+        same = str_eq(a->sources[i].text, b->sources[i].text);
+    return same;
+}
+
+bool load_changed(const char *path, const struct workflow *old, const struct called_files *pinned,
+                  struct called_files *files, struct workflow **ret)
+{
+    struct arena a = {0};
+    struct workflow_text t;
+    struct err none;
+    bool changed = false;
+    *ret = NULL;
+    if (read_file(path, WORKFLOW_MAX, &a, &t.text, &none) == RC_OK && called_place(path, &a, &t, &none) == RC_OK) {
+        if (load_as(&t, (struct loading){.files = files, .silent = true}, ret) == EXIT_OK)
+            changed = !same_sources(old, *ret) || !same_called(files, pinned);
+        else
+            changed = old->nsources && !str_eq(old->sources[0].text, t.text);
+    }
+    arena_done(&a);
+    return changed;
 }
 
 /* ---- prompt files ---- */

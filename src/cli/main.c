@@ -10,8 +10,10 @@
 #include "executor/launcher.h"
 #include "role/role.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static const struct command *const commands[] = {
 #define X(name) &command_##name,
@@ -98,6 +100,15 @@ static bool wants_json(int argc, char **argv)
     return false;
 }
 
+/* Somebody closed a standard descriptor (`treadle ps >&-`): the next file to be opened, a journal say, would take its
+ * place and get what is printed. What takes it instead can be neither read nor written. */
+static void fill_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            _exit(EXIT_ENVIRONMENT);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && str_is(str_c(argv[1]), "__launch"))
@@ -108,10 +119,11 @@ int main(int argc, char **argv)
         return role_main(argc - 2, argv + 2);
     if (argc > 1 && str_is(str_c(argv[1]), "__complete"))
         return complete_main(argc - 2, argv + 2, commands, NCOMMANDS);
+    fill_descriptors();
     /* A reader that goes away (`treadle ps | head`) is an error of write, not a death. */
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     int code = obey(argc, argv);
     if (wants_json(argc, argv))
         said_end(code);
-    return code;
+    return said_whole(code);
 }

@@ -5,6 +5,7 @@
 
 struct past_run {
     struct str workflow_text, workflow_sha256, file;
+    struct str path;         /* of the file that the text was read from, absolute; empty: not known */
     struct str status;       /* of the newest end, or "running" when there is none since the last start */
     const struct val *files; /* see cli/called.h; NULL: it calls none */
     bool ended_well;

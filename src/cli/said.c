@@ -8,7 +8,9 @@
 #include "flow/compose.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { PLACES_MAX = 1000, JSON_MAX = 1 << 30 };
 
@@ -22,6 +24,7 @@ static struct {
     } places[PLACES_MAX];
     size_t nplaces;
     bool output;
+    int errno_of_write; /* the first that standard output had */
 } said;
 
 void said_error(const char *message)
@@ -87,6 +90,18 @@ struct val said_places(struct arena *a, bool warnings)
     return val_list_done(&l);
 }
 
+static void remember_errno(void)
+{
+    if (!said.errno_of_write)
+        said.errno_of_write = errno;
+}
+
+void said_write(struct str s)
+{
+    if (fwrite(s.n ? s.p : "", 1, s.n, stdout) != s.n)
+        remember_errno();
+}
+
 int said_json(const struct val *v, int code)
 {
     struct buf b;
@@ -94,10 +109,39 @@ int said_json(const struct val *v, int code)
     json_write(&b, v, JSON_PRETTY);
     buf_addc(&b, '\n');
     said.output = true;
-    bool whole = !b.overflow && fwrite(b.p, 1, b.n, stdout) == b.n && fflush(stdout) == 0;
-    const char *why = b.overflow ? "it is larger than 1 GB" : strerror(errno);
+    if (b.overflow)
+        code = fail(EXIT_ENVIRONMENT, "cannot write the result: it is larger than 1 GB");
+    else
+        said_write(buf_str(&b));
     buf_done(&b);
-    return whole ? code : fail(EXIT_ENVIRONMENT, "cannot write the result: %s", why);
+    return code;
+}
+
+/* After an error within a longer output the last write may go well; then nothing says any more what it was, but a pipe
+ * without readers can be told. */
+static bool reader_gone(int error)
+{
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return error == EPIPE || (!error && poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)));
+}
+
+bool said_flush(void)
+{
+    bool failed = ferror(stdout);
+    if (fflush(stdout) != 0)
+        remember_errno();
+    return !failed && !ferror(stdout);
+}
+
+int said_whole(int code)
+{
+    if (said_flush())
+        return code;
+    int error = said.errno_of_write;
+    if (reader_gone(error))
+        return code;
+    return fail(EXIT_ENVIRONMENT, "cannot write the result to standard output%s%s", error ? ": " : "",
+                error ? strerror(error) : "");
 }
 
 void said_output(void)

@@ -14,7 +14,9 @@ int said_unreadable(const char *file, const char *why);
 /* {file, line, column, message, severity} of all so far, up to a bound; in `a`. */
 struct val said_places(struct arena *a, bool warnings);
 
-/* The command's one object, on standard output. Its exit code, or EXIT_ENVIRONMENT when it could not be written. */
+/* Text on standard output. Whether it could be written is told at the end (said_whole). */
+void said_write(struct str s);
+/* The command's one object, on standard output. `code`, or EXIT_ENVIRONMENT when it is too large. */
 int said_json(const struct val *v, int code);
 /* Standard output has something else on it, such as objects by the line. */
 void said_output(void);
@@ -23,3 +25,8 @@ struct val said_failure(struct arena *a, int code);
 /* At the end, when --json was asked for: {"error": {class, message, places?}} if the command failed and nothing is on
  * standard output yet. */
 void said_end(int code);
+/* Writes out what was said on standard output so far. False: it cannot be written; said_whole() tells. */
+bool said_flush(void);
+/* At the very end of every command: its exit code, or, with a message, EXIT_ENVIRONMENT when something of standard
+ * output could not be written. A reader that has read enough (`treadle ps | head`) is no error. */
+int said_whole(int code);

@@ -139,12 +139,26 @@ static void add_service(struct all *l)
 struct search {
     struct str name;
     size_t hits;
+    int64_t newest_ms;
     char id[80];
 };
+
+/* Of a service whose runs are all there are. */
+static bool newest(struct search *s, const struct run_row *row)
+{
+    if (!s->hits || row->updated_ms > s->newest_ms) {
+        s->newest_ms = row->updated_ms;
+        snprintf(s->id, sizeof s->id, "%.*s", STR_ARG(row->id));
+    }
+    s->hits = 1;
+    return true;
+}
 
 static bool match(void *ctx, const struct run_row *row)
 {
     struct search *s = ctx;
+    if (str_is(s->name, "last"))
+        return newest(s, row);
     bool exact = str_eq(row->id, s->name);
     if (!exact && !(s->name.n && str_starts(row->id, s->name)))
         return true;

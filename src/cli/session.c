@@ -10,6 +10,8 @@
 #include "cli/ask.h"
 #include "cli/control.h"
 #include "cli/load.h"
+#include "cli/places.h"
+#include "cli/remove.h"
 #include "cli/said.h"
 #include "cli/view.h"
 #include "data/json.h"
@@ -109,6 +111,7 @@ struct live {
     struct control *control;
     struct ask *ask;
     int interrupts;
+    bool fresh; /* the run's directory was made just now, and nothing is recorded in it */
 };
 
 /* What scripted models say must not mix with real conversations, and a replay must begin as its recording did. */
@@ -316,6 +319,7 @@ static struct store_batch *prologue(struct session *s)
         struct val_map m = val_map_new(&s->arena);
         VAL_MAP_SET(&m, "void", val_list_done(&l));
         VAL_MAP_SET(&m, "workflow_sha256", val_str(s->workflow_sha256));
+        VAL_MAP_SET(&m, "path", val_str(s->new_path));
         struct val v = val_map_done(&m);
         store_batch_record(b, str_c(s->home.id),
                            &(struct record){.kind = RECORD_RESUME,
@@ -365,8 +369,9 @@ static int write_output(const struct val *v)
     if (v->type != VAL_STR)
         return said_json(v, EXIT_OK);
     bool line = v->s.n && v->s.p[v->s.n - 1] == '\n';
-    if (fwrite(v->s.p, 1, v->s.n, stdout) != v->s.n || (!line && putchar('\n') == EOF) || fflush(stdout) != 0)
-        return fail(EXIT_ENVIRONMENT, "cannot write the result: %s", strerror(errno));
+    said_write(v->s);
+    if (!line)
+        said_write(STR("\n"));
     return EXIT_OK;
 }
 
@@ -463,18 +468,28 @@ static enum rc take_unborn(struct session *s, struct err *err)
     return err->rc;
 }
 
-/* The journal of a new run is made only when nothing can be wrong any more. */
-static int make_journal(struct session *s)
+/* The journal of a new run is made only when nothing that can be tried before is wrong. */
+static int make_journal(struct live *l)
 {
+    struct session *s = l->s;
     struct err err;
     if (s->store)
         return EXIT_OK;
     enum rc rc = home_run_create(&s->home, &err);
+    l->fresh = rc == RC_OK;
     if (rc == RC_EXISTS)
         rc = take_unborn(s, &err);
     else if (rc == RC_OK)
         rc = store_open(s->home.journal, STORE_OWN, &s->store, &err);
     return rc == RC_OK ? EXIT_OK : fail(rc == RC_EXISTS ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
+}
+
+static int check_places(struct session *s)
+{
+    struct err err;
+    if (places_workspace(s->workspace, &err) != RC_OK || places_output(s->workflow, s->output_dir, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    return EXIT_OK;
 }
 
 static int set_up(struct live *l)
@@ -487,7 +502,9 @@ static int set_up(struct live *l)
     if (code == EXIT_OK && !s->resume)
         code = check_files(s->workflow, s->workflow_dir, s->workspace, !s->quiet);
     if (code == EXIT_OK)
-        code = make_journal(s);
+        code = check_places(s);
+    if (code == EXIT_OK)
+        code = make_journal(l);
     if (code != EXIT_OK)
         return code;
     if (s->resume && executor_prove_dead(s->home.dir, PROVE_DEAD_MS, &err) != RC_OK)
@@ -520,12 +537,21 @@ static int set_up(struct live *l)
     return EXIT_OK;
 }
 
+/* What could not even begin leaves nothing that `treadle ps` would show, or `last` mean. */
+static void forget(struct session *s)
+{
+    struct err err;
+    if (remove_run(&s->home, &err) != RC_OK)
+        fprintf(stderr, "treadle: %s is left behind: %s\n", s->home.dir, err.msg);
+}
+
 int session_run(struct session *s)
 {
     struct live l = {.s = s, .loop = ev_loop_new()};
     struct err err;
     int code = set_up(&l);
-    if (code == EXIT_OK) {
+    bool began = code == EXIT_OK;
+    if (began) {
         l.view = view_new(&(struct view_options){.loop = l.loop,
                                                  .run = engine_run(l.engine),
                                                  .workflow = s->workflow->name,
@@ -559,6 +585,8 @@ int session_run(struct session *s)
     if (s->store)
         store_close(s->store);
     s->store = NULL;
+    if (l.fresh && !began)
+        forget(s);
     return code;
 }
 

@@ -39,6 +39,7 @@ struct session {
     const struct str *voids; /* resume with another workflow: paths that no longer count */
     size_t nvoids;
     struct called_files files; /* of workflows that it calls; its arena is the session's */
+    struct str new_path;       /* resume with another workflow: its file, absolute */
     bool new_workflow;         /* pinned from now on: workflow_sha256 differs from what the journal says */
     struct arena arena;        /* for whatever the caller put in */
 };
