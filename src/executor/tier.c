@@ -137,12 +137,14 @@ enum rc tier_refused(struct err *err, enum sandbox_tier tier, const char *stage,
                        "the directory of Treadle's state, which lies in the workspace, was moved while the run uses it "
                        "(%s); put it back, or better set TREADLE_HOME to a place outside",
                        stage);
+    /* ENOSPC of unshare is no matter of disks */
+    const char *why = error == ENOSPC ? "their number is limited by user.max_user_namespaces" : strerror(error);
     if (tier == SANDBOX_STRICT)
         return err_set(err, RC_IO,
                        "this system does not let commands be confined (sandbox strict, %s: %s). Allow user namespaces "
                        "(sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, or the "
                        "container's seccomp profile), or choose less with --sandbox standard or none",
-                       stage, strerror(error));
+                       stage, why);
     return err_set(err, RC_IO,
                    "this system does not let commands be confined (sandbox standard, %s: %s). It needs Linux 5.19 with "
                    "Landlock; otherwise choose --sandbox none, in a machine or container that you could lose",

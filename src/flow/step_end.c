@@ -309,10 +309,12 @@ struct failure child_failure(const struct frame *c)
 {
     const struct val *e = &c->result->val;
     enum rc rc = rc_from_name(val_get_str(e, STR("class"), STR("internal")));
+    struct str code = val_get_str(e, STR("code"), STR(""));
+    bool refused = str_is(code, "sandbox"); /* what the system forbids now it forbids the next attempt */
     return (struct failure){.rc = rc == RC_COUNT ? RC_INTERNAL : rc,
-                            .code = val_get_str(e, STR("code"), STR("")),
+                            .code = code,
                             .message = val_get_str(e, STR("message"), STR("")),
-                            .final = effect_had_retries(c),
+                            .final = refused || effect_had_retries(c),
                             .below = true};
 }
 

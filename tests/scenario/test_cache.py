@@ -3,6 +3,8 @@ import json
 import os
 import time
 
+import pytest
+
 COMMAND = """
 workflow:
   name: cached
@@ -103,6 +105,7 @@ workflow:
     assert entries(treadle) == []
 
 
+@pytest.mark.strict
 def test_killed_anywhere(treadle_faults):
     """Whatever was committed, the command's result is the one that is kept, and it ran as often as it says."""
     file = treadle_faults.file("w.yaml", COMMAND.format(cache="key: k, ttl: 1h").replace(

@@ -80,6 +80,7 @@ def test_a_run_and_its_steps(treadle, tracked):
     assert set(made) == set(after)
 
 
+@pytest.mark.strict
 def test_stat_and_json(treadle):
     prepare(treadle)
     treadle("run", flow(treadle, command("edit", EDIT, **TRACKED)), "--workspace", "ws", "--run-id", "r", code=0)

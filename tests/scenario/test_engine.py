@@ -101,6 +101,7 @@ def test_interrupted_twice_then_forced(treadle):
     assert done["results"]["two"]["stdout"] == "started\n"
 
 
+@pytest.mark.strict
 def test_failed_handler_and_second_handler(treadle):
     """A step that fails again after a resume has its handler done again; journal paths never collide."""
     file = treadle.file("w.yaml", """

@@ -1,6 +1,8 @@
 """Restart policies in the real program: what the workspace and the provider saw."""
 import json
 
+import pytest
+
 LOOP = """\
 workflow:
   name: loop
@@ -41,6 +43,7 @@ workflow:
 """
 
 
+@pytest.mark.strict
 def test_loop(treadle):
     """s fails twice; what an iteration changed is taken back before it is started again, and only that."""
     for strategy, started in (("one_for_one", "1r3s1t"), ("rest_for_one", "1r3s1t"), ("one_for_all", "3r3s1t")):

@@ -1,6 +1,8 @@
 """What names mean while a workflow runs, and what the steps of the language return."""
 import json
 
+import pytest
+
 NAMES = """
 workflow:
   name: names
@@ -70,6 +72,7 @@ workflow:
 """
 
 
+@pytest.mark.strict
 def test_failures(treadle):
     treadle.file("failures.yaml", FAILURES)
     got = treadle("run", "failures.yaml", "--json", "--workspace", "ws", code=0).json

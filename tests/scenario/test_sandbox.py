@@ -185,3 +185,20 @@ def test_moved_state_is_not_shown(tmp_path):
     result = run(tmp_path, steps, "--run-id", "decoyed", code=1, TREADLE_HOME=str(tmp_path / "ws/around/state"))
     assert result["results"]["move"]["success"], "it cannot be kept from that"
     assert result["error"]["code"] == "sandbox" and "moved" in result["error"]["message"]
+
+
+def test_a_tier_that_cannot_be_had_is_not_tried_again(treadle):
+    """No other attempt can mend it: the first failure is the last, whatever `retry` says."""
+    file = treadle.file("w.yaml", """
+workflow:
+  name: w
+  steps:
+    - {name: c, type: command, run: "true", retry: {max_attempts: 3, delay: 1ms}}
+""")
+    forbid = f"echo 0 > /proc/sys/user/max_user_namespaces; exec {treadle.path} run {file} --json"
+    done = subprocess.run(["unshare", "-Ur", "/bin/sh", "-c", forbid], cwd=treadle.cwd, text=True,
+                          env=treadle.environment({}), capture_output=True)
+    error = json.loads(done.stdout)["error"]
+    assert done.returncode == 1 and error["code"] == "sandbox" and "choose less with --sandbox" in error["message"]
+    assert "user.max_user_namespaces)" in error["message"], error
+    assert error["attempts"] == 1 and "next attempt" not in done.stderr, done.stderr

@@ -209,6 +209,7 @@ def isolated(name, branches, **more):
     return {"name": name, "type": "parallel", "workspace": "isolated", "branches": branches, **more}
 
 
+@pytest.mark.strict
 def test_isolated_branches_work_side_by_side(treadle):
     ws = prepare(treadle)
     theirs = tree(ws)
@@ -239,6 +240,7 @@ def test_isolated_branches_work_side_by_side(treadle):
     assert names == "added     made\n", names
 
 
+@pytest.mark.strict
 def test_isolated_branches_are_under_way_at_once(treadle):
     ws = prepare(treadle)
     before = tree(ws)
@@ -346,6 +348,7 @@ def test_killed_while_a_copy_is_taken_over(treadle_faults, fault):
 # ---- without overlayfs
 
 @pytest.mark.parametrize("step", [{"on_interrupt": "retry"}, {"workspace": "isolated"}])
+@pytest.mark.strict
 def test_views_without_overlayfs(treadle_faults, step):
     treadle = treadle_faults
     ws = prepare(treadle)
