@@ -2,13 +2,15 @@
  *
  * The holder's pid is written into the file for messages; the lock decides, never the number. A clean owner removes the
  * file while it still holds the lock, so after locking one must look whether what one locked is still what the name
- * leads to. store_owner() asks by trying a shared lock for an instant; a would-be owner that meets such a question, or
- * a child of another process between fork and exec, tries again for a moment before it says "busy". */
+ * leads to. store_owner() asks by trying a shared lock for an instant; a would-be owner that meets such a question
+ * tries again for a moment before it says "busy". A child of the owner between fork and exec holds the lock too, and
+ * may outlive it by that moment: where the lock is held and the holder's number belongs to nobody, one waits longer. */
 #include "base/panic.h"
 #include "store/store_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -16,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TRIES = 20, TRY_NS = 1000000 };
+enum { TRIES = 20, HEIR_TRIES = 300, TRY_NS = 1000000 };
 
 static int read_pid(int fd)
 {
@@ -26,6 +28,16 @@ static int read_pid(int fd)
     if (n <= 0 || !str_to_i64(str_trim(str_n(text, (size_t)n)), &pid) || pid <= 0 || pid > INT32_MAX)
         return 0;
     return (int)pid;
+}
+
+static bool is_gone(int pid)
+{
+    return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+static void pause_briefly(void)
+{
+    nanosleep(&(struct timespec){0, TRY_NS}, NULL);
 }
 
 static bool same_file(int fd, const char *path)
@@ -38,7 +50,7 @@ enum rc lock_take(const char *file, struct owner_lock *l, struct err *err)
 {
     char *path = sql_path(file, ".lock");
     int pid = 0;
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < TRIES || (i < HEIR_TRIES && is_gone(pid)); i++) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0) {
             err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "%s: %s", path, strerror(errno));
@@ -59,7 +71,7 @@ enum rc lock_take(const char *file, struct owner_lock *l, struct err *err)
             pid = read_pid(fd);
         close(fd);
         if (!locked)
-            nanosleep(&(struct timespec){0, TRY_NS}, NULL);
+            pause_briefly();
     }
     free(path);
     return err_set(err, RC_BUSY, "%s is in use by process %d, which carries the run on; treadle cancel ends it", file,
@@ -79,14 +91,17 @@ void lock_drop(struct owner_lock *l)
 int store_owner(const char *file)
 {
     char *path = sql_path(file, ".lock");
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    free(path);
-    if (fd < 0)
-        return 0;
     int pid = 0;
-    if (flock(fd, LOCK_SH | LOCK_NB) != 0)
-        pid = read_pid(fd);
-    close(fd);
+    for (int i = 0; i < HEIR_TRIES; i++) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        pid = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 ? read_pid(fd) : 0;
+        if (fd >= 0)
+            close(fd);
+        if (!is_gone(pid))
+            break;
+        pause_briefly();
+    }
+    free(path);
     return pid;
 }
 

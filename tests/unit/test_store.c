@@ -370,6 +370,34 @@ static mode_t mode_of(const char *file, const char *suffix)
     assert_int_equal(stat(path, &st), 0);
     return st.st_mode & 07777;
 }
+/* What a child of the owner is between fork and exec: it holds the lock, and outlives the owner for a moment. */
+static void leave_an_heir(const char *file)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct owner_lock l;
+        struct err err;
+        CHECK(lock_take(file, &l, &err) == RC_OK);
+        if (fork() == 0)
+            usleep(50000);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_an_heir_is_no_owner(void **state)
+{
+    struct fixture *f = *state;
+    leave_an_heir(f->file);
+    assert_int_equal(store_owner(f->file), 0);
+    leave_an_heir(f->file);
+    struct owner_lock l;
+    struct err err;
+    assert_int_equal(lock_take(f->file, &l, &err), RC_OK);
+    lock_drop(&l);
+}
+
 static void test_files(void **state)
 {
     struct fixture *f = *state;
@@ -684,6 +712,7 @@ int main(int argc, char **argv)
         T(test_nobody_is_woken_who_has_gone),
         T(test_what_is_too_large_is_refused),
         T(test_one_owner),
+        T(test_an_heir_is_no_owner),
         T(test_files),
         T(test_what_is_no_journal_of_ours_is_refused),
         T(test_damage_is_found),
