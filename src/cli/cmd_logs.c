@@ -10,6 +10,7 @@
 #include "cli/seen_run.h"
 #include "cli/session.h"
 #include "data/json.h"
+#include "flow/away.h"
 #include "flow/wait.h"
 #include "store/store.h"
 
@@ -74,8 +75,13 @@ static struct str error_text(struct arena *a, const struct val *e)
 static struct val with_ref(struct arena *a, const struct val *v, const struct val *at, size_t i, struct str of)
 {
     const struct val *key = val_at(at, i);
-    if (!key)
-        return val_str(arena_printf(a, "(the records below %.*s)", STR_ARG(of)));
+    if (!key) {
+        struct str whole, member;
+        if (!away_of_result(of, &whole, &member))
+            return val_str(arena_printf(a, "(the records below %.*s)", STR_ARG(of)));
+        size_t path = str_find(str_from(whole, 1), STR("#")) + 2;
+        return val_str(arena_printf(a, "(in the result of %.*s)", STR_ARG(str_from(whole, path))));
+    }
     if (v->type == VAL_OBJECT && key->type == VAL_STR && val_get(v, key->s)) {
         struct val_map m = val_map_new(a);
         val_map_merge(&m, v);

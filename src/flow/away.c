@@ -14,7 +14,51 @@
 
 #include <stdlib.h>
 
-enum { NESTED_MAX = 64, DEPTH_MAX = 512 };
+enum { NESTED_MAX = 256, DEPTH_MAX = 512, PART_OF_KEEP = 8, LEAVE_DEPTH_MAX = 64 };
+
+/* ---- results of steps ---- */
+
+bool away_leave(struct arena *a, const struct val *v, struct str path, uint32_t end, size_t keep, struct val *ret)
+{
+    if (str_find(path, STR("#")) != SIZE_MAX || val_weight(v) <= keep || val_depth(v) > LEAVE_DEPTH_MAX)
+        return false; /* what is nested deeper stays, so that whoever contains it is refused if that is too deep */
+    struct str whole = arena_printf(a, "#%u#%.*s", end, STR_ARG(path));
+    struct val_map m = val_map_new(a);
+    if (v->type == VAL_OBJECT && v->obj.n * sizeof *v->obj.m <= keep + 1024) {
+        for (size_t i = 0; i < v->obj.n; i++) {
+            struct str key = arena_str(a, v->obj.m[i].key);
+            bool large = val_weight(&v->obj.m[i].val) > keep / PART_OF_KEEP;
+            struct val part = {.away = true, .s = whole};
+            if (large)
+                part.s = arena_printf(a, "%.*s#%.*s", STR_ARG(whole), STR_ARG(key));
+            val_map_set(&m, key, large ? part : val_copy(a, &v->obj.m[i].val));
+        }
+        *ret = val_map_done(&m);
+    } else {
+        *ret = (struct val){.away = true, .s = whole};
+    }
+    return true;
+}
+
+bool away_of_result(struct str of, struct str *ret_whole, struct str *ret_member)
+{
+    *ret_whole = of;
+    *ret_member = (struct str){0};
+    size_t number = of.n && of.p[0] == '#' ? str_find(str_from(of, 1), STR("#")) : SIZE_MAX;
+    if (number == SIZE_MAX)
+        return false;
+    size_t path = number + 2, more = str_find(str_from(of, path), STR("#"));
+    if (more != SIZE_MAX) {
+        *ret_whole = str_n(of.p, path + more);
+        *ret_member = str_from(of, path + more + 1);
+    }
+    return true;
+}
+
+const struct val *away_part(const struct val *whole, struct str member)
+{
+    return member.p ? val_get(whole, member) : whole;
+}
 
 /* ---- places ---- */
 
@@ -250,38 +294,98 @@ static struct str step_of(struct str of, uint32_t *ret_attempt)
 static enum rc load_level(const struct away_reader *r, struct str of, unsigned level, struct arena *a, struct val *ret,
                           struct err *err);
 
-static enum rc expand(const struct away_reader *r, const struct val *v, unsigned level, struct arena *a,
-                      struct val *ret, struct err *err)
+/* What was loaded last: the members of one result stand side by side. */
+struct last {
+    struct str whole;
+    struct val v;
+};
+
+static enum rc load_part(const struct away_reader *r, struct str of, unsigned level, struct last *last, struct arena *a,
+                         struct val *ret, struct err *err)
+{
+    struct str whole, member;
+    if (!away_of_result(of, &whole, &member))
+        return load_level(r, of, level, a, ret, err);
+    if (!last->whole.n || !str_eq(last->whole, whole)) {
+        enum rc rc = load_level(r, whole, level, a, &last->v, err);
+        if (rc)
+            return rc;
+        last->whole = whole;
+    }
+    const struct val *part = away_part(&last->v, member);
+    if (!part)
+        return err_set(err, RC_CORRUPT, "the result %.*s has no such part", STR_ARG(of));
+    *ret = *part;
+    return RC_OK;
+}
+
+static enum rc expand(const struct away_reader *r, const struct val *v, unsigned level, struct last *last,
+                      struct arena *a, struct val *ret, struct err *err)
 {
     *ret = *v;
     if (!v->away)
         return RC_OK;
     if (v->type == VAL_NULL)
-        return load_level(r, v->s, level + 1, a, ret, err);
+        return load_part(r, v->s, level + 1, last, a, ret, err);
+    struct last own = {0};
     ret->away = false;
     enum rc rc = RC_OK;
     if (v->type == VAL_ARRAY) {
         struct val *mine = arena_calloc(a, v->arr.n, sizeof *mine);
         for (size_t i = 0; i < v->arr.n && !rc; i++)
-            rc = expand(r, &v->arr.v[i], level, a, &mine[i], err);
+            rc = expand(r, &v->arr.v[i], level, &own, a, &mine[i], err);
         ret->arr.v = mine;
     } else {
         struct member *mine = arena_calloc(a, v->obj.n, sizeof *mine);
         memcpy(mine, v->obj.m, v->obj.n * sizeof *mine);
         for (size_t i = 0; i < v->obj.n && !rc; i++)
-            rc = expand(r, &v->obj.m[i].val, level, a, &mine[i].val, err);
+            rc = expand(r, &v->obj.m[i].val, level, &own, a, &mine[i].val, err);
         ret->obj.m = mine;
     }
     return rc;
 }
 
-static enum rc load_level(const struct away_reader *r, struct str of, unsigned level, struct arena *a, struct val *ret,
-                          struct err *err)
+struct end_of {
+    struct load *load;
+    uint32_t number;
+    struct val done;
+};
+
+static bool take_end(void *ctx, const struct record *r)
 {
-    if (level > NESTED_MAX)
-        return err_set(err, RC_CORRUPT, "loops inside one another without end");
+    struct end_of *e = ctx;
+    if (r->attempt != e->number)
+        return true;
+    e->load->rc = parse(e->load, r, &e->done);
+    return false;
+}
+
+static enum rc load_result(const struct away_reader *r, struct str of, unsigned level, struct arena *a, struct val *ret,
+                           struct err *err)
+{
+    struct load l = {.a = a, .err = err};
+    struct end_of e = {.load = &l};
+    struct last last = {0};
+    size_t number = str_find(str_from(of, 1), STR("#"));
+    int64_t n;
+    if (!str_to_i64(str_n(of.p + 1, number), &n) || n < 1 || n > UINT32_MAX)
+        return err_set(err, RC_CORRUPT, "`%.*s` is no place of a result", STR_ARG(of));
+    e.number = (uint32_t)n;
+    enum rc rc = r->each(r->ctx, RECORD_DONE, str_from(of, number + 2), false, take_end, &e, err);
+    if (rc || l.rc)
+        return rc ? rc : l.rc;
+    const struct val *ok = VAL_GET(&e.done, "ok");
+    if (!ok)
+        return err_set(err, RC_CORRUPT, "the journal has no result %.*s", STR_ARG(of));
+    return expand(r, ok, level, &last, a, ret, err);
+}
+
+static enum rc load_iterations(const struct away_reader *r, struct str of, unsigned level, struct arena *a,
+                               struct val *ret, struct err *err)
+{
     struct load l = {.a = a, .prefix = of.n + 1, .err = err};
     struct open_of o = {.load = &l};
+    struct last last = {0};
     struct str step = step_of(of, &o.attempt);
     enum rc rc = r->each(r->ctx, RECORD_OPEN, step, false, take_items, &o, err);
     if (!rc && !l.rc)
@@ -296,13 +400,22 @@ static enum rc load_level(const struct away_reader *r, struct str of, unsigned l
     for (size_t i = 0; i < l.n; i++) {
         const struct val *done = &l.v[i].done, *ok = VAL_GET(done, "ok"), *error = VAL_GET(done, "error");
         struct val result = ok ? val_null : error ? *error : val_null;
-        if (ok && (rc = expand(r, ok, level, a, &result, err)))
+        if (ok && (rc = expand(r, ok, level, &last, a, &result, err)))
             return rc;
         list[i] = away_iteration(a, l.v[i].index, away_item(&l.plan, l.v[i].index), ok != NULL,
                                  VAL_GET(done, "skipped") != NULL, result);
     }
     *ret = (struct val){.type = VAL_ARRAY, .arr = {.v = list, .n = l.n}};
     return RC_OK;
+}
+
+static enum rc load_level(const struct away_reader *r, struct str of, unsigned level, struct arena *a, struct val *ret,
+                          struct err *err)
+{
+    struct str whole, member;
+    if (level > NESTED_MAX)
+        return err_set(err, RC_CORRUPT, "results inside one another without end");
+    return (away_of_result(of, &whole, &member) ? load_result : load_iterations)(r, of, level, a, ret, err);
 }
 
 enum rc away_load(const struct away_reader *r, struct str of, struct arena *a, struct val *ret, struct err *err)
@@ -312,5 +425,6 @@ enum rc away_load(const struct away_reader *r, struct str of, struct arena *a, s
 
 enum rc away_expand(const struct away_reader *r, const struct val *v, struct arena *a, struct val *ret, struct err *err)
 {
-    return expand(r, v, 0, a, ret, err);
+    struct last last = {0};
+    return expand(r, v, 0, &last, a, ret, err);
 }

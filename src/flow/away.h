@@ -1,9 +1,12 @@
 #pragma once
-/* Values that have left memory: the iterations of loops, which stay in the journal until somebody asks for them.
+/* Values that have left memory: the iterations of loops, and what is large in the results of other steps. They stay in
+ * the journal until somebody asks for them.
  *
- * In memory such a part of a result is a null marked `away`, whose text names the loop's attempt ("scan", "scan~2": the
- * path that its iterations lie below). In a record it is a plain null, and beside the value stands `refs`, which lists
- * the places: [{at: ["iterations"], of: "scan"}]. So no value that somebody else made can be taken for one.
+ * In memory such a part of a result is a null marked `away`, whose text says where it is: it names a loop's attempt
+ * ("scan", "scan~2": the path that its iterations lie below), or a step's result by the number and the path of its end
+ * ("#1#test", and "#1#test#stdout" for one member of it; no path has a `#`). In a record it is a plain null, and beside
+ * the value stands `refs`, which lists the places: [{at: ["iterations"], of: "scan"}]. So no value that somebody else
+ * made can be taken for one.
  *
  * Everything here is pure; who reads the journal comes in through `struct away_reader`. Values are built in the given
  * arena and share what they can with their source. */
@@ -16,6 +19,20 @@ struct val away_places(struct arena *a, const struct val *v);
 /* The inverse, in a value that was just read and belongs to the caller. RC_CORRUPT when a place does not exist. */
 enum rc away_put(struct arena *a, struct val *v, const struct val *places, struct err *err) MUST_CHECK;
 
+/* ---- results of steps ---- */
+
+enum { AWAY_KEEP = 4096 }; /* bytes of a result that stay in memory when nothing else is said */
+
+/* A copy of `v`, the result that end number `end` of the step at `path` has recorded, in `a`; where it takes more than
+ * `keep` bytes, without its large members, or with nothing at all. False: it is small, and nothing was copied. */
+bool away_leave(struct arena *a, const struct val *v, struct str path, uint32_t end, size_t keep, struct val *ret);
+/* Is it a part of a step's result? Then what names all of that result, and the member (p NULL: it is the whole). */
+bool away_of_result(struct str of, struct str *ret_whole, struct str *ret_member);
+/* The part of the whole, or NULL. */
+const struct val *away_part(const struct val *whole, struct str member);
+
+/* ---- reading ---- */
+
 enum { AWAY_RANGE_MAX = 1 << 28 }; /* items of a range */
 
 struct away_reader {
@@ -25,7 +42,8 @@ struct away_reader {
     enum rc (*each)(void *ctx, enum record_kind kind, struct str path, bool below,
                     bool (*cb)(void *ctx, const struct record *r), void *cb_ctx, struct err *err);
 };
-/* What is away under `of`: the list of iterations, whole. RC_CORRUPT, or what the reader says. */
+/* What is away under `of`: a list of iterations or a result (never a member of it), whole. RC_CORRUPT, or what the
+ * reader says. */
 enum rc away_load(const struct away_reader *r, struct str of, struct arena *a, struct val *ret,
                   struct err *err) MUST_CHECK;
 /* `v` with all of that in its place. */

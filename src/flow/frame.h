@@ -66,6 +66,7 @@ struct frame {
     struct str path;            /* stable name */
     struct str base;            /* where children's paths begin: path, or path~N from the second attempt on */
     uint32_t attempt, failures; /* failures count towards retry.max_attempts */
+    uint32_t end;               /* steps: the number of the record that has its result, if this life made it; else 0 */
     const struct past *past;    /* what the journal knows, or NULL */
     int64_t started_ms;
     void *state;            /* of the kind */

@@ -8,6 +8,8 @@
 
 #include "flow/run_int.h"
 
+#include "flow/shelf.h"
+
 #include "base/panic.h"
 #include "base/sha256.h"
 #include "flow/limits.h"
@@ -55,11 +57,21 @@ bool instance_count_step(struct frame *f)
     return true;
 }
 
-bool instance_has_memory(struct frame *f)
+static const struct instance *over_memory(const struct frame *f)
 {
     const struct instance *i = f->instance;
     while (i && (!i->max_memory || i->account->bytes <= (size_t)i->max_memory))
         i = i->parent;
+    return i;
+}
+
+bool instance_has_memory(struct frame *f)
+{
+    const struct instance *i = over_memory(f);
+    if (i) { /* what need not be in memory is no reason to fail */
+        shelf_clear(f->run);
+        i = over_memory(f);
+    }
     if (!i)
         return true;
     if (!i->parent) {

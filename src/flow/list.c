@@ -370,7 +370,8 @@ static void child_done(struct frame *f, struct frame *c)
             finish(f, false, l->error_var);
         return;
     }
-    l->results[c->tag] = box_ref(c->result);
+    struct box *result = box_ref(c->result);
+    l->results[c->tag] = c->end ? shelf_leave(f->run, c->path, c->end, result) : result;
     f->leave = c->leave;
     if (!f->leave)
         advance(f);

@@ -405,6 +405,29 @@ static void fold_write(struct run *r, const struct val *write)
     box_unref(values);
 }
 
+/* What is still asked of a step that has ended well: the variables that it set have been folded, and what its list had
+ * let go of is not taken up again. */
+static struct box *end_rest(struct run *r, const struct record *rec, struct box *data)
+{
+    const struct val *ok = VAL_GET(&data->val, "ok");
+    bool left = VAL_GET(&data->val, "left") != NULL;
+    if (!left && !VAL_GET(&data->val, "write") && !VAL_GET(&data->val, "also"))
+        return box_ref(data);
+    struct box *rest = box_empty();
+    struct val_map m = val_map_new(&rest->arena);
+    for (size_t i = 0; i < data->val.obj.n; i++) {
+        const struct member *part = &data->val.obj.m[i];
+        struct val v;
+        if (str_is(part->key, "write") || str_is(part->key, "also") || str_is(part->key, "refs"))
+            continue;
+        if (&part->val != ok || !left || !away_leave(&rest->arena, ok, rec->path, rec->attempt, r->keep_bytes, &v))
+            v = val_copy(&rest->arena, &part->val);
+        val_map_set(&m, arena_str(&rest->arena, part->key), v);
+    }
+    rest->val = val_map_done(&m);
+    return rest;
+}
+
 /* As opposed to the end of a list, or to that of a failed step whose list goes on at another. */
 static bool is_step_end(const struct val *done)
 {
@@ -462,6 +485,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
             p->passed_cap = p->npassed = 0;
             p->passed_steps = 0;
             replace(&p->newest, NULL);
+            box_unref(p->done);
+            p->done = end_rest(r, rec, data);
             if (!VAL_GET(p->open ? &p->open->val : NULL, "error")) /* a handler's is asked for until its step ends */
                 replace(&p->open, NULL);
             replace(&p->result, NULL);

@@ -17,6 +17,7 @@
 
 #include "base/fault.h"
 #include "base/panic.h"
+#include "flow/away.h"
 #include "flow/limits.h"
 #include "flow/shelf.h"
 
@@ -146,10 +147,13 @@ static bool run_is_quiet(const struct run *r)
 
 static void stop_as(struct run *r, enum run_status status);
 
+enum { WORK_BYTES = 1 << 20 }; /* of records: what one slice makes is in memory until it is durable */
+
 bool run_work(struct run *r, unsigned max)
 {
     CHECK_OBJ(r, RUN_MAGIC);
     limits_hold(r);
+    int64_t enough = r->journal_bytes + WORK_BYTES;
     while (r->status == RUN_RUNNING && (r->qhead || workspace_grant(r) || waits_match(r)) && max--) {
         limits_rest(r, false);
         struct frame *f = r->qhead;
@@ -166,6 +170,8 @@ bool run_work(struct run *r, unsigned max)
         limits_hold(r);
         if (r->scratch.chunk)
             arena_done(&r->scratch);
+        if (r->journal_bytes >= enough)
+            max = 0;
     }
     if (r->status == RUN_RUNNING && r->started && run_is_quiet(r)) {
         if (r->stopping)
@@ -274,6 +280,7 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
     r->inputs_found = o->inputs_found;
     r->waits.stay = o->stay;
     r->shelf_limit = o->shelf_bytes ? o->shelf_bytes : SHELF_BYTES;
+    r->keep_bytes = r->shelf_limit == SIZE_MAX ? SIZE_MAX : o->keep_bytes ? o->keep_bytes : AWAY_KEEP;
     r->qtail = &r->qhead;
     buf_init(&r->json, RECORD_MAX);
     r->arena = a;

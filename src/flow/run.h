@@ -33,6 +33,7 @@ struct run_options {
     struct run_limits limits;
     size_t shelf_bytes; /* loops' iterations that are kept in memory for their readers; 0: SHELF_BYTES, SIZE_MAX: all
                          * (flow/shelf.h) */
+    size_t keep_bytes;  /* of a step's result that stay in memory in any case; 0: AWAY_KEEP (flow/away.h) */
 };
 
 /* Takes a reference of `w`. `io` and `io_ctx` must outlive the run. */
@@ -51,7 +52,7 @@ enum rc run_resume_voids(const struct record *resume, void (*cb)(void *ctx, stru
 
 /* First start, or going on after recovery (then a RECORD_RESUME is appended). */
 void run_start(struct run *r);
-/* Does at most `max` transitions; true when there is more to do. */
+/* Does at most `max` transitions, and no more once a MiB has been appended; true when there is more to do. */
 bool run_work(struct run *r, unsigned max);
 /* `result` is the canonical result, or with !ok the error object {class, code, message, …}; borrowed. False: the
  * outcome is not recorded, so the next life will ask again what became of the effect, and whoever holds it must not

@@ -108,7 +108,8 @@ struct run {
     struct map shelf;  /* flow/shelf.h */
     struct shelved *shelf_newest, *shelf_oldest;
     size_t shelf_bytes, shelf_limit;
-    bool answered; /* workflow.output was evaluated: `output`, or `error` */
+    size_t keep_bytes; /* run_options */
+    bool answered;     /* workflow.output was evaluated: `output`, or `error` */
     uint64_t wall_timer;
     struct box *output, *error;
     /* recovery */

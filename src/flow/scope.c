@@ -4,6 +4,7 @@
  * what is returned lives in the boxes of the frames, or was built in the arena of the evaluation. */
 #include "flow/run_int.h"
 
+#include "flow/away.h"
 #include "flow/shelf.h"
 
 #include <stdlib.h>
@@ -20,11 +21,35 @@ static const struct val *keep(struct arena *a, struct val v)
     return p;
 }
 
+/* ---- what has left memory ---- */
+
+static enum rc take_off(struct frame *f, const struct val *away, struct str whole, const struct val **ret,
+                        struct err *err);
+
+/* A part of a result that is looked into here: where it has left memory, from the shelf. It may have to be fetched
+ * first; then it seems to be null, and what comes of that does not count (scope_resolve()). The iterations of a loop
+ * stay where they are. */
+static const struct val *there(const struct frame *f, const struct val *v)
+{
+    struct str whole, member;
+    struct err err;
+    while (v && v->away && v->type == VAL_NULL && away_of_result(v->s, &whole, &member))
+        if (take_off((struct frame *)f, v, str_n("", 0), &v, &err) != RC_OK)
+            return &val_null;
+    return v;
+}
+
+static const struct val *get(const struct frame *f, const struct val *v, struct str key)
+{
+    return there(f, val_get(v, key));
+}
+#define GET(f, v, lit) get((f), (v), STR(lit))
+
 /* ---- steps ---- */
 
-static const struct val *parsed_text(struct arena *a, const struct val *result)
+static const struct val *parsed_text(const struct frame *f, struct arena *a, const struct val *result)
 {
-    const struct val *text = VAL_GET(result, "text");
+    const struct val *text = GET(f, result, "text");
     if (!val_is(text, VAL_STR))
         return NULL;
     struct str t = str_trim(text->s);
@@ -38,7 +63,7 @@ static const struct val *parsed_text(struct arena *a, const struct val *result)
 }
 
 /* Fields under the names that older workflows know them by. */
-static const struct val *older_field(const struct val *result, struct str key)
+static const struct val *older_field(const struct frame *f, const struct val *result, struct str key)
 {
     static const char *const names[][2] = {
         {"cost", "cost_usd"},         {"degraded_mode", "degraded"}, {"results", "iterations"}, {"results", "branches"},
@@ -48,21 +73,22 @@ static const struct val *older_field(const struct val *result, struct str key)
             return val_get(result, str_c(names[i][1]));
     if (!str_is(key, "error_message"))
         return NULL;
-    const struct val *message = VAL_GET(VAL_GET(result, "error"), "message");
+    const struct val *message = VAL_GET(GET(f, result, "error"), "message");
     return message ? message : &val_null;
 }
 
 /* steps.NAME.KEY where the result has no such field of its own. */
-static const struct val *indirect_field(struct arena *a, const struct val *result, struct str key)
+static const struct val *indirect_field(const struct frame *f, struct arena *a, const struct val *result,
+                                        struct str key)
 {
-    const struct val *data = VAL_GET(result, "data");
+    const struct val *data = GET(f, result, "data");
     if (val_get(data, key))
         return val_get(data, key);
-    const struct val *json = data ? NULL : parsed_text(a, result);
+    const struct val *json = data ? NULL : parsed_text(f, a, result);
     if (val_get(json, key))
         return val_get(json, key);
-    const struct val *inner = VAL_GET(result, "results"), *branch = val_get(VAL_GET(result, "branches"), key);
-    const struct val *task = val_get(inner, key);
+    const struct val *inner = GET(f, result, "results"), *branch = get(f, GET(f, result, "branches"), key);
+    const struct val *task = get(f, inner, key);
     if (VAL_GET(task, "ok") && VAL_GET(task, "result")) /* of a group of tasks */
         return VAL_GET(task, "result");
     if (val_get(inner, key)) /* a step of the case that was taken, of a loop's last iteration */
@@ -78,33 +104,33 @@ static const struct val *indirect_field(struct arena *a, const struct val *resul
         return &val_null;
     if (str_is(key, "success")) /* a step that failed or was skipped says so itself */
         return &val_true;
-    return older_field(result, key);
+    return older_field(f, result, key);
 }
 
 /* A field of a result: key[at], or what stands for it. `steps.S.result.x` is steps.S.x where the result has no field
  * `result`. NULL: the value itself is to be searched. */
-static const struct val *result_field(struct arena *a, const struct val *v, const struct val *key, size_t n, size_t at,
-                                      size_t *ret_used)
+static const struct val *result_field(const struct frame *f, struct arena *a, const struct val *v,
+                                      const struct val *key, size_t n, size_t at, size_t *ret_used)
 {
     if (n <= at || key[at].type != VAL_STR || v->type != VAL_OBJECT)
         return NULL;
-    if (n > at + 1 && str_is(key[at].s, "error") && val_is(VAL_GET(v, "error"), VAL_OBJECT) &&
+    if (n > at + 1 && str_is(key[at].s, "error") && val_is(GET(f, v, "error"), VAL_OBJECT) &&
         (str_is(key_name(&key[at + 1]), "type") || str_is(key_name(&key[at + 1]), "kind"))) {
         *ret_used = at + 2; /* older names of `code` */
-        return val_get(VAL_GET(v, "error"), STR("code"));
+        return val_get(GET(f, v, "error"), STR("code"));
     }
     if (val_get(v, key[at].s))
         return NULL;
     if (str_is(key[at].s, "result") && n > at + 1 && key[at + 1].type == VAL_STR) {
         struct str inner = key[at + 1].s;
         const struct val *own = val_get(v, inner);
-        own = own ? own : indirect_field(a, v, inner);
+        own = own ? own : indirect_field(f, a, v, inner);
         *ret_used = at + 2;
         if (own)
             return own;
     }
     *ret_used = at + 1;
-    return indirect_field(a, v, key[at].s);
+    return indirect_field(f, a, v, key[at].s);
 }
 
 /* After a while_loop its steps are known by their names, as they were in the last iteration. */
@@ -115,10 +141,11 @@ static const struct val *find_last(const struct frame *from, struct str name, bo
         const struct step_def *d = l ? list_find_last(l->def, SIZE_MAX, name) : NULL;
         while (d) {
             *ret_known = true;
-            const struct val *results =
-                l->results && l->results[d->index] ? VAL_GET(&l->results[d->index]->val, "results") : NULL;
+            const struct val *results = l->results && l->results[d->index]
+                                            ? GET(from, there(from, &l->results[d->index]->val), "results")
+                                            : NULL;
             if (val_get(results, name))
-                return val_get(results, name);
+                return get(from, results, name);
             d = d->index ? list_find_last(l->def, d->index - 1, name) : NULL;
         }
         if (*ret_known)
@@ -149,22 +176,22 @@ static const struct val *find_result(const struct frame *from, struct str name, 
         *ret_known = true;
         *ret_def = d;
         if (results && results[d->index])
-            return &results[d->index]->val;
-        return older && older[d->index] ? &older[d->index]->val : NULL;
+            return there(from, &results[d->index]->val);
+        return older && older[d->index] ? there(from, &older[d->index]->val) : NULL;
     }
     return find_last(from, name, ret_known);
 }
 
 /* Of a step whose result has its value under a name: `steps.S.result` is that value, and its fields are the step's. */
-static const struct val *named_value(const struct step_def *d, const struct val *result)
+static const struct val *named_value(const struct frame *f, const struct step_def *d, const struct val *result)
 {
-    return d && d->value_name.n ? val_get(result, d->value_name) : NULL;
+    return d && d->value_name.n ? get(f, result, d->value_name) : NULL;
 }
 
-static const struct val *named_value_field(const struct step_def *d, const struct val *v, const struct val *key,
-                                           size_t n, size_t *ret_used)
+static const struct val *named_value_field(const struct frame *f, const struct step_def *d, const struct val *v,
+                                           const struct val *key, size_t n, size_t *ret_used)
 {
-    const struct val *value = named_value(d, v);
+    const struct val *value = named_value(f, d, v);
     *ret_used = 3;
     if (!value || n < 3 || key[2].type != VAL_STR || val_get(v, key[2].s))
         return NULL;
@@ -186,7 +213,7 @@ static const struct val *find_named(const struct frame *from, struct str name)
         }
         for (; low-- > 0 && str_eq(l->def->steps[l->def->by_value[low]]->value_name, name);) {
             size_t index = l->def->by_value[low];
-            const struct val *v = l->results[index] ? val_get(&l->results[index]->val, name) : NULL;
+            const struct val *v = l->results[index] ? get(from, there(from, &l->results[index]->val), name) : NULL;
             if (v)
                 return v;
         }
@@ -201,20 +228,20 @@ static const struct val *step_value(const struct frame *f, struct str name, stru
     const struct val *v = find_result(f, name, &known, &def), *inner;
     if (!v)
         return known ? NULL : find_named(f, name);
-    if (named_value(def, v))
-        return named_value(def, v);
+    if (named_value(f, def, v))
+        return named_value(f, def, v);
     if (!def || !def->type || !def->type->provider)
         return v;
     inner = VAL_GET(v, "data");
     if (!inner)
-        inner = parsed_text(a, v);
+        inner = parsed_text(f, a, v);
     return inner ? inner : VAL_GET(v, "text") ? VAL_GET(v, "text") : v;
 }
 
 /* A variable, asked of the step that set it. */
 static const struct val *set_here(const struct frame *f, const struct val *result, const struct val *key, size_t n)
 {
-    const struct val *names = VAL_GET(result, "variables_set");
+    const struct val *names = GET(f, result, "variables_set");
     for (size_t i = 0; n >= 3 && key[2].type == VAL_STR && val_is(names, VAL_ARRAY) && i < names->arr.n; i++)
         if (val_is(&names->arr.v[i], VAL_STR) && str_eq(names->arr.v[i].s, key[2].s))
             return scope_variable_of(f, key[2].s);
@@ -232,14 +259,15 @@ static const struct val *of_result(const struct frame *f, const struct step_def 
     size_t used = 3;
     const struct val *other = set_here(f, v, key, n);
     if (!other)
-        other = named_value_field(def, v, key, n, &used);
+        other = named_value_field(f, def, v, key, n, &used);
     if (!other)
-        other = result_field(a, v, key, n, 2, &used);
+        other = result_field(f, a, v, key, n, 2, &used);
     if (!other)
         return v;
     for (const struct val *inner = other; inner && used < n;) { /* of a task, of a step inside: a result too */
         size_t more = used;
-        inner = val_is(VAL_GET(other, "success"), VAL_BOOL) ? result_field(a, other, key, n, used, &more) : NULL;
+        other = there(f, other);
+        inner = val_is(GET(f, other, "success"), VAL_BOOL) ? result_field(f, a, other, key, n, used, &more) : NULL;
         other = inner ? inner : other;
         used = inner ? more : used;
     }
@@ -422,8 +450,8 @@ static const struct val *previous_response(const struct frame *from)
             continue;
         const struct list_state *l = f->state;
         for (size_t i = l->def->n; i-- > 0;)
-            if (l->results && l->results[i] && !(VAL_GET(&l->results[i]->val, "skipped")))
-                return &l->results[i]->val;
+            if (l->results && l->results[i] && !VAL_GET(there(from, &l->results[i]->val), "skipped"))
+                return there(from, &l->results[i]->val);
     }
     return NULL;
 }
@@ -436,7 +464,7 @@ static const struct val *find_part(const struct frame *from, struct str name)
         for (size_t i = l && l->results ? l->def->n : 0; i-- > 0;) {
             const char *key = l->def->steps[i]->type->parts;
             if (key && l->results[i] && val_get(val_get(l->def->steps[i]->source, str_c(key)), name))
-                return val_get(&l->results[i]->val, name);
+                return val_get(there(from, &l->results[i]->val), name);
         }
     }
     return NULL;
@@ -481,7 +509,7 @@ static const struct val *resolve_previous(const struct frame *f, const struct va
                                           size_t *ret_used)
 {
     const struct val *v = previous_response(f);
-    const struct val *field = v ? result_field(a, v, key, n, 1, ret_used) : NULL;
+    const struct val *field = v ? result_field(f, a, v, key, n, 1, ret_used) : NULL;
     if (!field)
         *ret_used = 1;
     return field ? field : v;
@@ -531,7 +559,7 @@ static enum rc resolve_response(const struct frame *f, const struct val *key, si
         *ret = find_part(f, name);
         return RC_OK;
     }
-    *ret = !known ? find_named(f, name) : n == 2 && v ? named_value(def, v) : NULL;
+    *ret = !known ? find_named(f, name) : n == 2 && v ? named_value(f, def, v) : NULL;
     return *ret ? RC_OK : resolve_step(f, key, n, a, ret, ret_used, err);
 }
 
@@ -563,11 +591,21 @@ static enum rc resolve(struct frame *f, const struct val *key, size_t n, struct 
     return resolve_root(f, key, n, a, ret, ret_used, err);
 }
 
-/* ---- what has left memory ---- */
+/* ---- fetching ---- */
+
+static enum rc must_fetch(const struct run *r, struct err *err)
+{
+    struct str whole, member;
+    return err_set(err, RC_INTERNAL, "%s %.*s %s left memory",
+                   away_of_result(r->wanted, &whole, &member) ? "the result" : "the iterations of", STR_ARG(r->wanted),
+                   away_of_result(r->wanted, &whole, &member) ? "has" : "have");
+}
 
 enum rc frame_step_value(struct frame *f, struct str name, struct arena *a, const struct val **ret, struct err *err)
 {
     *ret = step_value(f, name, a);
+    if (f->run->wanted.n)
+        return must_fetch(f->run, err);
     if (!*ret || !(*ret)->away)
         return RC_OK;
     struct val *whole = ARENA_NEW(a, struct val);
@@ -580,13 +618,16 @@ enum rc frame_step_value(struct frame *f, struct str name, struct arena *a, cons
 static enum rc take_off(struct frame *f, const struct val *away, struct str whole, const struct val **ret,
                         struct err *err)
 {
-    const struct box *b = shelf_get(f->run, away->s);
+    struct str of, member;
+    (void)away_of_result(away->s, &of, &member);
+    const struct box *b = shelf_get(f->run, of);
     if (b) {
-        *ret = &b->val;
-        return RC_OK;
+        *ret = away_part(&b->val, member);
+        return *ret ? RC_OK : err_set(err, RC_CORRUPT, "the result %.*s has no such part", STR_ARG(away->s));
     }
-    f->run->wanted = whole.n ? whole : away->s;
-    return err_set(err, RC_INTERNAL, "the iterations of %.*s have left memory", STR_ARG(f->run->wanted));
+    if (!f->run->wanted.n)
+        f->run->wanted = whole.n ? whole : of;
+    return must_fetch(f->run, err);
 }
 
 static enum rc put_in(struct frame *f, const struct val *v, struct str whole, struct arena *a, struct val *ret,
@@ -598,9 +639,11 @@ static enum rc put_in(struct frame *f, const struct val *v, struct str whole, st
     enum rc rc = RC_OK;
     ret->away = false;
     if (v->type == VAL_NULL) {
-        const struct val *there = NULL;
-        rc = take_off(f, v, whole, &there, err);
-        return rc || !there ? rc : put_in(f, there, whole.n ? whole : v->s, a, ret, err);
+        const struct val *inner = NULL;
+        struct str of, member;
+        (void)away_of_result(v->s, &of, &member);
+        rc = take_off(f, v, whole, &inner, err);
+        return rc || !inner ? rc : put_in(f, inner, whole.n ? whole : of, a, ret, err);
     }
     if (v->type == VAL_ARRAY) {
         struct val *mine = arena_calloc(a, v->arr.n + 1, sizeof *mine);
@@ -649,8 +692,11 @@ static enum rc follow_away(struct frame *f, const struct val *key, size_t n, str
 enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *a, const struct val **ret,
                       size_t *ret_used, struct err *err)
 {
-    enum rc rc = resolve(ctx, key, n, a, ret, ret_used, err);
-    return rc || !*ret || !(*ret)->away ? rc : follow_away(ctx, key, n, a, ret, ret_used, err);
+    struct frame *f = ctx;
+    enum rc rc = resolve(f, key, n, a, ret, ret_used, err);
+    if (f->run->wanted.n)
+        return must_fetch(f->run, err);
+    return rc || !*ret || !(*ret)->away ? rc : follow_away(f, key, n, a, ret, ret_used, err);
 }
 
 /* In conditions, what may be there and is not is null: a variable that nobody has set, an environment variable. */

@@ -1,7 +1,8 @@
-/* A map of entries by the path of the loop's attempt, in a list by last use. */
+/* A map of entries by what names them (flow/away.h), in a list by last use. */
 #include "flow/run_int.h"
 
 #include "base/panic.h"
+#include "flow/away.h"
 #include "flow/shelf.h"
 
 #include <stdlib.h>
@@ -48,13 +49,24 @@ static void drop(struct run *r, struct shelved *e)
     free(e);
 }
 
-static void make_room(struct run *r)
+static void shrink(struct run *r, size_t limit)
 {
-    for (struct shelved *e = r->shelf_oldest, *newer; e && r->shelf_bytes > r->shelf_limit; e = newer) {
+    for (struct shelved *e = r->shelf_oldest, *newer; e && r->shelf_bytes > limit; e = newer) {
         newer = e->prev;
         if (!e->kept)
             drop(r, e);
     }
+}
+
+static void make_room(struct run *r)
+{
+    shrink(r, r->shelf_limit);
+}
+
+void shelf_clear(struct run *r)
+{
+    if (r->shelf_limit != SIZE_MAX) /* else there is no journal to read from */
+        shrink(r, 0);
 }
 
 struct box *shelf_get(struct run *r, struct str of)
@@ -93,6 +105,18 @@ void shelf_put(struct run *r, struct str of, struct box *b, size_t weight, struc
         e->kept++;
     }
     make_room(r);
+}
+
+struct box *shelf_leave(struct run *r, struct str path, uint32_t end, struct box *result)
+{
+    struct box *rest = box_empty();
+    if (!away_leave(&rest->arena, &result->val, path, end, r->keep_bytes, &rest->val)) {
+        box_unref(rest);
+        return result;
+    }
+    struct str of = arena_printf(&r->scratch, "#%u#%.*s", end, STR_ARG(path));
+    shelf_put(r, of, result, result->arena.used, NULL);
+    return rest;
 }
 
 void shelf_release(struct frame *f)

@@ -60,6 +60,8 @@ bool step_end_well(struct frame *f, struct box *result, const char *flag, struct
     instance_record_steps(f, &m);
     if (result->val.away)
         VAL_MAP_SET(&m, "refs", away_places(&f->run->scratch, &result->val));
+    if (f->parent->ops == &list_ops && val_weight(&result->val) > f->run->keep_bytes)
+        VAL_MAP_SET(&m, "left", val_true);
     bool apart = sets && fault_hit("variables.apart"); /* a seeded bug for the simulation to catch */
     if (apart && !frame_set_variables(f, s->sets_local, sets))
         return false;
@@ -76,6 +78,7 @@ bool step_end_well(struct frame *f, struct box *result, const char *flag, struct
         list_set_all(list, sets);
     if (also)
         list_set_all(run_list, also);
+    f->end = end_number(f);
     f->run->totals.steps_done++;
     if (!f->skipped)
         frame_event(f, EVENT_FINISHED, flag ? flag : s->cache.hit ? "cached" : NULL, result);

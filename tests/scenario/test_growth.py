@@ -62,6 +62,22 @@ def test_memory_of_a_while_loop(treadle):
     assert many < 1.25 * few
 
 
+def test_memory_of_many_steps(treadle):
+    """What steps have returned leaves memory as well, also in a run that is resumed."""
+    peaks = {}
+    for count in (500, 4000):
+        steps = [{"name": f"s{i}", "type": "test_echo", "value": {"n": i, "text": "{{ text }}"}} for i in range(count)]
+        steps += [{"name": "see", "type": "test_echo", "value": "{{ steps.s7.text }}{{ steps.s8.n }}"},
+                  {"name": "end", "type": "test_echo", "fail": True}]
+        name = f"s{count}"
+        path = file(treadle, name, *steps, variables={"text": 20000 * "x"})
+        peaks[count] = (peak(treadle, "run", path, "--run-id", name, code=1), peak(treadle, "resume", name, code=1))
+    see = treadle("show", "s500", "--json", code=0).json["results"]["see"]
+    assert see == 20000 * "x" + "8"
+    for few, many in zip(peaks[500], peaks[4000]):
+        assert many - few < 3500 * 8  # KiB: less than half of what they returned; the steps themselves take some
+
+
 def test_memory_of_a_resumed_loop(treadle):
     peaks = []
     for count in (FEW, MANY):

@@ -707,7 +707,8 @@ void world_init(struct world *w, uint64_t seed, struct workflow *workflow, unsig
     rng_seed(&w->choices, seed);
     rng_seed(&w->rng, seed ^ 0x5555);
     /* Most keep nothing for later readers, so that everything must be fetched. */
-    w->options = (struct run_options){.id = STR("sim"), .workflow_sha256 = STR("0"), .shelf_bytes = seed % 3 ? 1 : 0};
+    w->options = (struct run_options){
+        .id = STR("sim"), .workflow_sha256 = STR("0"), .shelf_bytes = seed % 3 ? 1 : 0, .keep_bytes = seed % 5 ? 1 : 0};
 }
 
 static void drop_run(struct world *w)

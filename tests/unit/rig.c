@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-size_t rig_shelf_bytes;
+size_t rig_shelf_bytes, rig_keep_bytes;
 struct run_limits rig_limits;
 bool rig_hold_loads;
 
@@ -133,11 +133,13 @@ static void make_run(struct rig *g)
 
 void rig_start(struct rig *g, const char *yaml)
 {
-    *g = (struct rig){
-        .now = 1000000,
-        .holds_loads = rig_hold_loads,
-        .options = {
-            .id = STR("rig"), .workflow_sha256 = STR("0"), .shelf_bytes = rig_shelf_bytes, .limits = rig_limits}};
+    *g = (struct rig){.now = 1000000,
+                      .holds_loads = rig_hold_loads,
+                      .options = {.id = STR("rig"),
+                                  .workflow_sha256 = STR("0"),
+                                  .shelf_bytes = rig_shelf_bytes,
+                                  .keep_bytes = rig_keep_bytes,
+                                  .limits = rig_limits}};
     g->records_end = &g->records;
     g->workflow = load(yaml);
     struct err err;
@@ -169,11 +171,13 @@ static void forge_line(struct rig *g, const char *line, size_t n)
 
 bool rig_forge(struct rig *g, const char *yaml, const char *journal)
 {
-    *g = (struct rig){
-        .now = 1000000,
-        .holds_loads = rig_hold_loads,
-        .options = {
-            .id = STR("rig"), .workflow_sha256 = STR("0"), .shelf_bytes = rig_shelf_bytes, .limits = rig_limits}};
+    *g = (struct rig){.now = 1000000,
+                      .holds_loads = rig_hold_loads,
+                      .options = {.id = STR("rig"),
+                                  .workflow_sha256 = STR("0"),
+                                  .shelf_bytes = rig_shelf_bytes,
+                                  .keep_bytes = rig_keep_bytes,
+                                  .limits = rig_limits}};
     g->records_end = &g->records;
     g->workflow = load(yaml);
     for (const char *end; *journal; journal = end + (*end == '\n')) {
@@ -193,7 +197,7 @@ bool rig_forge(struct rig *g, const char *yaml, const char *journal)
 void rig_done(struct rig *g)
 {
     size_t twice = g->twice;
-    rig_shelf_bytes = 0;
+    rig_shelf_bytes = rig_keep_bytes = 0;
     run_free(g->run);
     workflow_unref(g->workflow);
     arena_done(&g->arena);

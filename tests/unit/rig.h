@@ -40,9 +40,9 @@ struct rig {
     unsigned settled; /* commands asked about what they had changed */
 };
 
-extern size_t rig_shelf_bytes;       /* run_options.shelf_bytes of the runs that are started; reset by rig_done */
-extern struct run_limits rig_limits; /* run_options.limits of those */
-extern bool rig_hold_loads;          /* rig.holds_loads of those */
+extern size_t rig_shelf_bytes, rig_keep_bytes; /* run_options of the runs that are started; reset by rig_done */
+extern struct run_limits rig_limits;           /* run_options.limits of those */
+extern bool rig_hold_loads;                    /* rig.holds_loads of those */
 /* Loads a workflow (which must be valid) and starts a run of it. */
 void rig_start(struct rig *g, const char *yaml);
 void rig_done(struct rig *g);

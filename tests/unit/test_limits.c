@@ -49,8 +49,12 @@ static void reply_big(const char *path)
     rig_ok(&g, path, json);
 }
 
-#define STEPS(indent)                                                                                          \
-    indent "- {name: a, type: claude, prompt: one}\n" indent "- {name: b, type: claude, prompt: two}\n" indent \
+/* Variables stay in memory as long as they have a value; results do not (flow/away.h). */
+#define STEPS(indent)                                                                  \
+    indent "- {name: a, type: claude, prompt: one}\n" indent                           \
+           "- {name: va, type: set_variable, variables: {a: '{{ a.text }}'}}\n" indent \
+           "- {name: b, type: claude, prompt: two}\n" indent                           \
+           "- {name: vb, type: set_variable, variables: {b: '{{ b.text }}'}}\n" indent \
            "- {name: c, type: test_echo, value: 1}\n"
 
 static void test_memory_of_a_run(void **state)
@@ -59,7 +63,7 @@ static void test_memory_of_a_run(void **state)
     rig_start(&g, "workflow:\n  name: w\n  limits: {memory: 8MB}\n  steps:\n" STEPS("    "));
     reply_big("a/turn:1");
     reply_big("b/turn:1");
-    rig_assert_status(&g, RUN_SUCCEEDED); /* results of less than a megabyte each */
+    rig_assert_status(&g, RUN_SUCCEEDED); /* values of less than a megabyte each */
     rig_done(&g);
     rig_start(&g, "workflow:\n  name: w\n  limits: {memory: 1MB}\n  steps:\n" STEPS("    "));
     reply_big("a/turn:1");
@@ -88,6 +92,27 @@ static void test_memory_is_given_back(void **state)
         reply_big(path);
     }
     rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+/* Results leave memory when their steps have ended; also in a resumed run. */
+static void test_memory_of_many_results(void **state)
+{
+    (void)state;
+    enum { STEPS_IN_ALL = 12 };
+    struct arena a = {0};
+    struct str yaml = STR("workflow:\n  name: w\n  limits: {memory: 6MB}\n  steps:\n");
+    for (int i = 0; i < STEPS_IN_ALL; i++)
+        yaml = arena_printf(&a, "%.*s    - {name: s%d, type: claude, prompt: hello}\n", STR_ARG(yaml), i);
+    yaml = arena_printf(&a, "%.*s    - {name: fail, type: test_echo, fail: true}\n", STR_ARG(yaml));
+    rig_start(&g, yaml.p);
+    for (int i = 0; i < STEPS_IN_ALL; i++)
+        reply_big(arena_printf(&a, "s%d/turn:1", i).p);
+    rig_assert_status(&g, RUN_FAILED);
+    assert_null(strstr(rig_run_error(&g), "memory"));
+    rig_restart(&g, ALL, false);
+    rig_assert_status(&g, RUN_FAILED);
+    assert_null(strstr(rig_run_error(&g), "memory"));
+    arena_done(&a);
 }
 
 static void test_memory_of_a_called_workflow(void **state)
@@ -327,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_accounts),
         cmocka_unit_test_teardown(test_memory_of_a_run, done),
         cmocka_unit_test_teardown(test_memory_is_given_back, done),
+        cmocka_unit_test_teardown(test_memory_of_many_results, done),
         cmocka_unit_test_teardown(test_memory_of_a_called_workflow, done),
         cmocka_unit_test_teardown(test_memory_of_a_called_workflow_that_loops, done),
         cmocka_unit_test_teardown(test_frames, done),

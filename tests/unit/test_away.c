@@ -1,0 +1,252 @@
+/* Results of steps that have left memory (flow/away.h): whoever reads them finds what he would have found, in a first
+ * life and in any later one. */
+#include "unit/rig.h"
+
+#include "data/json.h"
+
+#include "unit/rig.c"
+
+static struct rig g;
+
+static int done(void **state)
+{
+    (void)state;
+    rig_done(&g);
+    return 0;
+}
+
+/* ---- what stays, and how the rest is named ---- */
+
+static void test_what_stays(void **state)
+{
+    (void)state;
+    struct arena a = {0};
+    struct err err;
+    static const struct {
+        const char *path, *text, *want; /* want NULL: nothing leaves */
+        size_t keep;
+    } rows[] = {
+        {"a", "{\"x\": 1}", NULL, 4096},
+        {"a",
+         "{\"exit_code\": 0, \"stdout\": "
+         "\"01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456"
+         "7890123456789\"}",
+         "[{\"at\":[\"stdout\"],\"of\":\"#3#a#stdout\"}]", 320},
+        {"a/0/b~2", "{\"a#b\": [1, 2, 3, 4, 5, 6, 7, 8], \"c\": 1}", "[{\"at\":[\"a#b\"],\"of\":\"#3#a/0/b~2#a#b\"}]",
+         320},
+        {"a", "\"0123456789\"", "[{\"at\":[],\"of\":\"#3#a\"}]", 10},
+        {"a", "[1, 2, 3]", "[{\"at\":[],\"of\":\"#3#a\"}]", 10},
+        {"a#b", "[1, 2, 3]", NULL, 10},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct val v, rest;
+        struct str whole, member;
+        assert_int_equal(json_parse(&a, str_c(rows[i].text), &JSON_LIMITS_DEFAULT, &v, &err), RC_OK);
+        bool left = away_leave(&a, &v, str_c(rows[i].path), 3, rows[i].keep, &rest);
+        assert_int_equal(left, rows[i].want != NULL);
+        if (!left)
+            continue;
+        struct val places = away_places(&a, &rest);
+        assert_string_equal(json_text(&a, &places).p, rows[i].want);
+        assert_true(away_of_result(VAL_GET(val_at(&places, 0), "of")->s, &whole, &member));
+        assert_true(str_eq(whole, arena_printf(&a, "#3#%s", rows[i].path)));
+        assert_non_null(away_part(&v, member));
+    }
+    arena_done(&a);
+}
+
+static void test_names_of_loops_are_others(void **state)
+{
+    (void)state;
+    struct str whole, member;
+    assert_false(away_of_result(STR("scan~2"), &whole, &member));
+    assert_true(str_is(whole, "scan~2") && !member.p);
+    assert_false(away_of_result(STR(""), &whole, &member));
+    assert_false(away_of_result(STR("#1"), &whole, &member));
+}
+
+/* ---- readers ---- */
+
+/* Every way to name a result, of each shape that a step may have. */
+#define READERS                                                                                                        \
+    "workflow:\n  name: w\n  variables: {n: 0}\n"                                                                      \
+    "  output: {cmd: '{{ steps.cmd.stdout }}', sw: '{{ steps.sw.results.inner.stdout }}', n: '{{ n }}'}\n"             \
+    "  steps:\n"                                                                                                       \
+    "    - {name: cmd, type: command, run: x, on_interrupt: retry}\n"                                                  \
+    "    - {name: echo, type: test_echo, value: {a: {b: 'deep text'}, l: [1, 2, 3]}}\n"                                \
+    "    - {name: text, type: test_echo, value: 'a text that is all of a result'}\n"                                   \
+    "    - {name: ask, type: claude, prompt: '{{ steps.cmd.stdout }}'}\n"                                              \
+    "    - {name: reads, type: test_echo, value: {a: '{{ steps.ask.kind }}', b: '{{ ask.kind }}',\n"                   \
+    "       c: '{{ steps.ask.result }}', d: '{{ steps.ask.text }}', e: '{{ steps.echo.a.b }}', f: '{{ echo.l[1] "      \
+    "}}',\n"                                                                                                           \
+    "       g: '{{ steps.text.text }}', h: '{{ text }}', i: '{{ steps.cmd.result.exit_code }}',\n"                     \
+    "       j: '{{ steps.cmd.result.stdout }}', k: '{{ length(steps.cmd.stdout) }}', l: '{{ steps.ask.success }}'}}\n" \
+    "    - {name: before, type: test_echo, value: '{{ previous_response.b }}{{ previous_response.k }}'}\n"             \
+    "    - name: made\n      type: data_transform\n      input_source: steps.echo.l\n      output_field: made\n"       \
+    "      operations: [{operation: sort, by: item, order: desc}]\n"                                                   \
+    "    - {name: named, type: test_echo, value: ['{{ made }}', '{{ steps.made.result[0] }}', '{{ steps.made.made "    \
+    "}}']}\n"                                                                                                          \
+    "    - name: sw\n      type: switch\n      expression: 1\n      cases:\n        1:\n"                              \
+    "          - {name: inner, type: command, run: y, on_interrupt: retry}\n"                                          \
+    "          - {name: see, type: test_echo, value: '{{ steps.inner.stdout }}', condition: 'steps.cmd.exit_code == "  \
+    "0'}\n"                                                                                                            \
+    "    - {name: through, type: test_echo, value: ['{{ steps.sw.inner.stdout }}', '{{ steps.sw.results.see }}']}\n"   \
+    "    - name: repeat\n      type: while_loop\n      condition: 'n < 3'\n      steps:\n"                             \
+    "        - {name: add, type: set_variable, variables: {n: '{{ n + 1 }}', seen: '{{ steps.cmd.stdout }}{{ n "       \
+    "}}'}}\n"                                                                                                          \
+    "        - {name: last, type: test_echo, value: {v: '{{ seen }}'}}\n"                                              \
+    "    - {name: after, type: test_echo, value: ['{{ steps.last.v }}', '{{ last.v }}', '{{ "                          \
+    "steps.repeat.results.last.v }}']}\n"                                                                              \
+    "    - name: par\n      type: parallel\n      branches:\n"                                                         \
+    "        one: [{name: o, type: test_echo, value: {x: '{{ steps.cmd.stdout }}'}}]\n"                                \
+    "        two: [{name: t, type: test_echo, value: {y: '{{ steps.echo.a }}'}}]\n"                                    \
+    "    - {name: both, type: test_echo, value: ['{{ steps.par.one.o.x }}', '{{ steps.par.branches.two.results.t.y.b " \
+    "}}']}\n"                                                                                                          \
+    "    - name: each\n      type: for_loop\n      data_source: 'steps.echo.l'\n"                                      \
+    "      output_schema: {type: object, properties: {iterations: {type: array, minItems: 3}}}\n"                      \
+    "      steps:\n        - {name: own, type: test_echo, value: {i: '{{ item }}', s: '{{ steps.cmd.stdout }}'}}\n"    \
+    "        - {name: next, type: test_echo, value: '{{ steps.own.s }}{{ steps.own.i }}'}\n"                           \
+    "    - {name: third, type: test_echo, value: ['{{ steps.each.iterations[2].results.own.s }}', '{{ "                \
+    "steps.each.iterations[*].results.next }}']}\n"                                                                    \
+    "    - {name: kept, type: set_variable, variables: {all: '{{ steps.echo }}'}, output_to_global: again}\n"          \
+    "    - {name: end, type: test_echo, value: ['{{ all.a.b }}', '{{ state.all.l }}']}\n"
+
+static void answer_all(void)
+{
+    for (;;) {
+        if (rig_effect(&g, "cmd/exec:1"))
+            rig_ok(&g, "cmd/exec:1", "{\"exit_code\": 0, \"stdout\": \"what it printed\", \"stderr\": \"\"}");
+        else if (rig_effect(&g, "ask/turn:1"))
+            rig_ok(&g, "ask/turn:1", "{\"text\": \"{\\\"kind\\\": \\\"bug\\\", \\\"n\\\": 1}\", \"usage\": {}}");
+        else if (rig_effect(&g, "sw/case:1/inner/exec:1"))
+            rig_ok(&g, "sw/case:1/inner/exec:1", "{\"exit_code\": 0, \"stdout\": \"within\", \"stderr\": \"\"}");
+        else
+            break;
+    }
+}
+
+static void run_readers(size_t shelf, size_t keep)
+{
+    rig_shelf_bytes = shelf;
+    rig_keep_bytes = keep;
+    rig_start(&g, READERS);
+    answer_all();
+}
+
+static void test_reading_back(void **state)
+{
+    (void)state;
+    static char want[65536];
+    char output[1000];
+    struct arena a = {0};
+    run_readers(0, 0);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_int_equal(g.loads, 0);
+    snprintf(want, sizeof want, "%s", rig_results(&g));
+    snprintf(output, sizeof output, "%s", json_text(&a, run_output(g.run)).p);
+    assert_string_equal(output, "{\"cmd\":\"what it printed\",\"sw\":\"within\",\"n\":3}");
+    assert_non_null(strstr(want, "\"third\":[\"what it printed\",[\"what it printed1\""));
+    size_t all = g.nrecords;
+    static const struct {
+        size_t shelf, keep;
+        bool loads;
+    } rows[] = {{1, 1, true}, {0, 1, false}, {1, 300, true}, {2000, 1, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rig_done(&g);
+        run_readers(rows[i].shelf, rows[i].keep);
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        assert_int_equal(g.loads > 0, rows[i].loads);
+        assert_int_equal(g.nrecords, all);
+        assert_string_equal(rig_results(&g), want);
+        assert_string_equal(json_text(&a, run_output(g.run)).p, output);
+    }
+    for (size_t keep = 1; keep < all; keep++) {
+        rig_done(&g);
+        run_readers(keep % 2, 1);
+        rig_restart(&g, keep, false);
+        answer_all();
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        assert_string_equal(rig_results(&g), want);
+        assert_string_equal(json_text(&a, run_output(g.run)).p, output);
+    }
+    arena_done(&a);
+}
+
+/* What a list says of its steps is not their results again. */
+static void test_ends_of_lists_are_short(void **state)
+{
+    (void)state;
+    run_readers(0, 1);
+    assert_non_null(strstr(rig_data(&g, RECORD_DONE, "sw/case:1/inner"), "within"));
+    assert_null(strstr(rig_data(&g, RECORD_DONE, "sw/case:1"), "\"within\""));
+    assert_null(strstr(rig_data(&g, RECORD_DONE, "sw"), "\"within\""));
+    assert_non_null(strstr(rig_data(&g, RECORD_DONE, "sw"), "#1#sw/case:1/inner"));
+    assert_null(strstr(rig_data(&g, RECORD_DONE, "each/1"), "what it printed"));
+}
+
+/* A step that failed, went on in a later life and ended a second time: its result is that of the second end. */
+static void test_second_end(void **state)
+{
+    (void)state;
+    rig_shelf_bytes = rig_keep_bytes = 1;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n    - {name: c, type: command, run: x}\n"
+                  "    - {name: r, type: test_echo, value: '{{ steps.c.stdout }}'}\n");
+    rig_ok(&g, "c/exec:1", "{\"exit_code\": 1, \"stdout\": \"first\", \"stderr\": \"\"}");
+    rig_assert_status(&g, RUN_FAILED);
+    rig_restart(&g, g.nrecords, false);
+    for (int i = 0; i < 2; i++) {
+        const char *path = rig_effect(&g, "c~2/exec:1") ? "c~2/exec:1" : "c/exec:1";
+        if (rig_effect(&g, path))
+            rig_ok(&g, path, "{\"exit_code\": 0, \"stdout\": \"second\", \"stderr\": \"\"}");
+    }
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"r\":\"second\""));
+}
+
+/* ---- a journal that somebody else wrote ---- */
+
+/* One record: an end of `a`, which refers to itself. */
+static enum rc one_end(void *ctx, enum record_kind kind, struct str path, bool below,
+                       bool (*cb)(void *ctx, const struct record *r), void *cb_ctx, struct err *err)
+{
+    (void)ctx, (void)err;
+    struct record r = {.kind = RECORD_DONE,
+                       .attempt = 1,
+                       .path = STR("a"),
+                       .data = STR("{\"ok\":{\"v\":null,\"n\":1},\"refs\":[{\"at\":[\"v\"],\"of\":\"#1#a#v\"}]}")};
+    if (kind == r.kind && !below && str_is(path, "a"))
+        cb(cb_ctx, &r);
+    return RC_OK;
+}
+
+static void test_forged_places(void **state)
+{
+    (void)state;
+    static const char *const places[] = {"#1#b", "#7#a", "#x#a", "#0#a", "##", "#99999999999#a", "#1#", "#1#a"};
+    struct away_reader reader = {.each = one_end};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct arena a = {0};
+        struct val v;
+        struct err err;
+        assert_int_equal(away_load(&reader, str_c(places[i]), &a, &v, &err), RC_CORRUPT);
+        arena_done(&a);
+    }
+    struct arena a = {0};
+    struct err err;
+    struct val v, part = {.away = true, .s = STR("#1#a#nothing")};
+    assert_int_equal(away_expand(&reader, &part, &a, &v, &err), RC_CORRUPT);
+    arena_done(&a);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_stays),
+        cmocka_unit_test(test_names_of_loops_are_others),
+        cmocka_unit_test_teardown(test_reading_back, done),
+        cmocka_unit_test_teardown(test_ends_of_lists_are_short, done),
+        cmocka_unit_test_teardown(test_second_end, done),
+        cmocka_unit_test(test_forged_places),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
