@@ -150,8 +150,10 @@ static const char *note(struct arena *a, const struct val *v, struct str *summar
     if (VAL_GET(v, "stopping"))
         *summary = STR("nothing new is begun");
     else if (VAL_GET(v, "turn"))
-        *summary = str_is(val_get_str(v, STR("turn"), STR("")), "waits") ? STR("waits for its turn in the workspace")
-                                                                         : STR("has its turn in the workspace");
+        *summary = val_get_str(v, STR("why"),
+                               str_is(val_get_str(v, STR("turn"), STR("")), "waits")
+                                   ? STR("waits for its turn in the workspace")
+                                   : STR("has its turn in the workspace"));
     else
         *summary = json_text(a, v);
     return "note";

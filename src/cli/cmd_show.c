@@ -191,9 +191,10 @@ static void print_node(struct show *s, const struct digest_node *n, unsigned dep
         n->status == NODE_FAILED || n->status == NODE_HELD || n->status == NODE_RETRYING || n->status == NODE_CONTINUED;
     for (const struct digest_node *c = n->first; c && leaf; c = c->next)
         leaf = c->status != n->status; /* told there */
-    if (leaf && n->message.n)
+    struct str said = leaf ? n->message : digest_turn_wait(s->digest, n);
+    if (said.n)
         printf("  %*s  %.*s\n", (int)left, "",
-               STR_ARG(human_line(&s->arena, n->message, room(s, left + 4, MESSAGE_COLUMNS))));
+               STR_ARG(human_line(&s->arena, said, room(s, left + 4, MESSAGE_COLUMNS))));
 }
 
 /* Whether the node tells something that its parent's line does not. */
@@ -381,6 +382,7 @@ static struct val node_value(struct show *s, const struct digest_node *n, struct
     }
     if (n->message.n)
         VAL_MAP_SET(&m, "error", error_value(a, n));
+    set_text(&m, STR("waits"), digest_turn_wait(s->digest, n));
     if (children.arr.n)
         VAL_MAP_SET(&m, "steps", children);
     return val_map_done(&m);

@@ -294,6 +294,7 @@ static void add_resume(struct digest *d, const struct record *r, const struct va
         if (val_is(val_at(voids, i), VAL_STR))
             make_void(d, val_at(voids, i)->s, VAL_GET(v, "forked_from"));
     reopen(d);
+    d->lives++;
     d->status = str_n("", 0);
     d->error = d->output = NULL;
     if (VAL_GET(v, "forked_from")) {
@@ -368,6 +369,10 @@ static void add_to_node(struct digest *d, const struct record *r, const struct v
         if (VAL_GET(v, "held")) {
             n->status = NODE_HELD;
             n->message = keep_text(d, v, STR("held"));
+        }
+        if (VAL_GET(v, "turn")) {
+            n->turn_wait = keep_text(d, v, STR("why"));
+            n->turn_life = d->lives;
         }
         break;
     default:
@@ -459,6 +464,11 @@ const char *digest_status(const struct digest_node *n, const char *run)
                : str_is(str_c(run), "cancelled") ? "cancelled"
                                                  : "interrupted";
     return names[n->status];
+}
+
+struct str digest_turn_wait(const struct digest *d, const struct digest_node *n)
+{
+    return n->status == NODE_OPEN && n->turn_life == d->lives && !d->status.n ? n->turn_wait : str_n("", 0);
 }
 
 bool digest_waits(const struct digest_node *n)

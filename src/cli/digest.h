@@ -36,6 +36,8 @@ struct digest_node {
     int64_t started_ms, ended_ms; /* ended: 0 while open */
     struct str label;             /* effects: "turn 3", "$ make test", "Edit a.c" */
     struct str error_class, error_code, message, error_step;
+    struct str turn_wait; /* why it has no turn in the workspace yet, in life turn_life */
+    unsigned turn_life;
     int64_t input_tokens, output_tokens, calls; /* of itself and all below it, void attempts included except a
                                                    fork's */
     double cost_usd;
@@ -62,6 +64,7 @@ struct digest {
     const struct val *error, *output;
     int64_t started_ms, resumed_ms, last_ms; /* resumed: the last time */
     size_t records, resumes;
+    unsigned lives;          /* that began with a resume */
     int64_t inherited_calls; /* of a forked run: what its source had done and paid for */
     double inherited_usd;
     uint64_t last_seq;
@@ -80,6 +83,8 @@ void digest_count(struct digest *d);
 const char *digest_status(const struct digest_node *n, const char *run);
 /* The type of the step with this name in the workflow, where that is certain; else empty. `w` may be NULL. */
 struct str digest_type(const struct digest_node *n, const struct workflow *w);
+/* Why a step that goes on waits for its turn in the workspace; empty: it does not wait for other runs. */
+struct str digest_turn_wait(const struct digest *d, const struct digest_node *n);
 /* Does it wait, and is everything above it open, so that an answer counts? */
 bool digest_waits(const struct digest_node *n);
 /* The node after `n` at or below `top`, parents first, in the order of their beginning; NULL after the last. */

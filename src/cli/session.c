@@ -102,6 +102,7 @@ struct live {
     struct session *s;
     struct ev_loop *loop;
     struct driver *driver;
+    struct turns *turns;
     struct egress *egress;
     struct executor *executor;
     struct port *model, *local, *mocked; /* mocked: in front of local where answers are made up, or NULL */
@@ -258,6 +259,7 @@ static struct engine *make_engine(struct live *l)
 {
     struct session *s = l->s;
     return engine_new(&(struct engine_options){.driver = l->driver,
+                                               .turns = l->turns,
                                                .model = l->model,
                                                .local = l->mocked ? l->mocked : l->local,
                                                .workflow = s->workflow,
@@ -527,6 +529,8 @@ static int set_up(struct live *l)
                                                 .tier = s->tier},
                      &l->executor, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    if (turns_new(l->loop, home, &l->turns, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     l->model = port_to_egress(l->egress);
     l->local = port_to_executor(l->executor);
     l->mocked = s->mode == SESSION_MOCK ? port_mock(l->loop, &l->fixtures, l->local) : NULL;
@@ -576,6 +580,7 @@ int session_run(struct session *s)
     egress_free(l.egress);
     executor_free(l.executor);
     engine_free(l.engine);
+    turns_free(l.turns);
     driver_free(l.driver);
     free(l.model);
     port_mock_free(l.mocked);

@@ -150,6 +150,7 @@ void frame_hold(struct frame *f, const char *why)
     }
     f->failing = (struct failure){.rc = RC_INTERRUPTED, .message = arena_str(&f->arena, str_c(why))};
     frame_event(f, EVENT_HELD, why, NULL);
+    workspace_held(f);
     f->run->io->wake(f->run->io_ctx);
 }
 

@@ -64,6 +64,11 @@ struct event {
     const struct val *data; /* what is in it, or NULL; borrowed for the call */
 };
 
+enum { TURN_HOLDER_SIZE = 160 };
+struct turn_holder { /* "run X is writing there", as people read it */
+    char z[TURN_HOLDER_SIZE];
+};
+
 struct flow_io {
     int64_t (*now_ms)(void *ctx); /* wall clock */
     uint64_t (*random)(void *ctx);
@@ -81,4 +86,11 @@ struct flow_io {
     void (*emit)(void *ctx, const struct event *e); /* copies, and takes a reference to the box */
     /* The run has work to do: call run_work() soon. */
     void (*wake)(void *ctx);
+    /* The run wants to write to its workspace, where other runs may work too: one of them has the turn. True: it has
+     * it now; else run_turn() comes when it is its turn. `who`: who writes there now, or empty; in the buffer. Not
+     * asked again before it was left; the turn that it leaves may be given back to it at once when nobody waits. */
+    bool (*turn_ask)(void *ctx, struct turn_holder *who);
+    /* It wants it no more, or has it and leaves it: others have it when all that was appended before is durable, for
+     * what a later life would do again must not meet what they changed. */
+    void (*turn_leave)(void *ctx);
 };

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum waiting_kind { WAIT_EFFECT, WAIT_EVENT, WAIT_CANCELLED };
+enum waiting_kind { WAIT_EFFECT, WAIT_EVENT, WAIT_CANCELLED, WAIT_LEFT };
 
 struct waiting {
     struct waiting *next;
@@ -19,6 +19,7 @@ struct waiting {
     union {
         struct effect effect;
         struct event event;
+        uint64_t turn;
     };
     char text[]; /* what they point to; a large result is not copied, for its box cannot change */
 };
@@ -149,6 +150,11 @@ void outbox_event(struct outbox *o, const struct event *e)
         box_ref(e->box);
 }
 
+void outbox_leave(struct outbox *o, uint64_t turn)
+{
+    wait_for(o, WAIT_LEFT, 0)->turn = turn;
+}
+
 bool outbox_cancel(struct outbox *o, uint64_t effect)
 {
     for (struct waiting *w = o->head; w; w = w->next)
@@ -187,6 +193,8 @@ void outbox_release(struct outbox *o)
             o->ops->start(o->ctx, &w->effect);
         else if (w->kind == WAIT_EVENT)
             o->ops->show(o->ctx, &w->event);
+        else if (w->kind == WAIT_LEFT)
+            o->ops->left(o->ctx, w->turn);
         else
             o->ops->cancelled(o->ctx, w->effect.id);
         waiting_free(w);

@@ -1,5 +1,6 @@
 #pragma once
-/* The barrier: holds back effects, timers' owners aside, and events until every record appended before them is durable.
+/* The barrier: holds back effects, timers' owners aside, events, and turns that are left, until every record appended
+ * before them is durable.
  *
  * Both implementations of flow/io.h (role/engine and the simulation) put everything a run asks for through an outbox,
  * so that "intent before effect" is one piece of code and not a habit. Use: append and ask as the run does;
@@ -13,6 +14,7 @@ struct outbox_ops {
     void (*start)(void *ctx, const struct effect *e);
     void (*show)(void *ctx, const struct event *e);
     void (*cancelled)(void *ctx, uint64_t effect); /* of an effect that never started */
+    void (*left)(void *ctx, uint64_t turn);
 };
 struct outbox *outbox_new(const struct outbox_ops *ops, void *ctx);
 void outbox_free(struct outbox *o);
@@ -20,6 +22,7 @@ void outbox_free(struct outbox *o);
 void outbox_append(struct outbox *o, const struct record *r); /* copies */
 void outbox_effect(struct outbox *o, const struct effect *e); /* borrows the request until started */
 void outbox_event(struct outbox *o, const struct event *e);   /* copies; keeps the box */
+void outbox_leave(struct outbox *o, uint64_t turn);           /* the number of a turn, for left() */
 /* True when the effect had not been started: it is dropped, and cancelled() is called by the next outbox_committed or
  * outbox_release. */
 bool outbox_cancel(struct outbox *o, uint64_t effect);

@@ -142,12 +142,21 @@ void run_timer(struct run *r, uint64_t timer)
 
 static bool run_is_quiet(const struct run *r)
 {
-    return !r->qhead && !r->effects.n && !r->sleeping;
+    return !r->qhead && !r->effects.n && !r->sleeping && (r->turn != TURN_ASKED || r->stopping);
 }
 
 static void stop_as(struct run *r, enum run_status status);
 
 enum { WORK_BYTES = 1 << 20 }; /* of records: what one slice makes is in memory until it is durable */
+
+void run_turn(struct run *r)
+{
+    CHECK_OBJ(r, RUN_MAGIC);
+    CHECK(r->turn == TURN_ASKED);
+    r->turn = TURN_HAS;
+    if (r->status == RUN_RUNNING && !r->qhead)
+        r->io->wake(r->io_ctx);
+}
 
 bool run_work(struct run *r, unsigned max)
 {

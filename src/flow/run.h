@@ -60,6 +60,8 @@ bool run_work(struct run *r, unsigned max);
  */
 bool run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *result);
 void run_timer(struct run *r, uint64_t timer);
+/* The turn in the workspace that it has asked for (io.turn_ask) is its. */
+void run_turn(struct run *r);
 
 /* Somebody answers the approval at `path` (of the wait itself): {choice, by?, comment?, data?}. RC_NOT_FOUND: nothing
  * waits there; RC_INVALID: no such choice; RC_TIMEOUT; RC_BUSY: the run is stopping. The answer counts when what it

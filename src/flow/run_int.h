@@ -91,8 +91,12 @@ struct run {
     struct frame *root;
     struct str executing; /* path of the frame whose turn it is */
     struct frame *qhead, **qtail;
-    struct frame *writing;      /* whose turn it is in the workspace, or NULL */
-    struct turn *turns;         /* who waits for one, in it or in a copy of it, in order */
+    struct frame *writing; /* whose turn it is in the workspace, or NULL */
+    struct turn *turns;    /* who waits for one, in it or in a copy of it, in order */
+    /* The run's own turn among the runs that work in its workspace. */
+    enum { TURN_NONE, TURN_ASKED, TURN_HAS } turn;
+    bool turn_used; /* somebody wrote: before another does, other runs are let in */
+    struct turn_holder turn_holder;
     bool walking;               /* a new life is still going through what the journal knows */
     struct map effects, timers; /* pending id -> frame; keys lie in the frames */
     uint64_t next_id;
@@ -279,6 +283,8 @@ void workspace_restore(struct frame *f, void (*enter)(struct frame *f));
 void workspace_turn(struct frame *f); /* QUEUED_TURN */
 /* Nothing else is to be done: gives a free turn to the first that waits for it. True: there was one. */
 bool workspace_grant(struct run *r);
+/* A frame is held: while a person is waited for, other runs may write. */
+void workspace_held(const struct frame *f);
 bool workspace_may_write(const struct step_type *t);
 void workspace_restored(struct frame *f, struct frame *child);
 /* It wants no more; safe for any frame. */

@@ -12,7 +12,12 @@
  * The turn for taking back ends with it; a step that then writes by itself takes another. Steps that only contain
  * others need none: those inside take their own. But what starts again some that failed (step/group.h) takes one for
  * taking back what they changed, before any that wait already: so a turn that has become free is given away only when
- * nothing else is left to do, and whoever hears of the failure has heard of it. */
+ * nothing else is left to do, and whoever hears of the failure has heard of it.
+ *
+ * Other runs may work in the same workspace. So before one of its steps writes there, a run asks for its own turn among
+ * them (io.turn_ask), and leaves it after each step: its next step comes behind the other runs that wait. Those who
+ * take back for a restart go on with the turn that the run has. A step that holds for a person lets other runs in: it
+ * does nothing more in this life. Turns in copies are nobody else's business. */
 #include "flow/run_int.h"
 
 #include "base/fault.h"
@@ -26,6 +31,7 @@ struct turn {
     struct frame **writing; /* who writes to the workspace that it is about */
     struct turn *next;
     bool waits;
+    bool noted;        /* a record says that it waits */
     bool first;        /* before those that wait already, and the step's own time goes on */
     int rank;          /* who has a higher one comes before */
     uint32_t restored; /* the attempt before which all has been taken back */
@@ -120,22 +126,96 @@ static bool has_time(const struct frame *f)
     return f->ops == &step_ops && f->def->timeout_ms && !f->def->type->own_timeout;
 }
 
-static void note_turn(struct frame *f, const char *how)
+static void note_turn(struct frame *f, const char *how, const char *why)
 {
     struct val_map m = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&m, "turn", val_str(str_c(how)));
+    if (why)
+        VAL_MAP_SET(&m, "why", val_str(str_c(why)));
     struct val data = val_map_done(&m);
     run_append(f->run, RECORD_NOTE, f->path, f->attempt, &data);
 }
 
-static void begin_waiting(struct turn *t)
+static void begin_waiting(struct turn *t, const char *why)
 {
-    if (!t->first && has_time(t->f)) {
+    bool timed = !t->first && has_time(t->f) && t->f->timer;
+    if (timed)
         frame_timer_clear(t->f);
-        note_turn(t->f, "waits");
-    }
-    frame_event(t->f, EVENT_NOTE, "waits for its turn in the workspace", NULL);
+    if (timed || why)
+        note_turn(t->f, "waits", why);
+    t->noted |= timed || why;
+    frame_event(t->f, EVENT_NOTE, why ? why : "waits for its turn in the workspace", NULL);
 }
+
+/* ---- among other runs ---- */
+
+static bool is_shared(const struct turn *t)
+{
+    return t->writing == &t->f->run->writing;
+}
+
+static void leave_run_turn(struct run *r)
+{
+    if (r->turn == TURN_NONE)
+        return;
+    r->turn = TURN_NONE;
+    if (r->io->turn_leave)
+        r->io->turn_leave(r->io_ctx);
+}
+
+/* May it write as far as other runs are concerned? If not, that is asked for, and *asked is true when it was not
+ * before.
+ */
+static bool run_has_turn(const struct turn *t, bool *asked)
+{
+    struct run *r = t->f->run;
+    *asked = false;
+    if (!is_shared(t) || fault_hit("workspace.unasked")) /* a seeded bug for the simulation to catch */
+        return true;
+    if (r->turn == TURN_HAS && r->turn_used && !t->first)
+        leave_run_turn(r);
+    if (r->turn == TURN_NONE && !r->stopping) {
+        r->turn_holder.z[0] = 0;
+        bool alone = !r->io->turn_ask; /* a plan is made: nothing happens anywhere */
+        r->turn = alone || r->io->turn_ask(r->io_ctx, &r->turn_holder) ? TURN_HAS : TURN_ASKED;
+        r->turn_used = false;
+        *asked = r->turn == TURN_ASKED;
+    }
+    return r->turn == TURN_HAS;
+}
+
+static void begin_waiting_for_run(struct turn *t)
+{
+    struct run *r = t->f->run;
+    begin_waiting(t, r->turn_holder.z[0] ? arena_printf(&r->scratch, "waits for the workspace: %s", r->turn_holder.z).p
+                                         : "waits for its turn in the workspace among other runs");
+}
+
+static void take(const struct turn *t)
+{
+    *t->writing = t->f;
+    if (is_shared(t))
+        t->f->run->turn_used = true;
+}
+
+/* Nobody writes, and nobody waits to. */
+static void leave_if_idle(struct run *r)
+{
+    const struct turn *t = r->turn == TURN_NONE ? NULL : r->turns;
+    while (t && !is_shared(t))
+        t = t->next;
+    if (!t && !r->writing)
+        leave_run_turn(r);
+}
+
+void workspace_held(const struct frame *f)
+{
+    for (; f; f = f->parent)
+        if (f->run->writing == f)
+            leave_run_turn(f->run);
+}
+
+/* ---- within the run ---- */
 
 /* In a new life nobody gets a turn before all that the journal knows has been gone through: the first is that of a step
  * that was interrupted while it wrote, or what it left could not be told from what others do. */
@@ -143,8 +223,9 @@ static void take_turn(struct turn *t)
 {
     struct frame *f = t->f;
     struct run *r = f->run;
-    if (!*t->writing && !r->walking && (t->first || !anyone_waits(t)))
-        *t->writing = f;
+    bool asked = false;
+    if (!*t->writing && !r->walking && (t->first || !anyone_waits(t)) && run_has_turn(t, &asked))
+        take(t);
     if (*t->writing == f) {
         go(f);
         return;
@@ -156,8 +237,10 @@ static void take_turn(struct turn *t)
         at = &(*at)->next;
     t->next = *at;
     *at = t;
-    if (!r->walking)
-        begin_waiting(t);
+    if (asked)
+        begin_waiting_for_run(t);
+    else if (!r->walking)
+        begin_waiting(t, NULL);
     else if (!r->qhead)
         r->io->wake(r->io_ctx);
 }
@@ -191,10 +274,11 @@ void workspace_restore(struct frame *f, void (*enter)(struct frame *f))
 
 void workspace_turn(struct frame *f)
 {
-    if (has_time(f) && !f->timer && f->status != FRAME_DRAINING) {
+    if (has_time(f) && !f->timer && f->status != FRAME_DRAINING)
         step_time_anew(f);
-        note_turn(f, "has");
-    }
+    if (f->turn->noted)
+        note_turn(f, "has", NULL);
+    f->turn->noted = false;
     go(f);
 }
 
@@ -232,7 +316,7 @@ void workspace_leave(struct frame *f)
     if (wrote)
         *f->turn->writing = NULL;
     f->turn->writing = NULL;
-    if (wrote && r->turns && !r->qhead)
+    if (!r->qhead)
         r->io->wake(r->io_ctx);
 }
 
@@ -250,24 +334,30 @@ static void begin_all_waiting(struct run *r)
         while (before != t && before->writing != t->writing)
             before = before->next;
         if (before != t || *t->writing)
-            begin_waiting(t);
+            begin_waiting(t, NULL);
     }
 }
 
 bool workspace_grant(struct run *r)
 {
     struct turn **at = &r->turns, *next;
+    bool asked;
     if (r->walking)
         begin_all_waiting(r);
     r->walking = false;
-    while (*at && *(*at)->writing)
-        at = &(*at)->next;
-    next = *at;
-    if (!next)
+    for (; (next = *at); at = &next->next) {
+        if (!*next->writing && run_has_turn(next, &asked))
+            break;
+        if (!*next->writing && asked)
+            begin_waiting_for_run(next);
+    }
+    if (!next) {
+        leave_if_idle(r);
         return false;
+    }
     *at = next->next;
     next->waits = false;
-    *next->writing = next->f;
+    take(next);
     run_queue(next->f, QUEUED_TURN);
     return true;
 }

@@ -74,6 +74,7 @@ struct engine {
     void *ctx;
     struct engine_timer *timers;
     struct reread *reread;
+    struct seat *seat;
     struct store_batch *first;           /* what the first batch begins with */
     struct store_batch *batch;           /* being filled by seal */
     unsigned kinds;                      /* of the records in it */
@@ -187,8 +188,31 @@ static struct str io_life(void *ctx, enum effect_kind kind)
     return p && p->life ? p->life(p) : STR("");
 }
 
-static const struct flow_io io = {io_now,  io_random, io_append, io_effect, io_cancel,
-                                  io_life, io_timer,  io_emit,   io_wake};
+static bool io_turn_ask(void *ctx, struct turn_holder *who)
+{
+    struct engine *g = ctx;
+    return !g->seat || seat_ask(g->seat, who);
+}
+
+static void io_turn_leave(void *ctx)
+{
+    struct engine *g = ctx;
+    uint64_t number = g->seat ? seat_leave(g->seat) : 0;
+    if (number)
+        outbox_leave(g->outbox, number);
+}
+
+static void turn_granted(void *ctx)
+{
+    struct engine *g = ctx;
+    execute(g, true);
+    run_turn(g->run);
+    execute(g, false);
+    touch(g);
+}
+
+static const struct flow_io io = {io_now,   io_random, io_append, io_effect,   io_cancel,    io_life,
+                                  io_timer, io_emit,   io_wake,   io_turn_ask, io_turn_leave};
 
 /* ---- what the outbox releases ---- */
 
@@ -271,7 +295,12 @@ static void effect_cancelled(void *ctx, uint64_t effect)
     effect_done(g, effect, false, &v);
 }
 
-static const struct outbox_ops outbox_ops = {start_effect, show_event, effect_cancelled};
+static void turn_left(void *ctx, uint64_t number)
+{
+    seat_left(((struct engine *)ctx)->seat, number);
+}
+
+static const struct outbox_ops outbox_ops = {start_effect, show_event, effect_cancelled, turn_left};
 
 /* ---- committing ---- */
 
@@ -540,6 +569,8 @@ struct engine *engine_new(const struct engine_options *o)
     rng_seed(&g->rng, rng_entropy());
     g->outbox = outbox_new(&outbox_ops, g);
     g->reread = reread_new(g->loop, loaded, g);
+    if (o->turns && o->run.workspace.n)
+        g->seat = seat_new(o->turns, o->run.workspace, o->row.id, turn_granted, g);
     g->run = run_new(o->workflow, &o->run, &io, g);
     if (g->driver)
         driver_join(g->driver, &g->driven);
@@ -554,6 +585,7 @@ void engine_free(struct engine *g)
     if (g->driver)
         driver_leave(g->driver, &g->driven);
     reread_free(g->reread);
+    seat_free(g->seat);
     while (g->timers) {
         ev_cancel(g->loop, g->timers->id);
         timer_free(g->timers);

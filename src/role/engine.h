@@ -7,10 +7,12 @@
 #include "flow/run.h"
 #include "role/driver.h"
 #include "role/port.h"
+#include "role/turns.h"
 
 struct engine_options {
     struct driver *driver;      /* outlives the engine; NULL: only for looking, nothing ever happens */
     struct port *model, *local; /* outlive it too */
+    struct turns *turns;        /* outlives it too; NULL: nobody else works in its workspace */
     struct workflow *workflow;
     struct run_options run;
     struct run_row row; /* what ps shows: id, workflow, workspace, file and created_ms are filled in; copied */

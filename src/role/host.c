@@ -299,6 +299,7 @@ enum rc host_load(struct hosted *r, struct err *err)
     c->engine = engine_new(&(struct engine_options){.driver = h->driver,
                                                     .model = c->model,
                                                     .local = c->local,
+                                                    .turns = h->turns,
                                                     .workflow = c->workflow,
                                                     .run = {.id = id,
                                                             .inputs = &c->history.inputs,
@@ -480,7 +481,9 @@ enum rc host_new(const struct host_options *o, struct host **ret, struct err *er
     h->driver = driver_new(o->loop, o->store);
     h->egress = remote_new(o->loop, is_wanted, h);
     h->executor = remote_new(o->loop, is_wanted, h);
-    enum rc rc = store_each_open_run(o->store, take_row, h, err);
+    enum rc rc = turns_new(o->loop, o->home, &h->turns, err);
+    if (rc == RC_OK)
+        rc = store_each_open_run(o->store, take_row, h, err);
     if (rc != RC_OK) {
         host_free(h);
         return rc;
@@ -509,6 +512,7 @@ void host_free(struct host *h)
     host_queue_done(h);
     map_done(&h->runs);
     map_done(&h->idems);
+    turns_free(h->turns);
     remote_free(h->egress);
     remote_free(h->executor);
     driver_free(h->driver);

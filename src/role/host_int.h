@@ -44,6 +44,7 @@ struct host {
     struct host_options o;
     struct driver *driver;
     struct remote *egress, *executor;
+    struct turns *turns;
     struct map runs;   /* id -> hosted: all but the ended */
     struct map idems;  /* idempotency key -> hosted: of these; of the others the journal knows it */
     struct map groups; /* name -> group: that have queued or running runs */

@@ -10,7 +10,9 @@ import time
 
 import pytest
 
-from conftest import wait_for
+from conftest import children, wait_for
+from service import directory_of
+from test_serve import service  # noqa: F401
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "crash"))
 import workspace_campaign  # noqa: E402
@@ -49,6 +51,10 @@ def flow(treadle, *steps, name="w.json"):
 
 MESS = ("echo more >> src/a.txt; rm -r src/deep empty; mkdir -p new/dir; echo x > new/dir/f; chmod 600 src/run.sh; "
         "ln -sfn nowhere link; mkdir src/deep; echo file > empty; chmod 700 src; ")
+
+
+def steps_of(*steps):
+    return json.dumps({"workflow": {"name": "w", "steps": list(steps)}})
 
 
 def command(name, run, **more):
@@ -178,6 +184,113 @@ def test_writers_take_turns(treadle):
         a: [command("s", meet.format(a, b), workspace="isolated")] for a, b in (("x", "y"), ("y", "x"))}}
     treadle("run", flow(treadle, beside), "--workspace", "ws", code=0)
     assert (ws / "x").read_text() == "x\n" and (ws / "y").read_text() == "y\n"
+
+
+# ---- turns among runs
+
+APPEND = "for i in 1 2 3 4 5; do echo NAME >> src/a.txt; sleep 0.02; done"
+
+
+def blocks(ws):
+    """The lines of src/a.txt that runs have added, those that stand together counted."""
+    lines = (ws / "src/a.txt").read_text().split()[1:]
+    found = []
+    for line in lines:
+        if not found or found[-1][0] != line:
+            found.append([line, 0])
+        found[-1][1] += 1
+    return found
+
+
+def test_runs_take_turns_in_a_workspace(treadle):
+    ws = prepare(treadle)
+    (treadle.cwd / "other").symlink_to(ws)
+    one, two = (flow(treadle, *[command(f"s{i}", APPEND.replace("NAME", name), on_interrupt="retry") for i in range(3)],
+                     name=f"{name}.json") for name in ("one", "two"))
+    first = treadle.start("run", one, "--workspace", "ws", "--run-id", "first")
+    second = treadle.start("run", two, "--workspace", "other", "--run-id", "second")
+    for process in (first, second):
+        assert process.wait().code == 0, process.result()
+    said = first.result().err + second.result().err
+    assert "waits for the workspace: run " in said, said
+    found = blocks(ws)
+    assert all(n % 5 == 0 for _, n in found) and sum(n for _, n in found) == 30, found
+    assert len(found) >= 4, found  # neither did all of its steps while the other one waited
+
+
+def test_a_run_waits_for_the_one_that_writes(treadle):
+    ws = prepare(treadle)
+    writes = "touch busy; until [ -e .git/go ]; do sleep 0.01; done; echo NAME >> src/a.txt; rm busy"
+    a = flow(treadle, command("s", writes.replace("NAME", "one"), on_interrupt="hold"), name="a.json")
+    b = flow(treadle, command("s", "test ! -e busy; echo two >> src/a.txt", timeout=1), name="b.json")
+    first = treadle.start("run", a, "--workspace", "ws", "--run-id", "first")
+    wait_for(lambda: (ws / "busy").exists())
+    second = treadle.start("run", b, "--workspace", "ws", "--run-id", "second")
+    second.wait_output("waits for the workspace: run first is writing there")
+    third = treadle.start("run", b, "--workspace", "ws", "--run-id", "third")
+    third.wait_output("waits for the workspace")
+    assert "waits for the workspace: run first is writing there" in treadle("show", "second", code=0).out
+    step = treadle("show", "second", "--json", code=0).json["steps"][0]
+    assert step["waits"] == "waits for the workspace: run first is writing there", step
+    assert "run first is writing there" in treadle("logs", "second", code=0).out
+    assert not children(second.pid)
+    time.sleep(1.2)  # longer than the step's timeout: that is for its work
+    treadle("cancel", "third", code=0)
+    third.wait()
+    (ws / ".git/go").touch()
+    for process in (first, second):
+        assert process.wait().code == 0, process.result()
+    assert (ws / "src/a.txt").read_text() == "one\none\ntwo\n"
+    assert "waits for the workspace" not in treadle("show", "second", code=0).out
+    assert not list((treadle.home / "turns").iterdir())
+
+
+@pytest.mark.strict
+def test_whoever_died_while_it_wrote_comes_first(treadle):
+    ws = prepare(treadle)
+    run = "if [ ! -e .git/tried ]; then touch .git/tried; sleep 100; fi; echo first >> src/a.txt"
+    first = treadle.start("run", flow(treadle, command("s", run), name="a.json"), "--workspace", "ws",
+                          "--run-id", "first")
+    wait_for(lambda: (ws / ".git/tried").exists())
+    second = treadle.start("run", flow(treadle, command("s", "cat src/a.txt; echo second >> src/a.txt"), name="b.json"),
+                           "--workspace", "ws", "--run-id", "second", "--json")
+    second.wait_output("waits for the workspace")
+    first.kill()
+    treadle("resume", "first", code=0)
+    assert second.wait().code == 0, second.result()
+    assert (ws / "src/a.txt").read_text() == "one\nfirst\nsecond\n"
+    # and if it never comes, nobody waits for ever
+    (ws / ".git/tried").unlink()
+    first = treadle.start("run", treadle.cwd / "a.json", "--workspace", "ws", "--run-id", "again")
+    wait_for(lambda: (ws / ".git/tried").exists())
+    first.kill()
+    treadle("run", treadle.cwd / "b.json", "--workspace", "ws", code=0)
+
+
+@pytest.mark.strict
+@pytest.mark.parametrize("kill", [False, True], ids=["alive", "engine-killed"])
+def test_runs_of_one_service_take_turns(treadle, service, kill):  # noqa: F811
+    """Each run of a service has a workspace of its own; here two of them lead to the same directory."""
+    ws = prepare(treadle)
+    s = service("--max-running", "2", mock="")
+    hold = steps_of(command("s", "until [ -e go ]; do sleep 0.01; done"))
+    held = [s.run(hold) for _ in range(2)]
+    for run in held:
+        wait_for(lambda run=run: (directory_of(s, run) / "workspace").exists(), 30)
+    runs = []
+    for name in ("one", "two"):
+        runs.append(s.run(steps_of(*[command(f"s{i}", APPEND.replace("NAME", name)) for i in range(4)])))
+        (directory_of(s, runs[-1]) / "workspace").symlink_to(ws)
+    for run in held:
+        (directory_of(s, run) / "workspace/go").touch()
+    if kill:
+        wait_for(lambda: len(blocks(ws)) >= 2, 30)
+        s.kill("engine")
+    for run in runs:
+        assert s.ended(run)["status"] == "succeeded", s.show(run)
+    found = blocks(ws)
+    assert all(n % 5 == 0 for _, n in found) and sum(n for _, n in found) == 40, found
+    assert kill or len(found) >= 6, found
 
 
 def test_too_large_to_keep(treadle):

@@ -577,11 +577,12 @@ int main(int argc, char **argv)
     if (simulate(first, n, number("TREADLE_SIM_EXHAUSTIVE", n < 5 ? n : 5), number("TREADLE_SIM_CUTS", n < 3 ? n : 3),
                  false) != 0)
         return 1;
-    bool ok = n < 50 || (control(argv[0], "outbox.barrier=0", "1") && control(argv[0], "effect.unrecorded=0", "1") &&
-                         control(argv[0], "recover.forget=0", "1") && control(argv[0], "wait.lost=0", "1") &&
-                         control(argv[0], "wait.twice=0", "1") && control(argv[0], "variables.apart=0", "1") &&
-                         control(argv[0], "recover.believe=0", "1") && control(argv[0], "effect.forgotten=0", "150") &&
-                         control(argv[0], "variables.shared=0", "1") &&
-                         control(argv[0], "workspace.unrestored=0", "1") && control(argv[0], "isolate.outside=0", "1"));
+    bool ok =
+        n < 50 || (control(argv[0], "outbox.barrier=0", "1") && control(argv[0], "effect.unrecorded=0", "1") &&
+                   control(argv[0], "recover.forget=0", "1") && control(argv[0], "wait.lost=0", "1") &&
+                   control(argv[0], "wait.twice=0", "1") && control(argv[0], "variables.apart=0", "1") &&
+                   control(argv[0], "recover.believe=0", "1") && control(argv[0], "effect.forgotten=0", "150") &&
+                   control(argv[0], "variables.shared=0", "1") && control(argv[0], "workspace.unrestored=0", "1") &&
+                   control(argv[0], "isolate.outside=0", "1") && control(argv[0], "workspace.unasked=0", "1"));
     return ok ? 0 : 1;
 }

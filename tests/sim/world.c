@@ -63,6 +63,7 @@ static void executor_may_die(struct world *w);
 
 static void note_answer(struct world *w, const struct record *r);
 static void note_wait(struct world *w, const struct event *e);
+static void turn_left(void *ctx, uint64_t number);
 
 /* ---- the disk ---- */
 
@@ -648,7 +649,75 @@ static void effect_cancelled(void *ctx, uint64_t effect)
     arena_done(&a);
 }
 
-static const struct outbox_ops outbox_ops = {start_effect, count_event, effect_cancelled};
+static const struct outbox_ops outbox_ops = {start_effect, count_event, effect_cancelled, turn_left};
+
+/* ---- other runs in the workspace ---- */
+
+static bool io_turn_ask(void *ctx, struct turn_holder *who)
+{
+    struct world *w = ctx;
+    if (w->turn_asked || (w->turn_has && !w->turn_leaving))
+        violate(w, "the turn is asked for again");
+    w->turns++;
+    if (w->turn_has && choose(w, 2)) { /* it was not yet free for others, and none of them waits */
+        w->turn_leaving = false;
+        return true;
+    }
+    if (!w->turn_has && choose(w, 2)) {
+        w->turn_has = true;
+        return true;
+    }
+    snprintf(who->z, sizeof who->z, "run other is writing there");
+    w->turns_waited++;
+    w->turn_asked = true;
+    add_event(w, WORLD_TURN, (int64_t)choose(w, 300));
+    return false;
+}
+
+static void io_turn_leave(void *ctx)
+{
+    struct world *w = ctx;
+    for (size_t i = w->nevents; w->turn_asked && i-- > 0;)
+        if (w->events[i].kind == WORLD_TURN)
+            drop_event(w, i);
+    bool only_asked = w->turn_asked;
+    w->turn_asked = false;
+    if (w->turn_has && !w->turn_leaving) {
+        w->turn_leaving = true;
+        outbox_leave(w->outbox, ++w->turn_number);
+    } else if (!only_asked) {
+        violate(w, "a turn is left that it has not");
+    }
+}
+
+static void turn_left(void *ctx, uint64_t number)
+{
+    struct world *w = ctx;
+    if (w->turn_leaving && number == w->turn_number)
+        w->turn_has = w->turn_leaving = false;
+}
+
+static void turn_comes(struct world *w)
+{
+    w->turn_asked = w->turn_leaving = false;
+    w->turn_has = true;
+    run_turn(w->run);
+}
+
+/* Another run may write there at any time at which this one has not the turn. */
+static void check_turn(struct world *w, const struct pending_event *p)
+{
+    const struct val *q = &p->request->val;
+    struct str tool = val_get_str(q, STR("tool"), STR("")), action = val_get_str(q, STR("action"), STR(""));
+    bool apart = VAL_GET(q, "place") || str_is(val_get_str(q, STR("workspace"), STR("")), "isolated");
+    bool changes =
+        p->effect == EFFECT_COMMAND ||
+        (p->effect == EFFECT_TOOL && (str_is(tool, "Write") || str_is(tool, "Edit") || str_is(tool, "Bash"))) ||
+        (p->effect == EFFECT_FILES && VAL_GET(q, "plan")) ||
+        (p->effect == EFFECT_WORKSPACE && !str_is(action, "isolate"));
+    if (changes && !apart && !w->turn_has)
+        violate(w, "%s writes to the workspace out of turn", p->path);
+}
 
 /* ---- flow/io.h ---- */
 
@@ -695,8 +764,8 @@ static void io_cancel(void *ctx, uint64_t effect)
             w->events[i].cancelled = true, w->events[i].at = w->now + (int64_t)choose(w, 100);
 }
 
-static const struct flow_io io = {io_now,  io_random, io_append, io_effect, io_cancel,
-                                  life_of, io_timer,  io_emit,   io_wake};
+static const struct flow_io io = {io_now,   io_random, io_append, io_effect,   io_cancel,    life_of,
+                                  io_timer, io_emit,   io_wake,   io_turn_ask, io_turn_leave};
 
 /* ---- the life of a world ---- */
 
@@ -753,6 +822,7 @@ void world_start(struct world *w, bool force)
             drop_event(w, i);
     w->life++;
     w->outbox = outbox_new(&outbox_ops, w);
+    w->turn_asked = w->turn_has = w->turn_leaving = false;
     w->batch = w->durable = 0; /* the outbox counts from the start of a life */
     w->options.force = force;
     w->options.stay = choose(w, 2) ? STAY_FOR_ANSWERS : STAY_NO;
@@ -822,6 +892,8 @@ static void fire(struct world *w)
         outbox_committed(w->outbox, e.id);
     } else if (e.kind == WORLD_TIMER) {
         run_timer(w->run, e.id);
+    } else if (e.kind == WORLD_TURN) {
+        turn_comes(w);
     } else if (run_status(w->run) == RUN_RUNNING) {
         give_answer(w, map_get(&w->wishes, str_c(e.path)));
     }

@@ -51,7 +51,7 @@ struct wish {
     struct wish *next;
 };
 
-enum world_event { WORLD_COMMIT, WORLD_EFFECT, WORLD_TIMER, WORLD_ANSWER };
+enum world_event { WORLD_COMMIT, WORLD_EFFECT, WORLD_TIMER, WORLD_ANSWER, WORLD_TURN };
 
 struct pending_event {
     enum world_event kind;
@@ -111,6 +111,9 @@ struct world {
     int64_t absent_until[2]; /* nobody is there before */
     struct map begun;        /* "path attempt" -> the life in which it began */
     uint64_t never, reached, deaths;
+    /* other runs in the workspace */
+    bool turn_asked, turn_has, turn_leaving; /* has: until what it left it with is durable */
+    uint64_t turn_number, turns, turns_waited;
     bool opened;   /* an outcome was told just now and is not to be recorded: a good moment to die */
     uint64_t life; /* of the engine */
     unsigned failure_percent, crashes, adopted, interrupted;

@@ -15,6 +15,7 @@
 size_t rig_shelf_bytes, rig_keep_bytes;
 struct run_limits rig_limits;
 bool rig_hold_loads;
+bool rig_others_write;
 
 static bool repeats(enum record_kind k)
 {
@@ -107,8 +108,25 @@ static struct str io_life(void *ctx, enum effect_kind kind)
     return g->nobody ? (struct str){0} : str_c(g->life ? g->life : "");
 }
 
-static const struct flow_io rig_io = {io_now,  io_random, io_append, io_effect, io_cancel,
-                                      io_life, io_timer,  io_emit,   io_wake};
+static bool io_turn_ask(void *ctx, struct turn_holder *who)
+{
+    struct rig *g = ctx;
+    assert_false(g->turn_waits);
+    snprintf(who->z, sizeof who->z, "run other is writing there");
+    g->turn_waits = g->others_write;
+    g->turns += !g->others_write;
+    return !g->others_write;
+}
+
+static void io_turn_leave(void *ctx)
+{
+    struct rig *g = ctx;
+    g->leaves += !g->turn_waits;
+    g->turn_waits = false;
+}
+
+static const struct flow_io rig_io = {io_now,   io_random, io_append, io_effect,   io_cancel,    io_life,
+                                      io_timer, io_emit,   io_wake,   io_turn_ask, io_turn_leave};
 
 static struct workflow *load(const char *yaml)
 {
@@ -135,6 +153,7 @@ void rig_start(struct rig *g, const char *yaml)
 {
     *g = (struct rig){.now = 1000000,
                       .holds_loads = rig_hold_loads,
+                      .others_write = rig_others_write,
                       .options = {.id = STR("rig"),
                                   .workflow_sha256 = STR("0"),
                                   .shelf_bytes = rig_shelf_bytes,
@@ -209,6 +228,8 @@ static void drop_run(struct rig *g)
     run_free(g->run);
     g->effects = NULL;
     g->timers = NULL;
+    g->turn_waits = g->others_write = false;
+    g->leaves = g->turns;
 }
 
 void rig_restart(struct rig *g, size_t keep, bool force)
@@ -379,6 +400,15 @@ void rig_ok(struct rig *g, const char *path, const char *json)
 void rig_error(struct rig *g, const char *path, const char *json)
 {
     answer(g, path, false, json);
+}
+
+void rig_turn(struct rig *g)
+{
+    assert_true(g->turn_waits);
+    g->turn_waits = false;
+    g->turns++;
+    run_turn(g->run);
+    rig_work(g);
 }
 
 void rig_stop(struct rig *g)

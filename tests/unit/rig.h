@@ -34,15 +34,19 @@ struct rig {
     unsigned loads;
     uint64_t seq;
     unsigned asked, events[16]; /* effects asked for in all; events by kind */
-    bool keeps;       /* whoever carries out effects outlives the engine: adopted ones are the test's to answer */
-    const char *life; /* of whoever carries out effects; NULL: it dies with the engine */
-    bool nobody;      /* is there now; whoever waits for somebody is the test's to answer */
-    unsigned settled; /* commands asked about what they had changed */
+    bool keeps;             /* whoever carries out effects outlives the engine: adopted ones are the test's to answer */
+    const char *life;       /* of whoever carries out effects; NULL: it dies with the engine */
+    bool nobody;            /* is there now; whoever waits for somebody is the test's to answer */
+    bool others_write;      /* in the run's workspace: it gets no turn there until rig_turn() */
+    bool turn_waits;        /* it has asked for one */
+    unsigned turns, leaves; /* that it was given, and left */
+    unsigned settled;       /* commands asked about what they had changed */
 };
 
 extern size_t rig_shelf_bytes, rig_keep_bytes; /* run_options of the runs that are started; reset by rig_done */
 extern struct run_limits rig_limits;           /* run_options.limits of those */
 extern bool rig_hold_loads;                    /* rig.holds_loads of those */
+extern bool rig_others_write;                  /* rig.others_write of their first lives */
 /* Loads a workflow (which must be valid) and starts a run of it. */
 void rig_start(struct rig *g, const char *yaml);
 void rig_done(struct rig *g);
@@ -60,6 +64,8 @@ struct rig_effect *rig_effect(struct rig *g, const char *path);
 /* Ends it with a result, or an error object, given as JSON; then works. */
 void rig_ok(struct rig *g, const char *path, const char *json);
 void rig_error(struct rig *g, const char *path, const char *json);
+/* The run has the turn that it waits for. */
+void rig_turn(struct rig *g);
 /* Ends every effect that was asked to stop. */
 void rig_stop(struct rig *g);
 /* Time passes, timers go off in their order, work is done after each. */

@@ -43,6 +43,11 @@ static void cancelled(void *ctx, uint64_t id)
     buf_printf(&((struct bench *)ctx)->log, "c%d ", (int)id);
 }
 
+static void leave_turn(void *ctx, uint64_t turn)
+{
+    buf_printf(&((struct bench *)ctx)->log, "l%d ", (int)turn);
+}
+
 static void take(void *ctx, const struct record *r)
 {
     buf_printf(&((struct bench *)ctx)->records, "%.*s:%.*s ", STR_ARG(r->path), STR_ARG(r->data));
@@ -51,7 +56,7 @@ static void take(void *ctx, const struct record *r)
 static int fresh(void **state)
 {
     (void)state;
-    static const struct outbox_ops ops = {start, show, cancelled};
+    static const struct outbox_ops ops = {start, show, cancelled, leave_turn};
     b = (struct bench){0};
     buf_init(&b.log, 1 << 20);
     buf_init(&b.records, 1 << 20);
@@ -122,6 +127,22 @@ static void test_not_for_later_records(void **state)
     assert_int_equal(outbox_seal(b.o, take, &b), 0);
     outbox_committed(b.o, 1);
     left("s:x ");
+}
+
+/* Nobody else may build upon what is not durable. */
+static void test_turns_are_left_late(void **state)
+{
+    (void)state;
+    outbox_leave(b.o, 1);
+    record("a");
+    outbox_leave(b.o, 2);
+    outbox_release(b.o);
+    left("l1 ");
+    assert_int_equal(outbox_seal(b.o, take, &b), 1);
+    outbox_release(b.o);
+    left("");
+    outbox_committed(b.o, 1);
+    left("l2 ");
 }
 
 static void test_cancel(void **state)
@@ -198,6 +219,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_waits_for_its_batch, fresh, done),
         cmocka_unit_test_setup_teardown(test_not_for_later_records, fresh, done),
+        cmocka_unit_test_setup_teardown(test_turns_are_left_late, fresh, done),
         cmocka_unit_test_setup_teardown(test_cancel, fresh, done),
         cmocka_unit_test_setup_teardown(test_asks_for_more, fresh, done),
         cmocka_unit_test_setup_teardown(test_event_keeps_result, fresh, done),

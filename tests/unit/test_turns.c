@@ -77,6 +77,111 @@ static void test_after_a_handler(void **state)
     assert_int_equal(rig_count(&g, RECORD_RESULT, "s~2/rollback:1"), 1);
 }
 
+/* ---- among other runs ---- */
+
+#define ONE                                                                                                    \
+    "workflow:\n  name: w\n  steps:\n"                                                                         \
+    "    - {name: x, type: command, run: make, on_interrupt: retry, timeout: 60s, retry: {max_attempts: 2}}\n" \
+    "    - {name: e, type: test_echo, value: 1}\n"                                                             \
+    "    - {name: y, type: command, run: make, on_interrupt: retry}\n"
+
+static void start_behind_others(const char *yaml)
+{
+    rig_others_write = true;
+    rig_start(&g, yaml);
+    rig_others_write = g.others_write = false;
+}
+
+/* A step's turn is for that step; between two, others come. */
+static void test_left_after_each_step(void **state)
+{
+    (void)state;
+    rig_start(&g, ONE);
+    assert_int_equal(g.turns, 1);
+    rig_error(&g, "x/exec:1", "{\"class\": \"timeout\", \"message\": \"late\"}");
+    rig_pass(&g, 100);
+    assert_int_equal(g.leaves, 0); /* it waits for its next attempt, and nobody may come before all is taken back */
+    rig_pass(&g, 5000);
+    assert_int_equal(rig_count(&g, RECORD_RESULT, "x~2/rollback:1"), 1);
+    unsigned turns = g.turns;
+    rig_ok(&g, "x~2/exec:1", good);
+    assert_int_equal(g.turns, turns + 1);
+    assert_int_equal(g.leaves, turns);
+    rig_ok(&g, "y/exec:1", good);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+/* Waiting for others costs none of the step's time, and is to be seen. */
+static void test_waits_for_other_runs(void **state)
+{
+    (void)state;
+    start_behind_others(ONE);
+    assert_null(rig_effect(&g, "x/exec:1"));
+    assert_true(g.turn_waits);
+    assert_non_null(strstr(rig_data(&g, RECORD_NOTE, "x"), "run other is writing there"));
+    rig_pass(&g, 600000);
+    rig_assert_status(&g, RUN_RUNNING);
+    rig_turn(&g);
+    assert_non_null(strstr(rig_data(&g, RECORD_NOTE, "x"), "has"));
+    rig_pass(&g, 59000);
+    rig_ok(&g, "x/exec:1", good);
+    rig_ok(&g, "y/exec:1", good);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+static void test_cancelled_while_it_waits(void **state)
+{
+    (void)state;
+    start_behind_others(ONE);
+    run_cancel(g.run);
+    rig_work(&g);
+    rig_assert_status(&g, RUN_CANCELLED);
+}
+
+/* A run that is stopped waits for nobody, and asks again in its next life. */
+static void test_suspended_while_it_waits(void **state)
+{
+    (void)state;
+    start_behind_others(ONE);
+    run_suspend(g.run);
+    rig_work(&g);
+    rig_assert_status(&g, RUN_INTERRUPTED);
+    rig_restart(&g, SIZE_MAX, false);
+    rig_ok(&g, "x/exec:1", good);
+    rig_ok(&g, "y/exec:1", good);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+/* Who wanted it is not there any more when the turn comes: it is left again. */
+static void test_nobody_wants_it_any_more(void **state)
+{
+    (void)state;
+    start_behind_others("workflow:\n  name: w\n  steps:\n    - name: p\n      type: parallel\n      fail: fast\n"
+                        "      branches:\n        one: [{name: x, type: command, run: make}]\n"
+                        "        two: [{name: nap, type: sleep, for: 5s}, {name: no, type: test_echo, fail: true}]\n"
+                        "      on_error: continue\n    - {name: z, type: sleep, for: 5s}\n");
+    assert_true(g.turn_waits);
+    rig_pass(&g, 6000);
+    assert_false(g.turn_waits);
+    rig_pass(&g, 6000);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+/* Whoever is held for a person lets other runs in. */
+static void test_held_lets_others_in(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n    - name: p\n      type: parallel\n      branches:\n"
+                  "        one: [{name: x, type: command, run: make, on_interrupt: hold}]\n"
+                  "        two: [{name: nap, type: sleep, for: 60s}]\n");
+    rig_restart(&g, SIZE_MAX, false);
+    assert_int_equal(g.events[EVENT_HELD], 1);
+    assert_int_equal(g.turns, 2);
+    assert_int_equal(g.leaves, 2);
+    rig_pass(&g, 100000);
+    rig_assert_status(&g, RUN_WAITING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -84,6 +189,12 @@ int main(void)
         cmocka_unit_test_teardown(test_interrupted_first, done),
         cmocka_unit_test_teardown(test_stopped_is_settled, done),
         cmocka_unit_test_teardown(test_after_a_handler, done),
+        cmocka_unit_test_teardown(test_left_after_each_step, done),
+        cmocka_unit_test_teardown(test_waits_for_other_runs, done),
+        cmocka_unit_test_teardown(test_cancelled_while_it_waits, done),
+        cmocka_unit_test_teardown(test_suspended_while_it_waits, done),
+        cmocka_unit_test_teardown(test_nobody_wants_it_any_more, done),
+        cmocka_unit_test_teardown(test_held_lets_others_in, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
