@@ -59,7 +59,8 @@ def started_run(treadle, run_id, file, *args, **more):
 def test_runs_side_by_side_in_one_directory(treadle):
     slow = workflow(treadle, "slow", command("wait", "until [ -e go ]; do sleep 0.05; done; echo went",
                                                 on_interrupt="hold"))
-    processes = {f"r{i}": started_run(treadle, f"r{i}", slow) for i in range(4)}
+    # each with a workspace of its own: in one, they would wait for their turns
+    processes = {f"r{i}": started_run(treadle, f"r{i}", slow, "--workspace", f"r{i}") for i in range(4)}
     seen = runs(treadle)
     assert {run_id: run["owner_pid"] for run_id, run in seen.items()} == {i: p.pid for i, p in processes.items()}
     shown = treadle("show", "r0", "--json", code=0).json
@@ -68,8 +69,8 @@ def test_runs_side_by_side_in_one_directory(treadle):
     following.wait_output(r"call +wait/exec:1", "out")
     assert "cancelled" in treadle("cancel", "r2", code=0).out
     assert processes["r2"].wait().code == 1
-    (treadle.cwd / "workspace" / "go").touch()
     for run_id in ("r0", "r1", "r3"):
+        (treadle.cwd / run_id / "go").touch()
         assert processes[run_id].wait().code == 0, processes[run_id].result()
     log = following.wait(5)
     assert log.code == 0 and re.search(r"end +succeeded$", log.out.strip()), log
