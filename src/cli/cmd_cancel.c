@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/control.h"
 #include "cli/seen_run.h"
+#include "cli/service_ask.h"
 #include "cli/session.h"
 #include "executor/executor.h"
 
@@ -86,7 +87,9 @@ static int run(const struct command *c, const struct args *args)
     struct val_map m = val_map_new(&a);
     VAL_MAP_SET(&m, "do", VAL_LIT("cancel"));
     struct val cancel = val_map_done(&m);
-    if (home_find(str_c(args->words[0]), &h, &err) != RC_OK) {
+    if (service_did(args->words[0], "cancel", &val_empty_object, "is cancelled", &code)) {
+        /* told */
+    } else if (home_find(str_c(args->words[0]), &h, &err) != RC_OK) {
         code = fail(exit_of(err.rc), "%s", err.msg);
     } else {
         seen_run_read(&h, &a, &r);

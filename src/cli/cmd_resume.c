@@ -8,6 +8,8 @@
 #include "cli/load.h"
 #include "cli/past_run.h"
 #include "cli/run_options.h"
+#include "cli/seen_run.h"
+#include "cli/service_ask.h"
 
 #include <stdio.h>
 
@@ -92,6 +94,31 @@ static int prepare(struct session *s, const struct args *args, struct past_run *
     return code;
 }
 
+/* Which carries it on itself, under the workflow and in the mode that it began with. */
+static bool resume_in_service(const struct args *args, int *code)
+{
+    static const char *const own[] = {"workflow", "live", "mock", "replay", "record"};
+    struct arena a = {0};
+    struct val_map m = val_map_new(&a);
+    struct home_run r;
+    struct err err;
+    if (seen_run_find(str_c(args->words[0]), &r, &err) != RC_OK || !r.of_service)
+        return false;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (args_get(args, own[i])) {
+            *code = fail(EXIT_USAGE,
+                         "run %s is one of the service, which goes on with what it was started with; --%s is for runs "
+                         "of treadle run",
+                         r.id, own[i]);
+            return true;
+        }
+    VAL_MAP_SET(&m, "force", val_bool(args_get(args, "force") != NULL));
+    struct val body = val_map_done(&m);
+    bool did = service_did(args->words[0], "resume", &body, "goes on in the service; treadle show follows it", code);
+    arena_done(&a);
+    return did;
+}
+
 static int run(const struct command *c, const struct args *args)
 {
     (void)c;
@@ -99,6 +126,8 @@ static int run(const struct command *c, const struct args *args)
     struct past_run past = {0};
     struct err err;
     int code;
+    if (resume_in_service(args, &code))
+        return code;
     if (home_find(str_c(args->words[0]), &s.home, &err) != RC_OK ||
         store_open(s.home.journal, STORE_OWN, &s.store, &err) != RC_OK) {
         code = fail(err.rc == RC_NOT_FOUND ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);

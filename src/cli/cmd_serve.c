@@ -5,11 +5,13 @@
  * so that not even /proc shows them to anybody; only egress gets the file. The second life becomes the supervisor. When
  * it is told to start anew (SIGHUP, after the program's file was replaced), it executes the file again, with the same
  * sockets open: connections queue meanwhile. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "cli/commands.h"
 #include "cli/home.h"
 #include "cli/listen.h"
+#include "cli/service_ask.h"
 #include "cli/session.h"
 #include "cli/tokens.h"
 #include "executor/probe.h"
@@ -26,12 +28,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { SOCKETS_MAX = 8, ROLE_ARGS = 16, LIMITS_TEXT_SIZE = 256 };
+enum { SOCKETS_MAX = 8, ROLE_ARGS = 16, LIMITS_TEXT_SIZE = 256, PREDECESSOR_MS = 2000 };
 
 /* The first life tells the second which descriptors are what. */
-static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 tokens=6 listen=7 listen=8" */
+static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 tokens=6 control=7 listen=8 listen=9" */
 
 /* ---- the first life ---- */
 
@@ -136,9 +139,45 @@ static enum rc limits_of(const struct args *args, struct run_limits *ret, struct
     return rc;
 }
 
+/* The absolute name of the journal, whose directory must be there. */
+static enum rc journal_of(const struct args *args, char *ret, size_t size, struct err *err)
+{
+    const char *given = args_get(args, "db"), *slash = given ? strrchr(given, '/') : NULL;
+    if (!given)
+        return home_service(ret, size, err);
+    char dir[4096];
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - given) + 1 : 1, slash ? given : ".");
+    char *real = realpath(dir, NULL);
+    if (!real)
+        return err_set(err, RC_IO, "%s: %s", dir, strerror(errno));
+    snprintf(ret, size, "%s/%s", strcmp(real, "/") == 0 ? "" : real, slash ? slash + 1 : given);
+    free(real);
+    return RC_OK;
+}
+
+/* The journal is made known to `ps` and its like, and a socket beside it takes what they ask. A service that was killed
+ * a moment ago may have both yet. */
+static enum rc open_control(const struct args *args, int *ret, struct err *err)
+{
+    char home[2100], journal[4200];
+    enum rc rc = home_make(home, sizeof home, err);
+    if (rc == RC_OK)
+        rc = journal_of(args, journal, sizeof journal, err);
+    if (rc == RC_OK)
+        rc = home_service_add(journal, err);
+    for (int64_t until = clock_mono_ms() + PREDECESSOR_MS; rc == RC_OK;) {
+        rc = service_listen(journal, ret, err);
+        if (rc != RC_BUSY || clock_mono_ms() >= until)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        rc = RC_OK;
+    }
+    return rc;
+}
+
 static int first_life(const struct args *args)
 {
-    int fds[SOCKETS_MAX] = {0}, tokens;
+    int fds[SOCKETS_MAX] = {0}, tokens, control;
     size_t n = 0, ntokens;
     enum sandbox_tier tier = SANDBOX_DEFAULT;
     const char *wanted = args_get(args, "sandbox");
@@ -147,14 +186,15 @@ static int first_life(const struct args *args)
     if (limits_of(args, &limits, &err) != RC_OK || (wanted && tier_parse(wanted, &tier, &err) != RC_OK) ||
         tier_settle(&tier, &err) != RC_OK ||
         tokens_read(args_get(args, "token-file"), &tokens, &ntokens, &err) != RC_OK ||
-        open_sockets(args, ntokens > 0, fds, &n, &err) != RC_OK)
+        open_sockets(args, ntokens > 0, fds, &n, &err) != RC_OK || open_control(args, &control, &err) != RC_OK)
         return fail(exit_of(err.rc) == EXIT_USAGE && err.rc != RC_BUSY ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
     int secrets = make_secrets();
     if (secrets < 0)
         return fail(EXIT_ENVIRONMENT, "no memory file for the keys: %s", strerror(errno));
     char handed[256];
-    int at = snprintf(handed, sizeof handed, "secrets=%d", secrets);
+    int at = snprintf(handed, sizeof handed, "secrets=%d control=%d", secrets, control);
     keep_open(secrets);
+    keep_open(control);
     if (tokens >= 0) {
         keep_open(tokens);
         at += snprintf(handed + at, sizeof handed - (size_t)at, " tokens=%d", tokens);
@@ -170,7 +210,7 @@ static int first_life(const struct args *args)
 /* ---- the second life ---- */
 
 struct given {
-    int secrets, tokens, listen[SOCKETS_MAX]; /* tokens: -1 when nobody needs one */
+    int secrets, tokens, control, listen[SOCKETS_MAX]; /* tokens: -1 when nobody needs one */
     size_t n;
     char text[256];
 };
@@ -182,7 +222,7 @@ static bool read_given(struct given *g)
         return false;
     snprintf(g->text, sizeof g->text, "%s", v);
     unsetenv(handed_env);
-    g->secrets = g->tokens = -1;
+    g->secrets = g->tokens = g->control = -1;
     for (struct str rest = str_c(g->text); rest.n;) {
         size_t end = str_find(rest, STR(" "));
         struct str word = end == SIZE_MAX ? rest : str_n(rest.p, end);
@@ -194,6 +234,8 @@ static bool read_given(struct given *g)
             g->secrets = (int)fd;
         else if (str_starts(word, STR("tokens=")))
             g->tokens = (int)fd;
+        else if (str_starts(word, STR("control=")))
+            g->control = (int)fd;
         else if (g->n < SOCKETS_MAX)
             g->listen[g->n++] = (int)fd;
         rest = end == SIZE_MAX ? str_n("", 0) : str_from(rest, end + 1);
@@ -244,12 +286,10 @@ static void raise_descriptors(void)
 
 static int second_life(const struct args *args, struct given *g)
 {
-    char home[2100], db[2200], self[4096];
+    char home[2100], db[4200], self[4096];
     struct err err;
-    if (home_make(home, sizeof home, &err) != RC_OK)
+    if (home_make(home, sizeof home, &err) != RC_OK || journal_of(args, db, sizeof db, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
-    snprintf(db, sizeof db, "%s/service.db", home);
-    const char *given_db = args_get(args, "db");
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = 0;
     int page = memfd_create("treadle-panic-page", MFD_CLOEXEC);
@@ -258,7 +298,7 @@ static int second_life(const struct args *args, struct given *g)
     raise_descriptors();
     struct role_args engine = {0}, egress = {0}, executor = {0}, gateway = {0};
     const char *mock = args_get(args, "mock");
-    add_option(&engine, "--db", given_db ? given_db : db);
+    add_option(&engine, "--db", db);
     add_option(&engine, "--home", home);
     add_option(&engine, "--mock", mock);
     add_option(&engine, "--max-running", args_get(args, "max-running"));
@@ -269,7 +309,7 @@ static int second_life(const struct args *args, struct given *g)
     add_option(&engine, "--limits", limits);
     add_option(&egress, "--mock", mock);
     add_option(&executor, "--sandbox", args_get(args, "sandbox"));
-    add_option(&gateway, "--db", given_db ? given_db : db);
+    add_option(&gateway, "--db", db);
     const struct role_spec egress_spec = {.args = egress.v, .heartbeat_ms = 10000, .shutdown_ms = 5000};
     const struct role_spec executor_spec = {.args = executor.v, .heartbeat_ms = 10000, .shutdown_ms = 10000};
     const struct role_spec engine_spec = {
@@ -286,11 +326,13 @@ static int second_life(const struct args *args, struct given *g)
                                    .children = roles,
                                    .nchildren = 4};
     static const struct link_spec links[] = {{"engine", "egress"}, {"engine", "executor"}, {"engine", "gateway"}};
-    struct handed_spec handed[SOCKETS_MAX + 3] = {{"egress", "keys", g->secrets, HAND_SECRETS},
+    struct handed_spec handed[SOCKETS_MAX + 4] = {{"egress", "keys", g->secrets, HAND_SECRETS},
                                                   {"engine", "page", page, HAND_PAGE}};
     size_t nhanded = 2;
     if (g->tokens >= 0)
         handed[nhanded++] = (struct handed_spec){"gateway", "tokens", g->tokens, HAND_SECRETS};
+    if (g->control >= 0)
+        handed[nhanded++] = (struct handed_spec){"gateway", "control", g->control, HAND_LISTEN};
     for (size_t i = 0; i < g->n; i++)
         handed[nhanded++] = (struct handed_spec){"gateway", "http", g->listen[i], HAND_LISTEN};
     enum supervisor_end end;
@@ -310,6 +352,8 @@ static int second_life(const struct args *args, struct given *g)
         keep_open(g->secrets);
         if (g->tokens >= 0)
             keep_open(g->tokens);
+        if (g->control >= 0)
+            keep_open(g->control);
         for (size_t i = 0; i < g->n; i++)
             keep_open(g->listen[i]);
         return execute_again(self, g->text);

@@ -324,8 +324,7 @@ static void print_deaths(struct show *s)
         }
     }
     if (str_is(str_c(s->run.status), "quarantined"))
-        printf("\n%.*s\nTo try it again when the cause is mended: POST /v1/runs/%s/resume with {\"force\": true}.\n",
-               STR_ARG(s->run.row.error), s->run.home.id);
+        printf("\n%.*s\n", STR_ARG(s->run.row.error));
 }
 
 static void print_text(struct show *s)

@@ -58,6 +58,11 @@ static const char *advice_for(struct str class)
 static void do_this(struct buf *b, const struct seen_run *r, const char *flag, const char *why)
 {
     struct buf left;
+    if (r->home.of_service && *flag && strcmp(flag, "--force") != 0) {
+        buf_addz(b,
+                 "  (a run of the service keeps what it began with: a corrected workflow is started as a new run)\n");
+        return;
+    }
     buf_init(&left, 256);
     buf_printf(&left, "treadle resume %s%s%s", r->home.id, *flag ? " " : "", flag);
     buf_printf(b, "  %-*.*s  %s\n", (int)(strlen(r->home.id) + 31), STR_ARG(buf_str(&left)), why);
@@ -226,6 +231,10 @@ static void waiting(struct buf *b, const struct seen_run *r, const struct digest
         do_this(b, r, "", "goes on");
         return;
     }
+    if (!shown && r->home.of_service) {
+        buf_addz(b, "\nWhat to do: answer; the service goes on with it.\n");
+        return;
+    }
     if (!shown) {
         buf_addz(b, "\nWhat to do: answer, then\n");
         do_this(b, r, "", "goes on");
@@ -249,6 +258,8 @@ struct str explain_run(const struct seen_run *r, const struct digest *d, const s
         failed(&b, r, d, a);
     } else if (str_is(status, "waiting")) {
         waiting(&b, r, d, a);
+    } else if (str_is(status, "interrupted") && r->home.of_service) {
+        buf_addz(&b, "Why it stopped: the service has; its next start goes on with it.\n");
     } else if (str_is(status, "interrupted")) {
         buf_printf(&b, "Why it stopped: %s\n",
                    d->status.n ? "it was interrupted (Ctrl-C or a signal)."
@@ -268,8 +279,10 @@ struct str explain_run(const struct seen_run *r, const struct digest *d, const s
         buf_done(&waits);
     } else if (str_is(status, "quarantined")) {
         buf_addz(&b, "It made the engine fail three times and is not tried again by itself.\n\nWhat to do:\n");
-        do_this(&b, r, "", "tries it once more");
+        do_this(&b, r, "--force", "tries it once more");
     }
+    if (r->home.of_service && seen_run_open(r) && !store_owner(r->home.journal))
+        buf_printf(&b, "\nThe service is not running: treadle serve --db %s carries its runs on.\n", r->home.journal);
     struct str text = str_trim(buf_str(&b));
     text = arena_str(a, text);
     buf_done(&b);

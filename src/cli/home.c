@@ -1,6 +1,7 @@
 /* The state directory lies outside of every workspace, so that no tool of a run can reach a journal. */
 #include "cli/home.h"
 
+#include "base/sha256.h"
 #include "role/run_id.h"
 
 #include <dirent.h>
@@ -78,6 +79,7 @@ enum rc home_run(struct str id, struct home_run *ret, struct err *err)
     snprintf(ret->id, sizeof ret->id, "%.*s", STR_ARG(id));
     snprintf(ret->dir, sizeof ret->dir, "%s/runs/%s", home, ret->id);
     snprintf(ret->journal, sizeof ret->journal, "%s/journal.db", ret->dir);
+    ret->of_service = false;
     return RC_OK;
 }
 
@@ -235,6 +237,47 @@ enum rc home_service(char *ret, size_t size, struct err *err)
     return rc;
 }
 
+enum rc home_service_add(const char *journal, struct err *err)
+{
+    char usual[2200], link[2300];
+    struct sha256 h = sha256_of(str_c(journal));
+    struct sha256_hex x = sha256_hex(&h);
+    enum rc rc = home_service(usual, sizeof usual, err);
+    if (rc != RC_OK || strcmp(usual, journal) == 0)
+        return rc;
+    snprintf(link, sizeof link, "%.*s/services", (int)(strrchr(usual, '/') - usual), usual);
+    rc = make_dirs(link, err);
+    if (rc != RC_OK)
+        return rc;
+    snprintf(link + strlen(link), sizeof link - strlen(link), "/%.16s", x.z);
+    if (symlink(journal, link) != 0 && errno != EEXIST)
+        return err_set(err, RC_IO, "cannot make %s: %s", link, strerror(errno));
+    return RC_OK;
+}
+
+enum rc home_services(bool (*cb)(void *ctx, const char *journal), void *ctx, struct err *err)
+{
+    char journal[4096], links[2300], path[4096];
+    enum rc rc = home_service(journal, sizeof journal, err);
+    if (rc != RC_OK || !cb(ctx, journal))
+        return rc;
+    snprintf(links, sizeof links, "%.*s/services", (int)(strrchr(journal, '/') - journal), journal);
+    DIR *d = opendir(links);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        snprintf(path, sizeof path, "%s/%s", links, e->d_name);
+        ssize_t n = e->d_name[0] == '.' ? -1 : readlink(path, journal, sizeof journal - 1);
+        struct stat st;
+        if (n <= 0)
+            continue;
+        journal[n] = 0;
+        if (stat(journal, &st) == 0 && !cb(ctx, journal))
+            break;
+    }
+    if (d)
+        closedir(d);
+    return RC_OK;
+}
+
 /* It has a directory and no journal, and there is a service's. */
 static bool is_of_service(struct str name)
 {
@@ -255,8 +298,8 @@ enum rc home_find(struct str name, struct home_run *ret, struct err *err)
     listing_done(&l);
     if (rc == RC_NOT_FOUND && is_of_service(name))
         return err_set(err, RC_USAGE,
-                       "%.*s is a run of the service, which alone changes it: POST /v1/runs/%.*s/resume (with "
-                       "{\"force\": true} if it was put aside), /cancel, /approve or /signal; treadle show explains it",
+                       "%.*s is a run of the service, which alone changes it; treadle cancel, resume, approve, reject "
+                       "and signal ask it to, or POST /v1/runs/%.*s/resume and the like; treadle show explains it",
                        STR_ARG(name), STR_ARG(name));
     return rc;
 }

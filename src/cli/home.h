@@ -5,7 +5,9 @@
  *   runs/ID/exec.lock                                    held while a command of the run may live
  *   checkpoints/WORKFLOW/…                               executor/checkpoint.h
  *   runs/ID/control.sock                                 asks the run's living owner
- *   service.db                                           the journal of all runs of treadle serve                */
+ *   service.db                                           the journal of all runs of treadle serve
+ *   service.db.sock                                      asks the living service
+ *   services/HASH                                        links to journals that --db of treadle serve named       */
 #include "base/arena.h"
 #include "base/err.h"
 
@@ -13,13 +15,18 @@ struct home_run {
     char id[80];
     char dir[3072];
     char journal[3200];
+    bool of_service; /* the journal is a service's, with all of its runs */
 };
 
 /* RC_IO when no directory can be determined or made. */
 enum rc home_dir(char *ret, size_t size, struct err *err) MUST_CHECK;
 /* The same, made (0700) with what is above it. */
 enum rc home_make(char *ret, size_t size, struct err *err) MUST_CHECK;
-/* The service's journal, whether there is one or not. */
+/* The journals of services that there have been, the usual one first, while `cb` says true. */
+enum rc home_services(bool (*cb)(void *ctx, const char *journal), void *ctx, struct err *err) MUST_CHECK;
+/* Makes another one known to it. */
+enum rc home_service_add(const char *journal, struct err *err) MUST_CHECK;
+/* The service's usual journal, whether there is one or not. */
 enum rc home_service(char *ret, size_t size, struct err *err) MUST_CHECK;
 /* The paths of run `id`. RC_USAGE when the id is no file name of ours ([A-Za-z0-9_.-]+, at most 64). */
 enum rc home_run(struct str id, struct home_run *ret, struct err *err) MUST_CHECK;

@@ -111,6 +111,7 @@ static bool add_row(void *ctx, const struct run_row *row)
     if (home_run(row->id, &h, &ignored) != RC_OK)
         return true;
     snprintf(h.journal, sizeof h.journal, "%s", o->journal);
+    h.of_service = true;
     struct seen_run *r = add_room(o->all);
     *r = (struct seen_run){.home = h, .owner = str_is(row->status, "running") ? o->owner : 0};
     copy_row(&(struct read_row){.a = o->all->a, .r = r}, row);
@@ -119,14 +120,11 @@ static bool add_row(void *ctx, const struct run_row *row)
 }
 
 /* Without a service, or when its journal cannot be read, there are none. */
-static void add_service(struct all *l)
+static bool add_service(void *ctx, const char *journal)
 {
-    char journal[2200];
     struct store *s = NULL;
     struct err err;
-    if (home_service(journal, sizeof journal, &err) != RC_OK)
-        return;
-    struct of_service o = {l, journal, store_owner(journal)};
+    struct of_service o = {ctx, journal, store_owner(journal)};
     enum rc rc = store_open(journal, STORE_READ, &s, &err);
     if (rc == RC_OK)
         rc = store_each_run(s, add_row, &o, &err);
@@ -134,13 +132,15 @@ static void add_service(struct all *l)
         log_line(LOG_WARN, "%s: %s", journal, err.msg);
     if (s)
         store_close(s);
+    return true;
 }
 
 struct search {
     struct str name;
     size_t hits;
     int64_t newest_ms;
-    char id[80];
+    char id[80], journal[3200];
+    const char *in;
 };
 
 /* Of a service whose runs are all there are. */
@@ -149,6 +149,7 @@ static bool newest(struct search *s, const struct run_row *row)
     if (!s->hits || row->updated_ms > s->newest_ms) {
         s->newest_ms = row->updated_ms;
         snprintf(s->id, sizeof s->id, "%.*s", STR_ARG(row->id));
+        snprintf(s->journal, sizeof s->journal, "%s", s->in);
     }
     s->hits = 1;
     return true;
@@ -164,25 +165,33 @@ static bool match(void *ctx, const struct run_row *row)
         return true;
     s->hits = exact ? 1 : s->hits + 1;
     snprintf(s->id, sizeof s->id, "%.*s", STR_ARG(row->id));
+    snprintf(s->journal, sizeof s->journal, "%s", s->in);
     return !exact;
+}
+
+static bool search_in(void *ctx, const char *journal)
+{
+    struct search *s = ctx;
+    struct store *store = NULL;
+    struct err ignored;
+    s->in = journal;
+    if (store_open(journal, STORE_READ, &store, &ignored) == RC_OK) {
+        (void)!store_each_run(store, match, s, &ignored);
+        store_close(store);
+    }
+    return !(s->hits == 1 && str_is(s->name, s->id));
 }
 
 enum rc seen_run_find(struct str name, struct home_run *ret, struct err *err)
 {
-    char journal[2200];
-    struct store *store = NULL;
     struct search s = {.name = name};
     struct err ignored;
     enum rc rc = home_find(name, ret, err);
-    if (rc == RC_OK || home_service(journal, sizeof journal, &ignored) != RC_OK ||
-        store_open(journal, STORE_READ, &store, &ignored) != RC_OK)
-        return rc;
-    bool good = store_each_run(store, match, &s, &ignored) == RC_OK && s.hits == 1;
-    store_close(store);
-    if (!good)
+    if (rc == RC_OK || home_services(search_in, &s, &ignored) != RC_OK || s.hits != 1)
         return rc;
     rc = home_run(str_c(s.id), ret, err);
-    snprintf(ret->journal, sizeof ret->journal, "%s", journal);
+    snprintf(ret->journal, sizeof ret->journal, "%s", s.journal);
+    ret->of_service = true;
     return rc;
 }
 
@@ -199,7 +208,7 @@ enum rc seen_run_all(struct arena *a, struct seen_run **ret, size_t *ret_n, stru
     struct all l = {.a = a};
     enum rc rc = home_each(add, &l, err);
     if (rc == RC_OK)
-        add_service(&l);
+        rc = home_services(add_service, &l, err);
     struct seen_run *v = arena_calloc(a, l.n + 1, sizeof *v);
     if (l.n) {
         memcpy(v, l.v, l.n * sizeof *v);

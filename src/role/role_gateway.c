@@ -9,14 +9,21 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { BODY_MAX = 16 << 20, LISTENERS_MAX = 8, TOKENS_MAX = 64, DRAIN_MS = 3000 };
+enum { BODY_MAX = 16 << 20, LISTENERS_MAX = 9, TOKENS_MAX = 64, DRAIN_MS = 3000 };
+
+struct state;
+struct door { /* a listening socket */
+    struct state *state;
+    int fd;
+    bool control; /* beside the journal: who may open that file may ask for everything */
+    struct http_server *server;
+};
 
 struct state {
     struct role *role;
     struct api *api;
     struct channel *engine;
-    int listeners[LISTENERS_MAX];
-    struct http_server *servers[LISTENERS_MAX];
+    struct door doors[LISTENERS_MAX];
     size_t n;
     struct sha256 tokens[TOKENS_MAX];
     size_t ntokens;
@@ -79,21 +86,21 @@ static void peer(struct role *r, struct str name, int fd)
 static void listening(struct role *r, struct str name, int fd)
 {
     struct state *s = state_of(r);
-    (void)name;
     if (s->n == LISTENERS_MAX)
         close(fd);
     else
-        s->listeners[s->n++] = fd;
+        s->doors[s->n++] = (struct door){.state = s, .fd = fd, .control = str_is(name, "control")};
 }
 
 static struct http_refusal admit(void *ctx, struct http_exchange *x)
 {
-    return api_admit(((struct state *)ctx)->api, x);
+    const struct door *d = ctx;
+    return d->control ? (struct http_refusal){0} : api_admit(d->state->api, x);
 }
 
 static void request(void *ctx, struct http_exchange *x)
 {
-    api_request(((struct state *)ctx)->api, x);
+    api_request(((const struct door *)ctx)->state->api, x);
 }
 
 /* Their hashes, one after another. A door that was to be locked and whose key cannot be read stays shut. */
@@ -121,12 +128,12 @@ static enum rc begin(struct role *r, struct err *err)
     s->api = api_new(&(struct api_options){
         .loop = r->loop, .db = db, .tokens = s->tokens, .ntokens = s->ntokens, .ask = ask, .ctx = s});
     for (size_t i = 0; i < s->n; i++)
-        s->servers[i] = http_server_new(&(struct http_server_options){.loop = r->loop,
-                                                                      .fd = s->listeners[i],
-                                                                      .body_max = BODY_MAX,
-                                                                      .admit = admit,
-                                                                      .request = request,
-                                                                      .ctx = s});
+        s->doors[i].server = http_server_new(&(struct http_server_options){.loop = r->loop,
+                                                                           .fd = s->doors[i].fd,
+                                                                           .body_max = BODY_MAX,
+                                                                           .admit = admit,
+                                                                           .request = request,
+                                                                           .ctx = &s->doors[i]});
     return RC_OK;
 }
 
@@ -139,7 +146,7 @@ static void look(void *ctx)
 {
     struct state *s = ctx;
     for (size_t i = 0; i < s->n; i++)
-        if (http_server_open(s->servers[i])) {
+        if (http_server_open(s->doors[i].server)) {
             ev_timer(s->role->loop, 20, look, s);
             return;
         }
@@ -150,7 +157,7 @@ static void stop(struct role *r)
 {
     struct state *s = r->state;
     for (size_t i = 0; i < s->n; i++)
-        http_server_drain(s->servers[i]);
+        http_server_drain(s->doors[i].server);
     ev_timer(r->loop, DRAIN_MS, over, s);
     look(s);
 }
@@ -161,10 +168,10 @@ static void end(struct role *r)
     if (!s)
         return;
     for (size_t i = 0; i < s->n; i++) {
-        if (s->servers[i])
-            http_server_free(s->servers[i]);
+        if (s->doors[i].server)
+            http_server_free(s->doors[i].server);
         else
-            close(s->listeners[i]);
+            close(s->doors[i].fd);
     }
     channel_free(s->engine);
     api_free(s->api);

@@ -484,16 +484,17 @@ def test_a_run_that_kills_the_engine_is_put_aside(treadle_faults, fake_provider)
     assert provider.total() == 20 * 5 + 1, "nobody paid twice"
     assert s.http("POST", f"/v1/runs/{poison}/resume", {})[0] == 409
     shown = treadle_faults("show", poison, code=0).out
-    assert shown.count("was killed by SIGABRT") >= 3 and "at `bad`" in shown and "/resume" in shown, shown
+    assert shown.count("was killed by SIGABRT") >= 3 and "at `bad`" in shown, shown
+    assert f"treadle resume {poison} --force" in shown, shown
     deaths = treadle_faults("show", poison, "--json", code=0).json["deaths"]
     assert [d["charged"] for d in deaths] == [True] * 3
     assert "poison" in treadle_faults("logs", poison, code=0).out
     listed = {r["run_id"]: r for r in treadle_faults("ps", "--json", code=0).json["runs"]}
     assert listed[poison]["status"] == "quarantined" and len(listed) == 21
-    for command in (["resume", poison, "--force"], ["cancel", poison], ["rm", poison],
-                    ["fork", poison, "--from", "bad"]):
+    for command in (["rm", poison], ["fork", poison, "--from", "bad"], ["resume", poison, "--workflow", "x.yaml"]):
         result = treadle_faults(*command, code=(2, 4))
-        assert f"/v1/runs/{poison}/resume" in result.err, result
+        assert "of the service" in result.err, result
+    assert "resume it with force" in treadle_faults("resume", poison, code=2).err
     s.stop()
     s.env.pop("TREADLE_FAULT")  # mended
     s.start()

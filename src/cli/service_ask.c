@@ -1,0 +1,173 @@
+/* The socket's name may be longer than the 107 bytes that a socket's address takes, so both sides go through
+ * /proc/self/fd/N/NAME, where N is the directory. One request a connection: what comes until its end is the answer. */
+#include "cli/service_ask.h"
+
+#include "base/buf.h"
+#include "cli/seen_run.h"
+#include "cli/session.h"
+#include "data/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { ANSWER_MAX = 1 << 20, ANSWER_TIMEOUT_S = 30, BACKLOG = 64 };
+
+/* The directory's descriptor, which keeps the address good; -1. */
+static int address_of(const char *journal, struct sockaddr_un *sa)
+{
+    char path[4200], *slash;
+    snprintf(path, sizeof path, "%s.sock", journal);
+    slash = strrchr(path, '/');
+    if (!slash)
+        return -1;
+    *slash = 0;
+    int dir = open(*path ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    *sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int n = snprintf(sa->sun_path, sizeof sa->sun_path, "/proc/self/fd/%d/%s", dir, slash + 1);
+    if (dir >= 0 && n < (int)sizeof sa->sun_path)
+        return dir;
+    if (dir >= 0)
+        close(dir);
+    errno = dir < 0 ? errno : ENAMETOOLONG;
+    return -1;
+}
+
+static bool somebody_listens(const struct sockaddr_un *sa)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool yes = fd >= 0 && connect(fd, (const struct sockaddr *)sa, sizeof *sa) == 0;
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+enum rc service_listen(const char *journal, int *ret, struct err *err)
+{
+    struct sockaddr_un sa;
+    int dir = address_of(journal, &sa), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    enum rc rc = RC_OK;
+    mode_t old = umask(0177);
+    if (dir >= 0 && somebody_listens(&sa))
+        rc = err_set(err, RC_BUSY,
+                     "%s is in use by another `treadle serve`; stop that one first, or give this one another file with "
+                     "--db",
+                     journal);
+    else if (dir < 0 || fd < 0 || (unlink(sa.sun_path) != 0 && errno != ENOENT) ||
+             bind(fd, (struct sockaddr *)&sa, sizeof sa) != 0 || listen(fd, BACKLOG) != 0)
+        rc = err_set(err, RC_IO, "cannot listen on %s.sock: %s", journal, strerror(errno));
+    umask(old);
+    if (dir >= 0)
+        close(dir);
+    if (rc == RC_OK)
+        *ret = fd;
+    else if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static bool send_all(int fd, struct str s)
+{
+    while (s.n) {
+        ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR)
+            return false;
+        s = str_from(s, n > 0 ? (size_t)n : 0);
+    }
+    return true;
+}
+
+static bool receive_all(int fd, struct buf *b)
+{
+    char part[16 << 10];
+    ssize_t n;
+    while ((n = recv(fd, part, sizeof part, 0)) != 0) {
+        if (n < 0 && errno != EINTR)
+            return false;
+        if (n > 0)
+            buf_add(b, str_n(part, (size_t)n));
+    }
+    return !b->overflow;
+}
+
+/* "HTTP/1.1 202 …", a head that we need nothing of, and the body. */
+static enum rc read_answer(struct str text, struct arena *a, struct val *ret, struct err *err)
+{
+    size_t head = str_find(text, STR("\r\n\r\n"));
+    int64_t status = 0;
+    if (text.n < 12 || head == SIZE_MAX || !str_to_i64(str_n(text.p + 9, 3), &status))
+        return err_set(err, RC_IO, "the service does not answer, and may have done it all the same");
+    struct str body = arena_str(a, str_from(text, head + 4));
+    if (json_parse(a, body, &JSON_LIMITS_DEFAULT, ret, err) != RC_OK)
+        return err_set(err, RC_IO, "the service's answer cannot be read");
+    if (status < 300)
+        return RC_OK;
+    return err_set(err, status < 500 ? RC_INVALID : RC_IO, "%.*s",
+                   STR_ARG(val_get_str(ret, STR("detail"), STR("the service refuses"))));
+}
+
+static enum rc not_running(const struct home_run *r, struct err *err)
+{
+    char usual[2200];
+    struct err ignored;
+    bool other = home_service(usual, sizeof usual, &ignored) == RC_OK && strcmp(usual, r->journal) != 0;
+    return err_set(err, RC_NOT_FOUND,
+                   "it is a run of the service, which is not running; start it with treadle serve%s%s",
+                   other ? " --db " : "", other ? r->journal : "");
+}
+
+static enum rc ask(const struct home_run *r, const char *what, const struct val *body, struct arena *a, struct val *ret,
+                   struct err *err)
+{
+    struct sockaddr_un sa;
+    struct timeval tv = {.tv_sec = ANSWER_TIMEOUT_S};
+    struct buf answer;
+    struct str text = json_text(a, body);
+    struct str request = arena_printf(a,
+                                      "POST /v1/runs/%s/%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                                      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%.*s",
+                                      r->id, what, text.n, STR_ARG(text));
+    int dir = address_of(r->journal, &sa), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    enum rc rc;
+    buf_init(&answer, ANSWER_MAX);
+    if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
+    }
+    if (dir < 0 || fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0)
+        rc = not_running(r, err);
+    else if (!send_all(fd, request) || !receive_all(fd, &answer))
+        rc = err_set(err, RC_IO, "the service does not answer, and may have done it all the same");
+    else
+        rc = read_answer(buf_str(&answer), a, ret, err);
+    buf_done(&answer);
+    if (fd >= 0)
+        close(fd);
+    if (dir >= 0)
+        close(dir);
+    return rc;
+}
+
+bool service_did(const char *name, const char *what, const struct val *body, const char *done, int *code)
+{
+    struct home_run r = {0};
+    struct arena a = {0};
+    struct val answer;
+    struct err err;
+    if (seen_run_find(str_c(name), &r, &err) != RC_OK || !r.of_service)
+        return false;
+    enum rc rc = ask(&r, what, body, &a, &answer, &err);
+    if (rc == RC_OK) {
+        printf("run %s%s %s\n", r.id, strchr(done, ':') || strncmp(done, "signal", 6) == 0 ? ":" : "", done);
+        *code = EXIT_OK;
+    } else {
+        *code = fail(rc == RC_INVALID ? EXIT_USAGE : EXIT_ENVIRONMENT, "run %s: %s", r.id, err.msg);
+    }
+    arena_done(&a);
+    return true;
+}
