@@ -91,6 +91,71 @@ static bool is_json_schema(const struct val *v)
     return true;
 }
 
+/* ---- older spellings ---- */
+
+/* What stands under a keyword: 's' a schema, 'l' a list of schemas, 'm' a map of them, 0: none of the three. */
+static char holds(struct str keyword)
+{
+    static const struct {
+        const char *name;
+        char kind;
+    } keywords[] = {
+        {"items", 's'}, {"contains", 's'},    {"additionalProperties", 's'},
+        {"not", 's'},   {"if", 's'},          {"then", 's'},
+        {"else", 's'},  {"allOf", 'l'},       {"anyOf", 'l'},
+        {"oneOf", 'l'}, {"prefixItems", 'l'}, {"properties", 'm'},
+        {"$defs", 'm'}, {"definitions", 'm'}, {"patternProperties", 'm'},
+    };
+    for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
+        if (str_is(keyword, keywords[i].name))
+            return keywords[i].kind;
+    return 0;
+}
+
+static const char *modern_keyword(const struct val *schema, const struct member *m)
+{
+    const char *name = str_is(m->key, "min_length") ? "minLength" : str_is(m->key, "max_length") ? "maxLength" : NULL;
+    return name && !val_get(schema, str_c(name)) ? name : NULL;
+}
+
+static struct val respelt(struct arena *a, const struct val *v, char kind, unsigned depth, const struct member **old)
+{
+    if (depth > DEPTH_MAX || (v->type != VAL_OBJECT && v->type != VAL_ARRAY))
+        return *v;
+    struct val out;
+    if (v->type == VAL_ARRAY) {
+        struct val_list l = val_list_new(a);
+        for (size_t i = 0; i < v->arr.n; i++)
+            val_list_push(&l, kind == 'l' ? respelt(a, &v->arr.v[i], 's', depth + 1, old) : v->arr.v[i]);
+        out = val_list_done(&l);
+    } else {
+        struct val_map map = val_map_new(a);
+        for (size_t i = 0; i < v->obj.n; i++) {
+            const struct member *m = &v->obj.m[i];
+            const char *modern = kind == 's' ? modern_keyword(v, m) : NULL;
+            char inner = kind == 'm' ? 's' : kind == 's' ? holds(m->key) : 0;
+            if (modern && !*old)
+                *old = m;
+            val_map_add(&map, modern ? str_c(modern) : m->key,
+                        inner ? respelt(a, &m->val, inner, depth + 1, old) : m->val, m->line, m->col);
+        }
+        out = val_map_done(&map);
+    }
+    out.line = v->line;
+    out.col = v->col;
+    return out;
+}
+
+const struct val *schema_respelt(struct arena *a, const struct val *schema, const struct member **old)
+{
+    struct val *v = ARENA_NEW(a, struct val);
+    *old = NULL;
+    *v = respelt(a, schema, 's', 0, old);
+    return *old ? v : schema;
+}
+
+/* ---- the short form ---- */
+
 static enum rc expand(struct arena *a, const struct val *v, unsigned depth, struct val *ret, struct err *err);
 
 static enum rc expand_object(struct arena *a, const struct val *v, unsigned depth, struct val_map *m, struct err *err)
@@ -126,7 +191,8 @@ static enum rc expand(struct arena *a, const struct val *v, unsigned depth, stru
         if (*word)
             VAL_MAP_SET(&m, "type", val_str(str_c(word)));
     } else if (v->type == VAL_OBJECT && is_json_schema(v)) {
-        *ret = *v;
+        const struct member *old;
+        *ret = *schema_respelt(a, v, &old);
         return RC_OK;
     } else if (v->type == VAL_OBJECT) {
         rc = expand_object(a, v, depth, &m, err);

@@ -27,7 +27,7 @@ static struct place place_of(const struct reader *r, uint32_t line, uint32_t col
 
 /* Fields that every result may have, and accepted spellings. */
 static const char common_fields[] = "|success|skipped|reason|error|error_message|result|results|text|data|cost|"
-                                    "degraded_mode|content|response|";
+                                    "degraded_mode|content|response|streaming_enabled|";
 
 static bool in_list(const char *bars, struct str name)
 {

@@ -242,6 +242,10 @@ static void load_file(struct loader *l, const struct call_ref *c)
     struct workflow_text text;
     struct err err;
     if (r->read(r->ctx, l->w->dir, c->at->s, c->stored, l->a, &text, &err) != RC_OK) {
+        if (c->stored && str_eq(c->at->s, l->w->name)) { /* its own name: it calls itself */
+            c->step->child = l->w;
+            return;
+        }
         BAD(l, c->at, "%s", err.msg);
         return;
     }

@@ -96,6 +96,11 @@ static const struct val *schema_part(const struct val *v, struct str msg)
 static void output_schema(struct loader *l, struct step_def *s, const struct member *m)
 {
     struct err err;
+    const struct member *old = NULL;
+    const struct val *schema = m->val.type == VAL_OBJECT ? schema_respelt(l->a, &m->val, &old) : &m->val;
+    if (old)
+        WARN(l, &old->val, "`%s` is an older form; expected `%s`", clip(old->key).z,
+             str_is(old->key, "min_length") ? "minLength" : "maxLength");
     if (m->val.type == VAL_STR) {
         s->output_schema = schema_named(l->a, m->val.s);
         struct nearest near = {.want = m->val.s};
@@ -109,10 +114,10 @@ static void output_schema(struct loader *l, struct step_def *s, const struct mem
     } else if (m->val.type != VAL_OBJECT)
         BAD(l, &m->val, "`output_schema` is %s; expected a JSON Schema such as {type: object, properties: {…}}",
             load_found(&m->val));
-    else if (schema_valid(&m->val, &err) != RC_OK)
-        BAD(l, schema_part(&m->val, str_c(err.msg)), "`output_schema`: %s", err.msg);
+    else if (schema_valid(schema, &err) != RC_OK)
+        BAD(l, schema_part(schema, str_c(err.msg)), "`output_schema`: %s", err.msg);
     else
-        s->output_schema = &m->val;
+        s->output_schema = schema;
     if (s->output_schema && schema_says_nothing(s->output_schema))
         WARN(
             l, &m->val,

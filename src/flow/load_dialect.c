@@ -26,6 +26,14 @@ static bool has_claude_options(const struct val *step)
            !VAL_GET(step, "claude_options");
 }
 
+/* data_transform, whose outcome older workflows write to `output_file`. */
+static bool has_output_file(const struct val *step)
+{
+    const struct val *type = VAL_GET(step, "type");
+    return val_is(type, VAL_STR) && str_is(type->s, "data_transform") && VAL_GET(step, "output_file") &&
+           !VAL_GET(step, "output_to_file");
+}
+
 static struct val keep_place(struct val v, const struct val *from)
 {
     v.line = from->line;
@@ -36,8 +44,8 @@ static struct val keep_place(struct val v, const struct val *from)
 const struct val *load_modern_step(struct loader *l, const struct val *step)
 {
     const struct member *options = has_claude_options(step) ? val_member(step, STR("options")) : NULL;
-    bool variable = one_variable(step);
-    if (!variable && !options)
+    bool variable = one_variable(step), file = has_output_file(step);
+    if (!variable && !options && !file)
         return step;
     struct val_map m = val_map_new(l->a);
     for (size_t i = 0; i < step->obj.n; i++) {
@@ -53,6 +61,9 @@ const struct val *load_modern_step(struct loader *l, const struct val *step)
         } else if (k == options) {
             val_map_add(&m, STR("claude_options"), k->val, k->line, k->col);
             load_older(l, k, "`claude_options`");
+        } else if (file && str_is(k->key, "output_file")) {
+            val_map_add(&m, STR("output_to_file"), k->val, k->line, k->col);
+            load_older(l, k, "`output_to_file`");
         } else {
             val_map_add(&m, k->key, k->val, k->line, k->col);
         }

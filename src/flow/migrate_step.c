@@ -211,6 +211,7 @@ static struct val migrate_step(struct migration *g, const struct val *step)
                VAL_GET(step, "value") && !VAL_GET(step, "variables");
     bool options = t && key_find(t->keys, STR("claude_options")) && !key_find(t->keys, STR("options")) &&
                    !VAL_GET(step, "claude_options");
+    bool file = t && strcmp(t->name, "data_transform") == 0 && !VAL_GET(step, "output_to_file");
     struct val_map m = val_map_new(g->a);
     for (size_t i = 0; i < step->obj.n; i++) {
         const struct member *k = &step->obj.m[i];
@@ -221,6 +222,9 @@ static struct val migrate_step(struct migration *g, const struct val *step)
         } else if (options && str_is(k->key, "options")) {
             edit_key(g, k, "claude_options");
             add(&m, k, "claude_options", k->val);
+        } else if (file && str_is(k->key, "output_file")) {
+            edit_key(g, k, "output_to_file");
+            add(&m, k, "output_to_file", k->val);
         } else if (t && key_find(t->keys, k->key)) {
             own_key(g, &m, t, step, k);
         } else {

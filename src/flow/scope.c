@@ -71,6 +71,8 @@ static const struct val *older_field(const struct frame *f, const struct val *re
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (str_is(key, names[i][0]) && val_get(result, str_c(names[i][1])))
             return val_get(result, str_c(names[i][1]));
+    if (str_is(key, "streaming_enabled") && VAL_GET(result, "stop_reason")) /* a model's: it always is */
+        return &val_true;
     if (!str_is(key, "error_message"))
         return NULL;
     const struct val *message = VAL_GET(GET(f, result, "error"), "message");
@@ -443,6 +445,17 @@ static const struct val *find_error(const struct frame *f)
     return NULL;
 }
 
+/* `error` in the steps of an on_error; `error.type` and `error.kind` are older names of its code. */
+static const struct val *handled_error(const struct frame *f, const struct val *key, size_t n, size_t *ret_used)
+{
+    const struct val *e = find_error(f);
+    struct str field = n > 1 ? key_name(&key[1]) : STR("");
+    if (!val_is(e, VAL_OBJECT) || !(str_is(field, "type") || str_is(field, "kind")) || val_get(e, field))
+        return e;
+    *ret_used = 2;
+    return VAL_GET(e, "code");
+}
+
 static const struct val *previous_response(const struct frame *from)
 {
     for (const struct frame *f = from; f; f = frame_outward(f)) {
@@ -528,7 +541,7 @@ static enum rc resolve_root(struct frame *f, const struct val *key, size_t n, st
     else if (str_is(head, "workflow") || str_is(head, "run") || str_is(head, "timestamp"))
         *ret = scope_named(f, key, n, a, ret_used);
     else if (str_is(head, "error") && find_error(f))
-        *ret = find_error(f);
+        *ret = handled_error(f, key, n, ret_used);
     else
         *ret = bare_field(f, key, n, a, ret_used);
     if (!*ret && str_is(head, "previous_response"))

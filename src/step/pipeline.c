@@ -14,7 +14,10 @@ static const struct step_key keys[] = {
      .doc = "A file with the workflow, relative to the file of this one, then to the current directory."},
     {"pipeline", KEY_DATA, .choices = "inner_workflow",
      .doc = "The workflow, written here: {name, inputs, variables, steps, output, …}."},
-    {"pipeline_ref", KEY_TEMPLATE, .doc = "The name of a stored workflow: NAME.yaml in $TREADLE_HOME/workflows."},
+    {"pipeline_ref", KEY_TEMPLATE,
+     .doc = "The name of a stored workflow: NAME.yaml in $TREADLE_HOME/workflows. Where none is stored under the "
+            "workflow's own name, that is itself."},
+    {"version", KEY_DATA, .doc = "Accepted; a stored workflow has one version."},
     {"inputs", KEY_OBJECT, .doc = "Its inputs; templates keep the type of their value."},
     {"outputs", KEY_ANY, .fallback = "all its steps, or its output",
      .doc = "What of it is the result: names of its steps, or {path: step.field.list[0], as: name}."},
