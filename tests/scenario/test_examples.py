@@ -1,8 +1,39 @@
 """The smaller examples, as people run them: without keys, and to what they are there for."""
+import itertools
 import json
+import re
 import subprocess
 
 import pytest
+
+from conftest import ROOT
+
+
+def header_commands(path):
+    """[(command, exit code)] of the lines `#   treadle …      # exit N` at the top of a workflow."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    return [(line[1:].strip(), int((re.search(r"# exit (\d+)", line) or [0, 0])[1]))
+            for line in lines if line.startswith("#   ")]
+
+
+SCRIPTED = {"repair", "service"}  # have a run.sh, which other tests run
+DIRECTORIES = sorted(path.name for path in (ROOT / "examples").iterdir() if path.is_dir())
+
+
+@pytest.mark.usefixtures("grammars")
+@pytest.mark.parametrize("name", [name for name in DIRECTORIES if name not in SCRIPTED])
+def test_the_commands_at_the_top_work_as_they_stand(treadle, examples, tmp_path, name):
+    names = tmp_path / "bin"
+    names.mkdir()
+    (names / "treadle").symlink_to(treadle.path)
+    env = {**treadle.env, "PATH": f"{names}:{treadle.env['PATH']}"}
+    commands = header_commands(examples / name / f"{name}.yaml")
+    assert commands and all(command.startswith("treadle ") for command, _ in commands)
+    for command, code in commands:
+        done = subprocess.run(["/bin/bash", "-c", command], env=env, cwd=examples / name, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, f"{command}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.stdout.strip()
 
 
 def test_review_asks_a_person_about_what_is_serious(treadle, examples):
