@@ -1,6 +1,7 @@
 """The manual pages and the completion of shells: what is installed says what the program knows."""
 import pathlib
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -85,6 +86,40 @@ def test_completion_in_bash(treadle):
     assert done.stdout.splitlines()[:2] == ["prune", "--older-than"] and "_treadle" in done.stdout.splitlines()[2], done
 
 
+def other_shell(name):
+    path = shutil.which(name)
+    if not path:
+        pytest.skip(f"{name} is not installed, so its completion is NOT tested (apt-get install {name})")
+    return path
+
+
+def test_completion_in_zsh(treadle):
+    """The completion system proper needs a terminal; what it offers, and to whom it leaves the rest, does not."""
+    shell = other_shell("zsh")
+    subprocess.run([shell, "-f", "-n", ROOT / "dist/completions/_treadle"], check=True)
+    script = (f"fpath=({ROOT}/dist/completions $fpath); autoload -Uz _treadle; _files() {{ print FILES }}; "
+              "compadd() { shift; print -l -- ${(P)1} }; words=(\"$@\"); CURRENT=$#; _treadle")
+    for typed, offered in (("pr", "prune"), ("prune --o", "--older-than"), ("run --sandbox st", "strict standard"),
+                           ("run f", "FILES"), ("run w.yaml --re", "--record --replay")):
+        done = subprocess.run([shell, "-f", "-c", script, "x", treadle.path, *typed.split()], capture_output=True,
+                              text=True, env=treadle.env)
+        assert done.stdout.split() == offered.split() and not done.stderr, (typed, done)
+
+
+def test_completion_in_fish(treadle, tmp_path):
+    shell = other_shell("fish")
+    names = tmp_path / "bin"
+    names.mkdir()
+    (names / "treadle").symlink_to(treadle.path)
+    treadle.file("flow.yaml", "")
+    env = {**treadle.env, "PATH": f"{names}:{treadle.env['PATH']}"}
+    for typed, offered in (("pr", "prune"), ("prune --o", "--older-than"), ("run --sandbox st", "standard strict"),
+                           ("run fl", "flow.yaml"), ("run w.yaml --re", "--record --replay"), ("resume ", "last")):
+        script = f"source {ROOT}/dist/completions/treadle.fish; complete -C 'treadle {typed}'"
+        done = subprocess.run([shell, "-N", "-c", script], capture_output=True, text=True, env=env, cwd=treadle.cwd)
+        assert sorted(done.stdout.split()) == sorted(offered.split()) and not done.stderr, (typed, done)
+
+
 def test_what_is_installed(treadle, tmp_path):
     build = pathlib.Path(treadle.path).parent
     if not (build / "man/treadle.1").exists():
@@ -92,5 +127,6 @@ def test_what_is_installed(treadle, tmp_path):
     subprocess.run(["cmake", "--install", build, "--prefix", tmp_path / "usr"], check=True, capture_output=True)
     for name in ("bin/treadle", "share/man/man1/treadle.1", "share/man/man5/treadle-workflow.5",
                  "share/bash-completion/completions/treadle", "share/zsh/site-functions/_treadle",
+                 "share/fish/vendor_completions.d/treadle.fish",
                  "share/doc/treadle/language.md", "lib/systemd/system/treadle.service"):
         assert (tmp_path / "usr" / name).exists(), name
