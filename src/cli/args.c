@@ -112,6 +112,18 @@ static enum rc unexpected(const struct command *c, const char *word, const struc
     return err_set(err, RC_USAGE, "unexpected argument `%s`; usage: treadle %s %s", word, c->name, c->usage);
 }
 
+/* "STEP is missing": the first word of the usage that nothing stands for. */
+static enum rc missing(const struct command *c, int given, struct err *err)
+{
+    const char *word = c->usage;
+    for (int i = 0; i < given; i++)
+        word += strcspn(word, " ") + strspn(word + strcspn(word, " "), " ");
+    int n = (int)strcspn(word, " .");
+    bool run = str_is(str_n(word, (size_t)n), "RUN");
+    return err_set(err, RC_USAGE, "%.*s is missing; usage: treadle %s %s%s", n, word, c->name, c->usage,
+                   run ? ", where `last` is the newest run" : "");
+}
+
 enum rc args_parse(const struct command *c, int argc, char **argv, struct args *ret, bool *want_help, struct err *err)
 {
     bool options = true;
@@ -134,8 +146,7 @@ enum rc args_parse(const struct command *c, int argc, char **argv, struct args *
         }
     }
     if (!*want_help && ret->nwords < c->min_words)
-        return err_set(err, RC_USAGE, "%.*s is missing; usage: treadle %s %s", (int)strcspn(c->usage, " ."), c->usage,
-                       c->name, c->usage);
+        return missing(c, ret->nwords, err);
     return RC_OK;
 }
 

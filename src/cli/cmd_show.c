@@ -158,8 +158,8 @@ static struct str deeds(struct show *s, const struct digest_node *n)
     if (items_failed)
         buf_printf(&b, ", %zu failed", items_failed);
     if (n->calls)
-        buf_printf(&b, "  %s in, %s out, %s%s", human_count(n->input_tokens).z, human_count(n->output_tokens).z,
-                   human_cost(n->cost_usd).z, n->cost_unknown ? " + unknown" : "");
+        buf_printf(&b, "  %s in, %s out, %s", human_count(n->input_tokens).z, human_count(n->output_tokens).z,
+                   human_spent(n->cost_usd, n->cost_unknown).z);
     struct str ret = arena_str(&s->arena, buf_str(&b));
     buf_done(&b);
     return ret;
@@ -294,9 +294,9 @@ static void print_head(struct show *s)
                           human_cost(d->inherited_usd).z, d->inherited_calls == 1 ? "is" : "are"));
     if (t->calls)
         line(s, "used",
-             arena_printf(a, "%lld model call%s, %s tokens in, %s out, %s%s", (long long)t->calls,
+             arena_printf(a, "%lld model call%s, %s tokens in, %s out, %s", (long long)t->calls,
                           t->calls == 1 ? "" : "s", human_count(t->input_tokens).z, human_count(t->output_tokens).z,
-                          human_cost(t->cost_usd).z, t->cost_unknown ? " and calls without a known price" : ""));
+                          human_spent(t->cost_usd, t->cost_unknown).z));
     if (d->mode.n && !str_is(d->mode, "live"))
         line(s, "mode", d->mode);
     line(s, "workspace", d->workspace);

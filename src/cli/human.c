@@ -75,6 +75,16 @@ struct human human_cost(double usd)
     return h;
 }
 
+struct human human_spent(double usd, bool some_unknown)
+{
+    struct human h;
+    if (some_unknown && usd <= 0)
+        snprintf(h.z, sizeof h.z, "price unknown");
+    else
+        snprintf(h.z, sizeof h.z, "%s%s", units_usd(usd).z, some_unknown ? " + unknown" : "");
+    return h;
+}
+
 /* The character at `s.p` (valid UTF-8, not empty); *n its bytes. */
 static uint32_t decode(struct str s, size_t *n)
 {

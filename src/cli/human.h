@@ -11,6 +11,8 @@ struct human human_time(int64_t wall_ms); /* 2026-11-23 08:27:01, local time */
 struct human human_count(int64_t n);      /* 950 12.3k 4.56M */
 struct human human_size(int64_t bytes);   /* 950 B, 12.3 KB, 4.56 GB */
 struct human human_cost(double usd);      /* $0.0123 */
+/* The same of several calls; "$0.0123 + unknown" or "price unknown" where some have no known price. */
+struct human human_spent(double usd, bool some_unknown);
 
 /* `s` as one line that no terminal obeys: controls (C0, C1, DEL, those that change direction) become spaces, bytes that
  * are no UTF-8 a question mark; cut to `columns` with an ellipsis (0: not cut). Lives in `a`. */

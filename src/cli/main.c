@@ -55,6 +55,9 @@ static int unknown(const char *word)
             nearest = commands[i]->name;
         }
     }
+    if (!nearest && access(word, R_OK) == 0 &&
+        (str_ends(str_c(word), STR(".yaml")) || str_ends(str_c(word), STR(".yml"))))
+        return fail(EXIT_USAGE, "there is no command `%s`; did you mean treadle run %s?", word, word);
     return fail(EXIT_USAGE, "there is no command `%s`%s%s%s treadle --help lists them", word,
                 nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : ";");
 }

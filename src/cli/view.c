@@ -235,8 +235,8 @@ static void say_totals(struct view *v, enum run_status status)
     if (t.calls)
         snprintf(used, sizeof used, "; %lld model call%s, %s tokens in, %s out, %s%s", (long long)t.calls,
                  t.calls == 1 ? "" : "s", human_count(t.input_tokens + t.cache_read_tokens + t.cache_write_tokens).z,
-                 human_count(t.output_tokens).z, human_cost(t.cost_usd).z,
-                 t.cost_unknown ? " and calls without a known price" : "");
+                 human_count(t.output_tokens).z, human_spent(t.cost_usd, t.cost_unknown).z,
+                 v->o.unpaid ? " (no model was asked: nothing is paid)" : "");
     view_say(v, false, "run %.*s %s after %s%s", STR_ARG(v->o.run_id), run_status_name(status),
              human_duration(clock_mono_ms() - v->started_ms).z, used);
 }

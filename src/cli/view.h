@@ -9,6 +9,7 @@ struct view_options {
     const struct run *run; /* for totals */
     struct str workflow, run_id;
     bool quiet;
+    bool unpaid; /* all answers of the run are made up, or repeated */
 };
 struct view *view_new(const struct view_options *o);
 void view_event(struct view *v, const struct event *e);

@@ -150,10 +150,9 @@ static void totals_line(struct view_live *l, struct buf *b, int64_t now)
     struct str text = arena_printf(&a, "%s · %lld step%s done · %zu in flight", elapsed(now - l->started_ms).z,
                                    (long long)t.steps_done, t.steps_done == 1 ? "" : "s", t.in_flight);
     if (t.calls)
-        text =
-            arena_printf(&a, "%.*s · %s tokens in, %s out · %s%s", STR_ARG(text),
-                         human_count(t.input_tokens + t.cache_read_tokens + t.cache_write_tokens).z,
-                         human_count(t.output_tokens).z, human_cost(t.cost_usd).z, t.cost_unknown ? " + unknown" : "");
+        text = arena_printf(&a, "%.*s · %s tokens in, %s out · %s", STR_ARG(text),
+                            human_count(t.input_tokens + t.cache_read_tokens + t.cache_write_tokens).z,
+                            human_count(t.output_tokens).z, human_spent(t.cost_usd, t.cost_unknown).z);
     if (t.held)
         text = arena_printf(&a, "%.*s · %zu held", STR_ARG(text), t.held);
     text_line(l, b, text);

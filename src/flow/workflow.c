@@ -214,6 +214,9 @@ enum rc workflow_input_text(const struct workflow *w, struct str name, struct st
     struct err why = {0};
     if (json_parse(a, text, &JSON_LIMITS_DEFAULT, ret, &why) != RC_OK || !input_type_fits(d->type, ret))
         return err_set(err, RC_USAGE, "input `%s` is `%s`; expected %s%s", clip(name).z, clip(text).z,
-                       input_type_name(d->type), d->type == VAL_ARRAY || d->type == VAL_OBJECT ? " as JSON" : "");
+                       input_type_name(d->type),
+                       d->type == VAL_ARRAY    ? " as JSON, such as '[\"a\", \"b\"]'"
+                       : d->type == VAL_OBJECT ? " as JSON, such as '{\"a\": 1}'"
+                                               : "");
     return RC_OK;
 }

@@ -49,6 +49,31 @@ def test_an_option_is_not_taken_for_the_value_of_another(treadle, args, expected
     assert expected in treadle(*args, code=2).err
 
 
+@pytest.mark.parametrize("args, expected", [
+    (["show"], "RUN is missing; usage: treadle show RUN [options], where `last` is the newest run"),
+    (["approve", "last"], "STEP is missing; usage: treadle approve RUN STEP"),
+    (["signal", "last"], "NAME is missing; usage"),
+    (["run"], "FILE is missing; usage"),
+    (["two.yaml"], "did you mean treadle run two.yaml?"),
+    (["none.yaml"], "there is no command `none.yaml`; treadle --help"),
+    (["run", "list.yaml", "names=ann"], """expected array as JSON, such as '["a", "b"]'"""),
+])
+def test_what_is_missing_or_meant_is_named(treadle, args, expected):
+    treadle.file("two.yaml", TWO)
+    treadle.file("list.yaml", {"workflow": {"name": "l", "inputs": {"names": {"type": "array"}}, "steps": [
+        {"name": "a", "type": "test_echo", "value": 1}]}})
+    assert expected in treadle(*args, code=2).err
+
+
+def test_made_up_answers_are_not_taken_for_a_bill(treadle, fake_provider):
+    file = treadle.file("two.yaml", TWO)
+    assert "(no model was asked: nothing is paid)" in treadle("run", file, "--mock", code=0).err
+    provider = fake_provider()
+    recorded = treadle("run", file, "--record", "r.jsonl", env=provider.env, code=0)
+    assert "nothing is paid" not in recorded.err and " $0.0" in recorded.err
+    assert "nothing is paid" in treadle("run", file, "--replay", "r.jsonl", code=0).err
+
+
 # ---- what cannot be used is refused before anything is recorded or paid
 
 

@@ -48,6 +48,9 @@ static void numbers(void **state)
     assert_string_equal(human_cost(0.00996).z, "$0.01");
     assert_string_equal(human_cost(12.345).z, "$12.35");
     assert_string_equal(human_cost(1234.5).z, "$1234");
+    assert_string_equal(human_spent(0.5, false).z, "$0.50");
+    assert_string_equal(human_spent(0.5, true).z, "$0.50 + unknown");
+    assert_string_equal(human_spent(0, true).z, "price unknown");
 }
 
 static void lines(void **state)
