@@ -320,6 +320,11 @@ static void define_blocks(struct maker *k)
     define(k, "inner_workflow", inner_workflow(k));
     define(k, "call_config",
            of_any(k, "[{\"$ref\":\"#/$defs/hole\"}]", object(k, call_config_keys, NULL, call_config_unused_keys)));
+    define(k, "graceful_timeout", object(k, graceful_timeout_keys, NULL, NULL));
+    define(k, "memory_limits", object(k, memory_limits_keys, NULL, NULL));
+    define(k, "prune_results", object(k, prune_results_keys, NULL, NULL));
+    define(k, "performance_budgets", object(k, performance_budgets_keys, NULL, NULL));
+    define(k, "on_budget_exceeded", object(k, on_budget_exceeded_keys, NULL, NULL));
     struct val retry = object(k, retry_keys, NULL, NULL);
     define(k, "retry", of_any(k, "[{\"type\":\"integer\",\"minimum\":1},{\"type\":\"boolean\"}]", retry));
     define(k, "limits", object(k, limit_keys, NULL, NULL));

@@ -24,8 +24,9 @@ struct retry_policy {
     int64_t max_attempts; /* 1 = no retry */
     enum { BACKOFF_EXPONENTIAL, BACKOFF_LINEAR, BACKOFF_FIXED } backoff;
     int64_t delay_ms, max_delay_ms;
-    bool jitter;
-    uint64_t on; /* bit per enum rc; 0 = the default set */
+    double factor;       /* exponential: of a delay over the one before; 0: 2 */
+    bool jitter, longer; /* longer: each attempt has `factor` times the time of the one before */
+    uint64_t on;         /* bit per enum rc; 0 = the default set */
 };
 
 /* Adds the classes of errors that `name` stands for in `retry.on`, or in an older spelling of it, to *on. False:
@@ -88,6 +89,9 @@ struct step_def {
     size_t ndepends;
     int64_t timeout_ms;      /* 0: none */
     struct str timeout_code; /* of the error when it strikes; empty: the class's */
+    int64_t warn_ms;         /* of an attempt: then people are told that it is still at work; 0: never */
+    bool timeout_ends_run;   /* when it strikes */
+    bool timeout_goes_on;    /* then the list goes on, with what there is of a result */
     struct retry_policy retry;
     enum on_error on_error;
     size_t goto_index;              /* ON_ERROR_GOTO: a later step of the same list */

@@ -26,6 +26,7 @@ struct failure {
     struct str code, message;
     bool final;                /* do not retry: retries below were used up, or trying again cannot help */
     bool below;                /* it came from below: when the failed run is resumed, this very attempt goes on */
+    bool goes_on;              /* where on_error is fail: the list goes on */
     const struct val *partial; /* object whose fields stand beside `error` when the step goes on, or NULL */
 };
 #define FAILURE(rc_, message_) (&(struct failure){.rc = (rc_), .message = (message_)})
@@ -131,6 +132,8 @@ struct str frame_newest_session(const struct frame *f);
 /* The name of the workflow, and the run's id. */
 struct str frame_workflow(const struct frame *f);
 struct str frame_run(const struct frame *f);
+/* The time that this attempt at the step has by its own `timeout`, in milliseconds; 0: any. */
+int64_t frame_timeout(const struct frame *f);
 /* Its `limits`. */
 const struct run_limits *frame_limits(const struct frame *f);
 extern const struct retry_policy retry_default_model;
@@ -190,6 +193,10 @@ struct call_plan {
     bool apart;                   /* one of several calls of `parent`: see frame_call() */
     int64_t max_depth, max_steps; /* 0: not said */
     int64_t max_memory;           /* bytes, of the workflow and those that it calls; 0: not said */
+    int64_t warn_memory;          /* with so many people are told; 0: they are not */
+    int64_t step_ms;              /* each attempt at a step inside should take; 0: any time */
+    enum over_bound { OVER_WARN, OVER_FAIL, OVER_END_RUN } over; /* what follows where it takes longer, */
+    bool memory_ends_run;                                        /* or where max_memory is not enough */
 };
 /* The steps inside have paths right below `parent`, whose own end says how the call ended; those of a call apart have
  * paths below `segment`, and the call records its end. */
@@ -197,6 +204,8 @@ struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, 
 /* May this step call a workflow called `name`, which may not be deeper than `own_limit` (0: not said)? False: the step
  * has failed. */
 bool frame_depth(struct frame *f, int64_t own_limit, struct str name);
+/* Tells people where it is called at the depth `from` (0: none), or deeper. */
+void frame_warn_depth(struct frame *f, int64_t from, struct str name);
 /* Evaluates in an ended child's scope, where its steps and variables are known; for child_done(). */
 bool child_eval(struct frame *child, const struct tmpl_tree *t, struct arena *a, struct val *ret,
                 struct err *err) MUST_CHECK;

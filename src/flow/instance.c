@@ -20,7 +20,7 @@ void instance_done(struct instance *i)
 {
     workflow_unref(i->workflow);
     box_unref(i->inputs);
-    if (i->max_memory)
+    if (i->max_memory || i->warn_memory)
         account_close(i->account);
     i->workflow = NULL;
     i->inputs = NULL;
@@ -57,6 +57,19 @@ bool instance_count_step(struct frame *f)
     return true;
 }
 
+/* Of each workflow around; the note is given once a life. */
+static void warn_of_memory(struct frame *f)
+{
+    for (struct instance *i = f->instance; i; i = i->parent) {
+        if (!i->warn_memory || i->account->bytes <= (size_t)i->warn_memory)
+            continue;
+        struct str why = arena_printf(&f->run->scratch, "workflow `%.*s` takes more than %g MB of memory",
+                                      STR_ARG(i->workflow->name), (double)i->warn_memory / (1 << 20));
+        i->warn_memory = INT64_MAX;
+        frame_event(i->step, EVENT_NOTE, why.p, NULL);
+    }
+}
+
 static const struct instance *over_memory(const struct frame *f)
 {
     const struct instance *i = f->instance;
@@ -67,6 +80,7 @@ static const struct instance *over_memory(const struct frame *f)
 
 bool instance_has_memory(struct frame *f)
 {
+    warn_of_memory(f);
     const struct instance *i = over_memory(f);
     if (i) { /* what need not be in memory is no reason to fail */
         shelf_clear(f->run);
@@ -85,8 +99,12 @@ bool instance_has_memory(struct frame *f)
                      "workflow `%.*s` takes more than %lld MB of memory, with those that it calls (%.*s); raise "
                      "`memory_limit_mb` of the step that calls it",
                      STR_ARG(i->workflow->name), (long long)(i->max_memory >> 20), STR_ARG(chain));
-    step_fail(i->step, &(struct failure){
-                           .rc = RC_LIMIT, .code = STR("memory_limit_exceeded"), .message = message, .final = true});
+    if (i->memory_ends_run)
+        run_over_limit(f->run, "memory_limit_exceeded", message);
+    else
+        step_fail(
+            i->step,
+            &(struct failure){.rc = RC_LIMIT, .code = STR("memory_limit_exceeded"), .message = message, .final = true});
     return false;
 }
 
@@ -138,8 +156,12 @@ struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, 
                             .depth = up->depth + 1,
                             .max_depth = plan->max_depth ? plan->max_depth : up->max_depth,
                             .max_steps = plan->max_steps,
-                            .account = plan->max_memory ? account_new(up->account) : up->account,
-                            .max_memory = plan->max_memory};
+                            .account = plan->max_memory || plan->warn_memory ? account_new(up->account) : up->account,
+                            .max_memory = plan->max_memory,
+                            .warn_memory = plan->warn_memory,
+                            .step_ms = plan->step_ms,
+                            .over = plan->over,
+                            .memory_ends_run = plan->memory_ends_run};
     f->instance = in;
     f->opaque = !plan->inherit_context;
     if (!plan->apart)
@@ -168,6 +190,19 @@ bool frame_depth(struct frame *f, int64_t own_limit, struct str name)
                                    .final = true,
                                    .below = true});
     return false;
+}
+
+void frame_warn_depth(struct frame *f, int64_t from, struct str name)
+{
+    int64_t depth = (int64_t)f->instance->depth + 1;
+    if (!from || depth < from)
+        return;
+    struct str chain = instance_chain(f->instance, name, &f->run->scratch);
+    frame_event(
+        f, EVENT_NOTE,
+        arena_printf(&f->run->scratch, "workflows call one another %lld deep (%.*s)", (long long)depth, STR_ARG(chain))
+            .p,
+        NULL);
 }
 
 bool child_eval(struct frame *child, const struct tmpl_tree *t, struct arena *a, struct val *ret, struct err *err)

@@ -20,6 +20,10 @@ struct instance {
     int64_t steps, max_steps;   /* entered in it and what it calls; at most (0: any number) */
     struct account *account;    /* of the memory of its frames and results, and of what it calls; own, if limited */
     int64_t max_memory;         /* 0: any amount */
+    int64_t warn_memory;        /* with so much people are told, once; 0: never */
+    int64_t step_ms;            /* of an attempt at a step of it; 0: any time */
+    enum over_bound over;       /* what follows where it takes longer */
+    bool memory_ends_run;       /* having too much ends the run */
 };
 
 /* Counts a step about to be entered. False: it is one too many for a workflow around it, whose step has failed. */

@@ -65,43 +65,6 @@ static bool one_source(struct loader *l, const struct step_def *s)
     return first != NULL;
 }
 
-/* ---- config ---- */
-
-static void config_key(struct loader *l, struct step_def *s, const struct common *c, const struct member *m)
-{
-    bool on = false;
-    const struct step_key *row = key_find(call_config_keys, m->key);
-    if (!row) {
-        if (!load_unused_key(l, m, call_config_unused_keys))
-            load_unknown_key(l, m, "`config`", call_config_keys, NULL);
-        return;
-    }
-    if (val_is(&m->val, VAL_STR) && str_find(m->val.s, STR("{{")) != SIZE_MAX && row->kind == KEY_BOOL)
-        return; /* known when the step starts */
-    if (row->kind == KEY_BOOL)
-        (void)load_bool(l, m, &on);
-    if (str_is(m->key, "timeout_seconds")) {
-        if (load_duration_in(l, m, 1000, c->timeout_set ? &(int64_t){0} : &s->timeout_ms) && !c->timeout_set)
-            s->timeout_code = STR("timeout_exceeded");
-    } else if (str_is(m->key, "max_retries")) {
-        if (!c->retry_set)
-            load_retries(l, m, &s->retry);
-    } else if (str_is(m->key, "retry_on")) {
-        if (!c->retry_set)
-            load_retry_on(l, m, &s->retry.on);
-    } else if (str_is(m->key, "continue_on_error")) {
-        if (on && !c->on_error_set && s->on_error == ON_ERROR_FAIL)
-            s->on_error = ON_ERROR_CONTINUE;
-    } else if (str_is(m->key, "fallback_value")) {
-        if (!c->on_error_set)
-            s->on_error = ON_ERROR_CONTINUE;
-    } else if (row->kind == KEY_INT) {
-        int64_t n;
-        if (!(val_is(&m->val, VAL_STR) && str_find(m->val.s, STR("{{")) != SIZE_MAX))
-            (void)load_int(l, m, row->least, row->most, &n);
-    }
-}
-
 /* ---- outputs and inputs ---- */
 
 static void outputs(struct loader *l, const struct step_def *s)
@@ -207,10 +170,9 @@ void load_call(struct loader *l, struct step_def *s, const struct common *c, uns
 {
     if (!one_source(l, s))
         return;
-    const struct val *config = given(s, "config"), *inside = given(s, "pipeline"), *file = given(s, "pipeline_file"),
+    const struct val *inside = given(s, "pipeline"), *file = given(s, "pipeline_file"),
                      *stored = given(s, "pipeline_ref");
-    for (size_t i = 0; val_is(config, VAL_OBJECT) && i < config->obj.n; i++)
-        config_key(l, s, c, &config->obj.m[i]);
+    load_call_config(l, s, c);
     const uint64_t never = 1ull << RC_OK | 1ull << RC_CANCELLED | 1ull << RC_INTERRUPTED | 1ull << RC_INVALID;
     if (!c->retry_set && s->retry.set && !s->retry.on) /* whatever a workflow fails of */
         s->retry.on = ((1ull << RC_COUNT) - 1) & ~never;

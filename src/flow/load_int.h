@@ -21,6 +21,7 @@ enum {
     LOAD_PATH_MAX = 500,       /* bytes of a path into a variable */
     LOAD_NAME_MAX = 100,       /* bytes of a step's name */
     LOAD_ATTEMPTS_MAX = 1000,  /* retry.max_attempts */
+    LOAD_FACTOR_MAX = 100,     /* retry.backoff_factor */
     LOAD_ADVICE_MAX = 3000000, /* names compared in search of near ones */
     COND_DEPTH_MAX = 32,       /* and/or/not inside one another */
 };
@@ -231,6 +232,8 @@ void load_cache_config(struct loader *l, const struct member *m);
 /* load_call.c: a step that calls a workflow; and the files that such steps name, once all steps are read. */
 void load_call(struct loader *l, struct step_def *s, const struct common *c, unsigned depth);
 void load_called_files(struct loader *l);
+/* load_call_config.c: its `config`. */
+void load_call_config(struct loader *l, struct step_def *s, const struct common *c);
 /* load.c: a workflow written inside another, called `name` unless it says otherwise; and one in another file. NULL:
  * reported. The caller gets a reference. */
 struct workflow *load_inner(struct loader *up, const struct val *v, struct str name, bool inherits, unsigned depth);

@@ -239,8 +239,12 @@ static void retry_backoff(struct loader *l, const struct member *m, struct retry
 
 struct retry_policy load_retry_default(void)
 {
-    return (struct retry_policy){
-        .max_attempts = 1, .backoff = BACKOFF_EXPONENTIAL, .delay_ms = 1000, .max_delay_ms = 30000, .jitter = true};
+    return (struct retry_policy){.max_attempts = 1,
+                                 .backoff = BACKOFF_EXPONENTIAL,
+                                 .delay_ms = 1000,
+                                 .max_delay_ms = 30000,
+                                 .factor = 2,
+                                 .jitter = true};
 }
 
 void load_retries(struct loader *l, const struct member *m, struct retry_policy *ret)
@@ -248,6 +252,17 @@ void load_retries(struct loader *l, const struct member *m, struct retry_policy 
     if (load_int(l, m, 0, LOAD_ATTEMPTS_MAX - 1, &ret->max_attempts))
         ret->max_attempts++;
     ret->set = true;
+}
+
+static void retry_factor(struct loader *l, const struct member *m, struct retry_policy *ret)
+{
+    double x;
+    if (!load_number(l, m, &x))
+        return;
+    if (x < 1 || x > LOAD_FACTOR_MAX)
+        BAD(l, &m->val, "`backoff_factor` is %g; expected 1 to %d", x, LOAD_FACTOR_MAX);
+    else
+        ret->factor = x;
 }
 
 static void retry_key(struct loader *l, const struct member *k, struct retry_policy *ret)
@@ -268,8 +283,12 @@ static void retry_key(struct loader *l, const struct member *k, struct retry_pol
         (void)load_duration(l, k, &ret->max_delay_ms);
     else if (strcmp(real, "backoff") == 0)
         retry_backoff(l, k, ret);
+    else if (str_is(k->key, "backoff_factor"))
+        retry_factor(l, k, ret);
     else if (strcmp(real, "jitter") == 0)
         (void)load_bool(l, k, &ret->jitter);
+    else if (str_is(k->key, "increase_timeout"))
+        (void)load_bool(l, k, &ret->longer);
     else if (strcmp(real, "on") == 0)
         load_retry_on(l, k, &ret->on);
     else if (str_is(k->key, "fallback_action"))

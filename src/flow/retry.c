@@ -90,7 +90,7 @@ int64_t retry_delay(const struct retry_policy *p, uint32_t failures, enum rc rc,
     int64_t d = p->delay_ms;
     for (uint32_t i = 1; i < failures && d < p->max_delay_ms; i++) {
         if (p->backoff == BACKOFF_EXPONENTIAL)
-            d *= 2;
+            d = (int64_t)((double)d * (p->factor >= 1 ? p->factor : 2));
         else if (p->backoff == BACKOFF_LINEAR)
             d += p->delay_ms;
     }

@@ -237,6 +237,8 @@ bool effect_had_retries(const struct frame *f);
 /* step.c: something below was worked on also between the earlier life and this one: the steps around it had less time.
  */
 void steps_count_gap(struct frame *f);
+/* Is its time bounded here, and not by its effect? */
+bool step_is_timed(const struct frame *f);
 /* The step has all of its time again. */
 void step_time_anew(struct frame *f);
 

@@ -81,6 +81,9 @@ struct step_type {
     void (*more)(struct frame *f);
     /* What output_to_file writes, in the frame's arena; p NULL: the usual. May be NULL. */
     struct str (*file_text)(struct frame *f, const struct val *result, struct str path);
+    /* The time of an attempt is over, and its children still run: what of a result there is, an object, in the frame's
+     * arena; or NULL. May be NULL. */
+    const struct val *(*unfinished)(struct frame *f);
     /* Frees what `type_state` holds outside the arena, at the end of each attempt. May be NULL. */
     void (*free_state)(void *type_state);
 };

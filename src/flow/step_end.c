@@ -213,10 +213,12 @@ static void failed_for_good(struct frame *f)
     struct step_state *s = step_state_of(f);
     frame_timer_clear(f);
     struct box *e = s->failure;
-    switch (f->def->on_error) {
+    switch (f->failing.goes_on && f->def->on_error == ON_ERROR_FAIL ? ON_ERROR_CONTINUE : f->def->on_error) {
     case ON_ERROR_CONTINUE:
         s->failure = NULL;
-        frame_event(f, EVENT_NOTE, "failed; going on (on_error: continue)", e);
+        frame_event(
+            f, EVENT_NOTE,
+            f->failing.goes_on ? "failed; going on with what there is" : "failed; going on (on_error: continue)", e);
         end_continued(f, e);
         return;
     case ON_ERROR_STEPS:
@@ -290,7 +292,8 @@ void step_fail(struct frame *f, const struct failure *why)
                                   .code = arena_str(&f->arena, why->code),
                                   .message = arena_str(&f->arena, why->message),
                                   .final = why->final,
-                                  .below = why->below};
+                                  .below = why->below,
+                                  .goes_on = why->goes_on};
     const struct val *partial = why->partial ? why->partial : f->fallback;
     step_state_of(f)->partial = partial ? val_copy(&f->arena, partial) : val_null;
     f->failing_set = true;

@@ -24,9 +24,11 @@ struct step_state {
     struct cache_use cache;
     enum phase phase;
     bool fetching;
-    struct frame *child;   /* PHASE_CHILD: whose end is being looked at, when that must be done again */
-    struct spending spent; /* on calls below, in all attempts and lives */
-    int64_t deadline_ms;   /* of an attempt that an earlier life began; 0: of none, or all of its time is counted */
+    struct frame *child;       /* PHASE_CHILD: whose end is being looked at, when that must be done again */
+    struct spending spent;     /* on calls below, in all attempts and lives */
+    int64_t limit_ms, warn_ms; /* of the attempt: its time, and when people are told; 0: none */
+    bool warned;
+    int64_t deadline_ms; /* of an attempt that an earlier life began; 0: of none, or all of its time is counted */
 };
 
 static inline struct step_state *step_state_of(struct frame *f)

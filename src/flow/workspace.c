@@ -123,7 +123,7 @@ static bool anyone_waits(const struct turn *t)
 /* A step's time is for its work, not for waiting: it begins anew with the turn, also for later lives. */
 static bool has_time(const struct frame *f)
 {
-    return f->ops == &step_ops && f->def->timeout_ms && !f->def->type->own_timeout;
+    return f->ops == &step_ops && step_is_timed(f);
 }
 
 static void note_turn(struct frame *f, const char *how, const char *why)

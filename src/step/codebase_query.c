@@ -177,8 +177,8 @@ static void enter(struct frame *f)
     VAL_MAP_SET(&m, "cwd", val_str(dir));
     if (codebase_wanted(f->def))
         VAL_MAP_SET(&m, "context", val_true);
-    if (f->def->timeout_ms)
-        VAL_MAP_SET(&m, "timeout_ms", val_int(f->def->timeout_ms));
+    if (frame_timeout(f))
+        VAL_MAP_SET(&m, "timeout_ms", val_int(frame_timeout(f)));
     *request = val_map_done(&m);
     struct str label = arena_printf(&f->arena, "%zu quer%s", queries->obj.n, queries->obj.n == 1 ? "y" : "ies");
     enum on_interrupt after = f->def->on_interrupt == ON_INTERRUPT_DEFAULT ? ON_INTERRUPT_RETRY : f->def->on_interrupt;

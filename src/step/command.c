@@ -121,8 +121,8 @@ static bool build_request(struct frame *f, const struct val *c, struct val *ret)
         VAL_MAP_SET(&m, "memory_limit", val_int(bytes));
     if (VAL_GET(c, "process_limit"))
         VAL_MAP_SET(&m, "process_limit", *VAL_GET(c, "process_limit"));
-    if (f->def->timeout_ms)
-        VAL_MAP_SET(&m, "timeout_ms", val_int(f->def->timeout_ms));
+    if (frame_timeout(f))
+        VAL_MAP_SET(&m, "timeout_ms", val_int(frame_timeout(f)));
     const struct val *network, *mock;
     if (!network_read(f, c, &network) || !mocked_read(f, c, &mock))
         return false;
@@ -265,7 +265,7 @@ static void child_done(struct frame *f, struct frame *child)
             str_is(limit, "memory") ? "used more memory than they may" : "were more processes than they may be",
             str_is(limit, "memory") ? "memory" : "process", str_is(limit, "memory") ? "MEMORY" : "PROCESSES");
     else if (timed_out)
-        msg = arena_printf(a, "no result within %g s (timeout)", (double)f->def->timeout_ms / 1000);
+        msg = arena_printf(a, "no result within %g s (timeout)", (double)frame_timeout(f) / 1000);
     else if (signal.n)
         msg = arena_printf(a, "killed by %.*s%s%.*s", STR_ARG(signal), colon, STR_ARG(said));
     else

@@ -6,6 +6,7 @@
  * before the first step inside starts. */
 #include "base/panic.h"
 #include "flow/frame.h"
+#include "step/pipeline_result.h"
 
 #include <stdio.h>
 
@@ -71,21 +72,27 @@ static const struct step_def *first_step(const struct workflow *w, struct str pa
     return NULL;
 }
 
-/* A path in the results: a step first, else a field of the last step's result. */
+/* A path in the results as an expression: a step first, else a field of the last step's result. */
+static bool output_path(const struct workflow *w, struct str path, struct arena *a, struct str *ret)
+{
+    struct str rest;
+    if (str_starts(path, STR("steps.")))
+        path = str_from(path, 6);
+    const struct step_def *d = first_step(w, path, &rest);
+    if (d)
+        *ret = arena_printf(a, "steps[\"%.*s\"]%.*s", STR_ARG(d->name), STR_ARG(rest));
+    else
+        *ret = arena_printf(a, "steps[\"%.*s\"].%.*s", STR_ARG(w->root->steps[w->root->n - 1]->name), STR_ARG(path));
+    return path.n;
+}
+
 static bool path_value(struct frame *f, struct frame *c, struct str path, struct val *ret)
 {
     const struct call *call = f->type_state;
-    const struct list_def *root = call->workflow->root;
-    struct str rest, text;
+    struct str text;
     struct err err;
-    if (str_starts(path, STR("steps.")))
-        path = str_from(path, 6);
-    const struct step_def *d = first_step(call->workflow, path, &rest);
-    if (d)
-        text = arena_printf(&f->arena, "steps[\"%.*s\"]%.*s", STR_ARG(d->name), STR_ARG(rest));
-    else
-        text = arena_printf(&f->arena, "steps[\"%.*s\"].%.*s", STR_ARG(root->steps[root->n - 1]->name), STR_ARG(path));
-    if (child_expr(c, text, &f->arena, ret, &err))
+    err.msg[0] = 0;
+    if (output_path(call->workflow, path, &f->arena, &text) && child_expr(c, text, &f->arena, ret, &err))
         return true;
     step_failf(f, RC_EXPRESSION, "output `%.*s`: workflow `%.*s` has no such step, nor its last step such a field (%s)",
                STR_ARG(path), STR_ARG(call->workflow->name), err.msg);
@@ -175,28 +182,140 @@ static void finish(struct frame *f, struct frame *c)
     } else {
         v = list_results(c, &f->arena);
     }
+    bool by_steps = (!outputs || outputs->type == VAL_NULL) && !call->workflow->output;
+    v = pruned_result(f, VAL_GET(call->plan, "prune"), &v, by_steps);
     const struct val *told = told_inputs(f, &v);
     step_ok(f, told ? told : &v);
 }
 
+/* ---- what there is where it ends otherwise ---- */
+
+/* Of the steps that have ended, for whoever goes on after a failure. */
+static const struct val *context_of(struct frame *f, struct frame *c, const struct val *beside)
+{
+    const struct call *call = f->type_state;
+    const struct val *fields = VAL_GET(call->plan, "context");
+    if (!fields || !val_is(VAL_GET(call->plan, "inputs"), VAL_OBJECT))
+        return beside;
+    struct val results = c ? list_results(c, &f->arena) : val_empty_object;
+    return with_error_context(f, val_is(fields, VAL_BOOL) ? NULL : fields, beside, call->workflow->name,
+                              VAL_GET(call->plan, "inputs"), &results);
+}
+
+/* The chosen outputs, as far as there are any yet. */
+static struct val outputs_so_far(struct frame *f, struct frame *c, const struct val *outputs)
+{
+    const struct call *call = f->type_state;
+    struct val_map m = val_map_new(&f->arena);
+    size_t n = outputs->type == VAL_ARRAY ? outputs->arr.n : outputs->type == VAL_OBJECT ? outputs->obj.n : 1;
+    bool map = outputs->type == VAL_OBJECT && !VAL_GET(outputs, "path");
+    for (size_t i = 0; i < (outputs->type == VAL_OBJECT && !map ? 1 : n); i++) {
+        const struct val *one = outputs->type == VAL_ARRAY ? &outputs->arr.v[i]
+                                : map                      ? &outputs->obj.m[i].val
+                                                           : outputs;
+        struct str path = str_trim(one->type == VAL_STR ? one->s : val_get_str(one, STR("path"), STR(""))), text;
+        struct val v;
+        struct err ignored;
+        if (!output_path(call->workflow, path, &f->arena, &text) || !child_expr(c, text, &f->arena, &v, &ignored))
+            continue;
+        struct str name = map                    ? outputs->obj.m[i].key
+                          : one->type == VAL_STR ? path
+                                                 : val_get_str(one, STR("as"), path_name(path));
+        val_map_set(&m, name, v);
+    }
+    return val_map_done(&m);
+}
+
+static const struct val *unfinished(struct frame *f)
+{
+    const struct call *call = f->type_state;
+    struct frame *c = f->first;
+    while (c && c->tag != TAG_RUN)
+        c = c->next;
+    if (!call || !c || !call->plan)
+        return NULL;
+    const struct val *outputs = VAL_GET(call->plan, "outputs");
+    bool chosen = outputs && outputs->type != VAL_NULL;
+    struct val *v = ARENA_NEW(&f->arena, struct val);
+    *v = chosen ? outputs_so_far(f, c, outputs) : list_results(c, &f->arena);
+    *v = pruned_result(f, VAL_GET(call->plan, "prune"), v, !chosen);
+    const struct val *told = told_inputs(f, v);
+    return context_of(f, c, told ? told : v);
+}
+
 /* ---- calling ---- */
 
+/* Bounds of memory, from either spelling of them, and what follows where they are not kept. */
+static bool plan_memory(struct frame *f, const struct val *config, struct val_map *m)
+{
+    const struct val *limits = VAL_GET(config, "memory_limits"), *budgets = VAL_GET(config, "performance_budgets");
+    int64_t most, soft, hard, warn, budget, step;
+    bool checked;
+    struct str action;
+    if (!frame_int(f, limits, "hard_limit_mb", 0, 1, MEMORY_MB_MAX, &hard) ||
+        !frame_int(f, limits, "soft_limit_mb", 0, 1, MEMORY_MB_MAX, &soft) ||
+        !frame_int(f, config, "memory_limit_mb", hard, 1, MEMORY_MB_MAX, &most) ||
+        !frame_int(f, config, "memory_warning_mb", soft, 1, MEMORY_MB_MAX, &warn) ||
+        !frame_bool(f, config, "memory_check_enabled", true, &checked) ||
+        !frame_int(f, budgets, "memory_usage_mb", 0, 1, MEMORY_MB_MAX, &budget) ||
+        !frame_int(f, budgets, "step_duration_ms", 0, 1, INT64_MAX / 4, &step) ||
+        !frame_text(f, VAL_GET(config, "on_budget_exceeded"), "action", STR("warn"), &action))
+        return false;
+    if (!checked)
+        most = warn = 0;
+    most <<= 20;
+    budget <<= 20;
+    warn <<= 20;
+    bool only_told = str_is(action, "warn"), stricter = budget && !only_told && (!most || budget < most);
+    if (stricter)
+        most = budget;
+    if (!warn)
+        warn = most / 4 * 3;
+    if (budget && only_told && (!warn || budget < warn))
+        warn = budget;
+    if (most)
+        VAL_MAP_SET(m, "max_memory", val_int(most));
+    if (warn && (!most || warn < most))
+        VAL_MAP_SET(m, "warn_memory", val_int(warn));
+    if (stricter && str_is(action, "abort"))
+        VAL_MAP_SET(m, "memory_ends_run", val_true);
+    if (step) {
+        VAL_MAP_SET(m, "step_ms", val_int(step));
+        VAL_MAP_SET(m, "over", val_str(action));
+    }
+    return true;
+}
+
+/* What of the result is left out, and what is put beside an error. */
+static bool plan_result(struct frame *f, const struct val *config, struct val_map *m)
+{
+    const struct val *prune = VAL_GET(config, "prune_results"), *fields = VAL_GET(config, "error_context_fields");
+    bool context;
+    if (!frame_bool(f, config, "preserve_error_context", fields != NULL, &context))
+        return false;
+    if (prune)
+        VAL_MAP_SET(m, "prune", *prune);
+    if (context)
+        VAL_MAP_SET(m, "context", fields ? *fields : val_true);
+    return true;
+}
+
 /* The pinned object: {inputs, outputs, fallback, inherit_context, inherit_providers, max_depth, max_steps,
- * max_memory}. */
+ * warn_depth, max_memory, warn_memory, memory_ends_run, step_ms, over, prune, context}. */
 static const struct val *compute_plan(struct frame *f)
 {
     const struct call *call = f->type_state;
     const struct val *c = frame_config(f, false);
     const struct val *config = VAL_GET(c, "config"), *given = VAL_GET(c, "inputs");
     bool inherit, providers;
-    int64_t depth, steps, memory;
+    int64_t depth, steps, warn_depth;
     struct val inputs;
     struct err err;
     if (!c || !frame_bool(f, config, "inherit_context", false, &inherit) ||
         !frame_bool(f, config, "inherit_providers", true, &providers) ||
         !frame_int(f, config, "max_depth", 0, 1, INT64_MAX, &depth) ||
         !frame_int(f, config, "max_total_steps", 0, 1, INT64_MAX, &steps) ||
-        !frame_int(f, config, "memory_limit_mb", 0, 1, MEMORY_MB_MAX, &memory))
+        !frame_int(f, config, "warn_at_depth", 0, 1, INT64_MAX, &warn_depth))
         return NULL;
     bool own = !given && inherit; /* the caller's inputs, as far as they are asked for */
     struct val some = val_empty_object;
@@ -226,11 +345,19 @@ static const struct val *compute_plan(struct frame *f)
     VAL_MAP_SET(&m, "inherit_providers", val_bool(providers));
     VAL_MAP_SET(&m, "max_depth", val_int(depth));
     VAL_MAP_SET(&m, "max_steps", val_int(steps));
-    if (memory)
-        VAL_MAP_SET(&m, "max_memory", val_int(memory << 20));
+    if (warn_depth)
+        VAL_MAP_SET(&m, "warn_depth", val_int(warn_depth));
+    if (!plan_memory(f, config, &m) || !plan_result(f, config, &m))
+        return NULL;
     struct val *plan = ARENA_NEW(&f->arena, struct val);
     *plan = val_map_done(&m);
     return frame_pin(f, plan) ? plan : NULL;
+}
+
+static int64_t at_least_none(const struct val *plan, const char *key)
+{
+    int64_t n = val_get_int(plan, str_c(key), 0);
+    return n > 0 ? n : 0;
 }
 
 static void call(struct frame *f)
@@ -243,11 +370,12 @@ static void call(struct frame *f)
         return;
     c->plan = plan;
     const struct val *fallback = VAL_GET(plan, "fallback"), *told = told_inputs(f, fallback);
-    f->fallback = told ? told : fallback;
+    f->fallback = context_of(f, NULL, told ? told : fallback);
     int64_t depth = val_get_int(plan, STR("max_depth"), 0);
-    int64_t memory = val_get_int(plan, STR("max_memory"), 0);
+    struct str over = val_get_str(plan, STR("over"), STR("warn"));
     if (!frame_depth(f, depth, c->workflow->name))
         return;
+    frame_warn_depth(f, val_get_int(plan, STR("warn_depth"), 0), c->workflow->name);
     frame_call(f, "workflow:1", TAG_RUN,
                &(struct call_plan){.workflow = c->workflow,
                                    .inputs = VAL_GET(plan, "inputs"),
@@ -256,7 +384,13 @@ static void call(struct frame *f)
                                    .inherit_providers = val_get_bool(plan, STR("inherit_providers"), true),
                                    .max_depth = depth,
                                    .max_steps = val_get_int(plan, STR("max_steps"), 0),
-                                   .max_memory = memory > 0 ? memory : 0});
+                                   .max_memory = at_least_none(plan, "max_memory"),
+                                   .warn_memory = at_least_none(plan, "warn_memory"),
+                                   .step_ms = at_least_none(plan, "step_ms"),
+                                   .over = str_is(over, "error")   ? OVER_FAIL
+                                           : str_is(over, "abort") ? OVER_END_RUN
+                                                                   : OVER_WARN,
+                                   .memory_ends_run = val_get_bool(plan, STR("memory_ends_run"), false)});
 }
 
 /* ---- reading what is called ---- */
@@ -382,6 +516,8 @@ static void child_done(struct frame *f, struct frame *c)
         return;
     }
     why.message = arena_printf(&f->arena, "workflow `%.*s`: %.*s", STR_ARG(called_name(f)), STR_ARG(why.message));
+    const struct val *told = told_inputs(f, f->fallback);
+    why.partial = context_of(f, c, told ? told : f->fallback);
     step_fail(f, &why);
 }
 
@@ -391,4 +527,5 @@ const struct step_type step_pipeline = {.name = "pipeline",
                                         .boundary = true,
                                         .enter = enter,
                                         .child_done = child_done,
+                                        .unfinished = unfinished,
                                         .free_state = free_call};

@@ -228,6 +228,24 @@ static void model_type(struct generator *g, unsigned in)
                         : "claude_options: {session_id: talk}");
 }
 
+/* A workflow whose time is over before its last step has an answer, since that never comes. */
+static void in_time(struct generator *g, unsigned in)
+{
+    static const char *const then[] = {"on_timeout: graceful",
+                                       "on_timeout: graceful, prune_results: {keep_fields: [n]}",
+                                       "on_timeout: retry, retry_config: {max_attempts: 2, increase_timeout: true}, "
+                                       "fallback_value: late",
+                                       "performance_budgets: {total_duration_ms: 30000}, "
+                                       "on_budget_exceeded: {action: error}, continue_on_error: true"};
+    buf_printf(&g->out, "%*sconfig: {timeout_seconds: 90, %s}\n", (int)in, "", then[pick(g, 4)]);
+    line(g, in, "pipeline:");
+    line(g, in + 2, "steps:");
+    line(g, in + 4, "- {name: first, type: test_echo, value: {n: 1, m: 2}}");
+    line(g, in + 4,
+         "- {name: loop, type: for_loop, data_source: [1, 2], steps: [{name: n, type: test_echo, value: 3}]}");
+    line(g, in + 4, "- {name: wait, type: approval, message: never}");
+}
+
 /* Variables of a workflow written inside are its own: in it nothing runs beside, as far as names go. */
 static void called(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end)
 {
@@ -240,10 +258,18 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
             buf_printf(&g->out, "%*sconfig: {max_depth: %d}\n", (int)in, "", 2 + (int)depth + (int)pick(g, 3));
         return;
     }
+    if (pick(g, 5) == 0) {
+        in_time(g, in);
+        return;
+    }
+    static const char *const more[] = {"",
+                                       ", prune_results: {remove_fields: [text, model]}, preserve_error_context: true",
+                                       ", timeout_warning_seconds: 5, warn_at_depth: 1, memory_warning_mb: 1",
+                                       ", performance_budgets: {step_duration_ms: 1}"};
     bool inherits = pick(g, 2);
     if (inherits || pick(g, 2))
-        buf_printf(&g->out, "%*sconfig: {inherit_context: %s, max_total_steps: 100000}\n", (int)in, "",
-                   inherits ? "true" : "false");
+        buf_printf(&g->out, "%*sconfig: {inherit_context: %s, max_total_steps: 100000%s}\n", (int)in, "",
+                   inherits ? "true" : "false", more[pick(g, 4)]);
     if (!inherits)
         line(g, in, "inputs: {yes: \"{{ inputs.yes }}\"}");
     line(g, in, "pipeline:");

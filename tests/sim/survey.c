@@ -64,7 +64,12 @@ static const char *const spellings[] = {"condition:",
                                         "default:\n",
                                         "max_parallel",
                                         "until:",
-                                        "fallback_action:"};
+                                        "fallback_action:",
+                                        "on_timeout: graceful",
+                                        "on_timeout: retry",
+                                        "prune_results:",
+                                        "preserve_error_context",
+                                        "performance_budgets:"};
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
 /* Types of the tables only: what a task is may have one of its own, which is none of them. */

@@ -1,0 +1,285 @@
+/* `config` of a step that calls a workflow: its keys, and those of the blocks in it.
+ *
+ * What is about the step's time or its attempts becomes part of the step itself, as if it had been written there, and
+ * gives way to what is. All else is evaluated when the step starts, since it may hold templates (step/pipeline.c). */
+#include "flow/load_int.h"
+
+const struct step_key call_config_keys[] = {
+    {"inherit_context", KEY_BOOL, .fallback = "false",
+     .doc =
+         "Whether the caller's variables and earlier steps can be read inside, and its inputs where none are given."},
+    {"inherit_providers", KEY_BOOL, .fallback = "true",
+     .doc = "Whether the caller's `defaults` count where the workflow has none."},
+    {"inherit_functions", KEY_BOOL, .fallback = "false", .doc = "Accepted; functions are the same everywhere."},
+    {"max_depth", KEY_INT, .fallback = "10", .least = 1, .most = 100,
+     .doc = "How deep workflows may call one another, counted from the run's own."},
+    {"warn_at_depth", KEY_INT, .least = 1, .most = 100, .doc = "From which depth on a note says how deep it is."},
+    {"max_total_steps", KEY_INT, .least = 1, .most = INT64_MAX,
+     .doc = "Steps done in the workflow and in those that it calls, at the most."},
+    {"memory_limit_mb", KEY_INT, .least = 1, .most = 1 << 20,
+     .doc = "Memory for the values of the workflow and of those that it calls, in MB."},
+    {"memory_warning_mb", KEY_INT, .fallback = "3/4 of the limit", .least = 1, .most = 1 << 20,
+     .doc = "With how much of it a note is given."},
+    {"memory_limits", KEY_OBJECT, .choices = "memory_limits",
+     .doc = "{soft_limit_mb, hard_limit_mb}: the same two in one block."},
+    {"memory_check_enabled", KEY_BOOL, .fallback = "true", .doc = "false: neither of them counts."},
+    {"timeout_seconds", KEY_NUMBER, .doc = "As `timeout` of the step; the error has the code timeout_exceeded."},
+    {"timeout_warning_seconds", KEY_NUMBER, .doc = "After so much time a note says that it is still at work."},
+    {"on_timeout", KEY_ENUM, .choices = "immediate|graceful|retry", .fallback = "immediate",
+     .doc =
+         "What follows when the time is over and what runs has been stopped: it fails; the run goes on with what its "
+         "steps have yielded; or it is tried again, as `retry_config` says."},
+    {"graceful_timeout", KEY_OBJECT, .choices = "graceful_timeout",
+     .doc = "{return_partial_results: false}: on_timeout graceful fails after all."},
+    {"retry_config", KEY_OBJECT, .choices = "retry",
+     .doc = "As `retry` of the step; with on_timeout: retry for timeouts only, unless it says `on`."},
+    {"max_retries", KEY_INT, .doc = "As `retry` of the step: attempts after the first."},
+    {"retry_on", KEY_STRINGS, .fallback = "any", .doc = "The classes of errors that it is tried again for."},
+    {"continue_on_error", KEY_BOOL, .fallback = "false", .doc = "As `on_error: continue` of the step."},
+    {"fallback_value", KEY_ANY,
+     .doc = "The result when it fails: its fields (or `value`), with `success: false` and `error`. The run goes on."},
+    {"preserve_error_context", KEY_BOOL, .fallback = "false",
+     .doc =
+         "Whether its result, when it fails and the run goes on, has `error_context`: {inputs, results, execution}."},
+    {"error_context_fields", KEY_STRINGS, .fallback = "all",
+     .doc = "Which of them: input_data, previous_results, execution_metadata."},
+    {"prune_results", KEY_OBJECT, .choices = "prune_results",
+     .doc = "{keep_fields: […], remove_fields: […]}: which fields of the result stay; where it is all its steps, of "
+            "theirs too (`field`, or `step.field`)."},
+    {"performance_budgets", KEY_OBJECT, .choices = "performance_budgets",
+     .doc =
+         "{total_duration_ms, step_duration_ms, memory_usage_mb}: of an attempt, of each step inside, of its values."},
+    {"on_budget_exceeded", KEY_OBJECT, .choices = "on_budget_exceeded", .fallback = "{action: warn}",
+     .doc = "{action}: a note; it fails with the code performance_budget_exceeded; or the run does."},
+    {0},
+};
+
+const struct step_key graceful_timeout_keys[] = {
+    {"return_partial_results", KEY_BOOL, .fallback = "true", .doc = "Whether the run goes on with them."},
+    {"save_checkpoint", KEY_BOOL, .doc = "Accepted; every step is recorded."},
+    {"cleanup_resources", KEY_BOOL, .doc = "Accepted; what runs is always stopped."},
+    {0},
+};
+
+const struct step_key memory_limits_keys[] = {
+    {"soft_limit_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "As memory_warning_mb."},
+    {"hard_limit_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "As memory_limit_mb."},
+    {0},
+};
+
+const struct step_key prune_results_keys[] = {
+    {"keep_fields", KEY_STRINGS, .doc = "Only these stay."},
+    {"remove_fields", KEY_STRINGS, .doc = "These go."},
+    {0},
+};
+
+const struct step_key performance_budgets_keys[] = {
+    {"total_duration_ms", KEY_NUMBER, .doc = "Of an attempt at the step."},
+    {"step_duration_ms", KEY_INT, .least = 1, .most = INT64_MAX / 4, .doc = "Of each attempt at a step inside."},
+    {"memory_usage_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "Of the values inside."},
+    {0},
+};
+
+const struct step_key on_budget_exceeded_keys[] = {
+    {"action", KEY_ENUM, .choices = "warn|error|abort", .fallback = "warn", .doc = "What follows."},
+    {"notify", KEY_STRINGS, .doc = "Accepted; nobody is written to: the note is among the run's events."},
+    {0},
+};
+
+static const char recorded[] = "every step is recorded: a run that was stopped goes on with treadle resume";
+static const char observed[] = "every step is recorded with its times and its result: treadle show, treadle logs";
+static const char callers[] = "a workflow that is called works in the directories of its caller";
+static const char file_once[] =
+    "a workflow's file is read once a run; write `cache: {key: …}` on the step to keep its result";
+static const char freed[] = "memory is freed when a step ends, and what loops have done leaves it before";
+static const char same[] = "runs are the same everywhere; try one with --mock or --dry-run";
+
+const struct unused_key call_config_unused_keys[] = {
+    {"inheritance", "write inherit_context and inherit_providers"},
+    {"workspace_dir", callers},
+    {"workspace_enabled", callers},
+    {"cleanup_on_success", callers},
+    {"cleanup_on_error", callers},
+    {"reuse_workspace", callers},
+    {"workspace", callers},
+    {"workspace_isolation", callers},
+    {"checkpoint_enabled", recorded},
+    {"checkpoint_frequency", recorded},
+    {"checkpoint_dir", recorded},
+    {"immediate_timeout", "what runs is always stopped at once, and what it changed stays for the steps after it"},
+    {"memory_actions", "there is a note at memory_warning_mb (else at 75 %), and an error at memory_limit_mb"},
+    {"auto_cleanup", freed},
+    {"gc_after_steps", freed},
+    {"gc_threshold_mb", freed},
+    {"capture_errors", "the error is always in the result as `error`, where the run goes on"},
+    {"stream_results", freed},
+    {"chunk_size_mb", freed},
+    {"cache_enabled", file_once},
+    {"cache_pipeline", file_once},
+    {"cache_ttl", "write `cache: {key: …, ttl: …}` on the step to keep its result"},
+    {"lazy_load", "a file is read when the run starts; one with a template in its name when the step does"},
+    {"pool_size", "connections are shared by all steps"},
+    {"enable_tracing", observed},
+    {"trace_level", observed},
+    {"trace_metadata", observed},
+    {"trace_config", observed},
+    {"tracing", observed},
+    {"collect_metrics", observed},
+    {"metrics", observed},
+    {"performance_monitoring", observed},
+    {"mock_mode", "run with --mock"},
+    {"mock_responses", "give fixtures with --mock FILE"},
+    {"mock_delays", "give fixtures with --mock FILE"},
+    {"debug", "an `approval` step stops a run; treadle logs shows what each step did"},
+    {"development_mode", same},
+    {"dev_features", same},
+    {0},
+};
+
+/* ---- blocks ---- */
+
+static bool is_hole(const struct val *v)
+{
+    return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) != SIZE_MAX;
+}
+
+static const struct {
+    const char *name;
+    const struct step_key *keys;
+} blocks[] = {{"memory_limits", memory_limits_keys},
+              {"graceful_timeout", graceful_timeout_keys},
+              {"prune_results", prune_results_keys},
+              {"performance_budgets", performance_budgets_keys},
+              {"on_budget_exceeded", on_budget_exceeded_keys}};
+
+static bool check_block(struct loader *l, const struct member *m)
+{
+    const struct step_key *table = NULL;
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        if (str_is(m->key, blocks[i].name))
+            table = blocks[i].keys;
+    if (!table)
+        return false;
+    if (is_hole(&m->val) || !load_object(l, m))
+        return true;
+    for (size_t i = 0; i < m->val.obj.n; i++) {
+        const struct member *k = &m->val.obj.m[i];
+        const struct step_key *row = key_find(table, k->key);
+        if (row)
+            (void)load_key_fits(l, table, row, k);
+        else
+            load_unknown_key(l, k, arena_printf(l->ps->a, "`%s`", clip(m->key).z).p, table, NULL);
+    }
+    return true;
+}
+
+static void error_fields(struct loader *l, const struct member *m)
+{
+    for (size_t i = 0; m->val.type == VAL_ARRAY && i < m->val.arr.n; i++) {
+        const struct val *v = &m->val.arr.v[i];
+        if (val_is(v, VAL_STR) && !str_is(v->s, "input_data") && !str_is(v->s, "previous_results") &&
+            !str_is(v->s, "execution_metadata"))
+            BAD(l, v,
+                "`%s` is no part of an error's context; expected input_data, previous_results or execution_metadata",
+                clip(v->s).z);
+    }
+}
+
+/* ---- what becomes of the step ---- */
+
+static void config_key(struct loader *l, struct step_def *s, const struct common *c, const struct member *m)
+{
+    const struct step_key *row = key_find(call_config_keys, m->key);
+    if (!row) {
+        if (!load_unused_key(l, m, call_config_unused_keys))
+            load_unknown_key(l, m, "`config`", call_config_keys, NULL);
+        return;
+    }
+    if (check_block(l, m))
+        return;
+    if (str_is(m->key, "timeout_seconds")) {
+        if (load_duration_in(l, m, 1000, c->timeout_set ? &(int64_t){0} : &s->timeout_ms) && !c->timeout_set)
+            s->timeout_code = STR("timeout_exceeded");
+    } else if (str_is(m->key, "timeout_warning_seconds")) {
+        (void)load_duration_in(l, m, 1000, &s->warn_ms);
+    } else if (str_is(m->key, "max_retries")) {
+        if (!c->retry_set)
+            load_retries(l, m, &s->retry);
+    } else if (str_is(m->key, "retry_on")) {
+        if (!c->retry_set)
+            load_retry_on(l, m, &s->retry.on);
+    } else if (str_is(m->key, "retry_config")) {
+        struct retry_policy p;
+        load_retry(l, m, &p);
+        if (!c->retry_set)
+            s->retry = p;
+    } else if (str_is(m->key, "continue_on_error")) {
+        bool on = false;
+        if (!is_hole(&m->val) && load_bool(l, m, &on) && on && !c->on_error_set && s->on_error == ON_ERROR_FAIL)
+            s->on_error = ON_ERROR_CONTINUE;
+    } else if (str_is(m->key, "fallback_value")) {
+        if (!c->on_error_set)
+            s->on_error = ON_ERROR_CONTINUE;
+    } else {
+        (void)load_key_fits(l, call_config_keys, row, m);
+        if (str_is(m->key, "error_context_fields"))
+            error_fields(l, m);
+    }
+}
+
+static void retry_timeouts(struct step_def *s, const struct common *c)
+{
+    if (c->retry_set)
+        return;
+    if (!s->retry.set) {
+        s->retry = load_retry_default();
+        s->retry.set = true;
+        s->retry.max_attempts = 3;
+    }
+    if (!s->retry.on)
+        (void)retry_class(STR("timeout"), &s->retry.on);
+}
+
+static void on_timeout(struct loader *l, struct step_def *s, const struct common *c, const struct val *config)
+{
+    const struct member *m = val_member(config, STR("on_timeout"));
+    if (!m || !val_is(&m->val, VAL_STR))
+        return;
+    if (is_hole(&m->val))
+        BAD(l, &m->val, "`on_timeout` cannot be a template; expected immediate, graceful or retry");
+    if (str_is(m->val.s, "retry"))
+        retry_timeouts(s, c);
+    else if (str_is(m->val.s, "graceful"))
+        s->timeout_goes_on =
+            !c->on_error_set && val_get_bool(VAL_GET(config, "graceful_timeout"), STR("return_partial_results"), true);
+    if (!s->timeout_ms)
+        problem_add(l->ps, true, m->line, m->col,
+                    "`on_timeout` has no effect without a time: write `timeout_seconds` beside it");
+}
+
+/* A budget of time that may be missed is a time after which people are told; else it is a timeout. */
+static void total_duration(struct step_def *s, const struct val *config)
+{
+    double ms = val_to_double(VAL_GET(VAL_GET(config, "performance_budgets"), "total_duration_ms"), 0);
+    struct str action = val_get_str(VAL_GET(config, "on_budget_exceeded"), STR("action"), STR("warn"));
+    int64_t total = ms >= 1 && ms < 1e15 ? (int64_t)ms : 0;
+    if (!total)
+        return;
+    if (str_is(action, "warn")) {
+        if (!s->warn_ms || total < s->warn_ms)
+            s->warn_ms = total;
+    } else if (!s->timeout_ms || total < s->timeout_ms) {
+        s->timeout_ms = total;
+        s->timeout_code = STR("performance_budget_exceeded");
+        s->timeout_ends_run = str_is(action, "abort");
+    }
+}
+
+void load_call_config(struct loader *l, struct step_def *s, const struct common *c)
+{
+    const struct val *config = VAL_GET(s->source, "config");
+    for (size_t i = 0; val_is(config, VAL_OBJECT) && i < config->obj.n; i++)
+        config_key(l, s, c, &config->obj.m[i]);
+    total_duration(s, config);
+    on_timeout(l, s, c, config);
+}
