@@ -11,7 +11,10 @@ workflow:
       pipeline:
         steps:
           - {name: count, type: command, run: "echo counted >> counts; cat counts"}
-          - {name: each, type: for_loop, data_source: [1, 2], steps: [{name: n, type: test_echo, value: "{{ loop.item }}"}]}
+          - name: each
+            type: for_loop
+            data_source: [1, 2]
+            steps: [{name: n, type: test_echo, value: "{{ loop.item }}"}]
           - {name: think, type: command, run: "sleep 60", on_interrupt: retry}
           - {name: never, type: test_echo}
     - {name: say, type: test_echo, value: "{{ steps.report.error.code }} {{ steps.report.each.completed_items }}"}
@@ -69,7 +72,7 @@ workflow:
     - name: call
       type: pipeline
       inputs: {n: 3}
-      config: {preserve_error_context: true, error_context_fields: [input_data, previous_results], continue_on_error: true}
+      config: {error_context_fields: [input_data, previous_results], continue_on_error: true}
       pipeline:
         steps:
           - {name: a, type: test_echo, value: "{{ inputs.n + 1 }}"}
