@@ -262,8 +262,8 @@ static void test_memory(void **state)
         snprintf(yaml, sizeof yaml,
                  CALL("      config: {%s}\n",
                       "        steps:\n"
-                      "          - {name: a, type: test_echo, value: \"{{ range(1, 60000) }}\"}\n"
-                      "          - {name: b, type: test_echo, value: \"{{ length(steps.a) }}\"}\n"
+                      "          - {name: a, type: set_variable, variables: {a: \"{{ range(1, 60000) }}\"}}\n"
+                      "          - {name: b, type: test_echo, value: \"{{ length(state.a) }}\"}\n"
                       "          - {name: c, type: test_echo, value: 5}\n"),
                  t[i].config);
         rig_start(&g, yaml);
