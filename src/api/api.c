@@ -2,6 +2,7 @@
  * comes from, its Host and its Origin. Then it is matched against the table of routes by its exact path. */
 #include "api/api.h"
 
+#include "api/list.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -51,12 +52,12 @@ static void send_json(struct http_exchange *x, int status, const struct val *v)
     arena_done(&a);
 }
 
-static void send_problem(struct http_exchange *x, int status, const char *title, const char *detail)
+static void send_problem(struct http_exchange *x, int status, const char *detail)
 {
     struct arena a = {0};
     struct val_map m = val_map_new(&a);
     VAL_MAP_SET(&m, "type", VAL_LIT("about:blank"));
-    VAL_MAP_SET(&m, "title", val_str(str_c(title)));
+    VAL_MAP_SET(&m, "title", val_str(str_c(http_reason(status))));
     VAL_MAP_SET(&m, "status", val_int(status));
     VAL_MAP_SET(&m, "detail", val_str(str_c(detail)));
     struct val v = val_map_done(&m);
@@ -205,8 +206,20 @@ static void handle_show(struct api *a, struct http_exchange *x, struct str run, 
     if (describe(a, run, &arena, &v, &over, &err))
         send_json(x, 200, &v);
     else
-        send_problem(x, err.rc == RC_NOT_FOUND ? 404 : 503, err.rc == RC_NOT_FOUND ? "Not found" : "Not available",
-                     err.msg);
+        send_problem(x, err.rc == RC_NOT_FOUND ? 404 : 503, err.msg);
+    arena_done(&arena);
+}
+
+static void handle_list(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
+{
+    struct arena arena = {0};
+    struct val v;
+    struct err err;
+    (void)run, (void)body;
+    if (open_store(a, &err) == RC_OK && list_runs(a->store, http_query(x), &arena, &v, &err) == RC_OK)
+        send_json(x, 200, &v);
+    else
+        send_problem(x, err.rc == RC_INVALID ? 400 : 503, err.msg);
     arena_done(&arena);
 }
 
@@ -238,7 +251,7 @@ static void look_again(void *ctx)
         if (known)
             send_json(w->exchange, over ? 200 : 202, &v);
         else
-            send_problem(w->exchange, 503, "Not available", err.msg);
+            send_problem(w->exchange, 503, err.msg);
         waiting_free(w);
     }
     arena_done(&arena);
@@ -282,7 +295,7 @@ static void ask(struct api *a, struct http_exchange *x, const char *what, struct
     if (!a->o.ask(a->o.ctx, p->id, &request)) {
         map_del(&a->pending, pending_key(p));
         free(p);
-        send_problem(x, 503, "Not available", "the engine is being restarted; try again");
+        send_problem(x, 503, "the engine is being restarted; try again");
     }
     arena_done(&arena);
 }
@@ -290,6 +303,8 @@ static void ask(struct api *a, struct http_exchange *x, const char *what, struct
 static void answer(struct api *a, struct pending *p, int status, const struct val *body)
 {
     struct str run = val_get_str(body, STR("run_id"), STR(""));
+    if (val_get_bool(body, STR("replayed"), false))
+        http_answer_header(p->exchange, "Idempotent-Replayed", "true");
     if (p->wait_until && status < 300 && run.n && a->nwaiting < WAITING_MAX)
         wait_for_end(a, p->exchange, run, p->wait_until);
     else
@@ -311,7 +326,7 @@ void api_answer(struct api *a, uint64_t id, struct str text)
         answer(a, p, (int)status, body);
     } else {
         log_line(LOG_ERROR, "the engine sends what is no answer");
-        send_problem(p->exchange, 500, "Internal error", "the engine's answer cannot be read; look what became of it");
+        send_problem(p->exchange, 500, "the engine's answer cannot be read; look what became of it");
     }
     free(p);
     arena_done(&arena);
@@ -323,7 +338,7 @@ void api_engine_lost(struct api *a)
     for (size_t i = 0; (e = map_next(&a->pending, &i));) {
         struct pending *p = e->value;
         send_problem(
-            p->exchange, 503, "Not available",
+            p->exchange, 503,
             "the engine died before it answered; the request may have been carried out: look, or repeat it with "
             "the same idempotency_key");
         free(p);
@@ -348,7 +363,7 @@ static void handle_ready(struct api *a, struct http_exchange *x, struct str run,
 /* A key of a request's body. null is as if it were not there. */
 struct body_key {
     const char *name, *expected;
-    unsigned types; /* bits 1 << enum val_type; 0: any */
+    unsigned types; /* bits 1 << enum val_type, REQUIRED; 0: any */
 };
 enum {
     STRING = 1 << VAL_STR,
@@ -356,6 +371,7 @@ enum {
     INTEGER = 1 << VAL_INT,
     NUMBER = INTEGER | 1 << VAL_DOUBLE,
     OBJECT = 1 << VAL_OBJECT,
+    REQUIRED = 1 << 30
 };
 
 static void refuse_key(struct http_exchange *x, struct str key, const struct body_key *keys)
@@ -365,7 +381,7 @@ static void refuse_key(struct http_exchange *x, struct str key, const struct bod
     n += snprintf(text + n, sizeof text - n, keys->name ? "expected some of:" : "expected none");
     for (; keys->name; keys++)
         n += snprintf(text + n, sizeof text - n, " %s", keys->name);
-    send_problem(x, 400, "Bad request", text);
+    send_problem(x, 400, text);
 }
 
 /* A value that were passed over silently could be the one on which all depends, such as an idempotency key. */
@@ -383,7 +399,16 @@ static bool known_keys(struct http_exchange *x, const struct val *body, const st
         if (k->types && m->val.type != VAL_NULL && !(k->types >> m->val.type & 1)) {
             char text[200];
             snprintf(text, sizeof text, "`%s` is %s; expected %s", k->name, val_type_name(&m->val), k->expected);
-            send_problem(x, 400, "Bad request", text);
+            send_problem(x, 400, text);
+            return false;
+        }
+    }
+    for (const struct body_key *k = keys; k->name; k++) {
+        const struct val *v = val_get(body, str_c(k->name));
+        if ((k->types & REQUIRED) && (!v || v->type == VAL_NULL || (v->type == VAL_STR && !v->s.n))) {
+            char text[200];
+            snprintf(text, sizeof text, "`%s` is missing; expected %s", k->name, k->expected);
+            send_problem(x, 400, text);
             return false;
         }
     }
@@ -439,19 +464,20 @@ static void handle_resume(struct api *a, struct http_exchange *x, struct str run
 
 static void handle_approve(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
 {
-    static const struct body_key keys[] = {{"step", "a step's name", STRING},
-                                           {"choice", "one of the step's choices", STRING},
-                                           {"by", "a string", STRING},
-                                           {"comment", "a string", STRING},
-                                           {"data", NULL, 0},
-                                           {0}};
+    static const struct body_key keys[] = {
+        {"step", "the name or path of the step that asks", STRING | REQUIRED},
+        {"choice", "one of the step's choices, such as \"approve\" or \"reject\"", STRING | REQUIRED},
+        {"by", "a string", STRING},
+        {"comment", "a string", STRING},
+        {"data", NULL, 0},
+        {0}};
     if (known_keys(x, body, keys))
         ask(a, x, "approve", run, body, 0);
 }
 
 static void handle_signal(struct api *a, struct http_exchange *x, struct str run, const struct val *body)
 {
-    static const struct body_key keys[] = {{"name", "the signal's name", STRING},
+    static const struct body_key keys[] = {{"name", "the signal's name", STRING | REQUIRED},
                                            {"data", NULL, 0},
                                            {"id", "a string", STRING},
                                            {"by", "a string", STRING},
@@ -505,11 +531,11 @@ static void handle_with_body(struct api *a, const struct route *r, struct http_e
     if (semicolon != SIZE_MAX)
         type.n = semicolon;
     if (text.n && !str_is(str_trim(type), "application/json"))
-        send_problem(x, 415, "Unsupported media type", "the body must be JSON, with Content-Type: application/json");
+        send_problem(x, 415, "the body must be JSON, with Content-Type: application/json");
     else if (text.n && json_parse(&arena, text, &JSON_LIMITS_DEFAULT, &body, &err) != RC_OK)
-        send_problem(x, 400, "Bad request", err.msg);
+        send_problem(x, 400, err.msg);
     else if (body.type != VAL_OBJECT)
-        send_problem(x, 400, "Bad request", "the body must be a JSON object");
+        send_problem(x, 400, "the body must be a JSON object");
     else
         r->handle(a, x, run, &body);
     arena_done(&arena);
@@ -538,9 +564,9 @@ void api_request(struct api *a, struct http_exchange *x)
         char text[100];
         snprintf(text, sizeof text, "this path takes %s", allow);
         http_answer_header(x, "Allow", allow);
-        send_problem(x, 405, "Method not allowed", text);
+        send_problem(x, 405, text);
     } else {
-        send_problem(x, 404, "Not found", "there is nothing at this path; POST /run_pipeline starts a run");
+        send_problem(x, 404, "there is nothing at this path; POST /run_pipeline starts a run");
     }
 }
 

@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,15 +39,17 @@ static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 tokens=6 
 
 /* ---- the first life ---- */
 
+static const char *const providers[] = {"anthropic", "gemini", "openai"};
+enum { NPROVIDERS = sizeof providers / sizeof *providers };
+
 /* NAME=VALUE for keys and addresses of the providers; keys leave the environment. */
 static int make_secrets(void)
 {
-    static const char *const names[] = {"anthropic", "gemini", "openai"};
     int fd = memfd_create("treadle-secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -1;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const struct provider *p = provider_by_name(str_c(names[i]));
+    for (size_t i = 0; i < NPROVIDERS; i++) {
+        const struct provider *p = provider_by_name(str_c(providers[i]));
         const char *const vars[] = {p->key_env, p->base_env};
         for (int k = 0; k < 2; k++) {
             const char *v = getenv(vars[k]);
@@ -57,6 +60,18 @@ static int make_secrets(void)
     }
     fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
     return fd;
+}
+
+/* Of a provider that is asked at its usual address, which nobody answers without one. */
+static void tell_missing_keys(void)
+{
+    for (size_t i = 0; i < NPROVIDERS; i++) {
+        const struct provider *p = provider_by_name(str_c(providers[i]));
+        const char *key = getenv(p->key_env), *base = getenv(p->base_env);
+        if ((!key || !*key) && provider_needs_key(p, str_c(base && *base ? base : p->default_base)))
+            fprintf(stderr, "treadle: no key for %s: steps that ask it fail; set %s and start the service again\n",
+                    p->mock_name, p->key_env);
+    }
 }
 
 static void keep_open(int fd)
@@ -188,6 +203,8 @@ static int first_life(const struct args *args)
         tokens_read(args_get(args, "token-file"), &tokens, &ntokens, &err) != RC_OK ||
         open_sockets(args, ntokens > 0, fds, &n, &err) != RC_OK || open_control(args, &control, &err) != RC_OK)
         return fail(exit_of(err.rc) == EXIT_USAGE && err.rc != RC_BUSY ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
+    if (!args_get(args, "mock"))
+        tell_missing_keys();
     int secrets = make_secrets();
     if (secrets < 0)
         return fail(EXIT_ENVIRONMENT, "no memory file for the keys: %s", strerror(errno));
@@ -295,6 +312,7 @@ static int second_life(const struct args *args, struct given *g)
     int page = memfd_create("treadle-panic-page", MFD_CLOEXEC);
     if (page < 0 || ftruncate(page, sizeof(struct panic_page)) != 0)
         return fail(EXIT_ENVIRONMENT, "no memory file: %s", strerror(errno));
+    prctl(PR_SET_NAME, "treadle"); /* it was executed by another name, that of the link to itself */
     raise_descriptors();
     struct role_args engine = {0}, egress = {0}, executor = {0}, gateway = {0};
     const char *mock = args_get(args, "mock");

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static const struct command *const commands[] = {
@@ -114,10 +115,14 @@ static void fill_descriptors(void)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && str_is(str_c(argv[1]), "__launch"))
+    if (argc > 1 && str_is(str_c(argv[1]), "__launch")) {
+        prctl(PR_SET_NAME, "treadle:launch"); /* not the name of the link to itself by which it was executed */
         return launcher_main(argc - 2, argv + 2);
-    if (argc == 2 && str_is(str_c(argv[1]), "__code"))
+    }
+    if (argc == 2 && str_is(str_c(argv[1]), "__code")) {
+        prctl(PR_SET_NAME, "treadle:code");
         return code_main();
+    }
     if (argc > 1 && str_is(str_c(argv[1]), "__role"))
         return role_main(argc - 2, argv + 2);
     if (argc > 1 && str_is(str_c(argv[1]), "__complete"))

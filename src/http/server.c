@@ -306,7 +306,7 @@ static void write_some(void *ctx)
     }
 }
 
-static const char *reason(int status)
+const char *http_reason(int status)
 {
     static const struct {
         int status;
@@ -345,7 +345,7 @@ static void send_reply(struct connection *c, const struct http_exchange *x, int 
     buf_printf(&c->out,
                "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
                "X-Content-Type-Options: nosniff\r\nConnection: %s\r\n",
-               status, reason(status), type, body.n, c->close_after ? "close" : "keep-alive");
+               status, http_reason(status), type, body.n, c->close_after ? "close" : "keep-alive");
     buf_add(&c->out, buf_str(&x->more));
     buf_addz(&c->out, "\r\n");
     if (!x->head_only)
@@ -375,8 +375,9 @@ static void refuse(struct connection *c)
     const struct http_refusal *r = &c->refused;
     int status = r->status;
     char text[400];
-    snprintf(text, sizeof text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d%s%s%s}\n", reason(status),
-             status, r->detail ? ",\"detail\":\"" : "", r->detail ? r->detail : "", r->detail ? "\"" : "");
+    snprintf(text, sizeof text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d%s%s%s}\n",
+             http_reason(status), status, r->detail ? ",\"detail\":\"" : "", r->detail ? r->detail : "",
+             r->detail ? "\"" : "");
     ev_cancel(c->server->o.loop, c->reading);
     c->reading = 0;
     c->exchange->keep_alive = false;

@@ -36,6 +36,8 @@ void http_server_adopt(struct http_server *s, int fd, bool local);
 void http_server_drain(struct http_server *s);
 size_t http_server_open(const struct http_server *s); /* connections */
 
+/* The phrase that goes with a status, for titles of problem documents too. Static. */
+const char *http_reason(int status);
 struct str http_method(const struct http_exchange *x);
 struct str http_path(const struct http_exchange *x);                     /* as sent, without the query */
 struct str http_query(const struct http_exchange *x);                    /* behind the `?`, or empty */

@@ -322,6 +322,12 @@ void egress_start(struct egress *g, const struct effect *e,
         fail_later(c);
         return;
     }
+    struct err err;
+    if (egress_ready(g, name, &err) != RC_OK) { /* nothing is sent that can only be refused */
+        c->request = error_value(&c->arena, err.rc, arena_str(&c->arena, str_c(err.msg)));
+        fail_later(c);
+        return;
+    }
     c->request = val_copy(&c->arena, e->request);
     c->step = val_get_str(&c->request, STR("step"), STR(""));
     c->queued = true;

@@ -12,6 +12,7 @@
 #include "data/json.h"
 #include "flow/compose.h"
 #include "flow/wait.h"
+#include "http/server.h"
 #include "role/run_id.h"
 
 #include <errno.h>
@@ -57,29 +58,11 @@ static void reply(struct asked *q)
     free(q);
 }
 
-static const char *title_of(int status)
-{
-    switch (status) {
-    case 400:
-        return "Bad request";
-    case 404:
-        return "Not found";
-    case 409:
-        return "Conflict";
-    case 422:
-        return "The workflow or its inputs are invalid";
-    case 503:
-        return "Not available";
-    default:
-        return "Error";
-    }
-}
-
 static void set_problem(struct asked *q, int status, struct str detail, const struct val *errors)
 {
     struct val_map m = val_map_new(&q->arena);
     VAL_MAP_SET(&m, "type", VAL_LIT("about:blank"));
-    VAL_MAP_SET(&m, "title", val_str(str_c(title_of(status))));
+    VAL_MAP_SET(&m, "title", val_str(str_c(http_reason(status))));
     VAL_MAP_SET(&m, "status", val_int(status));
     VAL_MAP_SET(&m, "detail", val_str(arena_str(&q->arena, detail)));
     if (errors)
@@ -417,6 +400,23 @@ static void on_accepted(void *ctx, enum rc rc, const struct err *err)
     free(s);
 }
 
+/* What was asked for, apart from how long to wait for it: the same for the same request sent again. */
+static struct sha256_hex fingerprint(const struct val *request, struct arena *a)
+{
+    static const char *const left_out[] = {"idempotency_key", "wait", "do"};
+    struct val_map m = val_map_new(a);
+    for (size_t i = 0; i < request->obj.n; i++) {
+        bool counts = request->obj.m[i].val.type != VAL_NULL;
+        for (size_t k = 0; k < sizeof left_out / sizeof *left_out; k++)
+            counts &= !str_is(request->obj.m[i].key, left_out[k]);
+        if (counts)
+            val_map_set(&m, request->obj.m[i].key, request->obj.m[i].val);
+    }
+    struct val v = val_map_done(&m);
+    struct sha256 h = sha256_of(json_canonical(a, &v));
+    return sha256_hex(&h);
+}
+
 static void begin_start(struct start *s)
 {
     struct host *h = s->q->host;
@@ -438,11 +438,40 @@ static void begin_start(struct start *s)
     if (name.n > NAME_MAX_BYTES)
         name.n = str_utf8_valid(str_n(name.p, NAME_MAX_BYTES));
     struct hosted *r = host_add(h, str_c(s->id), group.n ? group : name, idem, priority);
+    if (idem.n)
+        snprintf(r->asked, sizeof r->asked, "%.32s", fingerprint(s->request, &s->q->arena).z);
     struct starting *w = calloc(1, sizeof *w);
     CHECK(w);
     *w = (struct starting){s->q, r};
     set_accepted(s->q, 202, s->id, "queued");
     store_submit(h->o.store, acceptance(s, r), on_accepted, w);
+}
+
+static void start_again(struct asked *q, const struct val *request, struct str known, struct str asked)
+{
+    struct host *h = q->host;
+    struct run_row row;
+    struct err err;
+    struct val service;
+    bool have = store_run(h->o.store, known, &q->arena, &row, &err) == RC_OK;
+    if (!asked.n && have && json_parse(&q->arena, row.service, &JSON_LIMITS_DEFAULT, &service, &err) == RC_OK)
+        asked = val_get_str(&service, STR("asked"), STR(""));
+    if (asked.n && !str_starts(str_c(fingerprint(request, &q->arena).z), asked)) {
+        refuse(q, 422,
+               arena_printf(&q->arena,
+                            "the idempotency key was given to another request, which started run %.*s; send that one "
+                            "again, or this one with a key of its own",
+                            STR_ARG(known))
+                   .p);
+        return;
+    }
+    struct val_map m = val_map_new(&q->arena);
+    VAL_MAP_SET(&m, "run_id", val_str(arena_str(&q->arena, known)));
+    VAL_MAP_SET(&m, "status", val_str(have ? row.status : STR("queued")));
+    VAL_MAP_SET(&m, "replayed", val_true);
+    q->status = 200;
+    q->body = val_map_done(&m);
+    store_submit(h->o.store, store_batch_new(), on_durable, q);
 }
 
 static void ask_start(struct asked *q, const struct val *request)
@@ -454,10 +483,7 @@ static void ask_start(struct asked *q, const struct val *request)
     struct str known = living ? str_c(living->id) : STR("");
     enum rc rc = idem.n && !living ? store_run_given(h->o.store, idem, &q->arena, &known, &err) : RC_NOT_FOUND;
     if (living || rc == RC_OK) { /* a duplicate start answers with the first run, once that is durable */
-        struct run_row row;
-        bool have = store_run(h->o.store, known, &q->arena, &row, &err) == RC_OK;
-        set_accepted(q, 200, arena_cstr(&q->arena, known), have ? arena_cstr(&q->arena, row.status) : "queued");
-        store_submit(h->o.store, store_batch_new(), on_durable, q);
+        start_again(q, request, known, living ? str_c(living->asked) : STR(""));
         return;
     }
     if (rc != RC_NOT_FOUND) {

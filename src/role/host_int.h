@@ -22,6 +22,7 @@ struct hosted {
     bool force, suspect;
     bool resuming; /* somebody has asked for it, and that is not durable yet */
     char *id, *group, *idem;
+    char asked[33];          /* with an `idem`: what was asked for, hashed, or empty: not known */
     char outcome[65];        /* hash of the blob that tells it, or empty */
     struct carried *carried; /* while it is RUNNING */
     size_t answers;          /* applied and not durable yet */

@@ -214,7 +214,9 @@ int role_main(int argc, char **argv)
         return 2;
     }
     fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
-    prctl(PR_SET_NAME, argv[0]);
+    char name[16]; /* all that the kernel keeps */
+    snprintf(name, sizeof name, "treadle:%s", argv[0]);
+    prctl(PR_SET_NAME, name);
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     self.role.args = argv + 1;
     self.role.nargs = argc - 1;

@@ -85,6 +85,9 @@ enum rc store_each_at(struct store *s, struct str run, enum record_kind kind, st
                       bool (*cb)(void *ctx, const struct record *r), void *ctx, struct err *err) MUST_CHECK;
 enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx,
                        struct err *err) MUST_CHECK;
+/* The newest first, beginning behind the run `before` (empty: with the newest), while `cb` says true. */
+enum rc store_each_run_back(struct store *s, struct str before, bool (*cb)(void *ctx, const struct run_row *r),
+                            void *ctx, struct err *err) MUST_CHECK;
 /* Owner only: those that have not ended; and the id of the run that was given that key, in `a`, or RC_NOT_FOUND. */
 enum rc store_each_open_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx,
                             struct err *err) MUST_CHECK;

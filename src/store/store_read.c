@@ -144,12 +144,9 @@ static struct run_row read_row(sqlite3_stmt *st)
                             .steps_done = sqlite3_column_int64(st, 11)};
 }
 
-static enum rc each_run(struct store *s, enum statement which, bool service,
+static enum rc each_row(struct store *s, enum statement which, sqlite3_stmt *st, bool service,
                         bool (*cb)(void *ctx, const struct run_row *r), void *ctx, struct err *err)
 {
-    sqlite3_stmt *st = take(s, which, err);
-    if (!st)
-        return err->rc;
     int code;
     bool more = true;
     while (more && (code = sqlite3_step(st)) == SQLITE_ROW) {
@@ -161,6 +158,23 @@ static enum rc each_run(struct store *s, enum statement which, bool service,
     enum rc rc = more && code != SQLITE_DONE ? sql_fail(s->read.db, code, err, "reading runs") : RC_OK;
     give(s, which, st);
     return rc;
+}
+
+static enum rc each_run(struct store *s, enum statement which, bool service,
+                        bool (*cb)(void *ctx, const struct run_row *r), void *ctx, struct err *err)
+{
+    sqlite3_stmt *st = take(s, which, err);
+    return st ? each_row(s, which, st, service, cb, ctx, err) : err->rc;
+}
+
+enum rc store_each_run_back(struct store *s, struct str before, bool (*cb)(void *ctx, const struct run_row *r),
+                            void *ctx, struct err *err)
+{
+    sqlite3_stmt *st = take(s, ST_RUN_BACK, err);
+    if (!st)
+        return err->rc;
+    bind_text(st, 1, before.n ? before : STR(""));
+    return each_row(s, ST_RUN_BACK, st, false, cb, ctx, err);
 }
 
 enum rc store_each_run(struct store *s, bool (*cb)(void *ctx, const struct run_row *r), void *ctx, struct err *err)

@@ -1,6 +1,7 @@
 """`treadle serve`: processes may die, and no run is lost, hurt by another, or paid for twice. Judged by the provider's
 ledger, by files that commands write, and by what the HTTP interface tells."""
 import fcntl
+import json
 import os
 import pathlib
 import re
@@ -145,6 +146,67 @@ def test_a_duplicate_start_is_the_first_run(service, fake_provider):
     assert provider.total() == 1
 
 
+def test_a_key_stands_for_one_request(service):
+    """The same again is answered with the first run, marked as such; another one is refused, also after its end."""
+    s = service(mock="")
+    key = {"idempotency_key": "order-8"}
+    first = s.http("POST", "/v1/runs", {"workflow_yaml": HELLO, **key, "wait": True})[1]
+    for _ in range(2):
+        status, again = s.http("POST", "/v1/runs", {"workflow_yaml": HELLO, **key})
+        assert (status, again) == (200, {"run_id": first["run_id"], "status": "succeeded", "replayed": True})
+        head = raw(s, b"POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                      b"Connection: close\r\nIdempotency-Key: order-8\r\nContent-Length: %d\r\n\r\n"
+                      % len(json.dumps({"workflow_yaml": HELLO})) + json.dumps({"workflow_yaml": HELLO}).encode())
+        assert b"Idempotent-Replayed: true\r\n" in head and first["run_id"].encode() in head, head
+        for other in ({"inputs": {"word": "weft"}}, {"workflow_yaml": HELLO + " "}, {"priority": 3}):
+            status, problem = s.http("POST", "/v1/runs", {"workflow_yaml": HELLO, **key, **other})
+            assert status == 422 and first["run_id"] in problem["detail"], problem
+            assert problem["title"] == "Unprocessable Content"
+        s.kill("engine")
+    living = s.run(WAITING, idempotency_key="order-9")
+    assert s.http("POST", "/v1/runs", {"workflow_yaml": HELLO, "idempotency_key": "order-9"})[0] == 422
+    assert s.http("POST", "/v1/runs", {"workflow_yaml": WAITING, "inputs": {}, "idempotency_key": "order-9"})[1][
+        "run_id"] == living
+
+
+def test_a_list_of_runs(service):
+    s = service(mock="")
+    assert s.http("GET", "/v1/runs") == (200, {"runs": []})
+    runs = [s.run(HELLO) for _ in range(5)] + [s.run(WAITING)]
+    for run in runs[:5]:
+        s.ended(run)
+    s.ended(runs[5], statuses=("waiting",))
+    status, page = s.http("GET", "/v1/runs")
+    assert status == 200 and [r["run_id"] for r in page["runs"]] == runs[::-1] and "next" not in page
+    assert page["runs"][0]["status"] == "waiting" and page["runs"][0]["workflow"] == "waiting"
+    seen, before = [], ""
+    while True:
+        page = s.http("GET", f"/v1/runs?limit=2{before}")[1]
+        seen += [r["run_id"] for r in page["runs"]]
+        assert len(page["runs"]) <= 2
+        if "next" not in page:
+            break
+        before = f"&before={page['next']}"
+    assert seen == runs[::-1]
+    assert [r["run_id"] for r in s.http("GET", "/v1/runs?status=waiting")[1]["runs"]] == [runs[5]]
+    assert len(s.http("GET", "/v1/runs?status=succeeded&limit=200")[1]["runs"]) == 5
+    for wrong in ("limit=0", "limit=201", "status=done", "sort=id", "before="):
+        status, problem = s.http("GET", f"/v1/runs?{wrong}")
+        assert status == 400 and "expected limit" in problem["detail"], problem
+
+
+def test_an_answer_without_a_choice_is_explained(service):
+    s = service(mock="")
+    run = s.run(WAITING)
+    s.ended(run, statuses=("waiting",))
+    for what, body, missing in (("approve", {"step": "ask"}, "choice"), ("approve", {"choice": "approve"}, "step"),
+                                ("approve", {"step": "ask", "choice": ""}, "choice"), ("signal", {"data": 1}, "name")):
+        status, problem = s.http("POST", f"/v1/runs/{run}/{what}", body)
+        assert status == 400 and f"`{missing}` is missing; expected" in problem["detail"], problem
+    status, problem = s.http("POST", f"/v1/runs/{run}/approve", {"step": "ask", "choice": "perhaps"})
+    assert status == 422 and "expected one of: approve, reject" in problem["detail"], problem
+
+
 @pytest.mark.parametrize("body, status, says", [
     ({}, 400, "workflow_yaml"),
     ({"workflow_yaml": HELLO, "workflow": "x"}, 400, "one of"),
@@ -176,6 +238,27 @@ def test_web_pages_cannot_use_a_browser(service):
     assert s.http("GET", "/run_pipeline")[0] == 405
     assert s.http("GET", "/v1/runs/../../etc")[0] == 404
     assert s.http("GET", "/v1/runs/nothing")[0] == 404
+
+
+def test_missing_keys_are_told_at_the_start_and_by_the_run(service):
+    names = ["ANTHROPIC", "GEMINI", "OPENAI"]
+    none = {**{f"{n}_API_KEY": None for n in names}, "ANTHROPIC_BASE_URL": None, "GOOGLE_GEMINI_BASE_URL": None,
+            "OPENAI_BASE_URL": None}
+    s = service(env={**none, "GEMINI_API_KEY": "0123456789abcdef"})
+    assert "no key for claude" in s.log() and "set ANTHROPIC_API_KEY" in s.log() and "no key for gemini" not in s.log()
+    body = s.ended(s.run(HELLO))
+    assert body["status"] == "failed" and body["error"]["class"] == "auth", body
+    assert "ANTHROPIC_API_KEY" in body["error"]["message"], body
+    s.stop()
+    assert "no key" not in service(mock="").log()
+
+
+def test_processes_have_names(service):
+    s = service(mock="")
+    named = {role: pathlib.Path(f"/proc/{s.pid(role)}/comm").read_text().strip()
+             for role in ("supervisor", "engine", "egress", "executor", "gateway")}
+    assert named == {"supervisor": "treadle", "engine": "treadle:engine", "egress": "treadle:egress",
+                     "executor": "treadle:executo", "gateway": "treadle:gateway"}  # the kernel keeps 15 bytes
 
 
 def raw(s, text):
