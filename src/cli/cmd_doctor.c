@@ -10,6 +10,7 @@
 #include "cli/remove.h"
 #include "cli/seen_run.h"
 #include "cli/session.h"
+#include "executor/cgroup.h"
 #include "executor/probe.h"
 #include "executor/tier.h"
 #include "http/fetch_curl.h"
@@ -180,6 +181,17 @@ static void check_sandbox(struct doctor *d)
             say(d, OK, what, "available%s", is_chosen ? ", and chosen" : "");
         else
             say(d, is_chosen ? BROKEN : NOTE, what, "%s", err.msg);
+    }
+    char why[160];
+    cgroup_settle();
+    int group = cgroup_base(why, sizeof why);
+    if (group >= 0) {
+        close(group);
+        say(d, OK, "control groups", "available: the kernel bounds memory and processes of each command");
+    } else {
+        say(d, NOTE, "control groups",
+            "%s: what commands use is looked at ten times a second, and those that use more than they may are ended",
+            why);
     }
     if (chosen == SANDBOX_NONE)
         say(d, NOTE, "sandbox none", "is chosen by TREADLE_SANDBOX: commands have all your files and the network");

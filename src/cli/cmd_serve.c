@@ -14,6 +14,7 @@
 #include "cli/service_ask.h"
 #include "cli/session.h"
 #include "cli/tokens.h"
+#include "executor/cgroup.h"
 #include "executor/probe.h"
 #include "executor/tier.h"
 #include "flow/limits.h"
@@ -354,6 +355,7 @@ static int second_life(const struct args *args, struct given *g)
     for (size_t i = 0; i < g->n; i++)
         handed[nhanded++] = (struct handed_spec){"gateway", "http", g->listen[i], HAND_LISTEN};
     enum supervisor_end end;
+    cgroup_settle();
     if (supervisor_run(&(struct supervisor_options){.self = "/proc/self/exe",
                                                     .root = &root,
                                                     .links = links,

@@ -16,6 +16,7 @@
 #include "cli/view.h"
 #include "data/json.h"
 #include "data/yaml.h"
+#include "executor/cgroup.h"
 #include "flow/step.h"
 #include "role/egress.h"
 #include "role/engine.h"
@@ -514,6 +515,7 @@ static int set_up(struct live *l)
     char home[2100];
     if (home_dir(home, sizeof home, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    cgroup_settle();
     if (executor_new(&(struct executor_options){.loop = l->loop,
                                                 .run_dir = s->home.dir,
                                                 .workspace = arena_cstr(&s->arena, s->workspace),

@@ -180,7 +180,9 @@ static bool open_ends(struct command *c, const struct command_spec *spec, struct
               (e->fd[LAUNCH_FD_LOCK] = fcntl(spec->lock_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0 &&
               (e->fd[LAUNCH_FD_WORKSPACE] = fcntl(spec->workspace_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0 &&
               (e->fd[LAUNCH_FD_VIEW] =
-                   fcntl(spec->flags & LAUNCH_VIEW ? spec->view_fd : spec->cwd_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0;
+                   fcntl(spec->flags & LAUNCH_VIEW ? spec->view_fd : spec->cwd_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0 &&
+              (e->fd[LAUNCH_FD_CGROUP] =
+                   fcntl(spec->flags & LAUNCH_CGROUP ? spec->cgroup_fd : spec->cwd_fd, F_DUPFD_CLOEXEC, HIGH_FD)) >= 0;
     if (ok && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) == 0) {
         c->lifeline = life[0];
         e->fd[LAUNCH_FD_LIFELINE] = above(life[1]);
@@ -351,6 +353,7 @@ static void read_report(struct command *c, int status, struct command_outcome *o
     }
     r.stage[sizeof r.stage - 1] = 0;
     o->isolation = r.isolation;
+    o->cgroup = r.cgroup;
     switch ((enum launch_outcome)r.outcome) {
     case LAUNCH_EXITED:
         o->exit_code = r.value;

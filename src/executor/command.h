@@ -22,6 +22,7 @@ struct command_spec {
     uint32_t processes;  /* that they may be, threads counted */
     size_t output_limit; /* bytes kept of each of stdout and stderr */
     int64_t output_left; /* bytes that it may print in all before it is stopped; negative: any number */
+    int cgroup_fd;       /* with LAUNCH_CGROUP: cgroup_base(); stays the caller's */
     uint32_t flags;      /* enum launch_flags */
     enum sandbox_tier tier;
     const struct str *places; /* at least LAUNCH_PLACES, see launch_plan.h */
@@ -47,6 +48,7 @@ struct command_outcome {
     bool flooded;                       /* it was stopped because it printed more than output_left */
     uint64_t printed;                   /* bytes, kept or not */
     int64_t duration_ms;
+    bool cgroup;            /* a control group bounded it */
     uint32_t isolation;     /* enum launch_isolation */
     enum sandbox_tier tier; /* that it had */
 };

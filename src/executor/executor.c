@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/panic.h"
 #include "executor/cache_file.h"
+#include "executor/cgroup.h"
 #include "executor/checkpoint.h"
 #include "executor/exec_code.h"
 #include "executor/exec_files.h"
@@ -92,6 +93,7 @@ struct executor {
     bool cache_keeps_only, not_here, confined;
     struct beneath workspace, output;
     enum sandbox_tier tier;
+    int cgroup; /* below which commands have groups, or -1 */
     struct command_limits limits;
     struct str *places; /* of commands, see launch_plan.h */
     size_t nplaces;
@@ -286,6 +288,7 @@ static void command_accept(struct job *j)
 {
     struct executor *x = j->x;
     j->spec.tier = x->tier;
+    j->spec.cgroup_fd = x->cgroup;
     if (!command_places(j)) {
         job_fail(j);
         return;
@@ -607,7 +610,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
         PANIC("out of memory");
     x->magic = EXECUTOR_MAGIC;
     x->loop = o->loop;
-    x->output.fd = x->workspace.fd = -1;
+    x->output.fd = x->workspace.fd = x->cgroup = -1;
     x->max_commands = o->max_commands ? o->max_commands : MAX_COMMANDS;
     x->launch_flags = o->no_namespaces ? LAUNCH_SUBREAPER : 0;
     pthread_mutex_init(&x->mutex, NULL);
@@ -632,6 +635,9 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
         executor_free(x);
         return rc;
     }
+    char why[160];
+    x->cgroup = o->no_namespaces ? -1 : cgroup_base(why, sizeof why);
+    x->launch_flags |= x->cgroup >= 0 ? LAUNCH_CGROUP : 0;
     x->changes = workspace_new(o->run_dir, &x->workspace);
     x->lock_path = arena_printf(&x->arena, "%s/exec.lock", o->run_dir).p;
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
@@ -715,6 +721,8 @@ void executor_free(struct executor *x)
     workspace_free(x->changes);
     beneath_done(&x->workspace);
     beneath_done(&x->output);
+    if (x->cgroup >= 0)
+        close(x->cgroup);
     pthread_mutex_destroy(&x->mutex);
     pthread_cond_destroy(&x->let_go);
     redact_done(&x->secrets);

@@ -9,7 +9,7 @@
  *      [hosts], secrets?: [NAME] of our environment, which the command gets, output_left?: bytes that it may print in
  *      all; more stops it, and it ends as cancelled, with {output_bytes}}
  *  -> {exit_code (-1 if by signal), signal: "SIGKILL"… or null, stdout, stderr, duration_ms, timed_out, truncated,
- *      sandbox: the tier it had, output_bytes: all that was printed, if it is truncated}
+ *      sandbox: the tier it had, bounded_by?: "cgroup", output_bytes: all that was printed, if it is truncated}
  *     What cannot be executed is a result with exit code 127 (not found) or 126. Of output beyond the limit the
  *     beginning and the end are kept, with a line that counts the rest between them. Output is valid UTF-8 always.
  *     When the command ends, what it left running is killed.

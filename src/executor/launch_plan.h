@@ -16,6 +16,7 @@ enum launch_fd {
     LAUNCH_FD_LOCK,         /* exec.lock with a shared lock already on it: held until the last process is dead */
     LAUNCH_FD_WORKSPACE,    /* directory */
     LAUNCH_FD_VIEW,         /* with LAUNCH_VIEW: a directory as in overlay.h; else anything */
+    LAUNCH_FD_CGROUP,       /* with LAUNCH_CGROUP: the group below which the command gets one; else anything */
     LAUNCH_FD_END
 };
 
@@ -32,7 +33,8 @@ enum launch_flags {
     LAUNCH_SUBREAPER = 2,  /* do not try namespaces (tests of the other way) */
     LAUNCH_PROXY = 4,      /* besides no network: a proxy to `hosts` on LAUNCH_PROXY_PORT of the loopback */
     LAUNCH_INTERNAL = 8,   /* the command is Treadle itself: it may run its own file and use openat2 */
-    LAUNCH_VIEW = 16       /* a view of its own over the workspace; refused where that cannot be had */
+    LAUNCH_VIEW = 16,      /* a view of its own over the workspace; refused where that cannot be had */
+    LAUNCH_CGROUP = 32     /* a control group of its own, if it can be had */
 };
 enum { LAUNCH_PROXY_PORT = 3128 };
 /* The first places, one string each (empty: there is none). After them come pairs NAME, REAL of directories that may
@@ -70,5 +72,6 @@ struct launch_report {
     uint32_t outcome;   /* enum launch_outcome */
     int32_t value;      /* see there */
     uint32_t isolation; /* enum launch_isolation */
+    uint32_t cgroup;    /* was it bounded by a control group? */
     char stage[48];     /* NUL-terminated */
 };

@@ -26,6 +26,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "executor/cgroup.h"
 #include "executor/launch_plan.h"
 #include "executor/overlay.h"
 #include "executor/proctree.h"
@@ -350,6 +351,7 @@ static void init_main(struct init *in)
     prctl(PR_SET_PDEATHSIG, SIGCONT, 0, 0, 0);
     close(LAUNCH_FD_LIFELINE);
     close(LAUNCH_FD_REPORT);
+    close(LAUNCH_FD_CGROUP);
     if (in->iso == LAUNCH_ISO_SUBREAPER)
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     if (recv(in->control, &c, 1, 0) != 1 || c != SAY_GO)
@@ -409,6 +411,8 @@ struct launcher {
     int64_t kill_at; /* monotonic ms; -1: nobody asked for an end */
     int64_t look_at; /* monotonic ms: when to look next at what the tree uses */
     enum launch_limit exceeded;
+    struct cgroup group;
+    bool grouped; /* the kernel bounds it, and we need not look */
 };
 
 static void watch_lifeline(struct launcher *l, uint32_t grace_ms)
@@ -433,12 +437,17 @@ static int64_t own_time_ms(void)
     return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Kernels that let nobody but root make groups with a limit are the rule in containers, so what the tree uses is looked
- * at, by its only ancestor that is outside: ten times a second, more often when it comes near; where there is much to
- * look at, less often, so that the looking takes a tenth of a processor. What counts is its own time: on the clock it
- * may take long just because of what it looks for. */
+/* In a control group the kernel looks. But nobody who was not given one may make it, as in most containers; there what
+ * the tree uses is looked at, by its only ancestor that is outside: ten times a second, more often when it comes near;
+ * where there is much to look at, less often, so that the looking takes a tenth of a processor. What counts is its own
+ * time: on the clock it may take long just because of what it looks for. */
 static void watch_usage(struct launcher *l, const struct launch_header *h)
 {
+    if (l->grouped) {
+        l->exceeded = l->exceeded ? l->exceeded : cgroup_exceeded(&l->group);
+        l->kill_at = l->exceeded ? 0 : l->kill_at;
+        return;
+    }
     if (clock_mono_ms() < l->look_at || l->exceeded || !h->memory)
         return;
     int64_t begun = own_time_ms();
@@ -457,19 +466,24 @@ static void watch_usage(struct launcher *l, const struct launch_header *h)
 /* Until the init is reaped. As a subreaper we may inherit others when it is killed; they are swept up afterwards. */
 static void launcher_watch(struct launcher *l, const struct launch_header *h)
 {
-    struct pollfd fds[2] = {{.fd = LAUNCH_FD_LIFELINE, .events = POLLIN}, {.fd = l->signals, .events = POLLIN}};
+    struct pollfd fds[4] = {{.fd = LAUNCH_FD_LIFELINE, .events = POLLIN},
+                            {.fd = l->signals, .events = POLLIN},
+                            {.fd = l->grouped ? l->group.memory_events : -1, .events = POLLPRI},
+                            {.fd = l->grouped ? l->group.pids_events : -1, .events = POLLPRI}};
     l->look_at = clock_mono_ms() + LOOK_NEAR_MS;
     for (;;) {
         watch_usage(l, h);
-        int64_t now = clock_mono_ms(), until = l->exceeded || !h->memory ? INT64_MAX : l->look_at;
+        int64_t now = clock_mono_ms(), until = l->exceeded || l->grouped || !h->memory ? INT64_MAX : l->look_at;
         if (l->kill_at >= 0 && l->kill_at <= now) {
             kill(l->init, SIGKILL);
-            fds[0].fd = -1;
+            if (l->grouped)
+                cgroup_kill(&l->group);
+            fds[0].fd = fds[2].fd = fds[3].fd = -1;
             until = INT64_MAX;
         } else if (l->kill_at >= 0 && l->kill_at < until) {
             until = l->kill_at;
         }
-        if (poll(fds, 2, until == INT64_MAX ? -1 : (int)(until - now)) < 0)
+        if (poll(fds, 4, until == INT64_MAX ? -1 : (int)(until - now)) < 0)
             continue;
         struct signalfd_siginfo si;
         if (fds[1].revents) {
@@ -483,6 +497,16 @@ static void launcher_watch(struct launcher *l, const struct launch_header *h)
         if (fds[0].revents)
             watch_lifeline(l, h->grace_ms);
     }
+}
+
+/* The init waits to be let go: nothing has started outside of the group. */
+static void enter_group(struct launcher *l, const struct launch_header *h)
+{
+    if (!(h->flags & LAUNCH_CGROUP) || !h->memory || !cgroup_make(&l->group, LAUNCH_FD_CGROUP, h->memory, h->processes))
+        return;
+    l->grouped = cgroup_enter(&l->group, l->init);
+    if (!l->grouped)
+        cgroup_remove(&l->group);
 }
 
 static int fail_as(enum launch_outcome outcome, const char *stage)
@@ -581,6 +605,7 @@ static int launcher_run(struct plan *plan)
             .plan = plan, .iso = l.iso, .control = init_control, .signals = l.signals, .report = init_report});
     }
     l.init = init;
+    enter_group(&l, &plan->h);
     close(init_control);
     close(init_report);
     stdio_close();
@@ -593,9 +618,14 @@ static int launcher_run(struct plan *plan)
         proxy_begin(&l, plan);
     (void)setpriority(PRIO_PROCESS, 0, -20); /* if we may: who counts must not wait behind those that are counted */
     launcher_watch(&l, &plan->h);
+    watch_usage(&l, &plan->h);                /* the kernel may have killed all of it at once */
     if (l.exceeded == LAUNCH_LIMIT_PROCESSES) /* thousands want to run, and all shall be dead before one more forks */
         (void)sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1});
+    if (l.grouped)
+        cgroup_kill(&l.group);
     proctree_kill();
+    if (l.grouped)
+        cgroup_remove(&l.group);
 
     struct launch_report r;
     if (read(l.inner_report, &r, sizeof r) != (ssize_t)sizeof r)
@@ -603,6 +633,7 @@ static int launcher_run(struct plan *plan)
     if (l.exceeded)
         r = report_make(LAUNCH_LIMIT, l.exceeded, "");
     r.isolation = l.iso;
+    r.cgroup = l.grouped;
     return report_send(LAUNCH_FD_REPORT, &r) ? 0 : 1;
 }
 

@@ -327,6 +327,8 @@ struct val result_command(const struct command_outcome *o, struct str hint, stru
     if (o->truncated)
         VAL_MAP_SET(&m, "output_bytes", val_int((int64_t)o->printed));
     VAL_MAP_SET(&m, "sandbox", val_str(str_c(tier_name(o->tier))));
+    if (o->cgroup)
+        VAL_MAP_SET(&m, "bounded_by", VAL_LIT("cgroup"));
     if (o->limit)
         VAL_MAP_SET(&m, "limit", o->limit == LAUNCH_LIMIT_MEMORY ? VAL_LIT("memory") : VAL_LIT("processes"));
     if (hint.n)
@@ -376,6 +378,8 @@ struct val result_bash(const struct command_outcome *o, struct str hint, int64_t
     if (o->truncated)
         VAL_MAP_SET(&m, "output_bytes", val_int((int64_t)o->printed));
     VAL_MAP_SET(&m, "sandbox", val_str(str_c(tier_name(o->tier))));
+    if (o->cgroup)
+        VAL_MAP_SET(&m, "bounded_by", VAL_LIT("cgroup"));
     buf_done(&b);
     return val_map_done(&m);
 }
