@@ -78,7 +78,7 @@ static struct val with_ref(struct arena *a, const struct val *v, const struct va
     if (!key) {
         struct str whole, member;
         if (!away_of_result(of, &whole, &member))
-            return val_str(arena_printf(a, "(the records below %.*s)", STR_ARG(of)));
+            return val_str(arena_printf(a, "(the records below %.*s)", STR_ARG(whole)));
         size_t path = str_find(str_from(whole, 1), STR("#")) + 2;
         return val_str(arena_printf(a, "(in the result of %.*s)", STR_ARG(str_from(whole, path))));
     }

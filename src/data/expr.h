@@ -47,6 +47,9 @@ struct expr_path {
 struct expr_scope {
     enum rc (*resolve)(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
                        size_t *ret_used, struct err *err);
+    /* May be NULL. How many items the list at the path has, where that is known without the list itself; false: it is
+     * not, and the list is asked for. Whoever says so resolves the path with one more segment, an index, as well. */
+    bool (*count)(void *ctx, const struct val *key, size_t nkeys, struct arena *a, int64_t *ret);
     void *ctx;
     bool null_safe;   /* conditions: unknown fields are null instead of errors (head names must still be known) */
     int64_t now_ms;   /* for now(), date arithmetic */

@@ -418,9 +418,40 @@ static enum rc ev_addend(struct ev *c, const struct expr *n, struct val *ret)
     return RC_OK;
 }
 
+/* length(PATH) and last(PATH), where the caller knows the one and can find the other without the whole list. */
+static enum rc ev_of_list(struct ev *c, const struct expr *n, struct val *ret, bool *done)
+{
+    const struct expr *list = n->list[0];
+    const struct val *key;
+    bool null;
+    int64_t count;
+    *done = false;
+    TRY(keys_of(c, list, &key, &null));
+    if (null || !c->scope->count(c->scope->ctx, key, list->nseg, c->a, &count))
+        return RC_OK;
+    *done = true;
+    *ret = n->fn->call == fn_last ? val_null : val_int(count);
+    if (n->fn->call != fn_last || !count)
+        return RC_OK;
+    struct val *longer = arena_calloc(c->a, list->nseg + 1, sizeof *longer);
+    memcpy(longer, key, list->nseg * sizeof *longer);
+    longer[list->nseg] = val_int(count - 1);
+    const struct val *v = NULL;
+    size_t used = 1;
+    TRY(c->scope->resolve(c->scope->ctx, longer, list->nseg + 1, c->a, &v, &used, c->err));
+    return follow(c, list, v ? *v : val_null, longer, used, list->nseg + 1, ret);
+}
+
 static enum rc ev_call(struct ev *c, const struct expr *n, struct val *ret)
 {
     struct val few[4], *arg = few;
+    bool counts = n->fn->call == fn_length || n->fn->call == fn_count || n->fn->call == fn_last;
+    if (counts && n->n == 1 && n->list[0]->kind == N_PATH && c->scope->count) {
+        bool done;
+        TRY(ev_of_list(c, n, ret, &done));
+        if (done)
+            return RC_OK;
+    }
     if (n->n > 4) {
         TRY(ev_charge(c, n, n->n * sizeof *arg));
         arg = arena_calloc(c->a, n->n, sizeof *arg);

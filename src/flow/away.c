@@ -14,7 +14,7 @@
 
 #include <stdlib.h>
 
-enum { NESTED_MAX = 256, DEPTH_MAX = 512, PART_OF_KEEP = 8, LEAVE_DEPTH_MAX = 64 };
+enum { NESTED_MAX = 256, DEPTH_MAX = 512, PART_OF_KEEP = 8, LEAVE_DEPTH_MAX = 64, SOME = 64, SOME_BYTES = 1 << 18 };
 
 /* ---- results of steps ---- */
 
@@ -45,8 +45,11 @@ bool away_of_result(struct str of, struct str *ret_whole, struct str *ret_member
     *ret_whole = of;
     *ret_member = (struct str){0};
     size_t number = of.n && of.p[0] == '#' ? str_find(str_from(of, 1), STR("#")) : SIZE_MAX;
-    if (number == SIZE_MAX)
+    if (number == SIZE_MAX) {
+        size_t count = str_find(of, STR("#"));
+        *ret_whole = count == SIZE_MAX ? of : str_n(of.p, count);
         return false;
+    }
     size_t path = number + 2, more = str_find(str_from(of, path), STR("#"));
     if (more != SIZE_MAX) {
         *ret_whole = str_n(of.p, path + more);
@@ -58,6 +61,28 @@ bool away_of_result(struct str of, struct str *ret_whole, struct str *ret_member
 const struct val *away_part(const struct val *whole, struct str member)
 {
     return member.p ? val_get(whole, member) : whole;
+}
+
+/* ---- iterations of loops ---- */
+
+bool away_of_iterations(struct str of, int64_t *ret_count)
+{
+    size_t at = str_find(of, STR("#"));
+    return at != SIZE_MAX && at && str_to_i64(str_from(of, at + 1), ret_count) && *ret_count >= 0;
+}
+
+struct str away_one(struct arena *a, struct str loop, int64_t index)
+{
+    return arena_printf(a, "@%lld@%.*s", (long long)index, STR_ARG(loop));
+}
+
+bool away_of_one(struct str of, struct str *ret_loop, int64_t *ret_index)
+{
+    size_t at = of.n && of.p[0] == '@' ? str_find(str_from(of, 1), STR("@")) : SIZE_MAX;
+    if (at == SIZE_MAX || !str_to_i64(str_n(of.p + 1, at), ret_index) || *ret_index < 0)
+        return false;
+    *ret_loop = str_from(of, at + 2);
+    return true;
 }
 
 /* ---- places ---- */
@@ -305,7 +330,7 @@ static enum rc load_part(const struct away_reader *r, struct str of, unsigned le
 {
     struct str whole, member;
     if (!away_of_result(of, &whole, &member))
-        return load_level(r, of, level, a, ret, err);
+        return load_level(r, whole, level, a, ret, err);
     if (!last->whole.n || !str_eq(last->whole, whole)) {
         enum rc rc = load_level(r, whole, level, a, &last->v, err);
         if (rc)
@@ -347,17 +372,17 @@ static enum rc expand(const struct away_reader *r, const struct val *v, unsigned
 
 struct end_of {
     struct load *load;
-    uint32_t number;
+    uint32_t number; /* 0: the last one */
     struct val done;
 };
 
 static bool take_end(void *ctx, const struct record *r)
 {
     struct end_of *e = ctx;
-    if (r->attempt != e->number)
+    if (e->number && r->attempt != e->number)
         return true;
     e->load->rc = parse(e->load, r, &e->done);
-    return false;
+    return !e->load->rc && !e->number;
 }
 
 static enum rc load_result(const struct away_reader *r, struct str of, unsigned level, struct arena *a, struct val *ret,
@@ -378,6 +403,13 @@ static enum rc load_result(const struct away_reader *r, struct str of, unsigned 
     if (!ok)
         return err_set(err, RC_CORRUPT, "the journal has no result %.*s", STR_ARG(of));
     return expand(r, ok, level, &last, a, ret, err);
+}
+
+static struct val iteration_of(struct arena *a, const struct load *l, int64_t index, const struct val *done,
+                               const struct val *result)
+{
+    return away_iteration(a, index, away_item(&l->plan, index), VAL_GET(done, "ok") != NULL,
+                          VAL_GET(done, "skipped") != NULL, *result);
 }
 
 static enum rc load_iterations(const struct away_reader *r, struct str of, unsigned level, struct arena *a,
@@ -402,17 +434,51 @@ static enum rc load_iterations(const struct away_reader *r, struct str of, unsig
         struct val result = ok ? val_null : error ? *error : val_null;
         if (ok && (rc = expand(r, ok, level, &last, a, &result, err)))
             return rc;
-        list[i] = away_iteration(a, l.v[i].index, away_item(&l.plan, l.v[i].index), ok != NULL,
-                                 VAL_GET(done, "skipped") != NULL, result);
+        list[i] = iteration_of(a, &l, l.v[i].index, done, &result);
     }
     *ret = (struct val){.type = VAL_ARRAY, .arr = {.v = list, .n = l.n}};
+    return RC_OK;
+}
+
+static enum rc load_some(const struct away_reader *r, struct str loop, int64_t first, unsigned level, struct arena *a,
+                         struct val *ret, struct err *err)
+{
+    struct load l = {.a = a, .err = err};
+    struct open_of o = {.load = &l};
+    struct last last = {0};
+    struct val_list list = val_list_new(a);
+    struct str step = step_of(loop, &o.attempt);
+    size_t before = a->used;
+    enum rc rc = r->each(r->ctx, RECORD_OPEN, step, false, take_items, &o, err);
+    int64_t n = rc || l.rc ? 0 : away_item_count(&l.plan);
+    for (int64_t i = first; !rc && !l.rc && i < n && list.n < SOME && (!list.n || a->used - before < SOME_BYTES); i++) {
+        struct end_of e = {.load = &l};
+        struct str path = arena_printf(a, "%.*s/%lld", STR_ARG(loop), (long long)i);
+        rc = r->each(r->ctx, RECORD_DONE, path, false, take_end, &e, err);
+        const struct val *ok = VAL_GET(&e.done, "ok"), *error = VAL_GET(&e.done, "error");
+        if (rc || l.rc || (!ok && !error))
+            break;
+        struct val result = ok ? val_null : *error;
+        if (ok)
+            rc = expand(r, ok, level, &last, a, &result, err);
+        val_list_push(&list, iteration_of(a, &l, i, &e.done, &result));
+    }
+    if (rc || l.rc)
+        return rc ? rc : l.rc;
+    if (!list.n)
+        return err_set(err, RC_CORRUPT, "the journal has no end of iteration %lld of %.*s", (long long)first,
+                       STR_ARG(loop));
+    *ret = val_list_done(&list);
     return RC_OK;
 }
 
 static enum rc load_level(const struct away_reader *r, struct str of, unsigned level, struct arena *a, struct val *ret,
                           struct err *err)
 {
-    struct str whole, member;
+    struct str whole, member, loop;
+    int64_t index;
+    if (level <= NESTED_MAX && away_of_one(of, &loop, &index))
+        return load_some(r, loop, index, level, a, ret, err);
     if (level > NESTED_MAX)
         return err_set(err, RC_CORRUPT, "results inside one another without end");
     return (away_of_result(of, &whole, &member) ? load_result : load_iterations)(r, of, level, a, ret, err);

@@ -3,7 +3,8 @@
  * the journal until somebody asks for them.
  *
  * In memory such a part of a result is a null marked `away`, whose text says where it is: it names a loop's attempt
- * ("scan", "scan~2": the path that its iterations lie below), or a step's result by the number and the path of its end
+ * ("scan", "scan~2": the path that its iterations lie below; "scan#50" when these are the first fifty without a gap, so
+ * that each can be found by itself, as "@7@scan"), or a step's result by the number and the path of its end
  * ("#1#test", and "#1#test#stdout" for one member of it; no path has a `#`). In a record it is a plain null, and beside
  * the value stands `refs`, which lists the places: [{at: ["iterations"], of: "scan"}]. So no value that somebody else
  * made can be taken for one.
@@ -26,10 +27,19 @@ enum { AWAY_KEEP = 4096 }; /* bytes of a result that stay in memory when nothing
 /* A copy of `v`, the result that end number `end` of the step at `path` has recorded, in `a`; where it takes more than
  * `keep` bytes, without its large members, or with nothing at all. False: it is small, and nothing was copied. */
 bool away_leave(struct arena *a, const struct val *v, struct str path, uint32_t end, size_t keep, struct val *ret);
-/* Is it a part of a step's result? Then what names all of that result, and the member (p NULL: it is the whole). */
+/* Is it a part of a step's result? Then what names all of that result, and the member (p NULL: it is the whole). Of a
+ * loop's iterations, the loop's attempt. */
 bool away_of_result(struct str of, struct str *ret_whole, struct str *ret_member);
 /* The part of the whole, or NULL. */
 const struct val *away_part(const struct val *whole, struct str member);
+
+/* ---- iterations of loops ---- */
+
+/* Is each of them to be found by itself? Then how many there are. */
+bool away_of_iterations(struct str of, int64_t *ret_count);
+/* What names iteration `index` of the loop's attempt; and which one such a name means, false: it is none. */
+struct str away_one(struct arena *a, struct str loop, int64_t index);
+bool away_of_one(struct str of, struct str *ret_loop, int64_t *ret_index);
 
 /* ---- reading ---- */
 
@@ -42,8 +52,8 @@ struct away_reader {
     enum rc (*each)(void *ctx, enum record_kind kind, struct str path, bool below,
                     bool (*cb)(void *ctx, const struct record *r), void *cb_ctx, struct err *err);
 };
-/* What is away under `of`: a list of iterations or a result (never a member of it), whole. RC_CORRUPT, or what the
- * reader says. */
+/* What is away under `of`: a list of iterations or a result (never a member of it), whole; of one iteration, a list of
+ * it and some that follow, for readers go on. RC_CORRUPT, or what the reader says. */
 enum rc away_load(const struct away_reader *r, struct str of, struct arena *a, struct val *ret,
                   struct err *err) MUST_CHECK;
 /* `v` with all of that in its place. */

@@ -37,6 +37,7 @@ static enum rc read_field(struct frame *f, const struct val *result, struct str 
     struct expr_scope scope = frame_scope(f, true);
     const struct expr *e;
     scope.resolve = resolve;
+    scope.count = NULL;
     scope.ctx = &q;
     enum rc rc = expr_parse(a, arena_printf(a, "result_.%.*s", STR_ARG(field)), 0, 0, &e, err);
     return rc == RC_OK ? expr_eval(e, &scope, a, ret, err) : rc;

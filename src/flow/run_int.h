@@ -316,6 +316,8 @@ struct val isolate_located(struct frame *f, enum effect_kind kind, struct val re
 enum rc scope_whole(struct frame *f, const struct val *v, struct arena *a, struct val *ret, struct err *err);
 enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
                       size_t *ret_used, struct err *err);
+/* expr_scope.count */
+bool scope_count(void *ctx, const struct val *key, size_t nkeys, struct arena *a, int64_t *ret);
 /* The same for conditions: unset variables are null. */
 enum rc scope_resolve_asking(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
                              size_t *ret_used, struct err *err);

@@ -678,6 +678,36 @@ enum rc scope_whole(struct frame *f, const struct val *v, struct arena *a, struc
     return put_in(f, v, str_n("", 0), a, ret, err);
 }
 
+/* One of a loop's iterations, or how many there are, without the others. `*ret` NULL: the whole list is wanted. */
+static enum rc one_of(struct frame *f, const struct val *away, const struct val *key, struct arena *a,
+                      const struct val **ret, struct err *err)
+{
+    struct str loop, member;
+    int64_t count, i = key->type == VAL_INT ? key->i : -1;
+    *ret = NULL;
+    if (away_of_result(away->s, &loop, &member) || !away_of_iterations(away->s, &count))
+        return RC_OK;
+    if (key->type == VAL_STR && str_is(key->s, "length")) {
+        *ret = keep(a, val_int(count));
+        return RC_OK;
+    }
+    i = key->type == VAL_INT && i < 0 ? i + count : i;
+    if (key->type != VAL_INT || i < 0 || i >= count)
+        return RC_OK;
+    const struct box *all = shelf_get(f->run, loop);
+    if (all) {
+        *ret = val_at(&all->val, (size_t)i);
+        return RC_OK;
+    }
+    struct str name = away_one(a, loop, i);
+    const struct box *one = shelf_get(f->run, name);
+    *ret = one ? &one->val : NULL;
+    if (one)
+        return RC_OK;
+    f->run->wanted = name;
+    return must_fetch(f->run, err);
+}
+
 /* Goes on along the path while parts of the value may be away, so that only what is read is fetched. */
 static enum rc follow_away(struct frame *f, const struct val *key, size_t n, struct arena *a, const struct val **ret,
                            size_t *ret_used, struct err *err)
@@ -685,11 +715,14 @@ static enum rc follow_away(struct frame *f, const struct val *key, size_t n, str
     const struct val *v = *ret, *next = v;
     enum rc rc = RC_OK;
     for (; next && v->away && !rc; v = next ? next : v) {
+        const struct val *k = *ret_used < n ? &key[*ret_used] : &val_null;
         if (v->type == VAL_NULL) {
-            rc = take_off(f, v, str_n("", 0), &next, err);
+            rc = one_of(f, v, k, a, &next, err);
+            *ret_used += next != NULL;
+            if (!rc && !next)
+                rc = take_off(f, v, str_n("", 0), &next, err);
             continue;
         }
-        const struct val *k = *ret_used < n ? &key[*ret_used] : &val_null;
         next = k->type == VAL_STR ? val_get(v, k->s) : k->type == VAL_INT && k->i >= 0 ? val_at(v, (size_t)k->i) : NULL;
         *ret_used += next != NULL;
     }
@@ -710,6 +743,19 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *
     if (f->run->wanted.n)
         return must_fetch(f->run, err);
     return rc || !*ret || !(*ret)->away ? rc : follow_away(f, key, n, a, ret, ret_used, err);
+}
+
+bool scope_count(void *ctx, const struct val *key, size_t n, struct arena *a, int64_t *ret)
+{
+    struct frame *f = ctx;
+    const struct val *v = NULL;
+    size_t used = 1;
+    struct err err;
+    if (resolve(f, key, n, a, &v, &used, &err) != RC_OK || f->run->wanted.n)
+        return false; /* whoever evaluates comes to it as well */
+    for (; v && v->away && v->type == VAL_OBJECT && used < n; used++)
+        v = key[used].type == VAL_STR ? val_get(v, key[used].s) : NULL;
+    return v && v->away && v->type == VAL_NULL && used == n && away_of_iterations(v->s, ret);
 }
 
 /* In conditions, what may be there and is not is null: a variable that nobody has set, an environment variable. */

@@ -162,12 +162,25 @@ static void enter(struct frame *f)
                                               .request = &s->request});
 }
 
+/* One iteration comes with some that follow it, which nobody has asked for yet. */
+static void put_fetched(struct frame *f, struct str of, const struct val *v)
+{
+    struct str loop;
+    int64_t first;
+    bool one = away_of_one(of, &loop, &first);
+    for (size_t i = one && v->type == VAL_ARRAY ? v->arr.n : 0; i-- > 1;) {
+        struct box *b = box_new(&v->arr.v[i]);
+        shelf_put(f->run, away_one(&f->run->scratch, loop, first + (int64_t)i), b, b->arena.used, NULL);
+    }
+    struct box *b = box_new(one ? val_at(v, 0) : v);
+    shelf_put(f->run, of, b, b->arena.used, f->parent);
+}
+
 static void effect_done(struct frame *f, bool ok, const struct val *result)
 {
     struct fetch *s = f->state;
     if (ok) {
-        struct box *b = box_new(result);
-        shelf_put(f->run, s->of, b, b->arena.used, f->parent);
+        put_fetched(f, s->of, result);
         frame_end(f, true, box_new(NULL));
     } else if (f->run->aborting && f->status != FRAME_DRAINING) {
         frame_park(f);

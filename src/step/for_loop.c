@@ -254,6 +254,8 @@ static void finish(struct frame *f, struct loop *l)
     struct val iterations = val_empty_array;
     if (l->ok || l->failed)
         iterations = (struct val){.away = true, .s = f->base};
+    if (!l->group && iterations.away && l->ok + l->failed == n)
+        iterations.s = arena_printf(&f->arena, "%.*s#%zu", STR_ARG(f->base), n);
     if (l->kept) {
         if (l->list.n)
             qsort(l->list.v, l->list.n, sizeof *l->list.v, by_index);

@@ -69,7 +69,9 @@ static void outcome(struct generator *g, unsigned in, bool parallel)
 static void options(struct generator *g, unsigned in, bool leaf, bool parallel, unsigned end)
 {
     if (pick(g, 20) == 0)
-        line(g, in, "condition: \"length(steps.many.iterations || []) < 99\"");
+        line(g, in,
+             pick(g, 2) ? "condition: \"length(steps.many.iterations || []) < 99\""
+                        : "condition: \"(steps.fork.deep.a.c[2] || 0) < 99 and (steps.base.text || 0) != 1\"");
     else if (pick(g, 5) == 0)
         line(g, in, pick(g, 2) ? "condition: \"inputs.yes\"" : "condition: \"not inputs.yes\"");
     if (pick(g, 4) == 0)
@@ -503,9 +505,14 @@ static void step_of(struct generator *g, unsigned in, unsigned depth, bool paral
         static const char *const values[] = {"value: \"{{ inputs.file }}\"",
                                              "value: \"a {{file:{{ inputs.file }}}} b\"",
                                              "value: \"{{ steps.many.iterations || inputs.file }}\"",
-                                             "value: \"{{ steps.many.iterations[3].results.note.scope || 0 }}\""};
+                                             "value: \"{{ steps.many.iterations[3].results.note.scope || 0 }}\"",
+                                             "value: \"{{ steps.many.iterations[-1].item || 0 }}\"",
+                                             "value: \"{{ length(steps.own.iterations || []) }}\"",
+                                             "value: {base: \"{{ steps.base || 0 }}\"}",
+                                             "value: \"{{ steps.base.text || 0 }}{{ steps.fork.deep.a.c[1] || 0 }}\"",
+                                             "value: \"{{ steps.fork.results.deep.text || 0 }}\""};
         line(g, in, pick(g, 4) ? "type: test_echo" : "type: \"{{ 'test_' + 'echo' }}\"");
-        line(g, in, values[pick(g, 4)]);
+        line(g, in, values[pick(g, sizeof values / sizeof *values)]);
         if (pick(g, 12) == 0)
             line(g, in, "fail: true");
         options(g, in, true, parallel, end);
@@ -574,11 +581,16 @@ static void generate(uint64_t seed, bool serial, struct buf *ret)
              "        - {name: set, type: set_variable, scope: local, variables: {mine: \"{{ loop.index }}\"}}\n"
              "        - {name: rest, type: sleep, for: 1}\n"
              "        - {name: get, type: test_echo, value: \"{{ mine }}\"}\n");
+    buf_addz(&g.out, /* results that others read when they have long left memory */
+             "    - {name: base, type: gemini, prompt: hello, on_error: continue}\n"
+             "    - name: fork\n      type: switch\n      expression: inputs.yes\n      cases:\n        true:\n"
+             "          - {name: deep, type: test_echo, value: {a: {b: \"{{ inputs.file }}\", c: [1, 2, 3]}, "
+             "text: \"{{ steps.base.text || 'none' }}\"}}\n");
     steps(&g, 4, 0, 6 + (unsigned)pick(&g, 6), false);
     struct buf head;
     buf_init(&head, (size_t)2 << 20);
     if (pick(&g, 2))
-        buf_addz(&g.out, "  output: \"{{ steps.many.iterations[*].index || [] }}\"\n");
+        buf_addz(&g.out, "  output: \"{{ steps.many.iterations[*].index || [] }}{{ steps.fork.deep || 0 }}\"\n");
     buf_printf(&head, "workflow:\n  limits: {max_parallel: %d}\n", serial ? 1 : 1000); /* errors name their lines */
     if (pick(&g, 3) == 0)
         buf_addz(&head, "  cache_config: {enabled: true}\n");

@@ -203,6 +203,86 @@ static void test_second_end(void **state)
     assert_non_null(strstr(rig_results(&g), "\"r\":\"second\""));
 }
 
+/* ---- one iteration ---- */
+
+#define LOOP(more)                                                                                            \
+    "workflow:\n  name: w\n  steps:\n    - name: l\n      type: for_loop\n      data_source: range(1, 200)\n" \
+    "      break_on_error: false\n      steps: [{name: e, type: test_echo, value: 'v{{ item }}'" more "}]\n"  \
+    "    - name: r\n      type: test_echo\n"
+
+static const char *fetched(void)
+{
+    struct rig_effect *e = rig_effect(&g, "r/load");
+    return e ? arena_cstr(&g.arena, val_get_str(e->e.request, STR("of"), STR(""))) : "";
+}
+
+/* Of a long loop only what is read is fetched, and its length is known anyway. */
+static void test_one_iteration(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *more, *value, *fetches, *want;
+    } rows[] = {
+        {"", "{{ steps.l.iterations[7].results.e }}", "@7@l", "\"r\":\"v8\""},
+        {"", "{{ steps.l.results[-1].item }}", "@199@l", "\"r\":200"},
+        {"", "{{ last(steps.l.iterations).results.e }}", "@199@l", "\"r\":\"v200\""},
+        {"", "{{ steps.l.iterations[3 + 1].success }}", "@4@l", "\"r\":true"},
+        {"", "{{ length(steps.l.iterations) }}", "", "\"r\":200"},
+        {"", "{{ steps.l.iterations.length + count(l.results) }}", "", "\"r\":400"},
+        {"", "{{ steps.l.iterations[200].item || 'none' }}", "l", "\"r\":\"none\""},
+        {"", "{{ sum(steps.l.iterations[*].item) }}", "l", "\"r\":20100"},
+        {", fail: '{{ item == 3 }}'", "{{ steps.l.iterations[2].success }}", "@2@l", "\"r\":false"},
+        {", fail: '{{ item == 3 }}'", "{{ length(steps.l.iterations) }}", "", "\"r\":200"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char yaml[2000];
+        snprintf(yaml, sizeof yaml, LOOP("%s") "      value: \"%s\"\n", rows[i].more, rows[i].value);
+        rig_shelf_bytes = 1;
+        rig_hold_loads = true;
+        rig_start(&g, yaml);
+        assert_string_equal(fetched(), rows[i].fetches);
+        rig_hold_loads = g.holds_loads = false;
+        rig_work(&g);
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        assert_non_null(strstr(rig_results(&g), rows[i].want));
+        rig_done(&g);
+    }
+    rig_start(&g, LOOP("") "      value: 1\n");
+}
+
+/* After a break some are missing, so their places in the list are not their numbers. */
+static void test_iterations_with_gaps(void **state)
+{
+    (void)state;
+    rig_shelf_bytes = 1;
+    rig_start(&g,
+              "workflow:\n  name: w\n  steps:\n    - name: l\n      type: for_loop\n      data_source: range(1, 20)\n"
+              "      parallel: true\n      max_parallel: 4\n      steps:\n"
+              "        - {name: c, type: command, run: x, condition: 'item < 3'}\n"
+              "        - {name: b, type: break, condition: 'item == 4'}\n"
+              "    - {name: r, type: test_echo, value: ['{{ steps.l.iterations[0].item }}', '{{ "
+              "length(steps.l.iterations) }}']}\n");
+    rig_stop(&g);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"r\":[3,"));
+}
+
+/* Readers that go through a list fetch several at a time. */
+static void test_reading_in_turn(void **state)
+{
+    (void)state;
+    rig_start(&g,
+              "workflow:\n  name: w\n  variables: {sum: 0}\n  steps:\n    - name: l\n      type: for_loop\n"
+              "      memory_limit: 1KB\n      data_source: range(1, 200)\n"
+              "      steps: [{name: e, type: test_echo, value: '{{ item }}'}]\n"
+              "    - name: again\n      type: for_loop\n      data_source: range(0, 199)\n      steps:\n"
+              "        - {name: s, type: set_variable, variables: {sum: '{{ sum + steps.l.iterations[item].item }}'}}\n"
+              "    - {name: r, type: test_echo, value: '{{ sum }}'}\n");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"r\":20100"));
+    assert_int_equal(g.loads, 4);
+}
+
 /* ---- a journal that somebody else wrote ---- */
 
 /* One record: an end of `a`, which refers to itself. */
@@ -222,7 +302,8 @@ static enum rc one_end(void *ctx, enum record_kind kind, struct str path, bool b
 static void test_forged_places(void **state)
 {
     (void)state;
-    static const char *const places[] = {"#1#b", "#7#a", "#x#a", "#0#a", "##", "#99999999999#a", "#1#", "#1#a"};
+    static const char *const places[] = {"#1#b",           "#7#a", "#x#a", "#0#a", "##",
+                                         "#99999999999#a", "#1#",  "#1#a", "@7@a", "@0@b"};
     struct away_reader reader = {.each = one_end};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         struct arena a = {0};
@@ -246,6 +327,9 @@ int main(void)
         cmocka_unit_test_teardown(test_reading_back, done),
         cmocka_unit_test_teardown(test_ends_of_lists_are_short, done),
         cmocka_unit_test_teardown(test_second_end, done),
+        cmocka_unit_test_teardown(test_one_iteration, done),
+        cmocka_unit_test_teardown(test_iterations_with_gaps, done),
+        cmocka_unit_test_teardown(test_reading_in_turn, done),
         cmocka_unit_test(test_forged_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -841,7 +841,7 @@ static void test_ends_of_loops_are_short(void **state)
     (void)state;
     run_readers(0);
     assert_null(strstr(rig_data(&g, RECORD_DONE, "l"), "x1"));
-    assert_non_null(strstr(rig_data(&g, RECORD_DONE, "l"), "\"refs\":[{\"at\":[\"iterations\"],\"of\":\"l\"}]"));
+    assert_non_null(strstr(rig_data(&g, RECORD_DONE, "l"), "\"refs\":[{\"at\":[\"iterations\"],\"of\":\"l#4\"}]"));
     assert_null(strstr(rig_data(&g, RECORD_DONE, "l/0"), "x1\""));
     assert_non_null(strstr(rig_data(&g, RECORD_DONE, "l/0/inner/0"), "x1"));
     assert_non_null(strstr(rig_data(&g, RECORD_OPEN, "l"), "\"range\":[1,4]"));
@@ -849,7 +849,7 @@ static void test_ends_of_loops_are_short(void **state)
 
 #define FETCHING                                                                                                     \
     WORKFLOW("    - {name: l, type: for_loop, data_source: [1, 2], steps: [{name: e, type: test_echo, value: 1}]}\n" \
-             "    - name: r\n      type: test_echo\n      value: '{{ length(steps.l.iterations) }}'\n"               \
+             "    - name: r\n      type: test_echo\n      value: '{{ steps.l.iterations[1].item }}'\n"               \
              "      timeout: 10s\n      on_error: continue\n")
 
 /* A step that waits for what it reads can be cancelled, suspended, and timed out like any other. */
@@ -893,7 +893,7 @@ static void test_fetching_for_a_prompt(void **state)
         WORKFLOW("    - {name: l, type: for_loop, data_source: [1, 2], steps: [{name: e, type: test_echo, value: 1}]}\n"
                  "    - name: ask\n      type: claude\n      prompt:\n"
                  "        - {type: file, path: f.txt}\n"
-                 "        - {type: static, content: never, condition: 'length(steps.l.iterations) == 9'}\n"
+                 "        - {type: static, content: never, condition: 'contains(steps.l.iterations[*].item, 9)'}\n"
                  "        - {type: previous_response, step: l, extract: 'iterations[1].item'}\n"
                  "        - {type: static, content: end}\n"));
     rig_ok(&g, "ask/file:1", "{\"text\": \"a file\"}");
