@@ -635,8 +635,12 @@ static void no_child(struct frame *f, struct frame *c)
     PANIC("effect %.*s has no children", STR_ARG(f->path));
 }
 
-const struct frame_ops effect_ops = {
-    .kind = "effect", .room = 704, .enter = enter, .child_done = no_child, .effect_done = effect_done, .timer = timer};
+const struct frame_ops effect_ops = {.kind = "effect",
+                                     .room = sizeof(struct frame) + sizeof(struct effect_state) + ROOM_FOR_TEXTS,
+                                     .enter = enter,
+                                     .child_done = no_child,
+                                     .effect_done = effect_done,
+                                     .timer = timer};
 
 bool effect_had_retries(const struct frame *f)
 {

@@ -43,7 +43,8 @@ enum frame_status {
 };
 
 struct frame_ops {
-    size_t room;      /* bytes that such a frame takes as a rule: what waits in great numbers should waste nothing */
+    size_t room;      /* bytes that such a frame takes as a rule: what waits in great numbers should waste nothing. With
+                       * ROOM_FOR_TEXTS for its path and what a short configuration or wait comes to */
     const char *kind; /* "list", "step", "effect", "wait" */
     void (*enter)(struct frame *f);
     void (*child_done)(struct frame *f, struct frame *child);

@@ -410,7 +410,7 @@ static void no_timer(struct frame *f)
 }
 
 const struct frame_ops list_ops = {.kind = "list",
-                                   .room = 576,
+                                   .room = sizeof(struct frame) + sizeof(struct list_state) + ROOM_FOR_TEXTS,
                                    .enter = enter,
                                    .child_done = child_done,
                                    .effect_done = no_effect,

@@ -56,6 +56,7 @@ struct void_path {
 
 enum queued { QUEUED_NO, QUEUED_ENTER, QUEUED_CHILD, QUEUED_DRAINED, QUEUED_MORE, QUEUED_TURN };
 
+enum { ROOM_FOR_TEXTS = 80 };
 enum { RUN_MAGIC = 0x72756e31, FRAME_MAGIC = 0x66726d31 };
 
 /* wait.c: what waits for answers, and signals that nobody has taken. */

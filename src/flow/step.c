@@ -469,7 +469,7 @@ static void no_effect(struct frame *f, bool ok, const struct val *result)
 }
 
 const struct frame_ops step_ops = {.kind = "step",
-                                   .room = 640,
+                                   .room = sizeof(struct frame) + sizeof(struct step_state) + 2 * ROOM_FOR_TEXTS,
                                    .enter = step_enter,
                                    .child_done = step_child_done,
                                    .effect_done = no_effect,

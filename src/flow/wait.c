@@ -411,7 +411,7 @@ static void no_effect(struct frame *f, bool ok, const struct val *result)
 }
 
 const struct frame_ops wait_ops = {.kind = "wait",
-                                   .room = 704,
+                                   .room = sizeof(struct frame) + sizeof(struct wait_state) + 3 * ROOM_FOR_TEXTS,
                                    .enter = enter,
                                    .child_done = no_child,
                                    .effect_done = no_effect,

@@ -3,6 +3,7 @@
 #include "unit/rig.h"
 
 #include "flow/limits.h"
+#include "flow/run_int.h"
 
 #include "unit/rig.c"
 
@@ -346,6 +347,28 @@ static void test_memory_of_a_called_workflow_that_loops(void **state)
     assert_in_range(longest, 1 << 18, 1 << 22);
 }
 
+/* Of a parallel loop whose iterations wait: each of its three frames lies in one chunk that it fills. */
+static size_t memory_of_waits(int count)
+{
+    char yaml[400];
+    snprintf(yaml, sizeof yaml,
+             "workflow:\n  name: w\n  steps:\n    - {name: items, type: for_loop, data_source: 'range(1, %d)', "
+             "parallel: true, max_parallel: %d, steps: [{name: got, type: wait_signal, signal: done}]}\n",
+             count, count);
+    rig_start(&g, yaml);
+    rig_assert_status(&g, RUN_WAITING);
+    size_t bytes = g.run->own.account->bytes;
+    rig_done(&g);
+    return bytes;
+}
+
+static void test_frames_that_wait_waste_nothing(void **state)
+{
+    (void)state;
+    size_t each = (memory_of_waits(1100) - memory_of_waits(100)) / 1000;
+    assert_in_range(each, 1500, 2600);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +386,7 @@ int main(void)
         cmocka_unit_test_teardown(test_time_of_waiting_does_not_count, done),
         cmocka_unit_test_teardown(test_limits_of_who_carries_it_on, done),
         cmocka_unit_test(test_limits_as_text),
+        cmocka_unit_test(test_frames_that_wait_waste_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
