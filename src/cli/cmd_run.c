@@ -48,6 +48,8 @@ static enum rc gather_inputs(const struct workflow *w, const struct args *args, 
     struct val given = val_map_done(&m);
     if (rc == RC_OK)
         rc = workflow_inputs(w, &given, a, ret, err);
+    if (rc == RC_OK)
+        rc = workflow_names_known(w, ret, err);
     if (rc == RC_OK && val_depth(ret) > INPUT_DEPTH_MAX)
         rc = err_set(err, RC_USAGE, "the inputs are nested more than %d levels deep", INPUT_DEPTH_MAX);
     return rc;

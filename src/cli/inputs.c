@@ -36,7 +36,7 @@ enum rc input_word(const struct workflow *w, const char *given, struct arena *a,
 void input_environment(const struct workflow *w, struct arena *a, struct val_map *m)
 {
     for (size_t i = 0; i < w->nwanted; i++) {
-        struct str name = w->wanted[i], upper = change_case(a, name, 'a', 'z');
+        struct str name = w->wanted[i].name, upper = change_case(a, name, 'a', 'z');
         bool given = false;
         for (size_t k = 0; k < m->n; k++)
             given |= str_eq(m->m[k].key, name);

@@ -336,6 +336,11 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
         REPORT(r, false, p, "unknown name `%s`; write %s", clip(name).z, constant);
         return;
     }
+    if (str_is(name, "item") || str_is(name, "task")) {
+        REPORT(r, false, p, "unknown name `%s` outside of a task_template; expected it in one, or loop.item in a loop",
+               clip(name).z);
+        return;
+    }
     struct nearest near = {.want = name}, input = {.want = name};
     for (size_t i = 0; i < r->l->w->ninputs; i++)
         nearest_try(&input, r->l->w->inputs[i].name);
@@ -350,7 +355,7 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
     bool variable = near.name.n != 0;
     scope_nearest_step(r, &near);
     if (!near.name.n && !r->cond && r->l->bare_inputs && path->n == 1) { /* {{ file }}, given as --input file=… */
-        load_wanted(r->l, name);
+        load_wanted(r->l, (struct wanted_input){name, p.line, p.col});
         REPORT(r, true, p,
                "`%s` is looked for among the inputs of the run; expected it declared, and read as inputs.%s",
                clip(name).z, clip(name).z);

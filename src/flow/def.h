@@ -150,6 +150,12 @@ struct input_def {
     const struct val *choices;  /* array of the values that are allowed, or NULL */
 };
 
+/* A bare name that nothing in the workflow gives, where it is read first. */
+struct wanted_input {
+    struct str name;
+    uint32_t line, col;
+};
+
 struct run_limits {
     int64_t wall_ms, frames, memory, journal, output, max_parallel, max_depth; /* 0: none */
 };
@@ -187,8 +193,9 @@ struct workflow {
     enum over_budget over_budget;
     const struct str *env, *secrets; /* names */
     size_t nenv, nsecrets;
-    const struct str *wanted; /* undeclared inputs that templates read by their bare names */
+    const struct wanted_input *wanted; /* undeclared inputs that templates read by their bare names */
     size_t nwanted;
+    bool names_open; /* steps may come to set variables of which nothing here says the names */
     struct run_limits limits;
     struct cache_defaults cache;
     const struct list_def *root;
@@ -297,6 +304,9 @@ enum rc cond_each_path(const struct cond *c,
 /* Given inputs against the declared ones: defaults filled in, types checked, unknown ones refused. RC_USAGE. */
 enum rc workflow_inputs(const struct workflow *w, const struct val *given, struct arena *a, struct val *ret,
                         struct err *err) MUST_CHECK;
+/* Is there something for every bare name that templates read? `inputs`: as workflow_inputs() made them. Not asked of a
+ * workflow that is called: its caller's variables may be its own. RC_USAGE with the places. */
+enum rc workflow_names_known(const struct workflow *w, const struct val *inputs, struct err *err) MUST_CHECK;
 /* Is it one that the workflow declares? Any is, where none is declared. */
 bool workflow_takes_input(const struct workflow *w, struct str name);
 /* What the command line's `NAME=TEXT` means for input `name`: read as its declared type (JSON for arrays and objects);

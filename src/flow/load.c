@@ -48,9 +48,21 @@ void load_found_env(struct loader *l, struct str name)
     push_name(l, &l->found_env, &l->nfound_env, &l->found_env_cap, name);
 }
 
-void load_wanted(struct loader *l, struct str name)
+void load_wanted(struct loader *l, struct wanted_input x)
 {
-    push_name(l, &l->wanted, &l->nwanted, &l->wanted_cap, name);
+    for (size_t i = 0; i < l->nwanted; i++)
+        if (str_eq(l->wanted[i].name, x.name))
+            return;
+    if (l->nwanted >= LOAD_NAMES_MAX)
+        return;
+    if (l->nwanted == l->wanted_cap) {
+        l->wanted_cap = l->wanted_cap ? 2 * l->wanted_cap : 8;
+        struct wanted_input *more = arena_calloc(l->a, l->wanted_cap, sizeof *more);
+        if (l->nwanted)
+            memcpy(more, l->wanted, l->nwanted * sizeof *more);
+        l->wanted = more;
+    }
+    l->wanted[l->nwanted++] = x;
 }
 
 /* Templates read them although they are not listed: from now on they are. */
@@ -342,6 +354,7 @@ static void load_whole(struct loader *l, const struct val *root, const struct va
     add_found_env(l);
     w->wanted = l->wanted;
     w->nwanted = l->nwanted;
+    w->names_open = l->names_open || l->nlate > 0;
     w->places = ARENA_NEW(l->a, struct places);
     *w->places = l->places;
     w->default_retry = l->retry;

@@ -107,8 +107,9 @@ struct loader {
     struct map timers;     /* names that some metadata.timer_start gives */
     struct str *found_env; /* environment variables that templates read without their being listed */
     size_t nfound_env, found_env_cap;
-    struct str *wanted;
+    struct wanted_input *wanted;
     size_t nwanted, wanted_cap;
+    bool names_open;      /* workflow.names_open */
     bool bare_inputs;     /* inputs may be read without `inputs.`, as in older workflows: none is declared */
     bool inherits;        /* names that are unknown here may be the caller's */
     bool inside;          /* a workflow written inside a step */
@@ -190,7 +191,7 @@ bool load_plain_name(struct str name);
 /* An environment variable that a template reads by its bare name. */
 void load_found_env(struct loader *l, struct str name);
 /* An input that no declaration names. */
-void load_wanted(struct loader *l, struct str name);
+void load_wanted(struct loader *l, struct wanted_input x);
 /* load_old.c: the workflow's keys of older files. */
 void load_old_key(struct loader *l, const struct member *m);
 /* What blocks such as `providers` say about models, as keys of `defaults`. */

@@ -73,6 +73,7 @@ static const struct tmpl *late_template(struct loader *l, const struct val *v)
 void load_late_type(struct loader *l, struct step_def *s, const struct val *v)
 {
     s->type = &step_late;
+    l->names_open = true;
     s->late_type = late_template(l, v);
 }
 

@@ -29,7 +29,7 @@ struct clip clip(struct str s)
 
 void nearest_try(struct nearest *n, struct str candidate)
 {
-    unsigned limit = n->want.n <= 2 ? 1 : n->want.n <= 5 ? 2 : 3;
+    unsigned limit = n->want.n <= 5 ? 1 : n->want.n <= 8 ? 2 : 3; /* of three letters, one; a swap counts as one */
     if (n->want.n > 64 || candidate.n > 64 || candidate.n == 0)
         return;
     if (n->name.n && n->distance <= limit)

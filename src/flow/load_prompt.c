@@ -189,6 +189,31 @@ static bool part_value(struct loader *l, const struct member *k)
     return false;
 }
 
+/* `{% if … %}`, as Jinja and Liquid have it, stays in the text; nobody means that it should. */
+static void foreign_statement(struct loader *l, const struct val *v)
+{
+    static const char *const words[] = {"if", "for", "set", "elif", "else", "endif", "endfor", "include", "macro"};
+    struct str rest = v->s;
+    for (size_t at; (at = str_find(rest, STR("{%"))) != SIZE_MAX; rest = str_from(rest, at + 2)) {
+        struct str in = str_from(rest, at + 2);
+        size_t end = str_find(in, STR("%}")), n = 0;
+        if (end == SIZE_MAX)
+            return;
+        in = str_n(in.p, end);
+        in = str_trim(str_from(in, str_starts(in, STR("-"))));
+        while (n < in.n && in.p[n] >= 'a' && in.p[n] <= 'z')
+            n++;
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (str_is(str_n(in.p, n), words[i])) {
+                WARN(l, v,
+                     "`{%% %s … %%}` is no part of templates and stays as text; expected {{#if PATH}}…{{/if}}, "
+                     "{{ CONDITION ? \"a\" : \"b\" }}, a `condition` on a part of the prompt, or a for_loop",
+                     words[i]);
+                return;
+            }
+    }
+}
+
 /* One key of a part; false: it is left out. */
 static bool part_key(struct loader *l, const struct step_def *s, const struct part_type *t, const struct member *k,
                      bool raw, struct val *ret)
@@ -221,8 +246,10 @@ static bool part_key(struct loader *l, const struct step_def *s, const struct pa
         return false;
     if (raw && str_is(k->key, "content"))
         ret->s = escape(l->a, k->val.s);
-    else if (row->kind == KEY_TEMPLATE)
+    else if (row->kind == KEY_TEMPLATE) {
+        foreign_statement(l, &k->val);
         *ret = own_variables(l, s, &k->val);
+    }
     if (str_is(k->key, "path") || str_is(k->key, "variables"))
         *ret = load_dollars(l, ret);
     return true;
@@ -308,6 +335,8 @@ static void injected_twice(struct loader *l, const struct val *parts)
 struct val load_prompt(struct loader *l, const struct step_def *s, const struct val *v)
 {
     struct val_list out = val_list_new(l->a);
+    if (v->type == VAL_STR)
+        foreign_statement(l, v);
     if (v->type != VAL_ARRAY)
         return own_variables(l, s, v);
     if (v->arr.n == 0)

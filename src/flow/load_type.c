@@ -173,6 +173,7 @@ static void collect_assigned(struct loader *l, struct step_def *s)
     bool sets = strcmp(s->type->name, "set_variable") == 0;
     if (sets || strcmp(s->type->name, "checkpoint") == 0) {
         v = given(s, sets ? "variables" : "state");
+        l->names_open |= sets ? !val_is(v, VAL_OBJECT) : given(s, "action") != NULL;
         for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++) {
             const struct member *m = &v->obj.m[i];
             load_assigned(l, m->key);
@@ -193,6 +194,7 @@ static void collect_assigned(struct loader *l, struct step_def *s)
     bool literal = val_is(v, VAL_STR) && v->s.n && str_find(v->s, STR("{{")) == SIZE_MAX;
     if (literal)
         load_assigned(l, v->s);
+    l->names_open |= v && !literal;
     s->value_name = literal ? v->s : s->type->named_value && !v ? s->name : STR("");
 }
 

@@ -319,7 +319,8 @@ static bool check_start(struct start *s)
         return false;
     }
     if (workflow_inputs(s->workflow, given && given->type == VAL_OBJECT ? given : &val_empty_object, a, &s->inputs,
-                        &err) != RC_OK) {
+                        &err) != RC_OK ||
+        workflow_names_known(s->workflow, &s->inputs, &err) != RC_OK) {
         refuse(s->q, 422, err.msg);
         return false;
     }

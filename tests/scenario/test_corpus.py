@@ -40,7 +40,7 @@ class Ran:
     def __init__(self, result, directory, record):
         self.result, self.directory = result, directory
         self.json = result.json
-        self.results = self.json["results"]
+        self.results = self.json.get("results", {})  # none where it was refused
         lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
         self.calls = [Call(line) for line in lines]
 
@@ -221,7 +221,7 @@ def test_prompts_of_the_command_line(stage):
         assert call.prompt == f"{code}\n\n{parts[1]['content']}" and model in call.model
         pattern = {"explain": "explanation_*.md", "review": "quick_review_*.md"}[step]
         assert ran.read("outputs", pattern) == answer(step)
-        missing = stage.run(f"workflows/{name}.yaml", code=1)
+        missing = stage.run(f"workflows/{name}.yaml", code=2)  # before the first step
         assert "code_file" in missing.json["error"]["message"] and not missing.calls
 
 

@@ -1,6 +1,8 @@
 """Names that the engine gives, older ways to give inputs, and that none of it changes when a run is resumed."""
 import re
 
+import pytest
+
 NAMES = """
 workflow:
   name: named
@@ -173,3 +175,54 @@ def test_dollars_in_variables_and_paths(treadle):
     got = treadle("run", "w.yaml", "--json", env={"PLACE": "there"}, code=0).json["results"]
     assert got["a"].startswith("test|high|") and got["b"]["stdout"].endswith("/there\n")
     assert (treadle.cwd / "outputs/none.txt").exists()
+
+
+LATE = """
+workflow:
+  name: w
+  steps:
+    - {name: first, type: command, run: touch first}
+    - {name: second, type: claude, prompt: "Greet {{ nmae }} and {{ other }}."}
+"""
+
+
+def test_a_name_that_nothing_gives_is_refused_before_the_first_step(treadle):
+    treadle.file("w.yaml", LATE)
+    result = treadle("run", "w.yaml", "--mock", "--json", "--input", "other=x", code=2)
+    assert "w.yaml:6:54: unknown name `nmae`" in result.err and "--input nmae=" in result.err, result
+    assert "nmae" in result.json["error"]["message"] and not list(treadle.cwd.rglob("first"))
+    both = treadle("run", "w.yaml", "--mock", code=2).err
+    assert "`nmae`" in both and "`other`" in both
+    given = treadle("run", "w.yaml", "--mock", "--json", "--input", "other=x", "NMAE=Ada", code=0)
+    assert given.json["results"]["second"]["text"] == "Greet Ada and x."
+    assert treadle("run", "w.yaml", "--mock", "other=x", env={"NMAE": "Ada"}, code=0)
+
+
+@pytest.mark.parametrize("first", [
+    {"type": "checkpoint", "action": "load", "checkpoint_name": "c",
+     "on_not_found": [{"name": "x", "type": "test_echo", "value": 1}]},
+    {"type": "{{ env.KIND }}", "value": 1},
+])
+def test_names_that_may_come_up_in_the_run_are_not_refused(treadle, first):
+    steps = [{"name": "a", **first}, {"name": "b", "type": "test_echo", "value": "{{ unheard_of }}"}]
+    treadle.file("w.yaml", {"workflow": {"name": "w", "env": ["KIND"], "steps": steps}})
+    result = treadle("run", "w.yaml", env={"KIND": "test_echo"}, code=1)
+    assert "nothing here sets it" not in result.err
+
+
+@pytest.mark.parametrize("prompt, told", [
+    ("a {% if x %}b{% endif %}", True), ("{%- for q in r -%}", True), ("100 {% of it", False), ("{% %}", False),
+    ([{"type": "static", "content": "{% if x %}"}], True),
+    ([{"type": "static", "content": "{% if x %}", "raw": True}], False)])
+def test_statements_of_other_templates_are_told(treadle, prompt, told):
+    treadle.file("w.yaml", {"workflow": {"name": "w", "steps": [{"name": "a", "type": "claude", "prompt": prompt}]}})
+    assert ("stays as text; expected {{#if PATH}}" in treadle("validate", "w.yaml", code=0).err) == told
+
+
+@pytest.mark.parametrize("name, near", [("nmae", "name"), ("ode", None), ("cat", None), ("coutn", "count"),
+                                        ("root", None)])
+def test_only_near_names_are_suggested(treadle, name, near):
+    treadle.file("w.yaml", {"workflow": {"name": "w", "variables": {"name": 1, "done": 2, "count": 3}, "steps": [
+        {"name": "a", "type": "test_echo", "value": "{{ state.%s }}" % name}]}})
+    said = treadle("validate", "w.yaml", code=2).err
+    assert (f"did you mean `{near}`?" in said) if near else ("did you mean" not in said), said
