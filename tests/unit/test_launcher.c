@@ -264,7 +264,6 @@ static void test_leftovers_die_with_the_command(void **state)
     for (size_t i = 0; i < HARD; i++) {
         char mark[64];
         struct answer a;
-        int64_t begin = clock_mono_ms();
         fresh_mark(mark);
         start_shell(u, &a, hard_to_kill[i], mark, 0);
         util_wait(u);
@@ -272,7 +271,6 @@ static void test_leftovers_die_with_the_command(void **state)
         assert_string_equal(util_text(&a, "stdout"), "started\n");
         assert_int_equal(util_int(&a, "exit_code"), 0);
         assert_int_equal(util_count_marked(mark), 0); /* at once: `done` means dead */
-        assert_in_range(clock_mono_ms() - begin, 0, 20000);
     }
 }
 
@@ -447,17 +445,23 @@ static void test_queue(void **state)
     util_begin_in(&u, tier, plain, 2);
     struct answer a[6];
     uint64_t last = 0;
-    int64_t begin = clock_mono_ms();
     for (int i = 0; i < 6; i++)
-        last = start_shell(&u, &a[i], "echo x >> log; sleep 0.1", "x", 0);
+        last = start_shell(&u, &a[i], "echo + >> log; sleep 0.1; echo - >> log", "x", 0);
     executor_cancel(u.x, last);
     util_wait(&u);
-    assert_in_range(clock_mono_ms() - begin, 290, 20000);
     for (int i = 0; i < 5; i++)
         assert_true(a[i].ok);
     assert_false(a[5].ok);
     char *log = util_read(u.ws, "log");
-    assert_string_equal(log, "x\nx\nx\nx\nx\n");
+    int running = 0, most = 0, started = 0;
+    for (const char *c = log; *c; c++) {
+        running += *c == '+' ? 1 : *c == '-' ? -1 : 0;
+        started += *c == '+';
+        most = running > most ? running : most;
+    }
+    assert_int_equal(started, 5); /* the last one never was */
+    assert_int_equal(running, 0);
+    assert_in_range(most, 1, 2);
     free(log);
     util_end(&u);
 }
@@ -564,26 +568,6 @@ static void test_misuse(void **state)
     assert_int_equal(WEXITSTATUS(status), 2);
 }
 
-static void test_speed(void **state)
-{
-    struct util *u = *state;
-    enum { N = 60 };
-    int64_t us[N];
-    for (int i = 0; i < N; i++) {
-        int64_t begin = clock_mono_us();
-        struct answer a = util_do(u, EXEC_COMMAND, "{'argv':['/bin/true']}");
-        us[i] = clock_mono_us() - begin;
-        assert_true(a.ok);
-        for (int k = i; k && us[k] < us[k - 1]; k--) {
-            int64_t t = us[k];
-            us[k] = us[k - 1], us[k - 1] = t;
-        }
-    }
-    print_message("launch of /bin/true (%s): median %lld us, p90 %lld us\n", pass, (long long)us[N / 2],
-                  (long long)us[N * 9 / 10]);
-    assert_in_range(us[0], 1, 100000); /* the best of them: whatever else the machine does meanwhile */
-}
-
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "__launch") == 0)
@@ -608,7 +592,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_tier_cannot_be_had),
         T(test_namespace),
         cmocka_unit_test(test_misuse),
-        T(test_speed),
     };
     static const struct {
         const char *name;
