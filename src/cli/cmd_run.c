@@ -1,5 +1,6 @@
 /* run: a new run of a workflow file. */
 #include "base/clock.h"
+#include "base/dollar.h"
 #include "base/sha256.h"
 #include "cli/commands.h"
 #include "cli/dry_run.h"
@@ -61,16 +62,10 @@ static enum rc gather_inputs(const struct workflow *w, const struct args *args, 
 static struct str expand(struct arena *a, struct str s)
 {
     struct str out = STR("");
-    for (size_t at; (at = str_find(s, STR("${"))) != SIZE_MAX;) {
-        size_t end = str_find(str_from(s, at), STR("}"));
-        if (end == SIZE_MAX)
-            break;
-        struct str in = str_n(s.p + at + 2, end - 2);
-        size_t dash = str_find(in, STR(":-"));
-        const char *v = getenv(arena_cstr(a, dash == SIZE_MAX ? in : str_n(in.p, dash)));
-        struct str text = v ? str_c(v) : dash == SIZE_MAX ? STR("") : str_from(in, dash + 2);
-        out = arena_printf(a, "%.*s%.*s%.*s", STR_ARG(out), (int)at, s.p, STR_ARG(text));
-        s = str_from(s, at + end + 1);
+    for (struct dollar d; dollar_next(&s, &d);) {
+        const char *v = getenv(arena_cstr(a, d.name));
+        struct str text = v ? str_c(v) : d.fallback.p ? d.fallback : STR("");
+        out = arena_printf(a, "%.*s%.*s%.*s", STR_ARG(out), STR_ARG(d.before), STR_ARG(text));
     }
     return arena_printf(a, "%.*s%.*s", STR_ARG(out), STR_ARG(s));
 }

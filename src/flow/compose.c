@@ -5,6 +5,7 @@
  * Paths are relative to the file that names them. A file that leads back to itself is reported with the chain. */
 #include "flow/compose.h"
 
+#include "base/dollar.h"
 #include "data/expr.h"
 #include "data/json.h"
 #include "data/yaml.h"
@@ -396,18 +397,10 @@ static enum rc resolve_name(void *ctx, const struct val *key, size_t n, struct a
 static struct str plain_names(struct arena *a, struct str s)
 {
     struct str out = STR("");
-    for (size_t at; (at = str_find(s, STR("${"))) != SIZE_MAX;) {
-        size_t end = str_find(str_from(s, at), STR("}"));
-        if (end == SIZE_MAX)
-            break;
-        struct str in = str_n(s.p + at + 2, end - 2);
-        size_t dash = str_find(in, STR(":-"));
-        struct str name = dash == SIZE_MAX ? in : str_n(in.p, dash);
-        out = dash == SIZE_MAX ? arena_printf(a, "%.*s%.*senv.%.*s", STR_ARG(out), (int)at, s.p, STR_ARG(name))
-                               : arena_printf(a, "%.*s%.*s(env.%.*s || \"%.*s\")", STR_ARG(out), (int)at, s.p,
-                                              STR_ARG(name), STR_ARG(str_from(in, dash + 2)));
-        s = str_from(s, at + end + 1);
-    }
+    for (struct dollar d; dollar_next(&s, &d);)
+        out = d.fallback.p ? arena_printf(a, "%.*s%.*s(env.%.*s || \"%.*s\")", STR_ARG(out), STR_ARG(d.before),
+                                          STR_ARG(d.name), STR_ARG(d.fallback))
+                           : arena_printf(a, "%.*s%.*senv.%.*s", STR_ARG(out), STR_ARG(d.before), STR_ARG(d.name));
     return arena_printf(a, "%.*s%.*s", STR_ARG(out), STR_ARG(s));
 }
 

@@ -1,6 +1,7 @@
 /* The base library: arena, buf, fd, map, str, err, rng, sha256. */
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/dollar.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/map.h"
@@ -420,6 +421,30 @@ static void sha256_known_answers(void **state)
     assert_string_equal(sha256_hex(&h).z, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+static void test_dollar(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out; /* each as before[name|fallback], then what remains */
+    } rows[] = {
+        {"", ""},
+        {"plain $x {y}", "plain $x {y}"},
+        {"a${X}b", "a[X]b"},
+        {"${X:-text}${Y:-}", "[X|text][Y|]"},
+        {"${}", "[]"},
+        {"a${X} and ${open", "a[X] and ${open"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct str rest = str_c(rows[i].in);
+        char got[100] = "";
+        for (struct dollar d; dollar_next(&rest, &d);)
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s[%.*s%s%.*s]", STR_ARG(d.before),
+                     STR_ARG(d.name), d.fallback.p ? "|" : "", STR_ARG(d.fallback));
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s", STR_ARG(rest));
+        assert_string_equal(got, rows[i].out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +464,7 @@ int main(void)
         cmocka_unit_test(err_names_round_trip),
         cmocka_unit_test(rng_is_reproducible_and_in_range),
         cmocka_unit_test(sha256_known_answers),
+        cmocka_unit_test(test_dollar),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
