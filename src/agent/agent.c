@@ -116,13 +116,12 @@ static void give_up(struct frame *f, struct agent *g, const struct failure *why)
 __attribute__((format(printf, 4, 5))) static void give_upf(struct frame *f, struct agent *g, enum rc rc,
                                                            const char *fmt, ...)
 {
-    char msg[600];
+    struct err why;
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof msg, fmt, ap);
+    err_vset(&why, rc, fmt, ap);
     va_end(ap);
-    msg[str_utf8_valid(str_c(msg))] = 0;
-    give_up(f, g, FAILURE(rc, str_c(msg)));
+    give_up(f, g, FAILURE(rc, str_c(why.msg)));
 }
 
 static void succeed(struct frame *f, struct agent *g, const struct val *result)

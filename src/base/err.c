@@ -39,15 +39,20 @@ static void cut_to_utf8(char *msg)
     msg[str_utf8_valid(str_c(msg))] = 0;
 }
 
+enum rc err_vset_at(struct err *e, enum rc code, const char *file, int line, const char *fmt, va_list ap)
+{
+    struct err new = {.rc = code, .file = file, .line = line};
+    vsnprintf(new.msg, sizeof new.msg, fmt, ap);
+    cut_to_utf8(new.msg);
+    *e = new;
+    return code;
+}
+
 enum rc err_set_at(struct err *e, enum rc code, const char *file, int line, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    e->rc = code;
-    e->file = file;
-    e->line = line;
-    vsnprintf(e->msg, sizeof e->msg, fmt, ap);
-    cut_to_utf8(e->msg);
+    err_vset_at(e, code, file, line, fmt, ap);
     va_end(ap);
     return code;
 }

@@ -5,6 +5,8 @@
  * with err_set(); callers add context in front with err_wrap(). An error is either returned or reported, never both. */
 #include "base/str.h"
 
+#include <stdarg.h>
+
 enum rc {
 #define X(code, name, retryable, text) code,
 #include "base/err.def"
@@ -25,6 +27,10 @@ struct err {
 #define err_set(e, code, ...) err_set_at((e), (code), __FILE__, __LINE__, __VA_ARGS__)
 enum rc err_set_at(struct err *e, enum rc code, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* The same for functions that are themselves called like printf(); arguments may lie in `e`. */
+#define err_vset(e, code, fmt, ap) err_vset_at((e), (code), __FILE__, __LINE__, (fmt), (ap))
+enum rc err_vset_at(struct err *e, enum rc code, const char *file, int line, const char *fmt, va_list ap)
+    __attribute__((format(printf, 5, 0)));
 /* Returns from the function what the call returns, unless that is RC_OK. */
 #define TRY(call)                \
     do {                         \

@@ -32,16 +32,15 @@ struct reader {
 
 __attribute__((format(printf, 3, 4))) static void fail(struct reader *r, enum rc rc, const char *fmt, ...)
 {
-    char what[300];
     va_list ap;
     if (r->failed)
         return;
     va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
+    err_vset(r->err, rc, fmt, ap);
     va_end(ap);
     r->failed = true;
-    err_set(r->err, rc, "line %lu:%lu: %s", (unsigned long)XML_GetCurrentLineNumber(r->parser),
-            (unsigned long)XML_GetCurrentColumnNumber(r->parser) + 1, what);
+    err_wrap(r->err, "line %lu:%lu", (unsigned long)XML_GetCurrentLineNumber(r->parser),
+             (unsigned long)XML_GetCurrentColumnNumber(r->parser) + 1);
     XML_StopParser(r->parser, XML_FALSE);
 }
 

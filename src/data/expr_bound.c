@@ -84,14 +84,11 @@ const char *show_type(const struct val *v)
 
 enum rc ev_fail(struct ev *c, const struct expr *n, enum rc code, const char *fmt, ...)
 {
-    char msg[sizeof c->err->msg];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof msg, fmt, ap);
+    err_vset(c->err, code, fmt, ap);
     va_end(ap);
-    if (n->line)
-        return err_set(c->err, code, "%u:%u: %s", n->line, n->col, msg);
-    return err_set(c->err, code, "%s", msg);
+    return n->line ? err_wrap(c->err, "%u:%u", n->line, n->col) : code;
 }
 
 /* ---- bounds ---- */

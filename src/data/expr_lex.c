@@ -34,16 +34,15 @@ uint32_t lex_col(const struct lexer *l)
 
 enum rc lex_fail(const struct lexer *l, uint32_t line, uint32_t col, const char *fmt, ...)
 {
-    char msg[sizeof l->err->msg];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof msg, fmt, ap);
+    err_vset(l->err, RC_EXPRESSION, fmt, ap);
     va_end(ap);
     if (l->known)
-        return err_set(l->err, RC_EXPRESSION, "%u:%u: %s", line, col, msg);
+        return err_wrap(l->err, "%u:%u", line, col);
     if (line > 1)
-        return err_set(l->err, RC_EXPRESSION, "line %u, column %u: %s", line, col, msg);
-    return err_set(l->err, RC_EXPRESSION, "column %u: %s", col, msg);
+        return err_wrap(l->err, "line %u, column %u", line, col);
+    return err_wrap(l->err, "column %u", col);
 }
 
 void lex_skip(struct lexer *l, size_t n)

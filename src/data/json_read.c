@@ -64,12 +64,11 @@ static uint32_t col_of(const struct reader *r, const char *at)
 __attribute__((format(printf, 4, 5))) static enum rc fail_with(struct reader *r, const char *at, enum rc rc,
                                                                const char *fmt, ...)
 {
-    char what[200];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
+    err_vset(r->err, rc, fmt, ap);
     va_end(ap);
-    return err_set(r->err, rc, "%u:%u: %s", r->line, col_of(r, at), what);
+    return err_wrap(r->err, "%u:%u", r->line, col_of(r, at));
 }
 
 /* Names the byte at `at` for a message. */

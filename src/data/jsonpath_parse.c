@@ -34,13 +34,11 @@ struct parser {
 static enum rc fail_at(const struct parser *p, size_t at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static enum rc fail_at(const struct parser *p, size_t at, const char *fmt, ...)
 {
-    char msg[200];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof msg, fmt, ap);
+    err_vset(p->err, RC_INVALID, fmt, ap);
     va_end(ap);
-    msg[str_utf8_valid(str_c(msg))] = 0;
-    return err_set(p->err, RC_INVALID, "byte %zu: %s", at + 1, msg);
+    return err_wrap(p->err, "byte %zu", at + 1);
 }
 #define FAIL(p, ...) fail_at((p), (p)->at, __VA_ARGS__)
 

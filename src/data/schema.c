@@ -66,17 +66,16 @@ bool schema_found_add(struct found *f, struct violation *v)
 
 bool schema_fail(struct check *c, const struct at *at, enum misfit misfit, const char *fmt, ...)
 {
-    char text[600];
+    struct err why;
     va_list ap;
     if (!schema_charge(c, MESSAGE_COST))
         return false;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    err_vset(&why, RC_SCHEMA, fmt, ap);
     va_end(ap);
-    text[str_utf8_valid(str_c(text))] = 0;
     struct violation *v = ARENA_NEW(c->a, struct violation);
     struct str place = spot_text(c->a, at->spot);
-    v->text = arena_printf(c->a, "%.*s: %s", STR_ARG(place), text);
+    v->text = arena_printf(c->a, "%.*s: %s", STR_ARG(place), why.msg);
     v->spot = at->spot;
     v->up = at->spot ? at->spot->up : NULL;
     v->misfit = misfit;

@@ -28,14 +28,13 @@ static void report_at(struct reader *r, const struct val *v, const char *fmt, ..
     __attribute__((format(printf, 3, 4)));
 static void report_at(struct reader *r, const struct val *v, const char *fmt, ...)
 {
-    char text[600];
+    struct err why;
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    err_vset(&why, RC_INVALID, fmt, ap);
     va_end(ap);
-    text[str_utf8_valid(str_c(text))] = 0;
     r->bad = true;
-    r->report(r->ctx, v->line, v->col, text);
+    r->report(r->ctx, v->line, v->col, why.msg);
 }
 
 /* An error of a parser: "line:col: message" has the better place. */

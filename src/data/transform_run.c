@@ -27,13 +27,11 @@ enum { ITEM_FUEL = 1000000 };
 
 enum rc t_fail(struct transform_run *r, enum rc rc, const char *fmt, ...)
 {
-    char msg[sizeof r->err->msg];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof msg, fmt, ap);
+    err_vset(r->err, rc, fmt, ap);
     va_end(ap);
-    msg[str_utf8_valid(str_c(msg))] = 0;
-    return err_set(r->err, rc, "%s", msg);
+    return rc;
 }
 
 enum rc t_spend(struct transform_run *r, uint64_t units)

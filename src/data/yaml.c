@@ -66,12 +66,11 @@ struct composer {
 __attribute__((format(printf, 5, 6))) static enum rc fail_at(struct composer *c, enum rc rc, uint32_t line,
                                                              uint32_t col, const char *fmt, ...)
 {
-    char what[400];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
+    err_vset(c->err, rc, fmt, ap);
     va_end(ap);
-    return err_set(c->err, rc, "%s:%u:%u: %s", c->file, line, col, what);
+    return err_wrap(c->err, "%s:%u:%u", c->file, line, col);
 }
 
 static uint32_t line_of(const yaml_event_t *e)

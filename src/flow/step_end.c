@@ -302,13 +302,12 @@ void step_fail(struct frame *f, const struct failure *why)
 
 void step_failf(struct frame *f, enum rc rc, const char *fmt, ...)
 {
-    char msg[600];
+    struct err why;
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof msg, fmt, ap);
+    err_vset(&why, rc, fmt, ap);
     va_end(ap);
-    msg[str_utf8_valid(str_c(msg))] = 0;
-    step_fail(f, FAILURE(rc, str_c(msg)));
+    step_fail(f, FAILURE(rc, str_c(why.msg)));
 }
 
 struct failure child_failure(const struct frame *c)
