@@ -1,7 +1,7 @@
 /* One write() a line, so that lines of several processes do not mix. */
 #include "base/log.h"
 
-#include "base/str.h"
+#include "base/keyprint.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,11 +27,14 @@ void log_line(enum log_level level, const char *fmt, ...)
 {
     if (level > threshold())
         return;
-    char msg[1024], line[1100];
+    char whole[4096], msg[1024], line[1100];
+    struct arena a = {0};
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof msg, fmt, ap);
+    vsnprintf(whole, sizeof whole, fmt, ap);
     va_end(ap);
+    snprintf(msg, sizeof msg, "%.*s", STR_ARG(keyprints_cover(&a, str_c(whole)))); /* before it is cut */
+    arena_done(&a);
     for (char *c = msg; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';

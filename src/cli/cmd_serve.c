@@ -1,11 +1,14 @@
 /* serve: the service. This file is the part before the supervisor: what is to be listened on, what is to be kept
  * secret, and the tree of processes.
  *
- * Keys are moved out of the environment into a sealed memory file, and the program executes itself anew without them,
- * so that not even /proc shows them to anybody; only egress gets the file. The second life becomes the supervisor. When
- * it is told to start anew (SIGHUP, after the program's file was replaced), it executes the file again, with the same
- * sockets open: connections queue meanwhile. */
+ * Keys, and whatever else of the environment is not for all, are moved into sealed memory files, and the program
+ * executes itself anew without them, so that not even /proc shows them to anybody. Egress gets the file with the keys,
+ * the executor that with the variables that commands may be given, the others fingerprints of the keys. The second life
+ * becomes the supervisor. When it is told to start anew (SIGHUP, after the program's file was replaced), it executes
+ * the file again, with the same sockets open: connections queue meanwhile. */
 #include "base/clock.h"
+#include "base/fd.h"
+#include "base/keyprint.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "cli/commands.h"
@@ -20,6 +23,7 @@
 #include "flow/limits.h"
 #include "ipc/control.h"
 #include "llm/provider.h"
+#include "role/egress.h"
 #include "supervisor/notify.h"
 #include "supervisor/supervisor.h"
 
@@ -36,31 +40,88 @@
 enum { SOCKETS_MAX = 8, ROLE_ARGS = 16, LIMITS_TEXT_SIZE = 256, PREDECESSOR_MS = 2000 };
 
 /* The first life tells the second which descriptors are what. */
-static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 tokens=6 control=7 listen=8 listen=9" */
+static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 variables=6 prints=7 control=8 listen=9" */
 
 /* ---- the first life ---- */
 
 static const char *const providers[] = {"anthropic", "gemini", "openai"};
 enum { NPROVIDERS = sizeof providers / sizeof *providers };
 
-/* NAME=VALUE for keys and addresses of the providers; keys leave the environment. */
-static int make_secrets(void)
+/* What every role may know: where things are, how to speak, how to be tested. A list, so that what nobody has thought
+ * of is a secret; a name that ends with `*` stands for all that begin so. */
+static const char *const common[] = {
+    "PATH",          "HOME",          "USER",         "LOGNAME",       "SHELL",          "LANG",
+    "LC_*",          "TERM",          "TZ",           "TMPDIR",        "XDG_*",          "TREADLE_*",
+    "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS",    "LISTEN_PID",     "LISTEN_FDNAMES",
+    "LD_*",          "MALLOC_*",      "ASAN_OPTIONS", "LSAN_OPTIONS",  "UBSAN_OPTIONS",  "TSAN_OPTIONS",
+    "GCOV_*",        "LLVM_PROFILE*", "SSL_CERT_DIR", "SSL_CERT_FILE", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX"};
+/* For egress, besides keys and addresses: proxies, whose addresses may hold a password. */
+static const char *const proxies[] = {"http_proxy", "https_proxy", "all_proxy", "no_proxy",
+                                      "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"};
+
+static bool is_one_of(struct str name, const char *const *names, size_t n)
 {
-    int fd = memfd_create("treadle-secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
-        return -1;
+    for (size_t i = 0; i < n; i++) {
+        struct str s = str_c(names[i]);
+        if (s.p[s.n - 1] == '*' ? str_starts(name, str_n(s.p, s.n - 1)) : str_eq(name, s))
+            return true;
+    }
+    return false;
+}
+
+static bool is_of_provider(struct str name)
+{
     for (size_t i = 0; i < NPROVIDERS; i++) {
         const struct provider *p = provider_by_name(str_c(providers[i]));
-        const char *const vars[] = {p->key_env, p->base_env};
-        for (int k = 0; k < 2; k++) {
-            const char *v = getenv(vars[k]);
-            if (v && *v && dprintf(fd, "%s=%s%c", vars[k], v, 0) < 0)
-                return -1;
-        }
-        unsetenv(p->key_env);
+        if (p && (str_is(name, p->key_env) || str_is(name, p->base_env)))
+            return true;
     }
-    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
-    return fd;
+    return false;
+}
+
+/* Which descriptors hold what nobody may read in an environment. */
+struct sealed {
+    int egress, commands, prints;
+};
+
+static bool seal(int fd)
+{
+    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
+}
+
+/* Takes out of the environment what is not for all: NAME=VALUE, each followed by NUL, into a file for who is to have
+ * it. */
+static bool seal_environment(struct sealed *s)
+{
+    s->egress = memfd_create("treadle-secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    s->commands = memfd_create("treadle-variables", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (s->egress < 0 || s->commands < 0)
+        return false;
+    for (char **at = environ; at && *at;) {
+        struct str line = str_c(*at);
+        size_t eq = str_find(line, STR("="));
+        struct str name = str_n(line.p, eq == SIZE_MAX ? 0 : eq);
+        char plain[256];
+        if (!name.n || name.n >= sizeof plain || is_one_of(name, common, sizeof common / sizeof *common)) {
+            at++;
+            continue;
+        }
+        bool calls = is_of_provider(name) || is_one_of(name, proxies, sizeof proxies / sizeof *proxies);
+        if (!fd_write_all(calls ? s->egress : s->commands, str_n(line.p, line.n + 1)))
+            return false;
+        snprintf(plain, sizeof plain, "%.*s", STR_ARG(name));
+        unsetenv(plain); /* the next one is at this place now */
+    }
+    return seal(s->egress) && seal(s->commands);
+}
+
+/* Before the keys are gone. */
+static bool make_prints(struct sealed *s, const char **without)
+{
+    struct keyprints prints;
+    *without = egress_keyprints(&prints);
+    s->prints = memfd_create("treadle-fingerprints", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return s->prints >= 0 && fd_write_all(s->prints, str_n((const char *)&prints, sizeof prints)) && seal(s->prints);
 }
 
 /* Of a provider that is asked at its usual address, which nobody answers without one. */
@@ -206,13 +267,22 @@ static int first_life(const struct args *args)
         return fail(exit_of(err.rc) == EXIT_USAGE && err.rc != RC_BUSY ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
     if (!args_get(args, "mock"))
         tell_missing_keys();
-    int secrets = make_secrets();
-    if (secrets < 0)
+    struct sealed sealed;
+    const char *without;
+    if (!make_prints(&sealed, &without) || !seal_environment(&sealed))
         return fail(EXIT_ENVIRONMENT, "no memory file for the keys: %s", strerror(errno));
     char handed[256];
-    int at = snprintf(handed, sizeof handed, "secrets=%d control=%d", secrets, control);
-    keep_open(secrets);
+    int at = snprintf(handed, sizeof handed, "secrets=%d variables=%d prints=%d control=%d", sealed.egress,
+                      sealed.commands, sealed.prints, control);
+    keep_open(sealed.egress);
+    keep_open(sealed.commands);
+    keep_open(sealed.prints);
     keep_open(control);
+    if (without)
+        fprintf(stderr,
+                "treadle: warning: %s has not %d to %d characters: where a command or a file shows it, it will not be "
+                "taken out\n",
+                without, KEYPRINT_LEAST, KEYPRINT_MOST);
     if (tokens >= 0) {
         keep_open(tokens);
         at += snprintf(handed + at, sizeof handed - (size_t)at, " tokens=%d", tokens);
@@ -228,7 +298,7 @@ static int first_life(const struct args *args)
 /* ---- the second life ---- */
 
 struct given {
-    int secrets, tokens, control, listen[SOCKETS_MAX]; /* tokens: -1 when nobody needs one */
+    int secrets, variables, prints, tokens, control, listen[SOCKETS_MAX]; /* tokens: -1 when nobody needs one */
     size_t n;
     char text[256];
 };
@@ -240,7 +310,7 @@ static bool read_given(struct given *g)
         return false;
     snprintf(g->text, sizeof g->text, "%s", v);
     unsetenv(handed_env);
-    g->secrets = g->tokens = g->control = -1;
+    g->secrets = g->variables = g->prints = g->tokens = g->control = -1;
     for (struct str rest = str_c(g->text); rest.n;) {
         size_t end = str_find(rest, STR(" "));
         struct str word = end == SIZE_MAX ? rest : str_n(rest.p, end);
@@ -250,6 +320,10 @@ static bool read_given(struct given *g)
             return false;
         if (str_starts(word, STR("secrets=")))
             g->secrets = (int)fd;
+        else if (str_starts(word, STR("variables=")))
+            g->variables = (int)fd;
+        else if (str_starts(word, STR("prints=")))
+            g->prints = (int)fd;
         else if (str_starts(word, STR("tokens=")))
             g->tokens = (int)fd;
         else if (str_starts(word, STR("control=")))
@@ -258,7 +332,7 @@ static bool read_given(struct given *g)
             g->listen[g->n++] = (int)fd;
         rest = end == SIZE_MAX ? str_n("", 0) : str_from(rest, end + 1);
     }
-    return g->secrets >= 0 && g->n;
+    return g->secrets >= 0 && g->variables >= 0 && g->prints >= 0 && g->n;
 }
 
 static int64_t number_option(const struct args *args, const char *name, int64_t fallback)
@@ -314,6 +388,10 @@ static int second_life(const struct args *args, struct given *g)
     if (page < 0 || ftruncate(page, sizeof(struct panic_page)) != 0)
         return fail(EXIT_ENVIRONMENT, "no memory file: %s", strerror(errno));
     prctl(PR_SET_NAME, "treadle"); /* it was executed by another name, that of the link to itself */
+    struct keyprints prints; /* for what the roles say on their standard error */
+    if (pread(g->prints, &prints, sizeof prints, 0) != (ssize_t)sizeof prints)
+        return fail(EXIT_ENVIRONMENT, "the fingerprints of keys cannot be read");
+    keyprints_use(&prints);
     raise_descriptors();
     struct role_args engine = {0}, egress = {0}, executor = {0}, gateway = {0};
     const char *mock = args_get(args, "mock");
@@ -345,9 +423,11 @@ static int second_life(const struct args *args, struct given *g)
                                    .children = roles,
                                    .nchildren = 4};
     static const struct link_spec links[] = {{"engine", "egress"}, {"engine", "executor"}, {"engine", "gateway"}};
-    struct handed_spec handed[SOCKETS_MAX + 4] = {{"egress", "keys", g->secrets, HAND_SECRETS},
-                                                  {"engine", "page", page, HAND_PAGE}};
-    size_t nhanded = 2;
+    struct handed_spec handed[SOCKETS_MAX + 8] = {
+        {"egress", "keys", g->secrets, HAND_SECRETS},  {"executor", "variables", g->variables, HAND_SECRETS},
+        {"engine", "prints", g->prints, HAND_PRINTS},  {"executor", "prints", g->prints, HAND_PRINTS},
+        {"gateway", "prints", g->prints, HAND_PRINTS}, {"engine", "page", page, HAND_PAGE}};
+    size_t nhanded = 6;
     if (g->tokens >= 0)
         handed[nhanded++] = (struct handed_spec){"gateway", "tokens", g->tokens, HAND_SECRETS};
     if (g->control >= 0)
@@ -370,6 +450,8 @@ static int second_life(const struct args *args, struct given *g)
         return EXIT_OK;
     case SUPERVISOR_UPGRADE:
         keep_open(g->secrets);
+        keep_open(g->variables);
+        keep_open(g->prints);
         if (g->tokens >= 0)
             keep_open(g->tokens);
         if (g->control >= 0)

@@ -15,6 +15,7 @@
 #include "cli/said.h"
 #include "cli/view.h"
 #include "data/json.h"
+#include "data/val_cover.h"
 #include "data/yaml.h"
 #include "executor/cgroup.h"
 #include "flow/step.h"
@@ -178,9 +179,12 @@ static void on_control(void *ctx, struct control_request *q, const struct val *v
     struct live *l = ctx;
     struct run *run = engine_run(l->engine);
     struct str what = val_get_str(v, STR("do"), STR(""));
+    struct arena a = {0};
+    struct val clean = val_covered(&a, v);
     struct err err;
     enum rc rc = RC_OK;
     bool known;
+    v = &clean;
     if (str_is(what, "cancel")) {
         view_say(l->view, false, "cancelled by treadle cancel");
         engine_cancel(l->engine);
@@ -192,9 +196,11 @@ static void on_control(void *ctx, struct control_request *q, const struct val *v
     } else {
         rc = err_set(&err, RC_INVALID, "unknown request");
     }
+    bool cancel = str_is(what, "cancel");
+    arena_done(&a);
     if (rc != RC_OK)
         control_reply(q, &err);
-    else if (str_is(what, "cancel"))
+    else if (cancel)
         control_reply(q, NULL);
     else
         engine_when_durable(l->engine, done, q);
@@ -253,6 +259,7 @@ const struct val *session_env(struct session *s)
         add_env(s, &m, str_c(bounds[i]));
     struct val *o = ARENA_NEW(&s->arena, struct val);
     *o = val_map_done(&m);
+    *o = val_covered(&s->arena, o);
     return o;
 }
 
@@ -501,6 +508,10 @@ static int set_up(struct live *l)
     struct err err;
     if (make_egress(l, &err) != RC_OK)
         return fail(exit_of(err.rc), "%s", err.msg);
+    if ((!s->resume || s->new_workflow) &&
+        called_keyless(&s->files, s->workflow->file, s->workflow->text, &err) != RC_OK)
+        return fail(EXIT_USAGE, "%s", err.msg);
+    s->inputs = val_covered(&s->arena, &s->inputs);
     int code = check_providers(s->workflow, l->egress);
     if (code == EXIT_OK && !s->resume)
         code = check_files(s->workflow, s->workflow_dir, s->workspace, !s->quiet);
@@ -513,6 +524,8 @@ static int set_up(struct live *l)
     if (s->resume && executor_prove_dead(s->home.dir, PROVE_DEAD_MS, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     char home[2100];
+    size_t nsecrets;
+    const struct str *secrets = called_secrets(s->workflow, &s->arena, &nsecrets);
     if (home_dir(home, sizeof home, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     cgroup_settle();
@@ -526,8 +539,8 @@ static int set_up(struct live *l)
                                                 .cache_keeps_only = s->record_file != NULL,
                                                 .checkpoints_dir = kept_in(s, home, "checkpoints", "/.mock"),
                                                 .state_dir = home,
-                                                .secrets = s->workflow->secrets,
-                                                .nsecrets = s->workflow->nsecrets,
+                                                .secrets = secrets,
+                                                .nsecrets = nsecrets,
                                                 .tier = s->tier},
                      &l->executor, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/keyprint.h"
 #include "base/panic.h"
 #include "executor/capture.h"
 #include "executor/tier.h"
@@ -37,6 +38,7 @@ struct stream {
     struct command *command;
     int fd;
     ev_id id;
+    struct keyprint_stream keys; /* in front of the text: a capture may cut one in two */
     struct capture text;
 };
 
@@ -223,6 +225,7 @@ static void command_release(struct command *c)
         ev_cancel(c->loop, streams[i]->id);
         if (streams[i]->fd >= 0)
             close(streams[i]->fd);
+        keyprint_stream_end(&streams[i]->keys, NULL, NULL);
         capture_done(&streams[i]->text);
     }
     ev_cancel(c->loop, c->timer);
@@ -254,6 +257,11 @@ static void watch_flood(struct command *c)
         ask_to_stop(c);
 }
 
+static void keep(void *ctx, const char *bytes, size_t n)
+{
+    capture_add(ctx, bytes, n);
+}
+
 /* Reads what is there, at most `chunks` pieces. False at the end of the stream. */
 static bool stream_drain(struct stream *s, unsigned chunks)
 {
@@ -261,7 +269,7 @@ static bool stream_drain(struct stream *s, unsigned chunks)
     while (chunks--) {
         ssize_t n = read(s->fd, piece, sizeof piece);
         if (n > 0) {
-            capture_add(&s->text, piece, (size_t)n);
+            keyprint_stream_add(&s->keys, piece, (size_t)n, keep, &s->text);
             watch_flood(s->command);
             continue;
         }
@@ -391,6 +399,8 @@ static void on_launcher_end(void *ctx, int status)
     enum { PIPE_CHUNKS = (1 << 20) / CHUNK + 1 };
     (void)stream_drain(&c->out, PIPE_CHUNKS);
     (void)stream_drain(&c->errors, PIPE_CHUNKS);
+    keyprint_stream_end(&c->out.keys, keep, &c->out.text);
+    keyprint_stream_end(&c->errors.keys, keep, &c->errors.text);
     read_report(c, status, &o);
     o.flooded = c->flooded;
     o.printed = printed(c);

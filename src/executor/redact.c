@@ -5,12 +5,16 @@
  * In base64 three bytes become four characters, so the same text has three forms, by where it begins. Of each form only
  * the characters that depend on the secret alone are looked for.
  *
+ * API keys are another matter: their values are not known here, only their fingerprints (base/keyprint.h).
+ *
  * A capture may leave out the middle of an output and cut a secret in two there. So next to its mark a beginning or end
  * of a form counts as one, too. */
 #include "executor/redact.h"
 
 #include "base/buf.h"
+#include "base/keyprint.h"
 #include "data/json.h"
+#include "data/val_cover.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -163,6 +167,7 @@ static struct str at_cut(const struct redactor *r, struct arena *a, struct str s
 
 struct str redact_text(const struct redactor *r, struct arena *a, struct str s)
 {
+    s = keyprints_cover(a, s);
     for (const struct redaction *x = r->first; x; x = x->next)
         if (str_find(s, x->form) != SIZE_MAX)
             s = replace(a, s, x);
@@ -173,7 +178,7 @@ struct val redact(const struct redactor *r, struct arena *a, const struct val *v
 {
     struct val copy = *v;
     if (!r->first)
-        return copy;
+        return val_covered(a, v);
     if (v->type == VAL_STR) {
         copy.s = redact_text(r, a, v->s);
     } else if (v->type == VAL_ARRAY && v->arr.n) {

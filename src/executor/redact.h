@@ -1,6 +1,7 @@
 #pragma once
 /* Takes the values of secrets out of whatever leaves the executor: raw, as JSON text, URL-encoded, in base64 (at any
- * alignment, both alphabets) and in hexadecimal digits. In their place stands "[secret NAME]". */
+ * alignment, both alphabets) and in hexadecimal digits. In their place stands "[secret NAME]". API keys that
+ * the process knows by their fingerprints are taken out with them. */
 #include "base/arena.h"
 #include "base/err.h"
 #include "data/val.h"

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/keyprint.h"
 #include "executor/capture.h"
 
 #include <errno.h>
@@ -23,6 +24,7 @@ enum {
 };
 
 struct reader {
+    struct keyprint_stream keys; /* in front of it: lines may be cut */
     struct buf out;
     char line[MAX_LINE];
     size_t nline;
@@ -79,6 +81,11 @@ static void feed(struct reader *r, const char *p, size_t n)
     }
 }
 
+static void feed_piece(void *ctx, const char *p, size_t n)
+{
+    feed(ctx, p, n);
+}
+
 static bool scan(struct tool_call *c, struct reader *r, int fd, struct err *err)
 {
     char piece[PIECE];
@@ -95,12 +102,13 @@ static bool scan(struct tool_call *c, struct reader *r, int fd, struct err *err)
             return false;
         }
         r->scanned += (size_t)n;
-        feed(r, piece, (size_t)n);
+        keyprint_stream_add(&r->keys, piece, (size_t)n, feed_piece, r);
         if (tool_over(c) || r->scanned > MAX_SCAN) {
             err_set(err, RC_LIMIT, "The file is too large to be read this way; use Bash or Grep for a part of it.");
             return false;
         }
     }
+    keyprint_stream_end(&r->keys, feed_piece, r);
     if (r->in_line) /* a last line without newline */
         line_end(r);
     return true;
@@ -148,6 +156,7 @@ struct val tool_read(struct tool_call *c)
     buf_init(&r->out, MAX_TEXT + 512);
     struct val ret = scan(c, r, fd, &err) ? present(c, r, &st) : tool_error(c, &err);
     buf_done(&r->out);
+    keyprint_stream_end(&r->keys, NULL, NULL);
     close(fd);
     return ret;
 }

@@ -4,15 +4,15 @@
  *
  *   child to supervisor    HELLO (version) · READY · PONG
  *   supervisor to child    PEER (a link to another role, with its descriptor) · LISTEN (a listening socket) · SECRETS
- *                          (a sealed file with keys) · PAGE (the panic page) · OBITUARY (how an earlier life ended) ·
- *                          GO (that was all for now: begin) · PING · STOP (end in good order)
+ *                          (a sealed file with keys) · PAGE (the panic page) · PRINTS (fingerprints of keys) · OBITUARY
+ * (how an earlier life ended) · GO (that was all for now: begin) · PING · STOP (end in good order)
  *
  * `text` is the name of the role, socket or a line for people; it never exceeds CONTROL_TEXT_MAX bytes. Received
  * descriptors belong to the caller and are close-on-exec. */
 #include "base/err.h"
 
 #define CONTROL_MESSAGES(X) \
-    X(HELLO) X(READY) X(PONG) X(PEER) X(LISTEN) X(SECRETS) X(PAGE) X(OBITUARY) X(GO) X(PING) X(STOP)
+    X(HELLO) X(READY) X(PONG) X(PEER) X(LISTEN) X(SECRETS) X(PAGE) X(PRINTS) X(OBITUARY) X(GO) X(PING) X(STOP)
 
 enum control_kind {
 #define X(name) CONTROL_##name,

@@ -10,6 +10,7 @@
 #include "base/panic.h"
 #include "base/sha256.h"
 #include "data/json.h"
+#include "data/val_cover.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -95,7 +96,8 @@ static struct val line_of(struct exchange *x, enum rc rc, const struct err *err)
     VAL_MAP_SET(&m, "outcome", val_str(str_c(rc_name(rc))));
     if (rc != RC_OK && err)
         VAL_MAP_SET(&m, "message", val_str(str_c(err->msg)));
-    return val_map_done(&m);
+    struct val line = val_map_done(&m);
+    return val_covered(a, &line);
 }
 
 static void write_line(struct exchange *x, enum rc rc, const struct err *err)

@@ -1,6 +1,7 @@
 /* A file is known by the directory of whoever names it and by that name; its text is pinned by hash. */
 #include "role/called.h"
 
+#include "base/keyprint.h"
 #include "base/sha256.h"
 
 struct str called_directory(struct str path)
@@ -34,6 +35,49 @@ void called_keep(struct called_files *f, const struct called_file *c)
         f->cap = cap;
     }
     f->v[f->n++] = *c;
+}
+
+static enum rc keyless(struct str file, struct str text, struct err *err)
+{
+    size_t at, line = 1, begin = 0;
+    const char *name;
+    if (!keyprints_find(text, &at, &name))
+        return RC_OK;
+    for (size_t i = 0; i < at; i++)
+        if (text.p[i] == '\n')
+            line++, begin = i + 1;
+    return err_set(
+        err, RC_INVALID,
+        "%.*s:%zu:%zu: the value of %s stands here, and would be kept with the run; take it out: model steps "
+        "use it without being told, and commands get other secrets by `secrets`",
+        (int)(file.n < 200 ? file.n : 200), file.p, line, at - begin + 1, name);
+}
+
+enum rc called_keyless(const struct called_files *f, struct str file, struct str text, struct err *err)
+{
+    enum rc rc = keyless(file, text, err);
+    for (size_t i = 0; rc == RC_OK && i < f->n; i++)
+        rc = keyless(f->v[i].t.file, f->v[i].t.text, err);
+    return rc;
+}
+
+/* Into `v`, or (NULL) only counted. */
+static size_t add_secrets(const struct workflow *w, struct str *v)
+{
+    size_t n = w->nsecrets;
+    for (size_t i = 0; v && i < n; i++)
+        v[i] = w->secrets[i];
+    for (size_t i = 0; i < w->nchildren; i++)
+        n += add_secrets(w->children[i], v ? v + n : NULL);
+    return n;
+}
+
+const struct str *called_secrets(const struct workflow *w, struct arena *a, size_t *n)
+{
+    *n = add_secrets(w, NULL);
+    struct str *v = arena_calloc(a, *n ? *n : 1, sizeof *v);
+    (void)add_secrets(w, v);
+    return v;
 }
 
 /* ---- in a journal ---- */

@@ -23,6 +23,11 @@ struct called_files {
 enum rc called_find(const struct called_files *f, struct str from, struct str name, bool stored,
                     struct workflow_text *ret, struct err *err) MUST_CHECK;
 void called_keep(struct called_files *f, const struct called_file *c);
+/* RC_INVALID, with its place, when a provider's key stands in the text of the workflow or of a file that it calls: what
+ * is pinned is kept word for word. */
+enum rc called_keyless(const struct called_files *f, struct str file, struct str text, struct err *err) MUST_CHECK;
+/* The names of the secrets that the workflow and those that it calls list; in `a`. */
+const struct str *called_secrets(const struct workflow *w, struct arena *a, size_t *n);
 /* The directory of an absolute path to a file. */
 struct str called_directory(struct str path);
 

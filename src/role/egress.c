@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "base/panic.h"
+#include "data/val_cover.h"
 #include "http/fetch.h"
 #include "llm/mock.h"
 #include "llm/provider.h"
@@ -56,8 +57,24 @@ static struct str from_env(struct arena *a, const char *name)
     return v && *v ? arena_str(a, str_c(v)) : str_n("", 0);
 }
 
+const char *egress_keyprints(struct keyprints *ret)
+{
+    const char *without = NULL;
+    keyprints_begin(ret);
+    for (size_t i = 0; i < PROVIDERS; i++) {
+        const struct provider *p = provider_by_name(str_c(provider_names[i]));
+        const char *key = p ? getenv(p->key_env) : NULL;
+        if (key && *key && !keyprints_add(ret, p->key_env, str_c(key)))
+            without = p->key_env;
+    }
+    return without;
+}
+
 static void read_config(struct egress *g)
 {
+    struct keyprints prints; /* by these the keys are kept out of what is asked, answered and logged here */
+    (void)egress_keyprints(&prints);
+    keyprints_use(&prints);
     for (size_t i = 0; i < PROVIDERS; i++) {
         const struct provider *p = provider_by_name(str_c(provider_names[i]));
         CHECK(p);
@@ -215,6 +232,7 @@ static void on_done(void *ctx, enum rc rc, const struct err *err)
     struct call *c = ctx;
     struct val v;
     bool ok = reply_finish(c->parser, rc, err, &c->arena, &v);
+    v = val_covered(&c->arena, &v); /* some providers tell a wrong key back */
     if (ok && c->warnings.n) {
         const struct val *more = VAL_GET(&v, "warnings");
         for (size_t i = 0; val_at(more, i); i++)
@@ -328,7 +346,8 @@ void egress_start(struct egress *g, const struct effect *e,
         fail_later(c);
         return;
     }
-    c->request = val_copy(&c->arena, e->request);
+    struct val clean = val_covered(&c->arena, e->request);
+    c->request = val_copy(&c->arena, &clean);
     c->step = val_get_str(&c->request, STR("step"), STR(""));
     c->queued = true;
     *g->tail = c;

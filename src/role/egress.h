@@ -3,6 +3,7 @@
  *
  * One call is one effect of kind EFFECT_MODEL; its request and reply are those of llm/provider.h. At most `max_calls`
  * are on the wire at once, the others wait in order. All callbacks come from the event loop. */
+#include "base/keyprint.h"
 #include "ev/loop.h"
 #include "flow/io.h"
 
@@ -18,7 +19,11 @@ struct egress_options {
 };
 struct egress;
 
-/* Reads keys and addresses from the environment and removes the keys from it. RC_INVALID, RC_IO. */
+/* The fingerprints of the keys that the environment has. Returns the name of a variable whose key has none, because it
+ * is too short or too long; NULL: all have. */
+const char *egress_keyprints(struct keyprints *ret);
+/* Reads keys and addresses from the environment and removes the keys from it; their fingerprints become those of this
+ * process. RC_INVALID, RC_IO. */
 enum rc egress_new(const struct egress_options *o, struct egress **ret, struct err *err) MUST_CHECK;
 void egress_free(struct egress *g);
 /* RC_AUTH, naming the variable to set, when calls to the provider of that name ("claude", "openai", …) cannot work for

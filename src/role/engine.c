@@ -20,7 +20,7 @@
 #include "base/fault.h"
 #include "base/panic.h"
 #include "base/rng.h"
-#include "data/val.h"
+#include "data/val_cover.h"
 #include "flow/outbox.h"
 #include "role/reread.h"
 
@@ -231,8 +231,9 @@ static void effect_done(void *ctx, uint64_t id, bool ok, const struct val *resul
 {
     struct engine *g = ctx;
     if (run_status(g->run) == RUN_RUNNING) {
+        struct val clean = val_covered(&g->arena, result);
         execute(g, true);
-        if (run_effect_done(g->run, id, ok, result))
+        if (run_effect_done(g->run, id, ok, &clean))
             note_reported(g, id);
         execute(g, false);
     }

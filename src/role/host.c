@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/keyprint.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "base/sha256.h"
@@ -129,6 +130,12 @@ static struct val where_of(struct hosted *r, struct arena *a)
     VAL_MAP_SET(&m, "workspace", val_str(y->workspace));
     VAL_MAP_SET(&m, "output_dir", val_str(y->output_dir));
     VAL_MAP_SET(&m, "workflow_dir", val_str(y->workflow_dir));
+    size_t n;
+    const struct str *secrets = called_secrets(r->carried->workflow, a, &n);
+    struct val_list names = val_list_new(a);
+    for (size_t i = 0; i < n; i++)
+        val_list_push(&names, val_str(secrets[i]));
+    VAL_MAP_SET(&m, "secrets", val_list_done(&names));
     VAL_MAP_SET(&m, "confined", val_bool(str_is(r->carried->files.root_path, HOST_REQUEST_PATH)));
     VAL_MAP_SET(&m, "state_dir", val_str(str_c(r->host->o.home)));
     VAL_MAP_SET(&m, "sessions_dir", /* what scripted models say must not mix with real conversations */
@@ -550,6 +557,7 @@ void host_obituary(struct host *h, struct str run, struct str step, struct str h
         return;
     struct arena a = {0};
     struct val_map m = val_map_new(&a), o = val_map_new(&a);
+    words = keyprints_cover(&a, words);
     words.n = str_utf8_valid(words);
     VAL_MAP_SET(&m, "how", val_str(how));
     VAL_MAP_SET(&m, "executing", val_str(step));

@@ -10,6 +10,7 @@
 #include "base/panic.h"
 #include "base/sha256.h"
 #include "data/json.h"
+#include "data/val_cover.h"
 #include "flow/compose.h"
 #include "flow/wait.h"
 #include "http/server.h"
@@ -313,6 +314,10 @@ static bool check_start(struct start *s)
         reply(s->q);
         return false;
     }
+    if (called_keyless(&s->files, s->file, s->text, &err) != RC_OK) {
+        refuse(s->q, 422, err.msg);
+        return false;
+    }
     const struct val *given = VAL_GET(s->request, "inputs");
     if (given && given->type != VAL_OBJECT && given->type != VAL_NULL) {
         refuse(s->q, 400, "`inputs` must be an object");
@@ -324,6 +329,7 @@ static bool check_start(struct start *s)
         refuse(s->q, 422, err.msg);
         return false;
     }
+    s->inputs = val_covered(a, &s->inputs);
     if (val_depth(&s->inputs) > INPUT_DEPTH_MAX) {
         refuse(s->q, 422, "the inputs are nested too deeply");
         return false;
@@ -785,6 +791,11 @@ void host_ask(struct host *h, const struct val *request, host_answer *answer, vo
     struct asked *q = asked_new(h, answer, ctx);
     struct str what = val_get_str(request, STR("do"), STR("")), id = val_get_str(request, STR("run"), STR(""));
     struct hosted *r = host_find(h, id);
+    struct val clean;
+    if (!str_is(what, "start")) { /* of which the workflow's text is told where, and nothing is changed in it */
+        clean = val_covered(&q->arena, request);
+        request = &clean;
+    }
     if (str_is(what, "state")) {
         do_state(q);
     } else if (h->failed || h->draining) {

@@ -1,6 +1,8 @@
 /* The child's side of ipc/control.h. */
 #include "role/role.h"
 
+#include "base/fd.h"
+#include "base/keyprint.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "role/roles.h"
@@ -16,7 +18,7 @@
 
 static const struct role_def *const defs[] = {&role_engine, &role_egress, &role_executor, &role_gateway};
 
-enum { EARLY_MAX = 8 };
+enum { EARLY_MAX = 8, VARIABLES_MAX = 8 << 20 };
 
 static struct process { /* one a process */
     struct role role;
@@ -89,6 +91,29 @@ const char *role_option(const struct role *r, const char *name)
     return NULL;
 }
 
+enum rc role_variables(struct role *r, struct err *err)
+{
+    struct buf b;
+    buf_init(&b, VARIABLES_MAX);
+    bool all = r->secrets < 0 || (lseek(r->secrets, 0, SEEK_SET) == 0 && fd_read_all(r->secrets, &b));
+    for (char *at = b.p, *end = b.p + b.n; all && at < end;) {
+        size_t n = strlen(at) + 1;
+        char *eq = strchr(at, '=');
+        if (eq) {
+            *eq = 0;
+            setenv(at, eq + 1, 1);
+        }
+        at += n;
+    }
+    if (b.p)
+        explicit_bzero(b.p, b.cap);
+    buf_done(&b);
+    if (r->secrets >= 0)
+        close(r->secrets);
+    r->secrets = -1;
+    return all ? RC_OK : err_set(err, RC_IO, "the variables that are for this role alone cannot be read");
+}
+
 static void take_page(int fd)
 {
     void *at = mmap(NULL, sizeof(struct panic_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -97,6 +122,17 @@ static void take_page(int fd)
         return;
     self.page = at;
     *self.page = (struct panic_page){.magic = PANIC_PAGE_MAGIC};
+}
+
+/* Without them no key would be found, so a role that was to have them and cannot read them does not begin. */
+static bool take_prints(int fd)
+{
+    struct keyprints p;
+    bool whole = pread(fd, &p, sizeof p, 0) == (ssize_t)sizeof p;
+    close(fd);
+    if (whole)
+        keyprints_use(&p);
+    return whole;
 }
 
 static struct str line_of(struct str *rest)
@@ -163,6 +199,13 @@ static void handle(const struct control_message *m)
             take_page(fd);
             fd = -1;
         }
+        break;
+    case CONTROL_PRINTS:
+        if (fd >= 0 && !take_prints(fd)) {
+            fprintf(stderr, "treadle: %s: the fingerprints of keys cannot be read\n", r->def->name);
+            role_end(r, 4);
+        }
+        fd = -1;
         break;
     case CONTROL_OBITUARY:
         obituary(m);

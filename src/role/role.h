@@ -29,6 +29,9 @@ struct role_def {
     void (*end)(struct role *r); /* frees; may come without begin() */
 };
 
+/* What the role was handed as secrets, NAME=VALUE each followed by NUL, into the environment of this process, which is
+ * not the one that /proc shows. Closes r->secrets. */
+enum rc role_variables(struct role *r, struct err *err) MUST_CHECK;
 int role_main(int argc, char **argv);
 void role_end(struct role *r, int code);
 /* For the obituary, should this process die now: which run is being executed (empty: none), and what of it. Cheap. */

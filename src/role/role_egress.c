@@ -16,7 +16,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { SECRETS_MAX = 64 << 10, FIXTURES_MAX = 16 << 20 };
+enum { FIXTURES_MAX = 16 << 20 };
 
 struct state {
     struct role *role;
@@ -24,23 +24,6 @@ struct state {
     struct keeper *keeper;
     struct arena arena;
 };
-
-/* Into the environment, for the moment until egress_new() takes and removes them. */
-static void read_secrets(int fd)
-{
-    static char room[SECRETS_MAX];
-    ssize_t n = fd < 0 ? 0 : pread(fd, room, sizeof room - 1, 0);
-    for (char *at = room, *end = room + (n > 0 ? n : 0); at < end; at += strlen(at) + 1)
-        if (strchr(at, '=')) {
-            char *value = strchr(at, '=');
-            *value = 0;
-            setenv(at, value + 1, 1);
-            *value = '=';
-        }
-    explicit_bzero(room, sizeof room);
-    if (fd >= 0)
-        close(fd);
-}
 
 static enum rc read_fixtures(struct state *s, const char *path, struct val *ret, struct err *err)
 {
@@ -88,8 +71,8 @@ static enum rc begin(struct role *r, struct err *err)
     struct val fixtures;
     const char *mock = role_option(r, "mock");
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    read_secrets(r->secrets);
-    r->secrets = -1;
+    if (role_variables(r, err) != RC_OK) /* for the moment until egress_new() takes the keys and removes them */
+        return err->rc;
     if (mock && *mock && read_fixtures(s, mock, &fixtures, err) != RC_OK)
         return err->rc;
     enum rc rc = egress_new(&(struct egress_options){.loop = r->loop,

@@ -4,6 +4,9 @@
  * forgotten. Before anything happens in it, what an executor that died may have left there must be dead: the site is
  * asked again and again, by a timer, so that other runs' commands and results do not wait for that.
  *
+ * The variables that commands may be given (`secrets`) come in a sealed memory file: no other role has them, and /proc
+ * shows them of none.
+ *
  *   PROVING ──all dead──▶ ready: an executor       PROVING ──too long──▶ the calls that wait for it are refused */
 #include "base/clock.h"
 #include "base/map.h"
@@ -14,6 +17,7 @@
 #include "role/roles.h"
 
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 enum { PROVE_DEAD_MS = 5000, PROVE_EVERY_MS = 5 };
@@ -55,6 +59,11 @@ static enum rc open_site(struct site *p, const struct val *where, struct err *er
 {
     struct arena a = {0};
     const char *run_dir = directory(where, STR("run_dir"), &a);
+    const struct val *names = VAL_GET(where, "secrets");
+    size_t nsecrets = val_is(names, VAL_ARRAY) ? names->arr.n : 0;
+    struct str *secrets = arena_calloc(&a, nsecrets + 1, sizeof *secrets);
+    for (size_t i = 0; i < nsecrets; i++)
+        secrets[i] = val_is(&names->arr.v[i], VAL_STR) ? names->arr.v[i].s : STR("");
     enum rc rc =
         run_dir ? executor_prove_dead(run_dir, 0, err) : err_set(err, RC_INVALID, "a call without the run's directory");
     if (rc == RC_OK)
@@ -68,6 +77,8 @@ static enum rc open_site(struct site *p, const struct val *where, struct err *er
                                                      .confined = val_get_bool(where, STR("confined"), true),
                                                      .sessions_dir = directory(where, STR("sessions_dir"), &a),
                                                      .cache_dir = directory(where, STR("cache_dir"), &a),
+                                                     .secrets = secrets,
+                                                     .nsecrets = nsecrets,
                                                      .state_dir = directory(where, STR("state_dir"), &a),
                                                      .checkpoints_dir = directory(where, STR("checkpoints_dir"), &a)},
                           &p->executor, err);
@@ -203,9 +214,12 @@ static enum rc begin(struct role *r, struct err *err)
     s->role = r;
     r->state = s;
     const char *tier = role_option(r, "sandbox");
-    enum rc rc = tier ? tier_parse(tier, &s->tier, err) : RC_OK;
+    enum rc rc = role_variables(r, err);
+    if (rc == RC_OK && tier)
+        rc = tier_parse(tier, &s->tier, err);
     if (rc != RC_OK)
         return rc;
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* nor does anybody look for them in its memory */
     s->keeper = keeper_new(r->loop, &keeper_ops, s);
     return RC_OK;
 }

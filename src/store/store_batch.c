@@ -1,6 +1,7 @@
 /* Batches: operations in an arena of their own, in the order in which they were added. Sizes are checked here, so that
  * nothing oversized reaches SQLite; the failure itself waits for the submit, where somebody listens. */
 #include "base/panic.h"
+#include "data/val_cover.h"
 #include "store/store_internal.h"
 
 #include <stdlib.h>
@@ -62,7 +63,7 @@ void store_batch_record(struct store_batch *b, struct str run, const struct reco
     op->run = arena_str(&b->arena, run);
     op->record = *r;
     op->record.path = arena_str(&b->arena, r->path);
-    op->record.data = arena_str(&b->arena, r->data);
+    op->record.data = arena_str(&b->arena, json_covered(&b->arena, r->data));
 }
 
 void store_batch_run(struct store_batch *b, const struct run_row *row)

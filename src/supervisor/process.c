@@ -17,8 +17,10 @@
 
 enum { ARGS_MAX = 16 };
 
-static void keep(struct process *p, const char *bytes, size_t n)
+static void keep(void *ctx, const char *bytes, size_t n)
 {
+    struct process *p = ctx;
+    (void)!write(STDERR_FILENO, bytes, n); /* a log that nobody reads does not matter */
     if (n >= STDERR_KEPT) {
         bytes += n - STDERR_KEPT;
         n = STDERR_KEPT;
@@ -40,13 +42,13 @@ void process_read_errors(struct process *p)
         if (n < 0 && errno == EINTR)
             continue;
         if (n == 0) {
+            keyprint_stream_end(&p->keys, keep, p);
             close(p->errors);
             p->errors = -1;
         }
         if (n <= 0)
             return;
-        keep(p, bytes, (size_t)n);
-        (void)!write(STDERR_FILENO, bytes, (size_t)n); /* a log that nobody reads does not matter */
+        keyprint_stream_add(&p->keys, bytes, (size_t)n, keep, p);
     }
 }
 
@@ -128,6 +130,7 @@ void process_reap(struct process *p, int *code, int *status)
     *status = info.si_status;
     if (p->errors >= 0)
         process_read_errors(p);
+    keyprint_stream_end(&p->keys, keep, p);
     shut(&p->errors);
     shut(&p->control);
     shut(&p->pidfd);

@@ -3,6 +3,7 @@
  *
  * Used by supervisor.c alone, from one thread, with non-blocking descriptors that its poll loop watches. */
 #include "base/err.h"
+#include "base/keyprint.h"
 #include "ipc/control.h"
 
 #include <sys/types.h>
@@ -10,9 +11,10 @@
 enum { STDERR_KEPT = 2048 };
 
 struct process {
-    pid_t pid;                  /* 0: none */
-    int pidfd, control, errors; /* -1: none */
-    char tail[STDERR_KEPT];     /* the end of what it wrote to standard error */
+    pid_t pid;                   /* 0: none */
+    int pidfd, control, errors;  /* -1: none */
+    struct keyprint_stream keys; /* in front of what follows: no key is shown or kept */
+    char tail[STDERR_KEPT];      /* the end of what it wrote to standard error */
     size_t tail_n;
 };
 

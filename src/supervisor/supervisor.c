@@ -141,8 +141,10 @@ static void tell_obituaries(struct unit *u)
 
 static void welcome(struct unit *u)
 {
-    static const enum control_kind kinds[] = {
-        [HAND_LISTEN] = CONTROL_LISTEN, [HAND_SECRETS] = CONTROL_SECRETS, [HAND_PAGE] = CONTROL_PAGE};
+    static const enum control_kind kinds[] = {[HAND_LISTEN] = CONTROL_LISTEN,
+                                              [HAND_SECRETS] = CONTROL_SECRETS,
+                                              [HAND_PAGE] = CONTROL_PAGE,
+                                              [HAND_PRINTS] = CONTROL_PRINTS};
     const struct supervisor_options *o = u->s->o;
     u->hello = true;
     for (size_t i = 0; i < o->nhanded; i++)

@@ -37,7 +37,7 @@ struct link_spec {
 struct handed_spec {
     const char *role, *name;
     int fd; /* kept open here, so that it outlives the role */
-    enum { HAND_LISTEN, HAND_SECRETS, HAND_PAGE } what;
+    enum { HAND_LISTEN, HAND_SECRETS, HAND_PAGE, HAND_PRINTS } what;
 };
 
 struct supervisor_options {

@@ -1,5 +1,7 @@
 /* What counts as a secret in a text, and what does not. */
+#include "base/keyprint.h"
 #include "data/json.h"
+#include "data/val_cover.h"
 #include "executor/redact.h"
 
 #include <setjmp.h>
@@ -71,8 +73,36 @@ static void test_values(void **state)
     redact_done(&r);
 }
 
+/* Keys that are known by their fingerprints go with the secrets, and alone. */
+static void test_keys(void **state)
+{
+    struct redactor r = {.first = NULL};
+    struct keyprints p;
+    struct arena a = {0};
+    (void)state;
+    keyprints_begin(&p);
+    assert_true(keyprints_add(&p, "KEY", STR("0123456789abcdef0123")));
+    keyprints_use(&p);
+    struct member m = {.key = STR("0123456789abcdef0123"), .val = VAL_LIT("topsecret 0123456789abcdef0123.")};
+    struct val v = {.type = VAL_OBJECT, .obj = {.m = &m, .n = 1}}, got = redact(&r, &a, &v);
+    assert_string_equal(json_text(&a, &got).p, "{\"[secret KEY]\":\"topsecret [secret KEY].\"}");
+    redact_add(&r, STR("K"), STR("topsecret"));
+    got = redact(&r, &a, &v);
+    assert_string_equal(json_text(&a, &got).p, "{\"[secret KEY]\":\"[secret K] [secret KEY].\"}");
+    /* in a JSON text that is one behind a backslash is no beginning of a key */
+    struct str json = STR("{\"a\":\"\\u0001 0123456789abcdef0123\",\"b\":1}");
+    assert_string_equal(json_covered(&a, json).p, "{\"a\":\"\\u0001 [secret KEY]\",\"b\":1}");
+    json = STR("{\"a\":\"\\u0123456789abcdef0123\"}");
+    assert_string_equal(json_covered(&a, json).p, "{\"a\":\"\xc4\xa3"
+                                                  "456789abcdef0123\"}");
+    keyprints_use(&(struct keyprints){.n = 0});
+    arena_done(&a);
+    redact_done(&r);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_texts), cmocka_unit_test(test_values)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_texts), cmocka_unit_test(test_values),
+                                       cmocka_unit_test(test_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
