@@ -37,34 +37,43 @@ static inline int reference_digit(unsigned char c, unsigned bits)
     return at ? (int)(at - upper) : -1;
 }
 
-/* How many characters from `at` on hold the key, which begins `skip` bits after the first one's beginning. */
-static inline size_t reference_coded(struct str s, size_t at, struct str key, unsigned bits, unsigned skip)
+/* How many characters from `at` on hold the key, which begins `skip` bits after the first one's beginning. Line breaks
+ * may be among them, no more than two in a row. */
+static inline size_t reference_coded(struct str s, size_t at, struct str key, unsigned bits, unsigned skip, bool joined)
 {
-    size_t n = (skip + key.n * 8 + bits - 1) / bits;
-    if (at + n > s.n)
-        return 0;
-    for (size_t i = 0; i < n; i++)
-        if (reference_digit((unsigned char)s.p[at + i], bits) < 0)
+    size_t n = (skip + key.n * 8 + bits - 1) / bits, have = 0, used = 0;
+    char digits[2 * KEYPRINT_MOST + 2];
+    for (size_t breaks = 0; have < n; used++) {
+        if (at + used == s.n)
             return 0;
+        char c = s.p[at + used];
+        bool is_break = joined && have && (c == '\n' || c == '\r');
+        if (!is_break && reference_digit((unsigned char)c, bits) < 0)
+            return 0;
+        if (is_break && ++breaks > 2)
+            return 0;
+        if (!is_break)
+            digits[have++] = c, breaks = 0;
+    }
     for (size_t bit = 0; bit < key.n * 8; bit++) {
         size_t from = skip + bit;
-        int digit = reference_digit((unsigned char)s.p[at + from / bits], bits);
+        int digit = reference_digit((unsigned char)digits[from / bits], bits);
         int is = digit >> (bits - 1 - from % bits) & 1, wanted = (unsigned char)key.p[bit / 8] >> (7 - bit % 8) & 1;
         if (is != wanted)
             return 0;
     }
-    return n;
+    return used;
 }
 
-static inline size_t reference_match(struct str s, size_t at, const char **name)
+static inline size_t reference_match(struct str s, size_t at, bool joined, const char **name)
 {
     size_t most = 0;
     for (size_t i = 0; i < REFERENCE_KEYS; i++) {
         struct str key = str_c(reference_keys[i].key);
-        size_t n = str_starts(str_from(s, at), key) ? key.n : 0, m = reference_coded(s, at, key, 4, 0);
+        size_t n = str_starts(str_from(s, at), key) ? key.n : 0, m = reference_coded(s, at, key, 4, 0, joined);
         n = m > n ? m : n;
         for (unsigned skip = 0; skip < 6; skip += 2) {
-            m = reference_coded(s, at, key, 6, skip);
+            m = reference_coded(s, at, key, 6, skip, joined);
             n = m > n ? m : n;
         }
         if (n > most)
@@ -73,13 +82,13 @@ static inline size_t reference_match(struct str s, size_t at, const char **name)
     return most;
 }
 
-static inline struct str reference_cover(struct arena *a, struct str s)
+static inline struct str reference_cover(struct arena *a, struct str s, bool joined)
 {
     struct buf b;
     const char *name = "";
     buf_init(&b, SIZE_MAX);
     for (size_t at = 0; at < s.n;) {
-        size_t n = reference_match(s, at, &name);
+        size_t n = reference_match(s, at, joined, &name);
         if (n)
             buf_printf(&b, "[secret %s]", name);
         else
@@ -109,15 +118,26 @@ static inline void reference_put(struct buf *b, struct str key, unsigned form)
     }
 }
 
+/* The same in lines of 13. */
+static inline void reference_lines(struct buf *b, struct str key, unsigned form)
+{
+    struct buf one;
+    buf_init(&one, 1 << 16);
+    reference_put(&one, key, form);
+    for (size_t i = 0; i < one.n; i++)
+        buf_printf(b, "%s%c", i && i % 13 == 0 ? i % 2 ? "\r\n" : "\n" : "", one.p[i]);
+    buf_done(&one);
+}
+
 /* The text in pieces: each byte of `cuts` says how long the next one is. */
 static inline void reference_keep(void *ctx, const char *bytes, size_t n)
 {
     buf_add(ctx, str_n(bytes, n));
 }
 
-static inline struct str reference_stream(struct arena *a, struct str s, struct str cuts)
+static inline struct str reference_stream(struct arena *a, struct str s, bool joined, struct str cuts)
 {
-    struct keyprint_stream stream = {0};
+    struct keyprint_stream stream = {.lines = !joined};
     struct buf b;
     buf_init(&b, SIZE_MAX);
     for (size_t at = 0, i = 0; at < s.n; i++) {

@@ -14,7 +14,7 @@
  * longer runs of the alphabet the rolling hash (a cyclic polynomial over a random table) goes over each byte, and only
  * where its hint agrees, once in a million, the proof is made. Encoded keys are found by decoding: the windows of a run
  * in base64 at four alignments, and in hexadecimal at two, go through the same hash. One fingerprint serves all forms,
- * so nothing more is given away for them.
+ * so nothing more is given away for them. What is encoded may come in lines, as base64 and xxd write it.
  *
  * What repeats itself would be proved again at each repetition, so proofs are remembered for the time of one search, by
  * a keyed hash of the window. */
@@ -33,12 +33,13 @@ enum {
     HINT_BITS = 20,
     STRETCH = 1024,
     PROVED_MAX = 64,
-    BLOCK = 4096 /* decoded bytes at a time */
+    BREAKS_MAX = 2, /* in a row, within what is encoded: CR LF */
+    BLOCK = 4096    /* decoded bytes at a time */
 };
 
 /* ---- alphabets ---- */
 
-enum { TOKEN = 1, VISIBLE = 2, ANY = 4, BASE64 = 8, HEX = 16 };
+enum { TOKEN = 1, VISIBLE = 2, ANY = 4, BASE64 = 8, HEX = 16, BREAK = 32 /* of lines */ };
 
 static unsigned char kinds[256]; /* which alphabets a byte is of */
 static signed char base64_digit[256], hex_digit[256];
@@ -63,6 +64,7 @@ static void fill_tables(void)
         kinds[c] |= c > ' ' && c <= '~' ? VISIBLE : 0;
         kinds[c] |= letter ? BASE64 : 0;
         kinds[c] |= hex_digit[c] >= 0 ? HEX : 0;
+        kinds[c] |= c == '\n' || c == '\r' ? BREAK : 0;
     }
 }
 
@@ -167,9 +169,21 @@ struct proved {
     bool yes;
 };
 
+/* What is searched: a part of the text, or (`gaps`) a copy of one without its line breaks. */
+struct gap {
+    size_t at, skipped; /* from this byte on, so many have been left out in all */
+};
+struct view {
+    const unsigned char *p;
+    size_t n, base; /* base: where it begins in the text */
+    struct gap *gaps;
+    size_t ngaps, cap;
+};
+
 struct code;
 struct search {
     struct str s;
+    struct view view;
     unsigned alphabet;       /* keys of this one are looked for */
     size_t least;            /* the shortest key's length */
     const struct code *code; /* of what is decoded */
@@ -191,9 +205,25 @@ static bool is_key(struct search *q, const unsigned char *window)
     return p->yes;
 }
 
+/* Where byte `i` of the view is in the text. */
+static size_t place(const struct view *v, size_t i)
+{
+    size_t low = 0, high = v->ngaps;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (v->gaps[middle].at <= i)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return v->base + i + (low ? v->gaps[low - 1].skipped : 0);
+}
+
 static void note(struct search *q, size_t begin, size_t end)
 {
     struct keymatches *f = q->found;
+    begin = place(&q->view, begin);
+    end = place(&q->view, end - 1) + 1;
     if (f->n == f->cap) {
         f->cap = f->cap ? 2 * f->cap : 16;
         f->v = realloc(f->v, f->cap * sizeof *f->v);
@@ -235,7 +265,7 @@ static size_t roll(const struct search *q, struct rolling *r, const unsigned cha
 
 static void raw_run(struct search *q, size_t begin, size_t end)
 {
-    const unsigned char *p = (const unsigned char *)q->s.p;
+    const unsigned char *p = q->view.p;
     struct rolling r = {0};
     size_t length = q->print->length;
     for (size_t at = begin; (at = roll(q, &r, p, at, end)) != 0;)
@@ -277,7 +307,7 @@ static const struct code base64 = {BASE64, 6, 4, decode_base64}, hex = {HEX, 4, 
 static void decoded_run(struct search *q, const struct code *c, size_t begin, size_t end)
 {
     unsigned char block[KEYPRINT_MOST + BLOCK];
-    const unsigned char *p = (const unsigned char *)q->s.p;
+    const unsigned char *p = q->view.p;
     size_t total = (end - begin) * c->bits / 8, length = q->print->length, kept = 0;
     struct rolling r = {0};
     for (size_t done = 0; done < total;) {
@@ -366,47 +396,119 @@ static void code_runs(void *ctx, size_t begin, size_t end)
     }
 }
 
-static void token_run(void *ctx, size_t begin, size_t end)
+/* `view` is one run of base64. */
+static void coded_view(struct search *q)
+{
+    const struct view *v = &q->view;
+    q->code = &base64;
+    code_runs(q, 0, v->n);
+    q->code = &hex;
+    each_run(v->p, 0, v->n, HEX, q->least * 2, code_runs, q);
+}
+
+static void add_gap(struct view *v, size_t at, size_t skipped)
+{
+    if (v->ngaps == v->cap) {
+        v->cap = v->cap ? 2 * v->cap : 64;
+        v->gaps = realloc(v->gaps, v->cap * sizeof *v->gaps);
+        CHECK(v->gaps);
+    }
+    v->gaps[v->ngaps++] = (struct gap){at, skipped};
+}
+
+/* From `from` on, what is of one piece: up to `to`, or to more line breaks than BREAKS_MAX. Copied without them. */
+static size_t join(struct search *q, const unsigned char *p, size_t from, size_t to, unsigned char *copy)
+{
+    struct view *v = &q->view;
+    size_t skipped = 0, i = from;
+    *v = (struct view){.p = copy, .base = from, .gaps = v->gaps, .cap = v->cap};
+    while (i < to) {
+        size_t breaks = 0;
+        while (i + breaks < to && kinds[p[i + breaks]] & BREAK)
+            breaks++;
+        if (breaks > BREAKS_MAX)
+            break;
+        if (breaks)
+            add_gap(v, v->n, skipped += breaks);
+        for (i += breaks; i < to && !(kinds[p[i]] & BREAK); i++)
+            copy[v->n++] = p[i];
+    }
+    return i;
+}
+
+/* A run of base64, perhaps in lines. */
+static void coded_run(void *ctx, size_t begin, size_t end)
 {
     struct search *q = ctx;
     const unsigned char *p = (const unsigned char *)q->s.p;
-    raw_runs(q, begin, end);
-    q->code = &base64;
-    each_run(p, begin, end, BASE64, q->least * 4 / 3, code_runs, q);
-    q->code = &hex;
-    each_run(p, begin, end, HEX, q->least * 2, code_runs, q);
+    bool lines = false;
+    for (size_t i = begin; i < end && !lines; i++)
+        lines = kinds[p[i]] & BREAK;
+    if (!lines) {
+        q->view = (struct view){.p = p + begin, .n = end - begin, .base = begin};
+        coded_view(q);
+        return;
+    }
+    unsigned char *copy = malloc(end - begin);
+    CHECK(copy);
+    q->view = (struct view){.n = 0};
+    for (size_t at = begin; at < end;) {
+        while (at < end && kinds[p[at]] & BREAK)
+            at++;
+        at = join(q, p, at, end, copy);
+        coded_view(q);
+    }
+    free(q->view.gaps);
+    explicit_bzero(copy, end - begin);
+    free(copy);
 }
 
-/* All forms of a key but those with other characters lie within runs of tokens. */
-void keyprints_scan(struct str s, struct keymatches *ret)
+/* Words of a text are shorter than any key, so it is gone over quickly: once for keys as they are, of each alphabet
+ * that keys have, and once for encoded ones. */
+void keyprints_scan(struct str s, bool joined, struct keymatches *ret)
 {
-    struct search q = {.s = s, .found = ret, .alphabet = TOKEN, .least = KEYPRINT_MOST};
     const unsigned char *p = (const unsigned char *)s.p;
-    unsigned others = 0;
+    struct view whole = {.p = p, .n = s.n};
+    struct search q = {.s = s, .view = whole, .found = ret, .least = KEYPRINT_MOST};
+    unsigned alphabets = 0;
     for (size_t i = 0; i < set.p.n; i++) {
         const struct keyprint *k = &set.p.v[i];
         q.least = k->length < q.least ? k->length : q.least;
-        others |= k->alphabet & ~(unsigned)TOKEN;
+        alphabets |= k->alphabet;
     }
-    each_run(p, 0, s.n, TOKEN, q.least, token_run, &q);
-    for (q.alphabet = VISIBLE; q.alphabet <= ANY; q.alphabet *= 2)
-        if (others & q.alphabet)
+    for (q.alphabet = TOKEN; q.alphabet <= ANY; q.alphabet *= 2)
+        if (alphabets & q.alphabet)
             each_run(p, 0, s.n, q.alphabet, q.least, raw_runs, &q);
+    each_run(p, 0, s.n, BASE64 | (joined ? BREAK : 0), q.least * 4 / 3, coded_run, &q);
     explicit_bzero(q.proved, sizeof q.proved);
     if (ret->n > 1)
         qsort(ret->v, ret->n, sizeof *ret->v, by_begin);
 }
 
-size_t keyprints_open_end(struct str s)
+/* How much of the end of `s` consists of at most `most` characters of the alphabet, and (with `joined`) line breaks
+ * within and behind them. */
+static size_t tail_of(struct str s, unsigned alphabet, size_t most, bool joined)
+{
+    size_t first = s.n, n = 0, breaks = 0;
+    for (size_t i = s.n; i && n < most; i--) {
+        unsigned kind = kinds[(unsigned char)s.p[i - 1]];
+        if (kind & alphabet)
+            n++, breaks = 0, first = i - 1;
+        else if (!joined || !(kind & BREAK) || breaks++ == BREAKS_MAX)
+            break;
+    }
+    return s.n - first;
+}
+
+size_t keyprints_open_end(struct str s, bool joined)
 {
     size_t most = 0;
     for (size_t i = 0; i < set.p.n; i++) {
         const struct keyprint *k = &set.p.v[i];
-        unsigned alphabet = k->alphabet | BASE64; /* that of digits is within it */
-        size_t n = 0, longest = chars_of(k, &hex) - 1;
-        while (n < s.n && n < longest && kinds[(unsigned char)s.p[s.n - 1 - n]] & alphabet)
-            n++;
-        most = n > most ? n : most;
+        size_t raw = tail_of(s, k->alphabet, k->length - 1, false);
+        size_t coded = tail_of(s, BASE64, chars_of(k, &hex) - 1, joined);
+        most = raw > most ? raw : most;
+        most = coded > most ? coded : most;
     }
     return most;
 }

@@ -6,8 +6,8 @@
  * processes. keyprints_use() makes it the set of this process, for all threads, from before there are any; everything
  * else here works with that set, and does nothing while there is none. In the place of a key stands "[secret NAME]".
  *
- * A key is found raw, in hexadecimal digits, and in base64 at any alignment, in both alphabets. A part of a key is not
- * found, so text must come here before anything is cut off it. */
+ * A key is found raw, in hexadecimal digits, and in base64 at any alignment, in both alphabets, also over several
+ * lines. A part of a key is not found, so text must come here before anything is cut off it. */
 #include "base/arena.h"
 #include "base/sha256.h"
 
@@ -42,9 +42,11 @@ struct str keyprints_cover(struct arena *a, struct str s);
 bool keyprints_find(struct str s, size_t *at, const char **name);
 
 /* The same for text that comes in pieces. What goes to `out` is, put together, what keyprints_cover() makes of the
- * whole. The end of a piece is kept back as long as it may be the beginning of a key: never beyond the end of a line or
- * word, and never more than two thousand bytes. All zero is a good beginning. */
+ * whole. The end of a piece is kept back as long as it may be the beginning of a key, a few thousand bytes at most.
+ * With `lines` nothing is kept back behind the end of a line; then keys over several lines are not found. All zero is a
+ * good beginning. */
 struct keyprint_stream {
+    bool lines;
     char *held;
     size_t n, cap;
 };

@@ -11,6 +11,7 @@ struct keymatches {
     size_t n, cap;
 };
 /* Every window of `s` that holds a key of the process's set, by their beginnings, at equal ones the longest first. */
-void keyprints_scan(struct str s, struct keymatches *ret);
+/* `joined`: also such as are encoded over several lines. */
+void keyprints_scan(struct str s, bool joined, struct keymatches *ret);
 /* How much of the end of `s` could be the beginning of a key. */
-size_t keyprints_open_end(struct str s);
+size_t keyprints_open_end(struct str s, bool joined);

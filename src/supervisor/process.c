@@ -81,7 +81,7 @@ enum rc process_start(struct process *p, const char *self, const char *name, con
     }
     int control[2] = {-1, -1}, errors[2] = {-1, -1};
     pid_t parent = getpid(), pid = -1;
-    *p = (struct process){.pidfd = -1, .control = -1, .errors = -1};
+    *p = (struct process){.pidfd = -1, .control = -1, .errors = -1, .keys = {.lines = true}};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control) == 0 &&
         pipe2(errors, O_CLOEXEC) == 0 && (pid = fork()) == 0)
         become(self, argv, control[1], errors[1], parent);

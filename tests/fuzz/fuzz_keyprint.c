@@ -23,12 +23,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         unsigned char c = (unsigned char)all.p[i];
         if (c < REFERENCE_KEYS * REFERENCE_FORMS && c != '\n')
             reference_put(&b, str_c(reference_keys[c % REFERENCE_KEYS].key), c / REFERENCE_KEYS);
+        else if (c < 2 * REFERENCE_KEYS * REFERENCE_FORMS && c >= REFERENCE_KEYS * REFERENCE_FORMS && c != '"')
+            reference_lines(&b, str_c(reference_keys[c % REFERENCE_KEYS].key), c / REFERENCE_KEYS % REFERENCE_FORMS);
         else
             buf_addc(&b, (char)c);
     }
-    struct str text = buf_str(&b), want = reference_cover(&a, text);
+    struct str text = buf_str(&b), want = reference_cover(&a, text, true);
     CHECK(str_eq(keyprints_cover(&a, text), want));
-    CHECK(str_eq(reference_stream(&a, text, cuts), want));
+    CHECK(str_eq(reference_stream(&a, text, true, cuts), want));
+    CHECK(str_eq(reference_stream(&a, text, false, cuts), reference_cover(&a, text, false)));
     buf_done(&b);
     arena_done(&a);
     return 0;

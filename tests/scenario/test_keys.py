@@ -23,6 +23,7 @@ PRINTS = {
     "base64, two before": "(printf xy; cat .env) | base64 -w0",
     "base64 for URLs": "base64 -w0 .env | tr +/ -_", "hexadecimal": "od -An -v -tx1 .env | tr -d ' \\n'",
     "HEXADECIMAL": "od -An -v -tx1 .env | tr -d ' \\n' | tr a-f A-F",
+    "base64 in lines": "base64 .env", "hexadecimal in lines": "od -An -v -tx1 .env | tr -d ' \\n' | fold -w60",
     "in pieces": "printf %s FIRST; sleep 0.2; printf %s SECOND",
     "byte by byte": "/usr/bin/python3 -c \"import os\\nfor c in open('.env','rb').read(): os.write(1, bytes([c]))\"",
     "where a long output is cut": "/usr/bin/python3 -c \"k=open('.env').read(); "

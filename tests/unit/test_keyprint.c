@@ -28,6 +28,10 @@ static const struct {
     {"eHgwMTIzNDU2Nzg5YWJjZGVmMDEyMw==", "eH[secret SHORT]=="},
     {"<with!odd$characters%in&it>", "<[secret ODD]>"},
     {"with!odd$characters%in&i", NULL},
+    {"of MDEyMzQ1Njc4OWFi\nY2RlZjAxMjM=\n", "of [secret SHORT]=\n"},
+    {"30313233343536373839616263\r\n64656630313233\r\n", "[secret SHORT]\r\n"},
+    {"0123456789abcdef\n0123", NULL},
+    {"MDEyMzQ1Njc4OWFi\n\n\nY2RlZjAxMjM=", NULL},
     {"four words and \xc3\xa9 of it", "[secret SPACED]"},
     {"aaaaaaaaaaaaaaaaaaaaaaa", NULL},
     {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "[secret SAME][secret SAME]aa"},
@@ -45,10 +49,10 @@ static void test_texts(void **state)
             print_message("%s -> %.*s, not %s\n", cases[i].text, STR_ARG(got), want);
         assert_true(str_is(got, want));
         assert_true(cases[i].after || got.p == text.p);
-        assert_true(str_eq(reference_cover(&a, text), got));
+        assert_true(str_eq(reference_cover(&a, text, true), got));
         for (size_t cut = 0; cut < 30; cut++) {
             const char n = (char)cut;
-            assert_true(str_eq(reference_stream(&a, text, str_n(&n, 1)), got));
+            assert_true(str_eq(reference_stream(&a, text, true, str_n(&n, 1)), got));
         }
     }
     arena_done(&a);
@@ -75,7 +79,7 @@ static void random_text(struct rng *r, struct buf *b)
     static const char letters[] = "abcdefABCDEF0123456789+/-_=. \n\"\\!";
     for (uint64_t n = rng_below(r, 40); n; n--) {
         struct str key = str_c(reference_keys[rng_below(r, REFERENCE_KEYS)].key);
-        switch (rng_below(r, 6)) {
+        switch (rng_below(r, 7)) {
         case 0:
         case 1:
             reference_put(b, key, (unsigned)rng_below(r, REFERENCE_FORMS));
@@ -85,6 +89,9 @@ static void random_text(struct rng *r, struct buf *b)
             reference_put(b, str_n(key.p, rng_below(r, key.n + 1)), (unsigned)rng_below(r, REFERENCE_FORMS));
             break;
         case 3:
+            reference_lines(b, key, (unsigned)rng_below(r, REFERENCE_FORMS));
+            break;
+        case 4:
             for (uint64_t k = rng_below(r, 9000); k; k--)
                 buf_addc(b, letters[rng_below(r, 26)]);
             break;
@@ -109,9 +116,11 @@ static void test_pieces(void **state)
         random_text(&r, &b);
         for (size_t i = 0; i < sizeof cuts; i++)
             cuts[i] = (char)rng_next(&r);
-        struct str want = reference_cover(&a, buf_str(&b));
+        struct str want = reference_cover(&a, buf_str(&b), true);
         bool whole = str_eq(keyprints_cover(&a, buf_str(&b)), want);
-        bool pieces = str_eq(reference_stream(&a, buf_str(&b), str_n(cuts, 1 + rng_below(&r, 8))), want);
+        struct str some = str_n(cuts, 1 + rng_below(&r, 8)), lines = reference_cover(&a, buf_str(&b), false);
+        bool pieces = str_eq(reference_stream(&a, buf_str(&b), true, some), want) &&
+                      str_eq(reference_stream(&a, buf_str(&b), false, some), lines);
         if (!whole || !pieces)
             print_message("seed %llu\n", (unsigned long long)seed);
         assert_true(whole && pieces);
@@ -123,7 +132,7 @@ static void test_pieces(void **state)
 /* A line is let out at once: nothing is kept back behind it. */
 static void test_lines_do_not_wait(void **state)
 {
-    struct keyprint_stream s = {0};
+    struct keyprint_stream s = {.lines = true};
     struct buf b;
     (void)state;
     reference_use();
