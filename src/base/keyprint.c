@@ -16,8 +16,8 @@
  * in base64 at four alignments, and in hexadecimal at two, go through the same hash. One fingerprint serves all forms,
  * so nothing more is given away for them. What is encoded may come in lines, as base64 and xxd write it.
  *
- * What repeats itself would be proved again at each repetition, so proofs are remembered for the time of one search, by
- * a keyed hash of the window. */
+ * What repeats itself, or comes in small pieces, would be proved again and again; so proofs are remembered for the time
+ * of one text, by a keyed hash of the window. */
 #include "base/keyprint_int.h"
 
 #include "base/hash.h"
@@ -32,7 +32,6 @@ enum {
     MAGIC = 0x4b505231,
     HINT_BITS = 20,
     STRETCH = 1024,
-    PROVED_MAX = 64,
     BREAKS_MAX = 2, /* in a row, within what is encoded: CR LF */
     BLOCK = 4096    /* decoded bytes at a time */
 };
@@ -164,11 +163,6 @@ bool keyprints_used(void)
 
 /* ---- the search for one key ---- */
 
-struct proved {
-    uint64_t hash; /* of the window, and of which key it might be; 0: nothing */
-    bool yes;
-};
-
 /* What is searched: a part of the text, or (`gaps`) a copy of one without its line breaks. */
 struct gap {
     size_t at, skipped; /* from this byte on, so many have been left out in all */
@@ -190,17 +184,17 @@ struct search {
     size_t which;            /* the key, and its fingerprint */
     const struct keyprint *print;
     struct keymatches *found;
-    struct proved proved[PROVED_MAX];
+    struct keyprint_proved *proved;
 };
 
 static bool is_key(struct search *q, const unsigned char *window)
 {
     struct str w = str_n((const char *)window, q->print->length);
     uint64_t hash = (hash_keyed(w) + q->which) | (uint64_t)1 << 63;
-    struct proved *p = &q->proved[hash % PROVED_MAX];
+    struct keyprint_proved *p = &q->proved[hash % KEYPRINT_PROVED];
     if (p->hash != hash) {
         struct sha256 proof = prove(set.p.salt, w);
-        *p = (struct proved){hash, memcmp(&proof, &q->print->proof, sizeof proof) == 0};
+        *p = (struct keyprint_proved){hash, memcmp(&proof, &q->print->proof, sizeof proof) == 0};
     }
     return p->yes;
 }
@@ -465,11 +459,11 @@ static void coded_run(void *ctx, size_t begin, size_t end)
 
 /* Words of a text are shorter than any key, so it is gone over quickly: once for keys as they are, of each alphabet
  * that keys have, and once for encoded ones. */
-void keyprints_scan(struct str s, bool joined, struct keymatches *ret)
+void keyprints_scan(struct str s, bool joined, struct keyprint_proved *proved, struct keymatches *ret)
 {
     const unsigned char *p = (const unsigned char *)s.p;
     struct view whole = {.p = p, .n = s.n};
-    struct search q = {.s = s, .view = whole, .found = ret, .least = KEYPRINT_MOST};
+    struct search q = {.s = s, .view = whole, .found = ret, .least = KEYPRINT_MOST, .proved = proved};
     unsigned alphabets = 0;
     for (size_t i = 0; i < set.p.n; i++) {
         const struct keyprint *k = &set.p.v[i];
@@ -480,7 +474,6 @@ void keyprints_scan(struct str s, bool joined, struct keymatches *ret)
         if (alphabets & q.alphabet)
             each_run(p, 0, s.n, q.alphabet, q.least, raw_runs, &q);
     each_run(p, 0, s.n, BASE64 | (joined ? BREAK : 0), q.least * 4 / 3, coded_run, &q);
-    explicit_bzero(q.proved, sizeof q.proved);
     if (ret->n > 1)
         qsort(ret->v, ret->n, sizeof *ret->v, by_begin);
 }

@@ -45,8 +45,14 @@ bool keyprints_find(struct str s, size_t *at, const char **name);
  * whole. The end of a piece is kept back as long as it may be the beginning of a key, a few thousand bytes at most.
  * With `lines` nothing is kept back behind the end of a line; then keys over several lines are not found. All zero is a
  * good beginning. */
+struct keyprint_proved {
+    uint64_t hash; /* of a part of the text, and of which key it might be; 0: nothing */
+    bool yes;
+};
+enum { KEYPRINT_PROVED = 32 };
 struct keyprint_stream {
     bool lines;
+    struct keyprint_proved proved[KEYPRINT_PROVED]; /* not to be found out again with each piece */
     char *held;
     size_t n, cap;
 };

@@ -12,11 +12,11 @@
 #include <stdlib.h>
 
 /* Puts out `s`, but what may only be decided later; returns how much of it that leaves at the end. */
-static size_t put(struct str s, bool joined, size_t open, keyprint_out *out, void *ctx)
+static size_t put(struct str s, bool joined, size_t open, struct keyprint_proved *proved, keyprint_out *out, void *ctx)
 {
     struct keymatches m = {0};
     size_t at = 0, decided = s.n - open;
-    keyprints_scan(s, joined, &m);
+    keyprints_scan(s, joined, proved, &m);
     for (size_t i = 0; i < m.n && m.v[i].begin < decided; i++) {
         char text[80];
         if (m.v[i].begin < at)
@@ -44,11 +44,13 @@ struct str keyprints_cover(struct arena *a, struct str s)
 {
     size_t at;
     const char *name;
+    struct keyprint_proved proved[KEYPRINT_PROVED] = {{0}};
     struct buf b;
     if (!keyprints_find(s, &at, &name))
         return s;
     buf_init(&b, SIZE_MAX);
-    (void)put(s, true, 0, into_buf, &b);
+    (void)put(s, true, 0, proved, into_buf, &b);
+    explicit_bzero(proved, sizeof proved);
     CHECK(!b.overflow);
     s = arena_str(a, buf_str(&b));
     buf_done(&b);
@@ -58,9 +60,11 @@ struct str keyprints_cover(struct arena *a, struct str s)
 bool keyprints_find(struct str s, size_t *at, const char **name)
 {
     struct keymatches m = {0};
+    struct keyprint_proved proved[KEYPRINT_PROVED] = {{0}};
     if (s.n < KEYPRINT_LEAST || !keyprints_used())
         return false;
-    keyprints_scan(s, true, &m);
+    keyprints_scan(s, true, proved, &m);
+    explicit_bzero(proved, sizeof proved);
     bool any = m.n > 0;
     if (any)
         *at = m.v[0].begin, *name = m.v[0].print->name;
@@ -93,7 +97,7 @@ void keyprint_stream_add(struct keyprint_stream *s, const char *bytes, size_t n,
         hold(s, bytes, n);
         all = str_n(s->held, s->n);
     }
-    size_t left = put(all, !s->lines, keyprints_open_end(all, !s->lines), out, ctx);
+    size_t left = put(all, !s->lines, keyprints_open_end(all, !s->lines), s->proved, out, ctx);
     if (s->n) {
         memmove(s->held, s->held + s->n - left, left);
         s->n = left;
@@ -105,9 +109,10 @@ void keyprint_stream_add(struct keyprint_stream *s, const char *bytes, size_t n,
 void keyprint_stream_end(struct keyprint_stream *s, keyprint_out *out, void *ctx)
 {
     if (s->n && out)
-        (void)put(str_n(s->held, s->n), !s->lines, 0, out, ctx);
+        (void)put(str_n(s->held, s->n), !s->lines, 0, s->proved, out, ctx);
     if (s->held)
         explicit_bzero(s->held, s->cap);
     free(s->held);
+    explicit_bzero(s->proved, sizeof s->proved);
     *s = (struct keyprint_stream){.lines = s->lines};
 }
