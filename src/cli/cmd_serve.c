@@ -7,13 +7,13 @@
  * becomes the supervisor. When it is told to start anew (SIGHUP, after the program's file was replaced), it executes
  * the file again, with the same sockets open: connections queue meanwhile. */
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/keyprint.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "cli/commands.h"
 #include "cli/home.h"
 #include "cli/listen.h"
+#include "cli/sealed.h"
 #include "cli/service_ask.h"
 #include "cli/session.h"
 #include "cli/tokens.h"
@@ -23,7 +23,6 @@
 #include "flow/limits.h"
 #include "ipc/control.h"
 #include "llm/provider.h"
-#include "role/egress.h"
 #include "supervisor/notify.h"
 #include "supervisor/supervisor.h"
 
@@ -46,83 +45,6 @@ static const char handed_env[] = "TREADLE_SERVE_HANDED"; /* "secrets=5 variables
 
 static const char *const providers[] = {"anthropic", "gemini", "openai"};
 enum { NPROVIDERS = sizeof providers / sizeof *providers };
-
-/* What every role may know: where things are, how to speak, how to be tested. A list, so that what nobody has thought
- * of is a secret; a name that ends with `*` stands for all that begin so. */
-static const char *const common[] = {
-    "PATH",          "HOME",          "USER",         "LOGNAME",       "SHELL",          "LANG",
-    "LC_*",          "TERM",          "TZ",           "TMPDIR",        "XDG_*",          "TREADLE_*",
-    "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS",    "LISTEN_PID",     "LISTEN_FDNAMES",
-    "LD_*",          "MALLOC_*",      "ASAN_OPTIONS", "LSAN_OPTIONS",  "UBSAN_OPTIONS",  "TSAN_OPTIONS",
-    "GCOV_*",        "LLVM_PROFILE*", "SSL_CERT_DIR", "SSL_CERT_FILE", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX"};
-/* For egress, besides keys and addresses: proxies, whose addresses may hold a password. */
-static const char *const proxies[] = {"http_proxy", "https_proxy", "all_proxy", "no_proxy",
-                                      "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"};
-
-static bool is_one_of(struct str name, const char *const *names, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct str s = str_c(names[i]);
-        if (s.p[s.n - 1] == '*' ? str_starts(name, str_n(s.p, s.n - 1)) : str_eq(name, s))
-            return true;
-    }
-    return false;
-}
-
-static bool is_of_provider(struct str name)
-{
-    for (size_t i = 0; i < NPROVIDERS; i++) {
-        const struct provider *p = provider_by_name(str_c(providers[i]));
-        if (p && (str_is(name, p->key_env) || str_is(name, p->base_env)))
-            return true;
-    }
-    return false;
-}
-
-/* Which descriptors hold what nobody may read in an environment. */
-struct sealed {
-    int egress, commands, prints;
-};
-
-static bool seal(int fd)
-{
-    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
-}
-
-/* Takes out of the environment what is not for all: NAME=VALUE, each followed by NUL, into a file for who is to have
- * it. */
-static bool seal_environment(struct sealed *s)
-{
-    s->egress = memfd_create("treadle-secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    s->commands = memfd_create("treadle-variables", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (s->egress < 0 || s->commands < 0)
-        return false;
-    for (char **at = environ; at && *at;) {
-        struct str line = str_c(*at);
-        size_t eq = str_find(line, STR("="));
-        struct str name = str_n(line.p, eq == SIZE_MAX ? 0 : eq);
-        char plain[256];
-        if (!name.n || name.n >= sizeof plain || is_one_of(name, common, sizeof common / sizeof *common)) {
-            at++;
-            continue;
-        }
-        bool calls = is_of_provider(name) || is_one_of(name, proxies, sizeof proxies / sizeof *proxies);
-        if (!fd_write_all(calls ? s->egress : s->commands, str_n(line.p, line.n + 1)))
-            return false;
-        snprintf(plain, sizeof plain, "%.*s", STR_ARG(name));
-        unsetenv(plain); /* the next one is at this place now */
-    }
-    return seal(s->egress) && seal(s->commands);
-}
-
-/* Before the keys are gone. */
-static bool make_prints(struct sealed *s, const char **without)
-{
-    struct keyprints prints;
-    *without = egress_keyprints(&prints);
-    s->prints = memfd_create("treadle-fingerprints", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    return s->prints >= 0 && fd_write_all(s->prints, str_n((const char *)&prints, sizeof prints)) && seal(s->prints);
-}
 
 /* Of a provider that is asked at its usual address, which nobody answers without one. */
 static void tell_missing_keys(void)
@@ -269,7 +191,7 @@ static int first_life(const struct args *args)
         tell_missing_keys();
     struct sealed sealed;
     const char *without;
-    if (!make_prints(&sealed, &without) || !seal_environment(&sealed))
+    if (!sealed_make(&sealed, &without))
         return fail(EXIT_ENVIRONMENT, "no memory file for the keys: %s", strerror(errno));
     char handed[256];
     int at = snprintf(handed, sizeof handed, "secrets=%d variables=%d prints=%d control=%d", sealed.egress,
@@ -388,7 +310,7 @@ static int second_life(const struct args *args, struct given *g)
     if (page < 0 || ftruncate(page, sizeof(struct panic_page)) != 0)
         return fail(EXIT_ENVIRONMENT, "no memory file: %s", strerror(errno));
     prctl(PR_SET_NAME, "treadle"); /* it was executed by another name, that of the link to itself */
-    struct keyprints prints; /* for what the roles say on their standard error */
+    struct keyprints prints;       /* for what the roles say on their standard error */
     if (pread(g->prints, &prints, sizeof prints, 0) != (ssize_t)sizeof prints)
         return fail(EXIT_ENVIRONMENT, "the fingerprints of keys cannot be read");
     keyprints_use(&prints);

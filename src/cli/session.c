@@ -387,8 +387,12 @@ static int write_output(const struct val *v)
 
 static int write_result(struct live *l, struct run *run)
 {
+    if (!l->s->json && run_status(run) == RUN_SUCCEEDED && run_output(run)) {
+        struct val output = val_covered(&l->s->arena, run_output(run));
+        return write_output(&output);
+    }
     if (!l->s->json)
-        return run_status(run) == RUN_SUCCEEDED && run_output(run) ? write_output(run_output(run)) : EXIT_OK;
+        return EXIT_OK;
     struct val v = outcome_of(run, str_c(l->s->home.id), &l->s->arena);
     struct err err;
     if (all_results(l, &v, &err) != RC_OK)
@@ -617,6 +621,7 @@ int session_tell(struct session *s)
     struct live l = {.s = s};
     struct err err;
     int code;
+    egress_know_keys(); /* the workflow's output is made anew */
     l.engine = make_engine(&l);
     struct run *run = engine_run(l.engine);
     if (recover(&l, &err) != RC_OK) {

@@ -70,11 +70,16 @@ const char *egress_keyprints(struct keyprints *ret)
     return without;
 }
 
-static void read_config(struct egress *g)
+void egress_know_keys(void)
 {
-    struct keyprints prints; /* by these the keys are kept out of what is asked, answered and logged here */
+    struct keyprints prints;
     (void)egress_keyprints(&prints);
     keyprints_use(&prints);
+}
+
+static void read_config(struct egress *g)
+{
+    egress_know_keys(); /* while they are there: they are kept out of what is asked, answered and logged here */
     for (size_t i = 0; i < PROVIDERS; i++) {
         const struct provider *p = provider_by_name(str_c(provider_names[i]));
         CHECK(p);

@@ -22,6 +22,8 @@ struct egress;
 /* The fingerprints of the keys that the environment has. Returns the name of a variable whose key has none, because it
  * is too short or too long; NULL: all have. */
 const char *egress_keyprints(struct keyprints *ret);
+/* Makes them those of this process, which calls nobody but tells or records something of a run. */
+void egress_know_keys(void);
 /* Reads keys and addresses from the environment and removes the keys from it; their fingerprints become those of this
  * process. RC_INVALID, RC_IO. */
 enum rc egress_new(const struct egress_options *o, struct egress **ret, struct err *err) MUST_CHECK;

@@ -276,7 +276,10 @@ static void start_effect(void *ctx, const struct effect *e)
         return;
     }
     struct port *p = e->kind == EFFECT_MODEL ? g->model : g->local;
-    p->start(p, e, effect_done, g);
+    struct val clean = val_covered(&g->arena, e->request); /* templates can put together what came in pieces */
+    struct effect out = *e;
+    out.request = &clean;
+    p->start(p, &out, effect_done, g);
 }
 
 static void show_event(void *ctx, const struct event *e)

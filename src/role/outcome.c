@@ -2,6 +2,8 @@
  * doubles would show their tails. */
 #include "role/outcome.h"
 
+#include "data/val_cover.h"
+
 #include <math.h>
 
 struct val outcome_usage(const struct run *run, struct arena *a)
@@ -28,5 +30,6 @@ struct val outcome_of(const struct run *run, struct str id, struct arena *a)
     if (run_error(run))
         VAL_MAP_SET(&m, "error", *run_error(run));
     VAL_MAP_SET(&m, "usage", outcome_usage(run, a));
-    return val_map_done(&m);
+    struct val v = val_map_done(&m);
+    return val_covered(a, &v); /* templates can put together what came in pieces */
 }

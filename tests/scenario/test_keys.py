@@ -45,11 +45,14 @@ def steps():
         {"type": "file", "path": ".env"}, {"type": "file", "path": "en*.txt"},
         {"type": "static", "content": "{{file:.env}} " + results + " {{ inputs.given }}"}]}
     yield {"name": "halves", "type": "set_variable", "variables": {"whole": "{{ 'A' + inputs.a + inputs.b }}"}}
+    yield {"name": "echoed", "type": "test_echo", "value": "{{ inputs.a + inputs.b }}", "output_to_file": "echoed"}
+    yield {"name": "given", "type": "command", "run": "printf %s {{ inputs.a + inputs.b }} | wc -c"}
     yield {"name": "told", "type": "claude", "prompt": "{{ whole }}"}
 
 
 def workflow():
-    return {"workflow": {"name": "w", "inputs": {"given": "string", "a": "string", "b": "string"}, "steps": [*steps()]}}
+    return {"workflow": {"name": "w", "inputs": {"given": "string", "a": "string", "b": "string"},
+                         "output": "{{ inputs.a + inputs.b }}", "steps": [*steps()]}}
 
 
 INPUTS = {"given": f"my key is {KEY}", "a": KEY[:50], "b": KEY[50:]}
@@ -87,6 +90,8 @@ def check(body, log, provider):
         assert "[secret ANTHROPIC_API_KEY]" in said, (what, results[f"p{i}"])
         assert not traces(said.encode()), (what, said)
     assert KEY not in json.dumps(body) and KEY not in log
+    assert body["output"] == "[secret ANTHROPIC_API_KEY]", "put together by a template"
+    assert results["given"]["stdout"].strip() != str(len(KEY)), "nor does a command get it so"
     assert not traces(halves_stay(json.dumps(results)).encode())
     asked = provider.requests()
     assert len(asked) == 2
