@@ -34,18 +34,6 @@ struct mark { /* in the file that is the lock */
     const char *run, *run_dir; /* empty: nobody's */
 };
 
-enum rc turn_dir_open(const char *state_dir, int *ret, struct err *err)
-{
-    char path[4096];
-    int n = snprintf(path, sizeof path, "%s/turns", state_dir);
-    if (n < 0 || (size_t)n >= sizeof path)
-        return err_set(err, RC_INVALID, "the path of the state directory is too long");
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "cannot make %s: %s", path, strerror(errno));
-    *ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return *ret < 0 ? err_set(err, RC_IO, "cannot open %s: %s", path, strerror(errno)) : RC_OK;
-}
-
 /* A workspace that is not there yet, and so nobody's, has its path's hash for a name. */
 void turn_lock_init(struct turn_lock *l, int dir, const char *workspace, const char *run, const char *run_dir)
 {
@@ -237,4 +225,51 @@ void turn_lock_leave(struct turn_lock *l)
     unlinkat(l->dir, l->key, 0);
     close(l->fd);
     l->fd = -1;
+}
+
+/* ---- the directory ---- */
+
+/* A lock that nobody has, of a run that is no more: nobody will come back for it. */
+static void sweep_mark(int dir, const char *name)
+{
+    struct mark m;
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    bool free = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && is_there(dir, name, fd);
+    read_mark(fd, &m);
+    if (free && access(m.run_dir, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        unlinkat(dir, name, 0);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void sweep(int dir)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    for (const struct dirent *e; d && (e = readdir(d));) {
+        const char *dot = strchr(e->d_name, '.');
+        if (!dot)
+            sweep_mark(dir, e->d_name);
+        else if (dot != e->d_name)
+            (void)ticket_lives(dir, e->d_name);
+    }
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+}
+
+enum rc turn_dir_open(const char *state_dir, int *ret, struct err *err)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/turns", state_dir);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return err_set(err, RC_INVALID, "the path of the state directory is too long");
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "cannot make %s: %s", path, strerror(errno));
+    *ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (*ret < 0)
+        return err_set(err, RC_IO, "cannot open %s: %s", path, strerror(errno));
+    sweep(*ret);
+    return RC_OK;
 }

@@ -19,7 +19,7 @@ struct turn_lock {
     int64_t left_ms; /* since when it is known that whoever wrote here died of it; 0: it is not */
 };
 
-/* Opens STATE/turns, which is made; for close(). */
+/* Opens STATE/turns, which is made, and removes what nobody will come back for; for close(). */
 enum rc turn_dir_open(const char *state_dir, int *ret, struct err *err) MUST_CHECK;
 /* `run` (an id) and `run_dir` are borrowed. Needs no end while it holds nothing. */
 void turn_lock_init(struct turn_lock *l, int dir, const char *workspace, const char *run, const char *run_dir);

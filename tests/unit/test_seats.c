@@ -157,6 +157,35 @@ static void test_death_in_the_line(void **state)
     turn_lock_leave(&c);
 }
 
+/* What the dead have left goes when nobody can come back for it. */
+static void test_rubbish(void **state)
+{
+    (void)state;
+    struct err err;
+    int again;
+    char gone[80];
+    struct stat st;
+    snprintf(gone, sizeof gone, "%s/gone", home);
+    dies_with(&a); /* its run is still there */
+    assert_int_equal(turn_dir_open(home, &again, &err), RC_OK);
+    assert_int_equal(fstatat(dir, a.key, &st, 0), 0);
+    close(again);
+    has(&a);
+    turn_lock_leave(&a);
+    a.run_dir = gone;
+    dies_with(&a);
+    assert_int_equal(fstatat(dir, a.key, &st, 0), 0);
+    assert_int_equal(turn_dir_open(home, &again, &err), RC_OK);
+    assert_int_equal(fstatat(dir, a.key, &st, 0), -1);
+    close(again);
+    a.run_dir = gone;
+    has(&a); /* what is held stays */
+    assert_int_equal(turn_dir_open(home, &again, &err), RC_OK);
+    assert_int_equal(fstatat(dir, a.key, &st, 0), 0);
+    close(again);
+    turn_lock_leave(&a);
+}
+
 /* ---- seats ---- */
 
 struct sitting {
@@ -245,6 +274,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_death_of_the_holder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_its_commands_live_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_death_in_the_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rubbish, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_seats, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
