@@ -430,7 +430,7 @@ const struct command command_serve = {
         "run goes on at the next start.\n\n"
         "  POST /run_pipeline   {\"workflow_yaml\": \"…\", \"inputs\": {…}, \"idempotency_key\": \"…\", \"wait\": "
         "true}\n"
-        "  GET  /v1/runs/ID     the run's status, results and usage\n"
+        "  GET  /v1/runs        runs, the newest first; /v1/runs/ID: one, with its results\n"
         "  GET  /healthz, /readyz\n\n"
         "With a token (at least 20 characters, e.g. of `openssl rand -hex 32`) requests need the header\n"
         "`Authorization: Bearer TOKEN`; without one only this machine may ask. Beyond the loopback both a token and\n"

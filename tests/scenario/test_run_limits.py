@@ -2,6 +2,7 @@
 raised, also when the engine dies on the way. The controls show that the same questions find a service that does not
 hold it."""
 import os
+import subprocess
 
 import pytest
 from conftest import wait_for
@@ -128,6 +129,42 @@ def test_a_raised_limit_lets_the_run_go_on(treadle):
     done = treadle("resume", "r", "--workflow", more, "--json", code=0).json
     assert done["status"] == "succeeded" and done["results"]["b"]["output_bytes"] == 588895, done
     assert (treadle.cwd / "workspace" / "ran").read_text() == "once\ntwice\n", "the stopped attempt left nothing"
+
+
+def test_a_service_that_allows_more_goes_on_with_it(service):
+    s = service("--limit", "output=1MB")
+    run = s.run(hungry("output", of_workflow=False).replace("yes flood", "seq 1 300000").replace("100000", "2"))
+    assert s.ended(run)["error"]["code"] == "output"
+    s.stop()
+    s.args[s.args.index("output=1MB")] = "output=none"
+    s.start()
+    assert s.http("POST", f"/v1/runs/{run}/resume", {})[0] == 202
+    body = wait_for(lambda: (b := s.ended(run))["status"] == "succeeded" and b, 20, "its good end")
+    assert body["results"]["all"]["iterations"] == 2, body
+
+
+def test_an_agent_that_floods_is_stopped(treadle, fake_provider):
+    """Its Bash tool is a command too."""
+    fake = fake_provider([{"tool_calls": [{"name": "Bash", "input": {"command": "yes flood"}}]}])
+    text = "workflow:\n  name: w\n  limits: {output: 2MB}\n  steps:\n" \
+           "    - {name: ask, type: claude, prompt: x, allowed_tools: [Bash], max_turns: 3}\n"
+    run = treadle("run", treadle.file("w.yaml", text), "--json", env=fake.env, code=1, timeout=30).json
+    assert run["error"]["code"] == "output" and fake.total() == 1, run
+
+
+@pytest.mark.parametrize("value", ["repeat('x', 2000000000)", "range(1, 2000000000)",
+                                   "join(map(range(1, 3000), repeat(item, 3000)), '')"])
+def test_one_expression_does_not_take_it_all(treadle, value):
+    text = "workflow:\n  name: w\n  limits: {memory: 10MB}\n  steps:\n" \
+           "    - {name: a, type: set_variable, variables: {x: \"{{ VALUE }}\"}}\n" \
+           "    - {name: b, type: test_echo, value: 1}\n"
+    file = treadle.file("w.yaml", text.replace("VALUE", value))
+    process = subprocess.Popen([treadle.path, "run", file, "--json"], env=treadle.environment(), cwd=treadle.cwd,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    out = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode in (1, 2) and used.ru_maxrss < 400 << 10, (out[:500], used.ru_maxrss)
 
 
 @pytest.mark.parametrize("bad", ["memory", "frames=1KB", "size=3", "wall=soon"])
