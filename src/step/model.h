@@ -79,31 +79,32 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
 #define MODEL_RESULT "success|text|data|model|provider|stop_reason|turns|usage|cost_usd|degraded|error"
 
 /* Rows that all model types have. */
-#define MODEL_KEYS                                                                                                    \
-    {"prompt", KEY_PROMPT, .required = true, .doc = "What is asked: text, or a list of parts."}, CODEBASE_KEY,        \
-        {"system", KEY_TEMPLATE, .doc = "The system prompt."},                                                        \
-        {"temperature", KEY_NUMBER, .doc = "Sampling temperature."},                                                  \
-        {"max_tokens", KEY_INT, .doc = "Longest answer, in tokens."},                                                 \
-        {"top_p", KEY_NUMBER, .doc = "Nucleus sampling."}, {"top_k", KEY_INT, .doc = "Sample from the k likeliest."}, \
-        {"stop", KEY_STRINGS, .doc = "Texts at which the answer ends."},                                              \
-        {"effort", KEY_ENUM, .choices = "low|medium|high|xhigh|max", .doc = "How hard the model thinks."},            \
-        {"tools", KEY_STRINGS, .doc = "Tools the model may use: Read, Write, Edit, Bash, Glob, Grep.",                \
-         .alias_of = "allowed_tools"},                                                                                \
-        {"allowed_tools", KEY_STRINGS, .fallback = "none",                                                            \
-         .doc = "Tools the model may use: Read, Write, Edit, Bash, Glob, Grep. All act inside the workspace."},       \
-        {"max_turns",                                                                                                 \
-         KEY_INT,                                                                                                     \
-         .fallback = "50",                                                                                            \
-         .least = 1,                                                                                                  \
-         .most = MODEL_TURNS_MAX,                                                                                     \
-         .doc = "Most calls of the model in this step, tool rounds included."},                                       \
-        NETWORK_KEY, MOCKED_KEYS,                                                                                     \
-        {"workspace", KEY_ENUM, .choices = "shared|isolated", .fallback = "shared",                                   \
-         .doc = "`isolated`: the tools act in a copy of the workspace, and what they changed is taken over at the "   \
-                "step's good end."},                                                                                  \
-    {                                                                                                                 \
-        "cwd", KEY_TEMPLATE, .fallback = "the workspace",                                                             \
-                             .doc = "Directory that tools start in, inside the workspace."                            \
+#define MODEL_KEYS                                                                                                  \
+    {"prompt", KEY_PROMPT, .required = true, .doc = "What is asked: text, or a list of parts."}, CODEBASE_KEY,      \
+        {"system", KEY_TEMPLATE, .doc = "The system prompt."},                                                      \
+        {"temperature", KEY_NUMBER, .doc = "Sampling temperature."},                                                \
+        {"max_tokens", KEY_INT, .least = 1, .most = INT32_MAX, .doc = "Longest answer, in tokens."},                \
+        {"top_p", KEY_NUMBER, .doc = "Nucleus sampling."},                                                          \
+        {"top_k", KEY_INT, .least = 1, .most = INT32_MAX, .doc = "Sample from the k likeliest."},                   \
+        {"stop", KEY_STRINGS, .doc = "Texts at which the answer ends."},                                            \
+        {"effort", KEY_ENUM, .choices = "low|medium|high|xhigh|max", .doc = "How hard the model thinks."},          \
+        {"tools", KEY_STRINGS, .doc = "Tools the model may use: Read, Write, Edit, Bash, Glob, Grep.",              \
+         .alias_of = "allowed_tools"},                                                                              \
+        {"allowed_tools", KEY_STRINGS, .fallback = "none",                                                          \
+         .doc = "Tools the model may use: Read, Write, Edit, Bash, Glob, Grep. All act inside the workspace."},     \
+        {"max_turns",                                                                                               \
+         KEY_INT,                                                                                                   \
+         .fallback = "50",                                                                                          \
+         .least = 1,                                                                                                \
+         .most = MODEL_TURNS_MAX,                                                                                   \
+         .doc = "Most calls of the model in this step, tool rounds included."},                                     \
+        NETWORK_KEY, MOCKED_KEYS,                                                                                   \
+        {"workspace", KEY_ENUM, .choices = "shared|isolated", .fallback = "shared",                                 \
+         .doc = "`isolated`: the tools act in a copy of the workspace, and what they changed is taken over at the " \
+                "step's good end."},                                                                                \
+    {                                                                                                               \
+        "cwd", KEY_TEMPLATE, .fallback = "the workspace",                                                           \
+                             .doc = "Directory that tools start in, inside the workspace."                          \
     }
 
 /* Rows of the Claude family. */

@@ -39,7 +39,11 @@ static bool read_delay(struct frame *f, int64_t *ret)
     if (!c || !frame_duration(f, c, "delay", 0, ret))
         return false;
     double d = val_to_double(ms, 0);
-    if (d > 0 && d < (double)UNITS_DURATION_MAX_MS)
+    if (!(d >= 0 && d < (double)UNITS_DURATION_MAX_MS)) {
+        step_failf(f, RC_INVALID, "`delay_ms` is out of range; expected milliseconds from 0 to those of ten years");
+        return false;
+    }
+    if (ms)
         *ret = (int64_t)d;
     return true;
 }
