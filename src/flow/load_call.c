@@ -177,6 +177,8 @@ void load_call(struct loader *l, struct step_def *s, const struct common *c, uns
     if (!c->retry_set && s->retry.set && !s->retry.on) /* whatever a workflow fails of */
         s->retry.on = ((1ull << RC_COUNT) - 1) & ~never;
     outputs(l, s);
+    if (l->in_run) /* what it calls is read when the step starts (step/pipeline.c) */
+        return;
     if (inside)
         load_inside(l, s, inside, depth);
     else if (is_constant(file ? file : stored))

@@ -113,6 +113,7 @@ struct loader {
     bool bare_inputs;     /* inputs may be read without `inputs.`, as in older workflows: none is declared */
     bool inherits;        /* names that are unknown here may be the caller's */
     bool inside;          /* a workflow written inside a step */
+    bool in_run;          /* a step whose type has become known in a run */
     bool keeps_variables; /* workflow.keeps_variables */
     const struct workflow_reader *reader; /* or NULL */
     const struct open_file *open;
@@ -192,6 +193,10 @@ bool load_plain_name(struct str name);
 void load_found_env(struct loader *l, struct str name);
 /* An input that no declaration names. */
 void load_wanted(struct loader *l, struct wanted_input x);
+/* The path of a directory that the workflow names. */
+void load_directory(struct loader *l, const struct member *m, struct str *ret);
+/* load_settings.c: false: it is another key. */
+bool load_settings(struct loader *l, const struct member *m);
 /* load_old.c: the workflow's keys of older files. */
 void load_old_key(struct loader *l, const struct member *m);
 /* What blocks such as `providers` say about models, as keys of `defaults`. */

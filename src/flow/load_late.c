@@ -158,17 +158,13 @@ enum rc load_late(const struct workflow *w, const struct step_def *s, struct str
     l.timeout_ms = w->default_timeout_ms;
     l.continue_on_error = w->default_continue;
     l.places = *w->places;
+    l.in_run = true;
     struct step_def *d = ARENA_NEW(a, struct step_def);
     struct val *source = ARENA_NEW(a, struct val);
     *d = *s;
     d->type = step_type_find(type);
     if (!d->type)
         return err_set(err, RC_INVALID, "the type of this step comes to `%s`, which is no step type", clip(type).z);
-    if (d->type->boundary) /* what it calls is looked for, and pinned, before a run starts */
-        return err_set(err, RC_INVALID,
-                       "the type of this step comes to `%s`, which a template cannot choose; expected the type written "
-                       "out, with a template for its file",
-                       clip(type).z);
     *source = with_type(a, s->source, type);
     d->source = source;
     d->type_name = arena_str(a, type);

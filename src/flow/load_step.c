@@ -245,6 +245,29 @@ static void step_keys(struct loader *l, struct step_def *s, struct common *c, un
         load_cache_settle(l, s, l->a);
 }
 
+static bool says(const struct step_def *s, const char *const *keys)
+{
+    for (; *keys; keys++)
+        if (val_get(s->source, str_c(*keys)))
+            return true;
+    return false;
+}
+
+/* The defaults for steps that contain no others were given to it, since it might have come to be one. */
+static void late_call(struct loader *l, struct step_def *s, unsigned depth)
+{
+    static const char *const timeouts[] = {"timeout", "timeout_seconds", "timeout_ms", NULL};
+    static const char *const retries[] = {"retry", "max_retries", "retry_config", "max_attempts", NULL};
+    static const char *const errors[] = {"on_error", "continue_on_error", "error_handler", NULL};
+    const struct common c = {
+        .timeout_set = says(s, timeouts), .retry_set = says(s, retries), .on_error_set = says(s, errors)};
+    if (!c.timeout_set)
+        s->timeout_ms = 0;
+    if (!c.retry_set)
+        s->retry = load_retry_default();
+    load_call(l, s, &c, depth);
+}
+
 void load_late_type_keys(struct loader *l, struct step_def *s, unsigned depth)
 {
     for (size_t i = 0; i < s->source->obj.n; i++) {
@@ -254,6 +277,8 @@ void load_late_type_keys(struct loader *l, struct step_def *s, unsigned depth)
             unknown_key(l, s, m);
     }
     load_type_keys(l, s, depth);
+    if (s->type->boundary)
+        late_call(l, s, depth);
     load_cache_settle(l, s, l->a);
 }
 

@@ -5,6 +5,7 @@
  * workflow declares; nothing else passes, unless the step says that it inherits. The plan (inputs and limits) is pinned
  * before the first step inside starts. */
 #include "base/panic.h"
+#include "data/json.h"
 #include "flow/frame.h"
 #include "step/pipeline_result.h"
 
@@ -489,13 +490,37 @@ static void loaded(struct frame *f, struct frame *child)
     load(f);
 }
 
+/* Written inside a step whose type has just become known: nothing has to be read. */
+static void read_inside(struct frame *f)
+{
+    struct call *c = f->type_state;
+    struct arena *a = &f->arena;
+    const struct val *config = frame_config(f, false), *v = VAL_GET(f->def->source, "pipeline");
+    if (!config || !frame_bool(f, VAL_GET(config, "config"), "inherit_context", false, &c->inherits))
+        return;
+    struct val_map whole = val_map_new(a), inner = val_map_new(a);
+    VAL_MAP_SET(&inner, "name", val_str(f->def->name));
+    val_map_merge(&inner, VAL_GET(v, "workflow") ? VAL_GET(v, "workflow") : v);
+    VAL_MAP_SET(&whole, "workflow", val_map_done(&inner));
+    struct val text = val_map_done(&whole);
+    c->dir = frame_dir(f);
+    c->text = (struct workflow_text){.file = arena_printf(a, "the workflow in step `%.*s`", STR_ARG(f->def->name)),
+                                     .dir = c->dir,
+                                     .text = json_text(a, &text)};
+    load(f);
+}
+
 static void enter(struct frame *f)
 {
     struct call *c = ARENA_NEW(&f->arena, struct call);
     f->type_state = c;
     c->parts.texts = val_map_new(&f->arena);
     if (!f->def->child) {
-        if (frame_depth(f, 0, f->def->name)) /* before anything is read, in case it never ends */
+        if (!frame_depth(f, 0, f->def->name)) /* before anything is read, in case it never ends */
+            return;
+        if (VAL_GET(f->def->source, "pipeline"))
+            read_inside(f);
+        else
             read_workflow(f);
         return;
     }

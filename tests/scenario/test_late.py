@@ -75,3 +75,65 @@ workflow:
     told = treadle("validate", "w.yaml", code=2).err
     assert "unknown name `knd`; did you mean `kind`?" in told and "unknown step `nope`" in told
     assert "never closed" in told
+
+
+FACTORY = """
+workflow:
+  name: factory
+  defaults: {timeout: 1h, retry: {max_attempts: 4, delay: 1ms}}
+  variables: {kind: pipeline}
+  steps:
+    - name: each
+      type: for_loop
+      iterator: task
+      data_source:
+        - {type: pipeline, n: 1}
+        - {type: pipeline, n: 2}
+      steps:
+        - name: file
+          type: "{{ task.type }}"
+          pipeline_file: lib/child.yaml
+          inputs: {n: "{{ task.n }}"}
+        - name: inside
+          type: "{{ kind }}"
+          config: {inherit_context: true, continue_on_error: true}
+          pipeline:
+            steps:
+              - {name: a, type: test_echo, value: "{{ task.n * 10 }}"}
+              - {name: b, type: command, run: "echo {{ steps.a }} >> done; cat done"}
+    - {name: gate, type: command, run: test -e open, retry: 1}
+"""
+
+
+def test_a_call_is_known_late_and_pinned(treadle):
+    """The called file is recorded when the step starts; a resumed run keeps what it began with and did."""
+    treadle.file("w.yaml", FACTORY)
+    (treadle.cwd / "lib").mkdir()
+    treadle.file("lib/child.yaml", "workflow: {name: c, inputs: {n: {type: integer}}, output: "
+                 "'{{ inputs.n + 100 }}', steps: [{name: s, type: test_echo}]}")
+    treadle("run", "w.yaml", "--run-id", "r", code=1)
+    treadle.file("lib/child.yaml", "broken")
+    (treadle.cwd / "workspace/open").touch()
+    got = treadle("resume", "r", "--json", code=0).json["results"]["each"]["iterations"]
+    assert [i["results"]["file"] for i in got] == [101, 102]
+    assert [i["results"]["inside"]["a"] for i in got] == [10, 20]
+    assert got[1]["results"]["inside"]["b"]["stdout"] == "10\n20\n"
+
+
+def test_mistakes_in_a_call_that_is_known_late(treadle):
+    treadle.file("w.yaml", """
+workflow:
+  name: w
+  variables: {kind: pipeline}
+  steps:
+    - {name: a, type: "{{ kind }}", on_error: continue}
+    - {name: b, type: "{{ kind }}", pipeline: {steps: [{name: x, type: tset_echo}]}, on_error: continue}
+    - {name: c, type: "{{ kind }}", pipeline_file: none.yaml, on_error: continue}
+    - {name: d, type: "{{ kind }}", pipeline: {steps: [{name: x, type: test_echo}]}, config: {on_timout: retry}}
+""")
+    got = treadle("run", "w.yaml", "--json", code=1).json
+    errors = {name: r["error"]["message"] for name, r in got["results"].items()}
+    assert "does not say what it calls" in errors["a"]
+    assert "the workflow in step `b`" in errors["b"] and "did you mean `test_echo`" in errors["b"]
+    assert "none.yaml" in errors["c"]
+    assert "did you mean `on_timeout`" in got["error"]["message"]

@@ -251,7 +251,7 @@ static void in_time(struct generator *g, unsigned in)
 /* Variables of a workflow written inside are its own: in it nothing runs beside, as far as names go. */
 static void called(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end)
 {
-    line(g, in, "type: pipeline");
+    line(g, in, g->names % 4 ? "type: pipeline" : "type: \"{{ 'pipe' + 'line' }}\"");
     options(g, in, false, parallel, end);
     if (pick(g, 3) == 0) {
         line(g, in, pick(g, 2) ? "pipeline_file: sub.yaml" : "pipeline_file: \"sub{{ '.yaml' }}\"");
@@ -264,10 +264,10 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
         in_time(g, in);
         return;
     }
-    static const char *const more[] = {"",
-                                       ", prune_results: {remove_fields: [text, model]}, preserve_error_context: true",
-                                       ", timeout_warning_seconds: 5, warn_at_depth: 1, memory_warning_mb: 1",
-                                       ", performance_budgets: {step_duration_ms: 1}"};
+    static const char *const more[] = {
+        "", ", prune_results: {remove_fields: [text, model]}, error_context_fields: [input_data, execution_metadata]",
+        ", timeout_warning_seconds: 5, warn_at_depth: 1, memory_warning_mb: 1",
+        ", performance_budgets: {step_duration_ms: 1}"};
     bool inherits = pick(g, 2);
     if (inherits || pick(g, 2))
         buf_printf(&g->out, "%*sconfig: {inherit_context: %s, max_total_steps: 100000%s}\n", (int)in, "",

@@ -68,7 +68,7 @@ static const char *const spellings[] = {"condition:",
                                         "on_timeout: graceful",
                                         "on_timeout: retry",
                                         "prune_results:",
-                                        "preserve_error_context",
+                                        "error_context_fields",
                                         "performance_budgets:"};
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
