@@ -32,12 +32,22 @@ static const struct {
     const char *name;
     const struct step_key *keys;
 } key_tables[] = {
-    {"workflow", workflow_keys}, {"defaults", default_keys},
-    {"input", input_keys},       {"retry", retry_keys},
-    {"limits", limit_keys},      {"budget", budget_keys},
-    {"step", step_common_keys},  {"prompt_part", prompt_part_keys},
-    {"cache", cache_keys},       {"cache_config", cache_config_keys},
-    {"restart", restart_keys},   {"call_config", call_config_keys},
+    {"workflow", workflow_keys},
+    {"defaults", default_keys},
+    {"input", input_keys},
+    {"retry", retry_keys},
+    {"limits", limit_keys},
+    {"budget", budget_keys},
+    {"step", step_common_keys},
+    {"prompt_part", prompt_part_keys},
+    {"cache", cache_keys},
+    {"cache_config", cache_config_keys},
+    {"restart", restart_keys},
+    {"call_config", call_config_keys},
+    {"performance", performance_keys},
+    {"workspace_config", workspace_config_keys},
+    {"output_config", output_config_keys},
+    {"directories", directories_keys},
 };
 
 static const struct {

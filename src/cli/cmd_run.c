@@ -6,12 +6,14 @@
 #include "cli/dry_run.h"
 #include "cli/inputs.h"
 #include "cli/load.h"
+#include "cli/old_env.h"
 #include "cli/run_options.h"
 #include "cli/session.h"
 #include "data/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { INPUT_DEPTH_MAX = 100 }; /* the journal's records wrap them, and must stay readable */
 
@@ -86,6 +88,9 @@ static enum rc directories(struct session *s, const struct args *args, const cha
     struct str out = directory(&s->arena, output, "PIPELINE_OUTPUT_DIR", w->output_dir, "./outputs");
     struct str f;
     enum rc rc = absolute_path(ws, &s->arena, &s->workspace, err);
+    if (rc == RC_OK && w->workspace_must_exist && access(s->workspace.p, F_OK) != 0)
+        rc = err_set(err, RC_INVALID, "there is no workspace %.*s, and workspace_config says that none is to be made",
+                     STR_ARG(s->workspace));
     if (rc == RC_OK)
         rc = absolute_path(out, &s->arena, &s->output_dir, err);
     if (rc == RC_OK)
@@ -118,6 +123,7 @@ static int run(const struct command *c, const struct args *args)
     (void)c;
     struct session s = {0};
     s.files.a = &s.arena;
+    old_environment(args_get(args, "quiet"));
     int code = load_workflow(args->words[0], !args_get(args, "quiet"), &s.files, &s.workflow);
     if (code == EXIT_OK) {
         code = prepare(&s, args);

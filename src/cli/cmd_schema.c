@@ -320,6 +320,10 @@ static void define_blocks(struct maker *k)
     define(k, "inner_workflow", inner_workflow(k));
     define(k, "call_config",
            of_any(k, "[{\"$ref\":\"#/$defs/hole\"}]", object(k, call_config_keys, NULL, call_config_unused_keys)));
+    define(k, "performance", object(k, performance_keys, NULL, NULL));
+    define(k, "workspace_config", object(k, workspace_config_keys, NULL, NULL));
+    define(k, "output_config", object(k, output_config_keys, NULL, NULL));
+    define(k, "directories", object(k, directories_keys, NULL, NULL));
     define(k, "graceful_timeout", object(k, graceful_timeout_keys, NULL, NULL));
     define(k, "memory_limits", object(k, memory_limits_keys, NULL, NULL));
     define(k, "prune_results", object(k, prune_results_keys, NULL, NULL));

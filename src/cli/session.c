@@ -246,7 +246,7 @@ static void add_envs(struct session *s, struct val_map *m, const struct workflow
 
 static const char *const bounds[] = {"PIPELINE_TIMEOUT",     "PIPELINE_MAX_STEPS",     "PIPELINE_MAX_DEPTH",
                                      "PIPELINE_MAX_WORKERS", "PIPELINE_MAX_MEMORY_MB", "PIPELINE_MEMORY_LIMIT",
-                                     "PIPELINE_MAX_COST"};
+                                     "PIPELINE_MAX_COST",    "PIPELINE_CACHE_SIZE"};
 
 /* What the workflow, and those that it calls, may read. */
 const struct val *session_env(struct session *s)

@@ -209,6 +209,15 @@ static bool worth_keeping(const struct val *result)
     return val_get_bool(result, STR("success"), true);
 }
 
+/* Of the workflow, by its own word, or else by that of whoever started the run; 0: nobody says. */
+static int64_t most_kept(const struct frame *f)
+{
+    enum { MB_MAX = 1 << 20 };
+    int64_t mb = 0, said = f->instance->workflow->cache.max_bytes;
+    bool good = !said && str_to_i64(frame_env(f, "PIPELINE_CACHE_SIZE"), &mb) && mb > 0 && mb <= MB_MAX;
+    return good ? mb << 20 : said;
+}
+
 void cache_take(struct frame *f, const struct val *result)
 {
     struct cache_use *c = frame_cache_use(f);
@@ -219,8 +228,8 @@ void cache_take(struct frame *f, const struct val *result)
     request_head(f, c, "keep", &m);
     VAL_MAP_SET(&m, "step", val_str(f->path));
     VAL_MAP_SET(&m, "run", val_str(frame_run(f)));
-    if (f->instance->workflow->cache.max_bytes)
-        VAL_MAP_SET(&m, "max_bytes", val_int(f->instance->workflow->cache.max_bytes));
+    if (most_kept(f))
+        VAL_MAP_SET(&m, "max_bytes", val_int(most_kept(f)));
     VAL_MAP_SET(&m, "result", val_copy(&f->arena, result));
     struct val *request = ARENA_NEW(&f->arena, struct val);
     *request = val_map_done(&m);

@@ -187,6 +187,8 @@ struct workflow {
     const struct tmpl_tree *output;    /* NULL: all results */
     bool keeps_variables;              /* some step sets variables of scope session: those of earlier runs are known */
     struct str workspace_dir, output_dir; /* empty: defaults */
+    bool workspace_must_exist;            /* `treadle run` makes none */
+    bool outputs_by_step;                 /* output_to_file is below a directory with the step's name */
     const struct val *defaults;           /* the `defaults` object, or an empty one */
     const struct val *source;             /* all keys of the workflow as written */
     struct budget budget;

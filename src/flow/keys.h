@@ -19,6 +19,7 @@ extern const struct step_key limit_keys[];    /* of `limits` */
 extern const struct step_key budget_keys[];   /* of `budget` */
 extern const struct step_key cache_keys[];    /* of `cache` of a step */
 extern const struct step_key cache_config_keys[];
+extern const struct step_key performance_keys[], workspace_config_keys[], output_config_keys[], directories_keys[];
 extern const struct step_key restart_keys[];     /* of `restart` */
 extern const struct step_key call_config_keys[]; /* of `config` of a pipeline step */
 extern const struct step_key graceful_timeout_keys[], memory_limits_keys[], prune_results_keys[],

@@ -115,7 +115,7 @@ static void workflow_name(struct loader *l, const struct member *m)
         l->w->name = s;
 }
 
-static void directory(struct loader *l, const struct member *m, struct str *ret)
+void load_directory(struct loader *l, const struct member *m, struct str *ret)
 {
     struct str s;
     if (!load_text(l, m, &s))
@@ -180,7 +180,7 @@ static void default_key(struct loader *l, const struct member *m)
     else if (str_is(m->key, "cache_ttl"))
         (void)load_duration(l, m, &l->w->cache.ttl_ms);
     else if (str_is(m->key, "output_dir"))
-        directory(l, m, &l->w->output_dir);
+        load_directory(l, m, &l->w->output_dir);
     else if (row && row->kind == KEY_OBJECT)
         (void)load_object(l, m);
     else if (row) {
@@ -237,9 +237,9 @@ static void workflow_key(struct loader *l, const struct member *m)
     } else if (str_is(m->key, "output"))
         w->output = load_tree(l, &m->val);
     else if (str_is(m->key, "workspace_dir"))
-        directory(l, m, &w->workspace_dir);
+        load_directory(l, m, &w->workspace_dir);
     else if (str_is(m->key, "output_dir"))
-        directory(l, m, &w->output_dir);
+        load_directory(l, m, &w->output_dir);
     else if (str_is(m->key, "budget"))
         load_budget(l, m, &w->budget);
     else if (str_is(m->key, "secrets"))
@@ -254,7 +254,7 @@ static void workflow_key(struct loader *l, const struct member *m)
         (void)load_object(l, m);
     else if (str_is(m->key, "input_schema"))
         load_input_schema(l, m);
-    else if (row->kind != KEY_DATA && !str_is(m->key, "defaults") && !str_is(m->key, "steps"))
+    else if (row->kind != KEY_DATA && !str_is(m->key, "defaults") && !str_is(m->key, "steps") && !load_settings(l, m))
         load_old_key(l, m);
 }
 

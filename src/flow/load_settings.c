@@ -1,0 +1,135 @@
+/* Blocks of older workflows about performance and directories. What of them has a meaning here is another spelling of
+ * `cache_config`, `limits`, `defaults` and the directories, or a setting of its own; for the rest the notice says what
+ * is so instead. */
+#include "flow/load_int.h"
+
+const struct step_key performance_keys[] = {
+    {"cache_enabled", KEY_BOOL, .doc = "As cache_config.enabled."},
+    {"cache_ttl_seconds", KEY_NUMBER, .doc = "As cache_config.ttl."},
+    {"cache_size_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "As cache_config.max_size_mb."},
+    {"parallel_execution", KEY_BOOL, .fallback = "true", .doc = "false: as limits.max_parallel: 1."},
+    {"max_parallel_workers", KEY_INT, .least = 1, .most = 100000, .doc = "As limits.max_parallel."},
+    {"step_timeout_default", KEY_NUMBER, .doc = "As defaults.timeout, in seconds."},
+    {0},
+};
+
+const struct step_key workspace_config_keys[] = {
+    {"create_if_missing", KEY_BOOL, .fallback = "true", .doc = "false: `treadle run` refuses where there is none."},
+    {0},
+};
+
+const struct step_key output_config_keys[] = {
+    {"organize_by_step", KEY_BOOL, .fallback = "false",
+     .doc = "Whether each output_to_file is in a directory with the name of its step."},
+    {0},
+};
+
+const struct step_key directories_keys[] = {
+    {"structure", KEY_OBJECT, .doc = "{workspace, outputs}: as workspace_dir and output_dir."},
+    {0},
+};
+
+static const char stay[] = "files stay in the workspace; treadle diff RUN shows which of them a run has changed";
+
+static const struct unused_key unused[] = {
+    {"performance.cache_strategy", "results are found by a hash of what they depend on"},
+    {"performance.queue_size", "what waits costs next to nothing, and is bounded by limits.frames"},
+    {"performance.batch_small_operations", "what is recorded at the same time is written in one go"},
+    {"performance.batch_size", "what is recorded at the same time is written in one go"},
+    {"performance.lazy_loading", "files are read when a step needs them"},
+    {"performance.stream_large_files", "files are copied piece by piece, however large"},
+    {"performance.api_timeout", "write `claude_options: {timeout_ms: …}` in `defaults`"},
+    {"performance.file_operation_timeout", "write `timeout` on the step"},
+    {"workspace_config.cleanup_on_success", stay},
+    {"workspace_config.cleanup_on_error", stay},
+    {"workspace_config.preserve_structure", stay},
+    {"workspace_config.max_size_mb", "`limits` bounds what is recorded, not the files of the workspace"},
+    {"output_config.create_subdirs", "directories are made where an output_to_file needs them"},
+    {"output_config.compress_large_files", "files are written as they are"},
+    {"output_config.compression_threshold_mb", "files are written as they are"},
+    {"directories.organize", "write --output-dir, or `${X}` of the environment in output_dir"},
+    {"directories.cleanup", "treadle prune removes old runs; outputs stay"},
+    {0},
+};
+
+static void performance(struct loader *l, const struct member *m)
+{
+    struct workflow *w = l->w;
+    bool on;
+    if (str_is(m->key, "cache_enabled") && load_bool(l, m, &on)) {
+        w->cache.results |= on;
+        w->cache.off |= !on;
+    } else if (str_is(m->key, "cache_ttl_seconds")) {
+        (void)load_duration_in(l, m, 1000, w->cache.ttl_ms ? &(int64_t){0} : &w->cache.ttl_ms);
+    } else if (str_is(m->key, "cache_size_mb")) {
+        int64_t mb;
+        if (load_int(l, m, 1, 1 << 20, &mb) && !w->cache.max_bytes)
+            w->cache.max_bytes = mb << 20;
+    } else if (str_is(m->key, "parallel_execution") && load_bool(l, m, &on)) {
+        if (!on)
+            w->limits.max_parallel = 1;
+    } else if (str_is(m->key, "max_parallel_workers")) {
+        (void)load_int(l, m, 1, 100000, w->limits.max_parallel ? &(int64_t){0} : &w->limits.max_parallel);
+    } else if (str_is(m->key, "step_timeout_default")) {
+        (void)load_duration_in(l, m, 1000, l->timeout_ms ? &(int64_t){0} : &l->timeout_ms);
+    }
+}
+
+/* What the workflow says by the names of today goes before. */
+static void structure(struct loader *l, const struct member *m)
+{
+    if (!load_object(l, m))
+        return;
+    for (size_t i = 0; i < m->val.obj.n; i++) {
+        const struct member *k = &m->val.obj.m[i];
+        bool work = str_is(k->key, "workspace");
+        if (!work && !str_is(k->key, "outputs")) {
+            problem_add(l->ps, true, k->line, k->col,
+                        "`%s` of `structure` has no effect; what Treadle keeps lies in $TREADLE_HOME", clip(k->key).z);
+            continue;
+        }
+        if (!val_member(l->w->source, work ? STR("workspace_dir") : STR("output_dir")))
+            load_directory(l, k, work ? &l->w->workspace_dir : &l->w->output_dir);
+    }
+}
+
+static void setting(struct loader *l, const struct member *block, const struct step_key *table, const struct member *m)
+{
+    struct str path = arena_printf(l->ps->a, "%.*s.%.*s", STR_ARG(block->key), STR_ARG(m->key));
+    const struct unused_key *none = key_find_unused(unused, path);
+    bool on = false;
+    if (none)
+        problem_add(l->ps, true, m->line, m->col, "`%s` of `%s` has no effect; %s", clip(m->key).z, clip(block->key).z,
+                    none->why);
+    else if (!key_find(table, m->key))
+        load_unknown_key(l, m, arena_printf(l->ps->a, "`%s`", clip(block->key).z).p, table, NULL);
+    else if (table == performance_keys)
+        performance(l, m);
+    else if (table == directories_keys)
+        structure(l, m);
+    else if (!load_bool(l, m, &on))
+        return;
+    else if (table == output_config_keys)
+        l->w->outputs_by_step = on;
+    else
+        l->w->workspace_must_exist = !on;
+}
+
+bool load_settings(struct loader *l, const struct member *m)
+{
+    static const struct {
+        const char *name;
+        const struct step_key *keys;
+    } blocks[] = {{"performance", performance_keys},
+                  {"workspace_config", workspace_config_keys},
+                  {"output_config", output_config_keys},
+                  {"directories", directories_keys}};
+    const struct step_key *table = NULL;
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        table = str_is(m->key, blocks[i].name) ? blocks[i].keys : table;
+    if (!table)
+        return false;
+    for (size_t i = 0; load_object(l, m) && i < m->val.obj.n; i++)
+        setting(l, m, table, &m->val.obj.m[i]);
+    return true;
+}

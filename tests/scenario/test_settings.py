@@ -1,0 +1,83 @@
+"""Blocks of older workflows about performance and directories: those that mean something here do it."""
+import pytest
+
+
+def run(treadle, head, steps, *args, code=0, env=None):
+    treadle.file("w.yaml", f"workflow:\n  name: w\n  {head}\n  steps:\n{steps}")
+    return treadle("run", "w.yaml", "--mock", "--json", *args, code=code, env=env)
+
+
+REPORT = '    - {name: report, type: test_echo, value: {n: 1}, output_to_file: "out.json"}\n'
+
+
+def test_outputs_by_step(treadle):
+    run(treadle, "output_config: {organize_by_step: true, compress_large_files: true}", REPORT + """
+    - name: each
+      type: for_loop
+      data_source: [a, b]
+      steps: [{name: part, type: test_echo, value: "{{ loop.item }}", output_to_file: "d/{{ loop.item }}.txt"}]
+""")
+    out = treadle.cwd / "outputs"
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) == [
+        "part/d/a.txt", "part/d/b.txt", "report/out.json"]
+
+
+def test_no_workspace_is_made(treadle):
+    head = "workspace_config: {create_if_missing: false}"
+    told = run(treadle, head, REPORT, "--workspace", "ws", code=2)
+    assert "there is no workspace" in told.err and not (treadle.cwd / "ws").exists()
+    (treadle.cwd / "ws").mkdir()
+    run(treadle, head, REPORT, "--workspace", "ws")
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_two_directories(treadle, own):
+    head = "directories: {structure: {workspace: ./w1, outputs: ./o1, logs: ./logs}}"
+    head += "\n  output_dir: ./o2" if own else ""
+    told = run(treadle, head, REPORT + "    - {name: c, type: command, run: touch here}\n")
+    assert (treadle.cwd / "w1/here").exists() and (treadle.cwd / ("o2" if own else "o1") / "out.json").exists()
+    assert "`logs` of `structure` has no effect" in told.err
+
+
+def test_performance(treadle):
+    head = "performance: {cache_enabled: true, cache_ttl_seconds: 60, cache_size_mb: 5, parallel_execution: false, " \
+           "step_timeout_default: 1, queue_size: 3}"
+    steps = """
+    - {name: ask, type: claude, prompt: Say it}
+    - name: each
+      type: for_loop
+      parallel: true
+      data_source: [1, 2, 3]
+      steps:
+        - {name: alone, type: command, run: "mkdir one && sleep 0.1 && rmdir one", network: full}
+    - {name: slow, type: command, run: sleep 30, on_error: continue}
+"""
+    first = run(treadle, head, steps)
+    assert first.json["results"]["slow"]["error"]["class"] == "timeout" and first.json["usage"]["calls"] == 1
+    assert "`queue_size` of `performance` has no effect; what waits costs next to nothing" in first.err
+    assert first.json["results"]["each"]["completed_items"] == 3
+    assert run(treadle, head, steps).json["usage"]["calls"] == 0  # from the cache
+
+
+def test_older_variables(treadle):
+    env = {"PIPELINE_TRACE": "1", "PIPELINE_CHECKPOINT_DIR": "c", "PIPELINE_MAX_STPES": "4", "PIPELINE_DEBUG": "true",
+           "PIPELINE_SANDBOX_MODE": "false", "PIPELINE_MAX_WORKERS": "2"}
+    told = run(treadle, "description: d", REPORT, env=env).err
+    assert "PIPELINE_TRACE has no effect; treadle logs has every step" in told
+    assert "PIPELINE_CHECKPOINT_DIR has no effect" in told and "treadle resume" in told
+    assert "PIPELINE_MAX_STPES is no variable that Treadle knows" in told
+    assert "PIPELINE_SANDBOX_MODE has no effect; commands stay confined" in told
+    assert "PIPELINE_MAX_WORKERS" not in told
+    assert "PIPELINE" not in run(treadle, "description: d", REPORT, "--quiet", env=env).err
+
+
+@pytest.mark.parametrize("head, kept", [("description: d", 1), ("cache_config: {max_size_mb: 5}", 2)])
+def test_the_size_of_the_cache_by_the_environment(treadle, head, kept):
+    """Of two results of 0.7 MB, one megabyte keeps one; what the workflow says itself goes before."""
+    steps = """
+    - {name: a, type: command, run: "printf %0700000d 1", cache: {key: one}}
+    - {name: b, type: command, run: "printf %0700000d 2", cache: {key: two}}
+"""
+    run(treadle, head, steps, "--workspace", "ws", env={"PIPELINE_CACHE_SIZE": "1"})
+    files = [p for p in (treadle.cwd.parent / "home/cache").rglob("*") if p.is_file() and p.stat().st_size > 600000]
+    assert len(files) == kept
