@@ -207,7 +207,7 @@ def test_last_without_runs_of_ones_own(treadle):
     for command in (["show", "last", "--json"], ["logs", "last"], ["diff", "last"]):
         shown = treadle(*command, code=0)
     assert treadle("show", "last", "--json", code=0).json["run_id"] == started["run_id"]
-    assert "there is no run `last`" in treadle("resume", "last", code=2).err
+    assert f"run {started['run_id']}: the run has succeeded" in treadle("resume", "last", code=2).err
     treadle("run", treadle.file("two.yaml", TWO), "--mock", "--run-id", "own", code=0)
     assert treadle("show", "last", "--json", code=0).json["run_id"] == "own"
 
