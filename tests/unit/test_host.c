@@ -173,7 +173,7 @@ static void test_ended_runs_leave_nothing(void **state)
     size_t after = memory();
     if (after > before + (128 << 10)) /* pages of the journal have heads */
         fail_msg("1,000 runs have left %zu bytes", after - before);
-    start(ECHO, "key-0", "", 0); /* the key is found in the journal all the same */
+    start(FAILS, "key-0", "key-0", 0); /* the key is found in the journal all the same */
     turn(true);
     assert_int_equal(b.status, 200);
     assert_string_equal(b.run, first);
@@ -198,7 +198,7 @@ static void test_waiting_runs_keep_no_group(void **state)
     assert_int_equal(b.host->runs.n, 100);
     assert_int_equal(b.host->idems.n, 100);
     host_begin(b.host);
-    start(WAITS, "key-7", "", 0);
+    start(WAITS, "key-7", "key-7", 0);
     turn(true);
     assert_int_equal(b.status, 200);
     assert_int_equal(b.host->runs.n, 100);
@@ -271,7 +271,7 @@ static void test_resumed_once(void **state)
     assert_int_equal(b.status, 202);
     assert_string_equal(b.order, "one ");
     assert_int_equal(b.host->runs.n, 0);
-    start(ECHO, "one", "", 0);
+    start(FAILS, "one", "", 0);
     turn(true);
     assert_int_equal(b.status, 200);
     assert_string_equal(b.run, id);
