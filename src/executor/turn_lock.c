@@ -211,6 +211,11 @@ bool turn_lock_try(struct turn_lock *l, char who[TURN_WHO_SIZE])
     return mine;
 }
 
+void turn_lock_stand(struct turn_lock *l)
+{
+    enter_line(l);
+}
+
 bool turn_lock_wanted(const struct turn_lock *l)
 {
     return anyone_in_line(l, "");
@@ -272,4 +277,15 @@ enum rc turn_dir_open(const char *state_dir, int *ret, struct err *err)
         return err_set(err, RC_IO, "cannot open %s: %s", path, strerror(errno));
     sweep(*ret);
     return RC_OK;
+}
+
+void turn_dir_renew(const char *state_dir, int dir)
+{
+    struct stat st;
+    struct err ignored; /* it will be tried again, and waiting runs tell that they cannot have their lock */
+    int fd = -1;
+    if (fstat(dir, &st) != 0 || st.st_nlink || turn_dir_open(state_dir, &fd, &ignored) != RC_OK)
+        return;
+    (void)!dup3(fd, dir, O_CLOEXEC);
+    close(fd);
 }

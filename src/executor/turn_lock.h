@@ -21,10 +21,15 @@ struct turn_lock {
 
 /* Opens STATE/turns, which is made, and removes what nobody will come back for; for close(). */
 enum rc turn_dir_open(const char *state_dir, int *ret, struct err *err) MUST_CHECK;
+/* Where the directory was removed: makes it anew, under the same descriptor. Who has a turn keeps it, unknown to those
+ * who come later. */
+void turn_dir_renew(const char *state_dir, int dir);
 /* `run` (an id) and `run_dir` are borrowed. Needs no end while it holds nothing. */
 void turn_lock_init(struct turn_lock *l, int dir, const char *workspace, const char *run, const char *run_dir);
 /* True: it has the turn, from now until turn_lock_leave(). False: who or what it waits for, in `who`. */
 bool turn_lock_try(struct turn_lock *l, char who[TURN_WHO_SIZE]);
+/* Takes a place in the line, as a try that fails does. */
+void turn_lock_stand(struct turn_lock *l);
 /* Does another one stand in the line? */
 bool turn_lock_wanted(const struct turn_lock *l);
 /* Leaves the turn, or the line. */

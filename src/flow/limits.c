@@ -11,7 +11,8 @@
  *
  * `wall` counts the time in which the run is carried on. What passes between two lives does not count, nor while
  * nothing but an answer from outside can move it: a run in a service has left memory then, and one before a terminal
- * must not be worse off.
+ * must not be worse off. Nor does it while all that it could do is to write where other runs have the turn: how many
+ * of them there are, and how slow, is none of its doing.
  *
  * INVARIANT: memory is that of the values, by accounts of arenas; what is asked of the system is more, by a factor. */
 #include "flow/limits.h"
@@ -208,7 +209,7 @@ void limits_wall(struct run *r)
 
 void limits_rest(struct run *r, bool rests)
 {
-    int64_t now = r->limits.wall_ms && rests != (r->resting_since != 0) ? run_now(r) : 0;
+    int64_t now = rests != (r->resting_since != 0) ? run_now(r) : 0;
     if (now && rests) {
         r->resting_since = now;
     } else if (now) {

@@ -23,7 +23,7 @@ void limits_memory(struct run *r);
 void limits_begin(struct run *r);
 /* The timer of limits.wall has gone off. */
 void limits_wall(struct run *r);
-/* Only answers can move it now, or no longer: nobody's work. */
+/* Only answers or other runs can move it now, or no longer: nobody's work. */
 void limits_rest(struct run *r, bool rests);
 /* Bytes of output that steps may still make; INT64_MAX: any number. */
 int64_t limits_output_left(const struct run *r);

@@ -560,16 +560,17 @@ int64_t past_worked(const struct run *r, const struct past *p)
     return p->resting ? 0 : r->worked_ms - p->began_ms;
 }
 
-/* Answers of people may be recorded while nobody carries the run on; what passes until then is nobody's work. */
-static void fold_time(struct run *r, const struct record *rec)
+/* Answers of people may be recorded while nobody carries the run on; what passes until then is nobody's work. Nor is
+ * what passes until other runs leave the workspace, while there is nothing else to do. */
+static void fold_time(struct run *r, const struct record *rec, const struct val *data)
 {
     const struct past *p = rec->kind == RECORD_RESULT ? past_find(r, rec->path) : NULL;
     const struct val *wait = p && p->intent ? VAL_GET(&p->intent->val, "wait") : NULL;
     bool answer = rec->kind == RECORD_SIGNAL || (wait && !str_is(val_get_str(wait, STR("for"), STR("")), "time"));
-    int64_t passed;
+    int64_t passed, rested = rec->kind == RECORD_NOTE ? val_get_int(data, STR("rested_ms"), 0) : 0;
     if (r->carried && rec->kind != RECORD_RESUME && !answer &&
         !__builtin_sub_overflow(rec->time_ms, r->last_ms, &passed) && passed > 0 && passed < UNITS_DURATION_MAX_MS)
-        r->worked_ms += passed;
+        r->worked_ms += rested >= passed ? 0 : rested > 0 ? passed - rested : passed;
     r->last_ms = rec->time_ms;
     if (rec->kind == RECORD_RUN || rec->kind == RECORD_RESUME || rec->kind == RECORD_END)
         r->carried = rec->kind != RECORD_END;
@@ -586,7 +587,6 @@ static enum rc recover(struct run *r, const struct record *rec, struct err *err)
         return err_set(err, RC_CORRUPT, "record %llu has a path or a number that no engine writes",
                        (unsigned long long)rec->seq);
     r->last_seq = rec->seq;
-    fold_time(r, rec);
     r->journal_bytes += (int64_t)(rec->path.n + rec->data.n);
     struct box *data = box_empty();
     enum rc rc = rec->data.n ? json_parse(&data->arena, rec->data, &JSON_LIMITS_DEFAULT, &data->val, err) : RC_OK;
@@ -596,6 +596,7 @@ static enum rc recover(struct run *r, const struct record *rec, struct err *err)
         box_unref(data);
         return rc;
     }
+    fold_time(r, rec, &data->val);
     const struct val *ok = VAL_GET(&data->val, "ok"), *refs = VAL_GET(&data->val, "refs");
     if (rec->kind == RECORD_DONE && ok && refs &&
         away_put(&data->arena, (struct val *)ok, refs, err) != RC_OK) { /* of the record: nobody else has it */

@@ -145,6 +145,12 @@ static bool run_is_quiet(const struct run *r)
     return !r->qhead && !r->effects.n && !r->sleeping && (r->turn != TURN_ASKED || r->stopping);
 }
 
+/* What moves it next is another run, which leaves the workspace. */
+static bool run_waits_for_turn(const struct run *r)
+{
+    return !r->qhead && !r->effects.n && !r->sleeping && r->turn == TURN_ASKED && !r->stopping;
+}
+
 static void stop_as(struct run *r, enum run_status status);
 
 enum { WORK_BYTES = 1 << 20 }; /* of records: what one slice makes is in memory until it is durable */
@@ -192,6 +198,8 @@ bool run_work(struct run *r, unsigned max)
         else
             PANIC("run %.*s stands still", STR_ARG(r->id));
     }
+    if (r->status == RUN_RUNNING && r->started && run_waits_for_turn(r))
+        limits_rest(r, true);
     return r->status == RUN_RUNNING && r->qhead;
 }
 

@@ -32,6 +32,7 @@ struct turn {
     struct turn *next;
     bool waits;
     bool noted;        /* a record says that it waits */
+    int64_t rested_ms; /* run->rested_ms when it said so */
     bool first;        /* before those that wait already, and the step's own time goes on */
     int rank;          /* who has a higher one comes before */
     uint32_t restored; /* the attempt before which all has been taken back */
@@ -126,12 +127,14 @@ static bool has_time(const struct frame *f)
     return f->ops == &step_ops && step_is_timed(f);
 }
 
-static void note_turn(struct frame *f, const char *how, const char *why)
+static void note_turn(struct frame *f, const char *how, const char *why, int64_t rested)
 {
     struct val_map m = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&m, "turn", val_str(str_c(how)));
     if (why)
         VAL_MAP_SET(&m, "why", val_str(str_c(why)));
+    if (rested > 0) /* all of the run, meanwhile: no later life counts that as work */
+        VAL_MAP_SET(&m, "rested_ms", val_int(rested));
     struct val data = val_map_done(&m);
     run_append(f->run, RECORD_NOTE, f->path, f->attempt, &data);
 }
@@ -142,7 +145,9 @@ static void begin_waiting(struct turn *t, const char *why)
     if (timed)
         frame_timer_clear(t->f);
     if (timed || why)
-        note_turn(t->f, "waits", why);
+        note_turn(t->f, "waits", why, 0);
+    if (!t->noted)
+        t->rested_ms = t->f->run->rested_ms;
     t->noted |= timed || why;
     frame_event(t->f, EVENT_NOTE, why ? why : "waits for its turn in the workspace", NULL);
 }
@@ -277,7 +282,7 @@ void workspace_turn(struct frame *f)
     if (has_time(f) && !f->timer && f->status != FRAME_DRAINING)
         step_time_anew(f);
     if (f->turn->noted)
-        note_turn(f, "has", NULL);
+        note_turn(f, "has", NULL, f->run->rested_ms - f->turn->rested_ms);
     f->turn->noted = false;
     go(f);
 }

@@ -159,7 +159,10 @@ static void look(void *ctx)
         struct seat *s = l->first;
         if (!s || (l->holder && s->lock.ticket >= 0)) /* who leaves it looks */
             continue;
-        if (turn_lock_try(&s->lock, who)) {
+        turn_dir_renew(t->state_dir, t->dir);
+        if (l->holder) {
+            turn_lock_stand(&s->lock);
+        } else if (turn_lock_try(&s->lock, who)) {
             line_remove(s);
             have(s);
             look_in(t, 0); /* the table may have changed */
@@ -182,7 +185,10 @@ bool seat_ask(struct seat *s, struct turn_holder *who)
         s->leaving = false;
         return true;
     }
-    if (alone && turn_lock_try(&s->lock, who->z)) {
+    if (alone && l->holder) { /* whatever became of his lock's file */
+        turn_lock_stand(&s->lock);
+        snprintf(who->z, sizeof who->z, "run %.80s is writing there", l->holder->run);
+    } else if (alone && turn_lock_try(&s->lock, who->z)) {
         have(s);
         return true;
     }

@@ -285,6 +285,45 @@ static void test_time_of_waiting_does_not_count(void **state)
     assert_over("wall");
 }
 
+/* Nor that in which other runs write and this one has nothing else to do, in this life and for the next. */
+static void test_time_behind_other_runs_does_not_count(void **state)
+{
+    (void)state;
+    rig_others_write = true;
+    rig_start(&g, LIMITED("wall: 10s", SLOW "    - {name: b, type: sleep, for: 10d}\n"));
+    rig_others_write = g.others_write = false;
+    assert_true(g.turn_waits);
+    rig_pass(&g, 2000000);
+    rig_assert_status(&g, RUN_RUNNING);
+    rig_turn(&g);
+    rig_pass(&g, 4000);
+    rig_ok(&g, "a/exec:1", PRINTED("", "1"));
+    rig_pass(&g, 1000);
+    rig_assert_status(&g, RUN_RUNNING);
+    rig_restart(&g, ALL, false);
+    rig_pass(&g, 4000);
+    rig_assert_status(&g, RUN_RUNNING);
+    rig_pass(&g, 3000);
+    assert_over("wall");
+}
+
+/* But work beside it does. */
+static void test_time_of_work_beside_other_runs_counts(void **state)
+{
+    (void)state;
+    rig_others_write = true;
+    rig_start(&g, LIMITED("wall: 10s", "    - name: p\n      type: parallel\n      branches:\n"
+                                       "        one: [{name: x, type: command, run: make}]\n"
+                                       "        two: [{name: say, type: claude, prompt: hello}]\n"));
+    rig_others_write = false;
+    assert_true(g.turn_waits);
+    rig_pass(&g, 9900);
+    rig_assert_status(&g, RUN_RUNNING);
+    rig_pass(&g, 200);
+    rig_stop(&g);
+    assert_over("wall");
+}
+
 /* The lower of two limits counts, and whose it is is said. */
 static void test_limits_of_who_carries_it_on(void **state)
 {
@@ -384,6 +423,8 @@ int main(void)
         cmocka_unit_test_teardown(test_output, done),
         cmocka_unit_test_teardown(test_time_over_lives, done),
         cmocka_unit_test_teardown(test_time_of_waiting_does_not_count, done),
+        cmocka_unit_test_teardown(test_time_behind_other_runs_does_not_count, done),
+        cmocka_unit_test_teardown(test_time_of_work_beside_other_runs_counts, done),
         cmocka_unit_test_teardown(test_limits_of_who_carries_it_on, done),
         cmocka_unit_test(test_limits_as_text),
         cmocka_unit_test(test_frames_that_wait_waste_nothing),

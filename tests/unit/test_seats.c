@@ -266,6 +266,41 @@ static void test_seats(void **state)
     ev_loop_free(loop);
 }
 
+/* Somebody tidies up in the state directory. */
+static void test_directory_removed(void **state)
+{
+    (void)state;
+    char path[64];
+    struct ev_loop *loop = ev_loop_new();
+    struct turns *turns;
+    struct err err;
+    struct turn_holder holder;
+    struct sitting s[2];
+    assert_int_equal(turns_new(loop, home, &turns, &err), RC_OK);
+    for (size_t i = 0; i < 2; i++) {
+        s[i] = (struct sitting){.loop = loop};
+        s[i].seat = seat_new(turns, str_c(workspace), str_n(&"xy"[i], 1), granted, &s[i]);
+    }
+    assert_true(seat_ask(s[0].seat, &holder));
+    snprintf(path, sizeof path, "%s/turns", home);
+    util_remove_tree(path);
+    assert_false(seat_ask(s[1].seat, &holder));
+    assert_string_equal(holder.z, "run x is writing there");
+    ev_timer(loop, 50, too_late, loop);
+    ev_run(loop);
+    assert_int_equal(s[1].granted, 0); /* a new file excludes nobody, but who has the turn is known here */
+    leave(&s[0]);
+    wait_for(loop, &s[1]);
+    assert_int_equal(access(path, F_OK), 0);
+    seat_free(s[1].seat);
+    util_remove_tree(path);
+    assert_false(seat_ask(s[0].seat, &holder)); /* not at once */
+    wait_for(loop, &s[0]);
+    seat_free(s[0].seat);
+    turns_free(turns);
+    ev_loop_free(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +311,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_death_in_the_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rubbish, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_seats, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_directory_removed, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
