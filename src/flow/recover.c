@@ -597,9 +597,13 @@ static enum rc recover(struct run *r, const struct record *rec, struct err *err)
         return rc;
     }
     fold_time(r, rec, &data->val);
-    const struct val *ok = VAL_GET(&data->val, "ok"), *refs = VAL_GET(&data->val, "refs");
-    if (rec->kind == RECORD_DONE && ok && refs &&
-        away_put(&data->arena, (struct val *)ok, refs, err) != RC_OK) { /* of the record: nobody else has it */
+    const struct val *refs = VAL_GET(&data->val, "refs"), *referring = NULL;
+    if (refs && rec->kind == RECORD_DONE)
+        referring = VAL_GET(&data->val, "ok");
+    else if (refs && rec->kind == RECORD_OPEN)
+        referring = VAL_GET(&data->val, "partial");
+    if (referring &&
+        away_put(&data->arena, (struct val *)referring, refs, err) != RC_OK) { /* of the record: nobody else has it */
         err_wrap(err, "record %llu (%.*s)", (unsigned long long)rec->seq, STR_ARG(rec->path));
         box_unref(data);
         return err->rc;

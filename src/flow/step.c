@@ -168,7 +168,7 @@ static bool too_early(struct frame *f)
 static void time_is_over(struct frame *f)
 {
     struct run *r = f->run;
-    const struct step_state *s = step_state_of(f);
+    struct step_state *s = step_state_of(f);
     int64_t own = f->def->type->own_timeout ? 0 : frame_timeout(f);
     bool of_workflow = f->instance->step_ms && s->limit_ms != own;
     struct str code = of_workflow ? STR("performance_budget_exceeded") : f->def->timeout_code;
@@ -180,7 +180,15 @@ static void time_is_over(struct frame *f)
     }
     bool goes_on = f->def->timeout_goes_on && !of_workflow;
     const struct val *partial = goes_on && f->def->type->unfinished ? f->def->type->unfinished(f) : NULL;
-    r->wanted = STR(""); /* what has left memory is not waited for now */
+    if (r->wanted.n) { /* first what has left memory */
+        if (s->fetching) {
+            r->wanted = STR("");
+            frame_timer_set(f, 1); /* it fetches for an end of its own */
+        } else {
+            s->overdue = shelf_fetch(f);
+        }
+        return;
+    }
     step_fail(f, &(struct failure){.rc = RC_TIMEOUT,
                                    .code = code,
                                    .message = why,
@@ -371,6 +379,16 @@ static void again(struct frame *f)
 static void step_child_done(struct frame *f, struct frame *c)
 {
     struct step_state *s = step_state_of(f);
+    if (c == s->overdue) {
+        s->overdue = NULL;
+        if (c->ok)
+            time_is_over(f);
+        else
+            step_fail_as(f, c);
+        if (!s->overdue && !s->fetching)
+            shelf_release(f);
+        return;
+    }
     if (shelf_is_fetch(c)) {
         if (c->ok)
             again(f);
@@ -434,6 +452,7 @@ static void step_drained(struct frame *f)
         return;
     }
     struct step_state *s = step_state_of(f);
+    s->overdue = NULL;
     if (s->ending && !f->failing_set) {
         struct box *b = s->ok;
         s->ok = NULL;

@@ -159,6 +159,8 @@ static enum rc record_handler(struct frame *f, const struct frame *h, const stru
     VAL_MAP_SET(&m, "error", step_state_of(f)->failure->val);
     VAL_MAP_SET(&m, "below", val_bool(f->failing.below));
     VAL_MAP_SET(&m, "partial", *partial);
+    if (partial->away) /* a later life finds there what had left memory */
+        VAL_MAP_SET(&m, "refs", away_places(&f->run->scratch, partial));
     struct val data = val_map_done(&m);
     return run_append_value(f->run, RECORD_OPEN, h->path, 1, &data, err);
 }

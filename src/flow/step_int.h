@@ -24,6 +24,7 @@ struct step_state {
     struct cache_use cache;
     enum phase phase;
     bool fetching;
+    struct frame *overdue;     /* its time is over, and what fetches for what it has yielded so far */
     struct frame *child;       /* PHASE_CHILD: whose end is being looked at, when that must be done again */
     struct spending spent;     /* on calls below, in all attempts and lives */
     int64_t limit_ms, warn_ms; /* of the attempt: its time, and when people are told; 0: none */

@@ -218,7 +218,7 @@ static struct val outputs_so_far(struct frame *f, struct frame *c, const struct 
         struct val v;
         struct err ignored;
         if (!output_path(call->workflow, path, &f->arena, &text) || !child_expr(c, text, &f->arena, &v, &ignored))
-            continue;
+            continue; /* it is not there yet, or has to be fetched: then this is done again */
         struct str name = map                    ? outputs->obj.m[i].key
                           : one->type == VAL_STR ? path
                                                  : val_get_str(one, STR("as"), path_name(path));

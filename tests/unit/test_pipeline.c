@@ -129,6 +129,19 @@ static void test_partial_results_are_recorded(void **state)
     assert_null(rig_effect(&g, "call/ask/turn:1"));
 }
 
+/* Also what has left memory by then. */
+static void test_partial_results_are_fetched(void **state)
+{
+    (void)state;
+    rig_shelf_bytes = rig_keep_bytes = 1;
+    rig_start(&g, SLOW("on_timeout: graceful}\n      outputs: {x: a.n, all: a, none: b, n: \"l.completed_items\"}\n"
+                       "      inputs: {unused: 0"));
+    rig_pass(&g, 11000);
+    rig_stop(&g);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    has("\"call\":{\"success\":false,\"x\":7,\"all\":{\"n\":7,\"m\":8},\"none\":null,\"n\":2,\"error\"");
+}
+
 static void test_on_timeout(void **state)
 {
     (void)state;
@@ -288,6 +301,22 @@ static void test_error_context(void **state)
         "\"step\":\"call\",\"attempt\":1}}");
 }
 
+/* It is part of what a handler's beginning records: a life that begins while the handler works has it, too. */
+static void test_error_context_over_lives(void **state)
+{
+    (void)state;
+    rig_shelf_bytes = rig_keep_bytes = 1;
+    rig_start(&g, CALL("      config: {preserve_error_context: true}\n"
+                       "      on_error: [{name: tell, type: command, run: tell, on_interrupt: retry}]\n",
+                       "        steps:\n          - {name: a, type: test_echo, value: {k: 1}}\n"
+                       "          - {name: b, type: test_echo, fail: true}\n"));
+    assert_non_null(rig_effect(&g, "call/on_error:1/tell/exec:1"));
+    rig_restart(&g, SIZE_MAX, false);
+    rig_ok(&g, "call/on_error:1/tell/exec:1", "{\"exit_code\": 0, \"stdout\": \"\", \"stderr\": \"\"}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    has("\"results\":{\"a\":{\"k\":1}}");
+}
+
 static void test_variables_live_inside(void **state)
 {
     (void)state;
@@ -420,12 +449,14 @@ int main(void)
         cmocka_unit_test_teardown(test_fallback, done),
         cmocka_unit_test_teardown(test_its_time_is_over_and_the_run_goes_on, done),
         cmocka_unit_test_teardown(test_partial_results_are_recorded, done),
+        cmocka_unit_test_teardown(test_partial_results_are_fetched, done),
         cmocka_unit_test_teardown(test_on_timeout, done),
         cmocka_unit_test_teardown(test_only_the_notes_of_what_takes_long, done),
         cmocka_unit_test_teardown(test_each_attempt_has_more_time, done),
         cmocka_unit_test_teardown(test_prune, done),
         cmocka_unit_test_teardown(test_memory, done),
         cmocka_unit_test_teardown(test_error_context, done),
+        cmocka_unit_test_teardown(test_error_context_over_lives, done),
         cmocka_unit_test_teardown(test_variables_live_inside, done),
         cmocka_unit_test_teardown(test_steps_are_counted_on_after_a_crash, done),
         cmocka_unit_test_teardown(test_text_is_read_once, done),
