@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "cli/session.h"
 #include "data/json.h"
+#include "flow/away.h"
 #include "flow/compose.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PLACES_MAX = 1000, JSON_MAX = 1 << 30 };
+enum { PLACES_MAX = 1000, JSON_MAX = 1 << 30, PEN_BYTES = 1 << 16 };
 
 static struct {
     struct arena arena;
@@ -114,6 +115,117 @@ int said_json(const struct val *v, int code)
     else
         said_write(buf_str(&b));
     buf_done(&b);
+    return code;
+}
+
+/* ---- objects that are larger than memory ---- */
+
+struct pen {
+    const struct away_reader *r;
+    struct buf text;
+    struct err *err;
+    unsigned level; /* of indentation */
+    size_t n;       /* items written in the list at hand */
+    enum rc rc;
+};
+
+static void new_line(struct pen *p)
+{
+    buf_addc(&p->text, '\n');
+    for (unsigned i = 0; i < p->level; i++)
+        buf_add(&p->text, STR("  "));
+}
+
+/* No line of JSON breaks but between tokens. */
+static void put_whole(struct pen *p, const struct val *v)
+{
+    struct buf b;
+    buf_init(&b, JSON_MAX);
+    json_write(&b, v, JSON_PRETTY);
+    p->rc = b.overflow ? err_set(p->err, RC_LIMIT, "a part of them is larger than 1 GB") : RC_OK;
+    struct str rest = buf_str(&b);
+    for (size_t end; (end = str_find(rest, STR("\n"))) != SIZE_MAX; rest = str_from(rest, end + 1)) {
+        buf_add(&p->text, str_n(rest.p, end));
+        new_line(p);
+    }
+    buf_add(&p->text, rest);
+    buf_done(&b);
+    if (p->text.n > PEN_BYTES) {
+        said_write(buf_str(&p->text));
+        buf_clear(&p->text);
+    }
+}
+
+static bool put_item(void *ctx, const struct val *v)
+{
+    struct pen *p = ctx;
+    if (p->n++)
+        buf_addc(&p->text, ',');
+    new_line(p);
+    put_whole(p, v);
+    return p->rc == RC_OK;
+}
+
+static void put_away(struct pen *p, const struct val *v)
+{
+    struct arena a = {0};
+    struct val whole;
+    int64_t count;
+    struct str of, member;
+    if (!away_of_result(v->s, &of, &member) && away_of_iterations(v->s, &count) && count) {
+        p->n = 0;
+        p->level++;
+        buf_addc(&p->text, '[');
+        enum rc rc = away_each(p->r, v->s, put_item, p, p->err);
+        p->rc = rc ? rc : p->rc;
+        p->level--;
+        new_line(p);
+        buf_addc(&p->text, ']');
+    } else if ((p->rc = away_expand(p->r, v, &a, &whole, p->err)) == RC_OK) {
+        put_whole(p, &whole);
+    }
+    arena_done(&a);
+}
+
+/* Recurses where something is away: as deep as workflows are nested. */
+static void put(struct pen *p, const struct val *v)
+{
+    if (!v->away || v->type == VAL_NULL) {
+        (v->away ? put_away : put_whole)(p, v);
+        return;
+    }
+    bool list = v->type == VAL_ARRAY;
+    size_t n = list ? v->arr.n : v->obj.n;
+    buf_addc(&p->text, list ? '[' : '{');
+    p->level++;
+    for (size_t i = 0; i < n && !p->rc; i++) {
+        if (i)
+            buf_addc(&p->text, ',');
+        new_line(p);
+        if (!list) {
+            json_write_str(&p->text, v->obj.m[i].key);
+            buf_add(&p->text, STR(": "));
+        }
+        put(p, list ? &v->arr.v[i] : &v->obj.m[i].val);
+    }
+    p->level--;
+    new_line(p);
+    buf_addc(&p->text, list ? ']' : '}');
+}
+
+int said_json_from(const struct val *v, const struct away_reader *r, int code)
+{
+    struct err err;
+    struct pen p = {.r = r, .err = &err};
+    buf_init(&p.text, JSON_MAX);
+    said.output = true;
+    put(&p, v);
+    buf_addc(&p.text, '\n');
+    said_write(buf_str(&p.text));
+    if (p.rc || p.text.overflow)
+        code = fail(EXIT_ENVIRONMENT, "the results cannot be read back from the journal: %s",
+                    p.rc ? err.msg : "a part of them is larger than 1 GB");
+    buf_done(&p.text);
     return code;
 }
 

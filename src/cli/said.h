@@ -18,6 +18,10 @@ struct val said_places(struct arena *a, bool warnings);
 void said_write(struct str s);
 /* The command's one object, on standard output. `code`, or EXIT_ENVIRONMENT when it is too large. */
 int said_json(const struct val *v, int code);
+struct away_reader;
+/* The same of a value of which parts have left memory (flow/away.h): each is read, written and let go of. The exit code
+ * is also EXIT_ENVIRONMENT when one cannot be read; what is on standard output is then no whole object. */
+int said_json_from(const struct val *v, const struct away_reader *r, int code);
 /* Standard output has something else on it, such as objects by the line. */
 void said_output(void);
 /* {class, message, places?} of a command that failed; in `a`. */

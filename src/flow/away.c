@@ -10,6 +10,7 @@
  * The journal is not trusted: a place that does not exist, or loops inside one another without end, are RC_CORRUPT. */
 #include "flow/away.h"
 
+#include "base/panic.h"
 #include "data/json.h"
 
 #include <stdlib.h>
@@ -440,34 +441,57 @@ static enum rc load_iterations(const struct away_reader *r, struct str of, unsig
     return RC_OK;
 }
 
+static enum rc load_plan(const struct away_reader *r, struct str loop, struct load *l, struct err *err)
+{
+    struct open_of o = {.load = l};
+    struct str step = step_of(loop, &o.attempt);
+    enum rc rc = r->each(r->ctx, RECORD_OPEN, step, false, take_items, &o, err);
+    return rc ? rc : l->rc;
+}
+
+/* Into l->a. *found: it has ended. */
+static enum rc load_one(const struct away_reader *r, struct load *l, struct str loop, int64_t index, unsigned level,
+                        struct val *ret, bool *found, struct err *err)
+{
+    struct end_of e = {.load = l};
+    struct last last = {0};
+    struct str path = arena_printf(l->a, "%.*s/%lld", STR_ARG(loop), (long long)index);
+    enum rc rc = r->each(r->ctx, RECORD_DONE, path, false, take_end, &e, err);
+    const struct val *ok = VAL_GET(&e.done, "ok"), *error = VAL_GET(&e.done, "error");
+    *found = ok || error;
+    if (rc || l->rc || !*found)
+        return rc ? rc : l->rc;
+    struct val result = ok ? val_null : *error;
+    if (ok)
+        rc = expand(r, ok, level, &last, l->a, &result, err);
+    *ret = iteration_of(l->a, l, index, &e.done, &result);
+    return rc;
+}
+
+static enum rc no_end(struct str loop, int64_t index, struct err *err)
+{
+    return err_set(err, RC_CORRUPT, "the journal has no end of iteration %lld of %.*s", (long long)index,
+                   STR_ARG(loop));
+}
+
 static enum rc load_some(const struct away_reader *r, struct str loop, int64_t first, unsigned level, struct arena *a,
                          struct val *ret, struct err *err)
 {
     struct load l = {.a = a, .err = err};
-    struct open_of o = {.load = &l};
-    struct last last = {0};
     struct val_list list = val_list_new(a);
-    struct str step = step_of(loop, &o.attempt);
     size_t before = a->used;
-    enum rc rc = r->each(r->ctx, RECORD_OPEN, step, false, take_items, &o, err);
-    int64_t n = rc || l.rc ? 0 : away_item_count(&l.plan);
-    for (int64_t i = first; !rc && !l.rc && i < n && list.n < SOME && (!list.n || a->used - before < SOME_BYTES); i++) {
-        struct end_of e = {.load = &l};
-        struct str path = arena_printf(a, "%.*s/%lld", STR_ARG(loop), (long long)i);
-        rc = r->each(r->ctx, RECORD_DONE, path, false, take_end, &e, err);
-        const struct val *ok = VAL_GET(&e.done, "ok"), *error = VAL_GET(&e.done, "error");
-        if (rc || l.rc || (!ok && !error))
+    enum rc rc = load_plan(r, loop, &l, err);
+    int64_t n = rc ? 0 : away_item_count(&l.plan);
+    bool found = true;
+    for (int64_t i = first; i < n && list.n < SOME && (!list.n || a->used - before < SOME_BYTES); i++) {
+        struct val one;
+        rc = load_one(r, &l, loop, i, level, &one, &found, err);
+        if (rc || !found)
             break;
-        struct val result = ok ? val_null : *error;
-        if (ok)
-            rc = expand(r, ok, level, &last, a, &result, err);
-        val_list_push(&list, iteration_of(a, &l, i, &e.done, &result));
+        val_list_push(&list, one);
     }
-    if (rc || l.rc)
-        return rc ? rc : l.rc;
-    if (!list.n)
-        return err_set(err, RC_CORRUPT, "the journal has no end of iteration %lld of %.*s", (long long)first,
-                       STR_ARG(loop));
+    if (rc || !list.n)
+        return rc ? rc : no_end(loop, first, err);
     *ret = val_list_done(&list);
     return RC_OK;
 }
@@ -493,4 +517,29 @@ enum rc away_expand(const struct away_reader *r, const struct val *v, struct are
 {
     struct last last = {0};
     return expand(r, v, 0, &last, a, ret, err);
+}
+
+enum rc away_each(const struct away_reader *r, struct str of, bool (*cb)(void *ctx, const struct val *iteration),
+                  void *ctx, struct err *err)
+{
+    struct arena plan = {0};
+    struct load l = {.a = &plan, .err = err};
+    struct str loop, member;
+    int64_t count = 0;
+    bool more = true;
+    CHECK(!away_of_result(of, &loop, &member) && away_of_iterations(of, &count));
+    enum rc rc = load_plan(r, loop, &l, err);
+    for (int64_t i = 0; i < count && more && !rc; i++) {
+        struct arena one = {0};
+        struct val v;
+        bool found;
+        l.a = &one;
+        rc = load_one(r, &l, loop, i, 0, &v, &found, err);
+        if (!rc && !found)
+            rc = no_end(loop, i, err);
+        more = rc || cb(ctx, &v);
+        arena_done(&one);
+    }
+    arena_done(&plan);
+    return rc;
 }

@@ -56,6 +56,10 @@ struct away_reader {
  * it and some that follow, for readers go on. RC_CORRUPT, or what the reader says. */
 enum rc away_load(const struct away_reader *r, struct str of, struct arena *a, struct val *ret,
                   struct err *err) MUST_CHECK;
+/* Each of the iterations under `of`, of which away_of_iterations() has said that they can be found one by one, in
+ * order; one at a time is in memory. `cb` returns false to stop. */
+enum rc away_each(const struct away_reader *r, struct str of, bool (*cb)(void *ctx, const struct val *iteration),
+                  void *ctx, struct err *err) MUST_CHECK;
 /* `v` with all of that in its place. */
 enum rc away_expand(const struct away_reader *r, const struct val *v, struct arena *a, struct val *ret,
                     struct err *err) MUST_CHECK;

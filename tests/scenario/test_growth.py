@@ -94,6 +94,16 @@ def test_the_measure_sees_memory(treadle):
     assert many > 1.5 * few
 
 
+def test_memory_of_the_answer(treadle):
+    """--json tells all results, and holds one of them at a time."""
+    peaks = {}
+    for count in (FEW, 3 * FEW):
+        steps = [{"name": f"s{i}", "type": "test_echo", "value": {"text": "{{ text }}"}} for i in range(count // 40)]
+        path = file(treadle, "w", loop(count), *steps, variables={"text": 20000 * "x"})
+        peaks[count] = peak(treadle, "run", path, "--json")
+    assert peaks[3 * FEW] - peaks[FEW] < 10000  # KiB: of 32 MB more
+
+
 def test_journal_holds_nothing_again(treadle):
     sizes = {}
     inner = {"name": "b", "type": "for_loop", "data_source": "range(1, 10)", "steps": [loop(10)]}
