@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the engine costs as the whole program: start-up, steps, barriers, ten thousand model calls.
 
-    bench_engine.py [start] [steps] [loops] [resumed] [barriers] [calls]     default: all
+    bench_engine.py [start] [steps] [large] [loops] [resumed] [barriers] [calls]     default: all
 
 Peak memory of loops first grows to what has a size of its own (SQLite's cache of 16 MiB above all), and then no more.
 
@@ -37,7 +37,7 @@ class Spent:
             self.seconds = time.perf_counter() - begun
             process.returncode = os.waitstatus_to_exitcode(status)
             out.seek(0)
-            self.text = out.read().decode()
+            self.text = out.read(1 << 20).decode(errors="replace")
         if process.returncode != code:
             sys.exit(f"{' '.join(map(str, command))}: exit code {process.returncode}\n{self.text}")
         self.cpu = used.ru_utime + used.ru_stime
@@ -72,11 +72,11 @@ class Bench:
         shutil.rmtree(self.directory / "home" / "runs", ignore_errors=True)
         return spent
 
-    def growth(self, title, run):
+    def growth(self, title, run, counts=(100, 1000, 10000, 100000), times=5):
         """What each further item or step costs, from one count to the next, and how that grows with their number."""
         before = last = None
-        for count in (100, 1000, 10000, 100000):
-            runs = [run(count) for _ in range(5 if count < 100000 else 2)]
+        for count in counts:
+            runs = [run(count) for _ in range(times if count < 100000 else 2)]
             best = min(runs, key=lambda spent: spent.seconds)
             spent = {"time": best.seconds * 1e6, "CPU": min(r.cpu for r in runs) * 1e6,
                      "memory": min(r.memory for r in runs) * 1024}
@@ -129,6 +129,20 @@ class Bench:
         """Many small steps, which all stand in the file: their definitions are most of the memory."""
         self.growth("steps", lambda count: self.run(self.steps_file(count)))
 
+    def large_file(self, count, last_fails=False):
+        """Steps that return 100 KB each."""
+        steps = [{"name": f"s{i}", "type": "test_echo", "value": {"n": i, "text": "{{ text }}"}} for i in range(count)]
+        if last_fails:
+            steps.append({"name": "end", "type": "test_echo", "fail": True})
+        return self.file("large", steps, variables={"text": 100000 * "x"})
+
+    def large(self):
+        """Large results, which leave memory when their steps have ended; also where all are told, and when resumed."""
+        counts = 100, 1000, 10000
+        self.growth("100 KB steps", lambda count: self.run(self.large_file(count)), counts, 1)
+        self.growth("100 KB, --json", lambda count: self.run(self.large_file(count), "--json"), counts, 1)
+        self.growth("100 KB, resumed", lambda count: self.resume(self.large_file(count, True)), counts, 1)
+
     def barriers(self):
         """A thousand effects, each waiting for a commit of its own, and as many bare commits."""
         file = self.file("barriers", [{"name": f"s{i}", "type": "gemini", "prompt": "hello"} for i in range(1000)])
@@ -171,7 +185,7 @@ class Bench:
 
 
 def main():
-    names = sys.argv[1:] or ["start", "steps", "loops", "resumed", "barriers", "calls"]
+    names = sys.argv[1:] or ["start", "steps", "large", "loops", "resumed", "barriers", "calls"]
     directory = pathlib.Path(tempfile.mkdtemp(prefix="bench-engine-", dir="."))
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     try:
