@@ -62,8 +62,9 @@ __attribute__((noreturn)) static void become(const char *self, char *const *argv
         _exit(127);
     setsid();
     int null = open("/dev/null", O_RDWR);
-    if (null < 0 || dup2(control, CONTROL_FD + 20) < 0 || dup2(errors, STDERR_FILENO) < 0 || dup2(null, 0) < 0 ||
-        dup2(null, 1) < 0 || dup2(CONTROL_FD + 20, CONTROL_FD) < 0)
+    /* The control socket last: the number that it gets may be that of one of the others. */
+    if (null < 0 || dup2(errors, STDERR_FILENO) < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
+        (control != CONTROL_FD && dup2(control, CONTROL_FD) < 0) || fcntl(CONTROL_FD, F_SETFD, 0) < 0)
         _exit(127);
     syscall(SYS_close_range, CONTROL_FD + 1, ~0U, 0);
     sigprocmask(SIG_SETMASK, &none, NULL);
