@@ -273,7 +273,8 @@ def test_runs_of_one_service_take_turns(treadle, service, kill):  # noqa: F811
     """Each run of a service has a workspace of its own; here two of them lead to the same directory."""
     ws = prepare(treadle)
     s = service("--max-running", "2", mock="")
-    hold = steps_of(command("s", "until [ -e go ]; do sleep 0.01; done"))
+    # in the workspace itself: a view need not show what comes into it later
+    hold = steps_of(command("s", "until [ -e go ]; do sleep 0.01; done", on_interrupt="hold"))
     held = [s.run(hold) for _ in range(2)]
     for run in held:
         wait_for(lambda run=run: (directory_of(s, run) / "workspace").exists(), 30)
