@@ -75,7 +75,11 @@ static enum rc read_query(struct page *p, struct str query, struct err *err)
 enum rc list_runs(struct store *s, struct str query, struct arena *a, struct val *ret, struct err *err)
 {
     struct page p = {.a = a, .runs = val_list_new(a), .limit = PAGE};
+    struct run_row row;
     enum rc rc = read_query(&p, query, err);
+    if (rc == RC_OK && p.before.n && (rc = store_run(s, p.before, a, &row, err)) == RC_NOT_FOUND)
+        rc = err_set(err, RC_INVALID, "no run is called `%.*s`; expected before=RUN with the `next` of the page before",
+                     STR_ARG(p.before));
     if (rc == RC_OK)
         rc = store_each_run_back(s, p.before, add, &p, err);
     struct val_map m = val_map_new(a);

@@ -193,6 +193,8 @@ def test_a_list_of_runs(service):
     for wrong in ("limit=0", "limit=201", "status=done", "sort=id", "before="):
         status, problem = s.http("GET", f"/v1/runs?{wrong}")
         assert status == 400 and "expected limit" in problem["detail"], problem
+    status, problem = s.http("GET", "/v1/runs?before=nosuch")  # no end of the list
+    assert status == 400 and "no run is called `nosuch`" in problem["detail"], problem
 
 
 def test_an_answer_without_a_choice_is_explained(service):

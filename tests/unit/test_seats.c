@@ -121,7 +121,7 @@ static void test_death_of_the_holder(void **state)
     turn_lock_leave(&b);
     dies_with(&a);
     waits(&b, "run a died while it was writing there");
-    b.left_ms -= 1999;
+    b.left_ms -= 1000; /* the machine may be slow: nowhere near the end */
     waits(&b, "run a died while it was writing there");
     b.left_ms -= 2000;
     has(&b);
