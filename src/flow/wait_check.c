@@ -94,7 +94,7 @@ enum rc wait_signal_record(struct str name, const struct val *data, struct str i
     return RC_OK;
 }
 
-/* Names that are computed, and steps of workflows that are read later, may be anything. */
+/* Names and types that are computed, and steps of workflows that are read later, may be anything. */
 enum rc wait_signal_known(const struct workflow *w, struct str name, struct err *err)
 {
     struct str nearest = STR("");
@@ -102,7 +102,7 @@ enum rc wait_signal_known(const struct workflow *w, struct str name, struct err 
     bool any = false;
     for (size_t i = 0; i < w->nall; i++) {
         const struct step_def *d = w->all[i];
-        if (str_is(str_c(d->type->name), "pipeline"))
+        if (d->late_type || str_is(str_c(d->type->name), "pipeline"))
             return RC_OK;
         if (!str_is(str_c(d->type->name), "wait_signal"))
             continue;

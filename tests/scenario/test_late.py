@@ -137,3 +137,21 @@ workflow:
     assert "the workflow in step `b`" in errors["b"] and "did you mean `test_echo`" in errors["b"]
     assert "none.yaml" in errors["c"]
     assert "did you mean `on_timeout`" in got["error"]["message"]
+
+
+def test_signals_for_steps_that_are_known_late(treadle):
+    """Who sends one cannot know yet what will wait for it; a signal that no step waits for would be a mistake."""
+    treadle.file("w.yaml", """
+workflow:
+  name: w
+  variables: {call: pipeline, wait: wait_signal}
+  steps:
+    - {name: known, type: wait_signal, signal: known}
+    - {name: a, type: "{{ call }}", pipeline: {steps: [{name: inner, type: wait_signal, signal: inside}]}}
+    - {name: b, type: "{{ wait }}", signal: late}
+""")
+    treadle("run", "w.yaml", "--run-id", "r", code=3)
+    for n, name in enumerate(("known", "inside", "late")):
+        treadle("signal", "r", name, str(n), code=0)
+        got = treadle("resume", "r", "--json", code=0 if n == 2 else 3).json
+    assert got["results"]["b"]["data"] == 2 and got["results"]["a"]["inner"]["data"] == 1, got
