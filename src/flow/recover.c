@@ -13,7 +13,8 @@
  * The frames behind dropped entries are counted here, because no frame will stand for them again.
  *
  * Times are added up, too: a step's `timeout` is for the work on it, so neither the time between two lives nor what a
- * crash undid (all since the newest record) counts, and it does not begin anew with each life either.
+ * crash undid (all since the newest record) counts, nor while something of it is held, and it does not begin anew with
+ * each life either.
  *
  * Records that a later RECORD_RESUME declared void (a changed step and those after it) only leave their numbers behind:
  * attempts go on counting, so that no path is written twice. */
@@ -215,6 +216,21 @@ static void fold_void(struct run *r, const struct record *rec, const struct void
         p->last_attempt = k;
 }
 
+/* While something of a step was held for a person, its time stood still. */
+static int64_t held_back(const struct run *r, const struct past *p)
+{
+    return p->paused ? r->worked_ms - (p->paused_ms > p->began_ms ? p->paused_ms : p->began_ms) : 0;
+}
+
+static void fold_hold(struct run *r, struct past *p)
+{
+    p->held = true;
+    for (; p; p = p->parent) {
+        p->paused_ms = p->paused ? p->paused_ms : r->worked_ms;
+        p->paused = true;
+    }
+}
+
 /* Resuming a run that had ended in failure opens what failed again (a run that merely crashed goes on failing: what is
  * recorded stands). Where the failure came from below, the same attempt goes on (what its children
  * have done stands); a step that failed by itself needs a new one. */
@@ -226,6 +242,8 @@ void past_reopen(struct run *r)
     for (size_t i = 0; (e = map_next(&r->past, &i));) {
         struct past *p = e->value;
         p->held = false;
+        p->began_ms += held_back(r, p);
+        p->paused = false;
         if (again)
             p->failures = 0;
         if (!again || !p->done || p->done_ok)
@@ -495,7 +513,7 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
         return; /* the number of a DONE is no attempt */
     case RECORD_NOTE:
         if (VAL_GET(&data->val, "held"))
-            p->held = true;
+            fold_hold(r, p);
         if (VAL_GET(&data->val, "late"))
             replace(&p->late, data);
         if (VAL_GET(&data->val, "stopping"))

@@ -34,6 +34,8 @@ struct past {
     int64_t passed_steps;       /* entered in them (frame.steps); 0 once the loop's frame has them */
     struct spending spent;      /* on calls below, in all attempts */
     int64_t began_ms;           /* run->worked_ms when the time of the attempt under way began; */
+    int64_t paused_ms;          /* run->worked_ms when something of it was held, */
+    bool paused;                /* since when in that life its time stands still */
     bool resting;               /* it waits for its turn in the workspace, and then it begins anew */
     struct box *newest;         /* {step: result}: the newest ones of such iterations, where they see them */
 };

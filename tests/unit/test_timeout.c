@@ -93,6 +93,28 @@ static void test_stopping_does_not_count(void **state)
     rig_assert_status(&g, RUN_SUCCEEDED);
 }
 
+/* Nor what passes while something of the step is held and others go on, in however many lives. */
+static void test_what_is_held_has_time(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n    - name: p\n      type: parallel\n      branches:\n"
+                  "        a: [{name: x, type: claude, prompt: hello, on_interrupt: hold, timeout: 100s}]\n"
+                  "        b: [{name: l, type: for_loop, data_source: \"range(1, 20)\",\n"
+                  "             steps: [{name: nap, type: sleep, for: 30s}]}]\n");
+    rig_pass(&g, 60 * SECOND);
+    for (unsigned lives = 0; lives < 2; lives++) {
+        rig_restart(&g, SIZE_MAX, false);
+        rig_pass(&g, 120 * SECOND);
+        rig_assert_status(&g, RUN_RUNNING);
+        assert_null(rig_effect(&g, "p/a/x/turn:1"));
+    }
+    rig_restart(&g, SIZE_MAX, true);
+    rig_pass(&g, 39 * SECOND);
+    assert_false(asked_to_stop("p/a/x/turn:1"));
+    rig_pass(&g, 2 * SECOND);
+    assert_true(asked_to_stop("p/a/x/turn:1"));
+}
+
 /* Who resumes what failed gives it its time anew. */
 static void test_resumed_after_failure(void **state)
 {
@@ -190,6 +212,7 @@ int main(void)
         cmocka_unit_test_teardown(test_lives_share_the_time, done),
         cmocka_unit_test_teardown(test_nights_do_not_count, done),
         cmocka_unit_test_teardown(test_stopping_does_not_count, done),
+        cmocka_unit_test_teardown(test_what_is_held_has_time, done),
         cmocka_unit_test_teardown(test_resumed_after_failure, done),
         cmocka_unit_test_teardown(test_any_cut, done),
         cmocka_unit_test_teardown(test_adopted_call, done),
