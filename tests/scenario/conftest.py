@@ -82,6 +82,15 @@ def pytest_runtest_setup(item):
         pytest.skip("this system does not allow the strict sandbox (treadle doctor says why)")
 
 
+def measured(treadle, *arguments, env=None, timeout=120):
+    """Runs to the end; (exit code, standard output, standard error, peak memory in KiB). By a small program between:
+    what a process is told of its child includes what it had itself when it forked, and Python has much."""
+    out = treadle.cwd / "peak"
+    done = subprocess.run([program("peak"), out, treadle.path, *map(str, arguments)], cwd=treadle.cwd, text=True,
+                          env=treadle.environment(env), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+    return done.returncode, done.stdout, done.stderr, int(out.read_text())
+
+
 class Result:
     """A finished command: .code, .out, .err as text, .json parsed from standard output."""
 

@@ -2,11 +2,10 @@
 holds what an iteration returned twice (as the step's end and as the iteration's), however deep loops are nested."""
 import json
 import sqlite3
-import subprocess
 
 import pytest
 
-from conftest import program
+from conftest import measured
 
 RESULT = "r" * 1500
 FEW, MANY = 8000, 32000  # FEW is enough to fill what has a size of its own, such as SQLite's cache of 16 MB
@@ -23,13 +22,10 @@ def file(treadle, name, *steps, **more):
 
 
 def peak(treadle, *arguments, code=0):
-    """The most memory that a command had, in KiB (Python itself is too large to see that of a small child)."""
-    out = treadle.cwd / "peak"
-    command = [program("peak"), out, treadle.path, *map(str, arguments), "--quiet"]
-    done = subprocess.run(command, cwd=treadle.cwd, env=treadle.environment(), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=120)
-    assert done.returncode == code, done.stderr
-    return int(out.read_text())
+    """The most memory that a command had, in KiB."""
+    got, _, err, memory = measured(treadle, *arguments, "--quiet")
+    assert got == code, err
+    return memory
 
 
 def journal(treadle, run):

@@ -2,10 +2,9 @@
 raised, also when the engine dies on the way. The controls show that the same questions find a service that does not
 hold it."""
 import os
-import subprocess
 
 import pytest
-from conftest import wait_for
+from conftest import measured, wait_for
 from service import Service, directory_of
 
 HEALTHY = """\
@@ -159,12 +158,8 @@ def test_one_expression_does_not_take_it_all(treadle, value):
            "    - {name: a, type: set_variable, variables: {x: \"{{ VALUE }}\"}}\n" \
            "    - {name: b, type: test_echo, value: 1}\n"
     file = treadle.file("w.yaml", text.replace("VALUE", value))
-    process = subprocess.Popen([treadle.path, "run", file, "--json"], env=treadle.environment(), cwd=treadle.cwd,
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    out = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode in (1, 2) and used.ru_maxrss < 400 << 10, (out[:500], used.ru_maxrss)
+    code, out, _, memory = measured(treadle, "run", file, "--json")
+    assert code in (1, 2) and memory < 400 << 10, (out[:500], memory)
 
 
 @pytest.mark.parametrize("bad", ["memory", "frames=1KB", "size=3", "wall=soon"])
