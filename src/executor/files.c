@@ -1,15 +1,16 @@
 /* Replacement: write a neighbour, sync it, and swap it in.
  *
  * place_replace() exchanges the two names (RENAME_EXCHANGE) and looks at what it got: if that is not the content the
- * caller expects, somebody changed the file in the last moment, and the exchange is undone. A plain rename would have
- * destroyed their version. A new file is put in place with RENAME_NOREPLACE. Where a file system knows neither, the
- * content is compared right before a plain rename.
+ * caller expects, somebody changed the file in the last moment, and the exchange is undone; likewise when somebody has
+ * it open for writing (writers.h). A plain rename would have destroyed their version. A new file is put in place with
+ * RENAME_NOREPLACE. Where a file system knows neither, the content is compared right before a plain rename.
  *
  * The neighbour's name follows from the final name and content, so that a crash leaves at most one, which the next
  * attempt or place_sweep() finds and removes. */
 #include "executor/files.h"
 
 #include "base/fd.h"
+#include "executor/writers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -141,7 +142,10 @@ static enum rc swap_in(const struct place *p, const char *name, const struct sha
         return fail(err, p);
     }
     if (renameat2(p->dir, name, p->dir, final, RENAME_EXCHANGE) == 0) {
+        bool held = has_writers(p->dir, name);
         rc = compare(p, name, expect, err);
+        if (rc == RC_OK && held)
+            rc = err_set(err, RC_EXISTS, "%.*s is open for writing in another process", STR_ARG(p->path));
         if (rc && renameat2(p->dir, name, p->dir, final, RENAME_EXCHANGE) != 0)
             return fail(err, p);
         return rc;

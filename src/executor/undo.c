@@ -1,7 +1,7 @@
 /* One path is changed in one step: the new file is made beside it (`.treadle-HASH.new`), gets a second name when it is
  * complete (`.tmp`), the two are exchanged, and only then is the old one looked at. If it is not what was expected,
- * somebody was faster: they are exchanged back. So there is no moment between looking and changing in which another's
- * write could be lost, except through a descriptor that he keeps open to the old file. A crash between the two
+ * somebody was faster: they are exchanged back. Nor is one let go that somebody has open for writing (writers.h). So
+ * there is no moment between looking and changing in which another's write could be lost. A crash between the two
  * exchanges leaves his file under the temporary name, which the next try finds and puts back.
  *
  * Several effects are taken back as one: for each path what was there before the first, where now is what the last
@@ -10,6 +10,7 @@
 #include "executor/undo.h"
 
 #include "base/fault.h"
+#include "executor/writers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -167,13 +168,16 @@ static enum rc stage(struct snapshots *s, struct spot *p, const struct node *to,
 static enum rc let_go(struct spot *p, const struct node *from, unsigned back, struct err *err)
 {
     struct node old;
+    bool held = has_writers(p->dir, p->tmp);
     enum rc rc = node_look(NULL, p->dir, p->tmp, &old, err);
     if (fault_hit("undo.kill.exchanged"))
         raise(SIGKILL);
-    if (rc == RC_OK && node_eq(&old, from))
+    if (rc == RC_OK && node_eq(&old, from) && !held)
         return unlinkat(p->dir, p->tmp, 0) == 0 ? RC_OK : objects_error(err, p->path);
     if (renameat2(p->dir, p->tmp, p->dir, p->name, back) == 0 && back == RENAME_EXCHANGE)
         (void)unlinkat(p->dir, p->tmp, 0);
+    if (rc == RC_OK && node_eq(&old, from))
+        return err_set(err, RC_EXISTS, "%.*s is open for writing in another process", STR_ARG(p->path));
     return rc ? rc : foreign(err, p->path);
 }
 
@@ -243,9 +247,17 @@ static enum rc look(struct snapshots *s, struct step *t, struct err *err)
     return rc == RC_NOT_FOUND || rc == RC_INVALID ? RC_OK : rc;
 }
 
+/* A directory cannot be exchanged for a file: what is to become the other kind goes first. */
+static bool changes_kind(const struct step *t)
+{
+    return t->to->type != t->from->type && (t->to->type == NODE_DIR || t->from->type == NODE_DIR);
+}
+
 static bool fits(const struct step *t)
 {
     if (node_eq(&t->now, t->to) || node_eq(&t->now, t->from))
+        return true;
+    if (t->now.type == NODE_NONE && changes_kind(t)) /* it was interrupted between the two */
         return true;
     /* A directory that is to be made and is there, or is to go and is not, is as good. */
     if (t->to->type == NODE_DIR && t->from->type == NODE_NONE)
@@ -255,9 +267,7 @@ static bool fits(const struct step *t)
 
 static enum rc remove_one(struct snapshots *s, struct step *t, struct err *err)
 {
-    bool goes = t->now.type != NODE_NONE &&
-                (t->to->type == NODE_NONE ||
-                 (t->to->type != t->from->type && (t->to->type == NODE_DIR || t->from->type == NODE_DIR)));
+    bool goes = t->now.type != NODE_NONE && (t->to->type == NODE_NONE || changes_kind(t));
     struct spot p;
     if (t->skip || !goes)
         return RC_OK;

@@ -2,6 +2,8 @@
 #include "../snapshot_util.h"
 #include "executor/undo_log.h"
 
+#include <sys/wait.h>
+
 static const char before[] = "a:644:one d/:755 d/b:644:two e/:755 l->a";
 static const char after[] = "a:600:ONE d:644:file l->b n/:755 n/x:644:new";
 
@@ -84,6 +86,51 @@ static void somebody_else(void **state)
     test_end(&p);
 }
 
+static void has_text(const struct place_of_test *p, const char *name, const char *text)
+{
+    char path[PATH_MAX], found[64] = "";
+    snprintf(path, sizeof path, "%s/%s", p->root, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && read(fd, found, sizeof found - 1) >= 0);
+    close(fd);
+    assert_string_equal(found, text);
+}
+
+/* Who opened the file before it was exchanged may write after it: it stays until he has closed it. */
+static void somebody_writes(void **state)
+{
+    (void)state;
+    struct place_of_test p;
+    struct str conflict;
+    size_t done;
+    char path[PATH_MAX];
+    test_begin(&p);
+    make_before(&p);
+    struct undo u = make_after(&p, "s/exec:1", EDIT);
+    snprintf(path, sizeof path, "%s/a", p.root);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(changes_apply(&p.s, &u.changes, true, false, &conflict, &done, &p.err), RC_EXISTS);
+    assert_true(str_is(conflict, "a"));
+    assert_non_null(strstr(p.err.msg, "open for writing"));
+    assert_int_equal(write(fd, " more", 5), 5);
+    has_text(&p, "a", "ONE more");
+    run_in(&p, "printf ONE > a");
+    pid_t pid = fork();
+    if (pid == 0) {
+        usleep(10000);
+        _exit(write(fd, " again", 6) != 6);
+    }
+    close(fd);
+    assert_int_equal(changes_apply(&p.s, &u.changes, true, false, &conflict, &done, &p.err), RC_EXISTS);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    has_text(&p, "a", "ONE again");
+    run_in(&p, "printf ONE > a");
+    OK(&p, changes_apply(&p.s, &u.changes, true, false, &conflict, &done, &p.err));
+    test_tree(p.root, before);
+    test_end(&p);
+}
+
 static void which_effects(void **state)
 {
     (void)state;
@@ -155,8 +202,8 @@ static void damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(back_and_forth), cmocka_unit_test(somebody_else), cmocka_unit_test(which_effects),
-        cmocka_unit_test(folded),         cmocka_unit_test(damaged),
+        cmocka_unit_test(back_and_forth), cmocka_unit_test(somebody_else), cmocka_unit_test(somebody_writes),
+        cmocka_unit_test(which_effects),  cmocka_unit_test(folded),        cmocka_unit_test(damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
