@@ -358,6 +358,8 @@ static bool in_turns(uint64_t seed, struct arena *a, const struct outcome *want)
         ok = compare(seed, &w, want, &got);
     }
     if (!ok)
+        show_journal(&w);
+    if (!ok)
         printf("  (everything in turns)\n");
     world_done(&w);
     workflow_unref(wf);
