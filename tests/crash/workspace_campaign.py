@@ -196,8 +196,8 @@ class Campaign:
         return b"  work  conflict: " in logs.stdout
 
     def live(self, place, name, env, kills, same):
-        arguments = ["run", str(self.directory / "w.json"), "--mock", str(self.directory / "mock.json"),
-                     "--run-id", "r", "--workspace", "ws", "--json", "--quiet"]
+        arguments = start = ["run", str(self.directory / "w.json"), "--mock", str(self.directory / "mock.json"),
+                             "--run-id", "r", "--workspace", "ws", "--json", "--quiet"]
         self.forced = False
         for life in range(30):
             process = subprocess.Popen([conftest.program("treadle-faults" if self.faults else "treadle"), *arguments],
@@ -213,7 +213,8 @@ class Campaign:
             if code == 0:
                 return
             began = (place / "home/runs/r/journal.db").exists()
-            arguments = ["resume", "r", "--json", "--quiet"] if began and b"no start" not in err else arguments
+            # a run that was killed before its first commit is to be started again
+            arguments = ["resume", "r", "--json", "--quiet"] if began and b"no start" not in err else start
             if code == 3:
                 assert b"somebody else" in out + err, f"{name}: held without a reason: {out}{err}"
                 self.held += 1
