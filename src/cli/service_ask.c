@@ -3,6 +3,7 @@
 #include "cli/service_ask.h"
 
 #include "base/buf.h"
+#include "base/fd.h"
 #include "cli/seen_run.h"
 #include "cli/session.h"
 #include "data/json.h"
@@ -82,19 +83,6 @@ static bool send_all(int fd, struct str s)
     return true;
 }
 
-static bool receive_all(int fd, struct buf *b)
-{
-    char part[16 << 10];
-    ssize_t n;
-    while ((n = recv(fd, part, sizeof part, 0)) != 0) {
-        if (n < 0 && errno != EINTR)
-            return false;
-        if (n > 0)
-            buf_add(b, str_n(part, (size_t)n));
-    }
-    return !b->overflow;
-}
-
 /* "HTTP/1.1 202 …", a head that we need nothing of, and the body. */
 static enum rc read_answer(struct str text, struct arena *a, struct val *ret, struct err *err)
 {
@@ -141,7 +129,7 @@ static enum rc ask(const struct home_run *r, const char *what, const struct val 
     }
     if (dir < 0 || fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0)
         rc = not_running(r, err);
-    else if (!send_all(fd, request) || !receive_all(fd, &answer))
+    else if (!send_all(fd, request) || !fd_read_all(fd, &answer))
         rc = err_set(err, RC_IO, "the service does not answer, and may have done it all the same");
     else
         rc = read_answer(buf_str(&answer), a, ret, err);
