@@ -771,7 +771,7 @@ static const struct flow_io io = {io_now,   io_random, io_append, io_effect,   i
 
 void world_init(struct world *w, uint64_t seed, struct workflow *workflow, unsigned failure_percent)
 {
-    *w = (struct world){.workflow = workflow, .now = 1000000, .failure_percent = failure_percent};
+    *w = (struct world){.seed = seed, .workflow = workflow, .now = 1000000, .failure_percent = failure_percent};
     w->alone = seed % 4 == 3;
     rng_seed(&w->choices, seed);
     rng_seed(&w->rng, seed ^ 0x5555);

@@ -80,6 +80,7 @@ struct coverage {
 };
 
 struct world {
+    uint64_t seed;
     struct rng rng, choices; /* choices: what the environment does; rng: what the engine draws */
     int64_t now;
     uint64_t order;
