@@ -3,10 +3,10 @@
  *   gen_step_docs FILE...          rewrites what stands between <!-- table: NAME --> and <!-- end --> in each file
  *   gen_step_docs --check FILE...  changes nothing; exit 1 when a file is not as it would be written
  *
- * NAME is `keys WHAT` (workflow, defaults, input, retry, limits, budget, restart, call_config, prompt_part, step, or a
- * step type), `types`, `errors`, or `unused WHERE` (workflow, defaults, step, prompt_part, call_config). An unknown
- * name is an error: a page cannot keep a table of something that no longer exists. A step type without a table on any
- * of the pages given is an error too. */
+ * NAME is `keys WHAT` (workflow, defaults, input, retry, limits, budget, restart, call_config, inheritance,
+ * prompt_part, step, or a step type), `types`, `errors`, or `unused WHERE` (workflow, defaults, step, prompt_part,
+ * call_config). An unknown name is an error: a page cannot keep a table of something that no longer exists. A step type
+ * without a table on any of the pages given is an error too. */
 #include "base/buf.h"
 #include "base/err.h"
 #include "flow/keys.h"
@@ -44,6 +44,9 @@ static const struct {
     {"cache_config", cache_config_keys},
     {"restart", restart_keys},
     {"call_config", call_config_keys},
+    {"inheritance", inheritance_keys},
+    {"inherited_variables", inherited_variables_keys},
+    {"inherited_providers", inherited_providers_keys},
     {"performance", performance_keys},
     {"workspace_config", workspace_config_keys},
     {"output_config", output_config_keys},

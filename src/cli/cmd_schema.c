@@ -329,6 +329,15 @@ static void define_blocks(struct maker *k)
     define(k, "prune_results", object(k, prune_results_keys, NULL, NULL));
     define(k, "performance_budgets", object(k, performance_budgets_keys, NULL, NULL));
     define(k, "on_budget_exceeded", object(k, on_budget_exceeded_keys, NULL, NULL));
+    define(k, "workspace_isolation",
+           of_any(k, "[{\"type\":\"boolean\"},{\"$ref\":\"#/$defs/hole\"}]",
+                  object(k, workspace_isolation_keys, NULL, NULL)));
+    define(k, "inheritance", object(k, inheritance_keys, NULL, NULL));
+    define(k, "inherited_variables", object(k, inherited_variables_keys, NULL, NULL));
+    define(k, "inherited_providers", object(k, inherited_providers_keys, NULL, NULL));
+    define(k, "inherited_functions", object(k, inherited_functions_keys, NULL, NULL));
+    define(k, "provider_settings", object(k, provider_settings_keys, NULL, NULL));
+    define(k, "model_settings", object(k, model_settings_keys, NULL, NULL));
     struct val retry = object(k, retry_keys, NULL, NULL);
     define(k, "retry", of_any(k, "[{\"type\":\"integer\",\"minimum\":1},{\"type\":\"boolean\"}]", retry));
     define(k, "limits", object(k, limit_keys, NULL, NULL));

@@ -405,7 +405,7 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
     struct str head = path->seg[0].name, name = seg_name(path, 1);
     struct place p = place_of(r, path->line, path->col);
     (void)err;
-    if (r->l->inherits && !str_is(head, "file:") && !known_here(r, path))
+    if ((r->l->inherits & INHERITS_NAMES) && !str_is(head, "file:") && !known_here(r, path))
         return RC_OK;
     if (!str_is(head, "file:") &&
         problems_full(r->l->ps, soft)) /* finding the nearest name is work; nobody would see it */
@@ -540,7 +540,8 @@ static enum rc check_local(void *ctx, const struct expr_path *path, bool local, 
 /* Steps whose type is a template may come to speak in a session. */
 static void check_talk(const struct reader *r, struct place p)
 {
-    if (!step_talk_before(r->at, NULL) && !step_talk_around(r->at) && !r->l->inherits && !r->l->nlate)
+    if (!step_talk_before(r->at, NULL) && !step_talk_around(r->at) && !(r->l->inherits & INHERITS_NAMES) &&
+        !r->l->nlate)
         REPORT(r, false, p,
                "no step before this one speaks in a session; expected a claude_session step before it, or session_id");
 }
@@ -561,7 +562,7 @@ void check_names(struct loader *l)
             check_talk(&r, (struct place){x->line, x->col});
         else if (x->kind == LATER_TRANSFORM)
             (void)!transform_each_path(x->transform, check_local, &r, &err);
-        else if (x->kind == LATER_VARIABLE && !l->inherits)
+        else if (x->kind == LATER_VARIABLE && !(l->inherits & INHERITS_NAMES))
             check_variable(&r, STR("global_vars"), x->name, (struct place){x->line, x->col});
         else if (x->kind == LATER_STEP && !scope_variable(&r, x->name))
             check_step(&r, x->name, x->field, false, (struct place){x->line, x->col});

@@ -179,6 +179,7 @@ struct workflow {
     struct str path;            /* what tells its file from others; empty where it was not read from one */
     struct str dir;             /* its file's directory; empty when unknown */
     bool found;                 /* come upon in a run: its files may be a model's, and lead nowhere outside */
+    bool inherits_functions;    /* those that its caller declares */
     struct workflow **children; /* those that steps of it call and that are known, itself not; a reference each */
     size_t nchildren;
     const struct input_def *inputs;
@@ -287,9 +288,15 @@ struct workflow_reader {
 /* The same, and loads and checks the files of workflows that it calls. */
 struct workflow *workflow_load_with(const struct workflow_text *t, const struct workflow_reader *r,
                                     struct problems *ps);
-/* Loads a workflow that a run has come upon; `inherits`: it sees names that are not its own. `files` (or NULL): what it
+/* What a workflow that is called sees of its caller, for the checks of its names: flags. */
+enum inherits { INHERITS_NAMES = 1, INHERITS_FUNCTIONS = 2 };
+/* By the `config` of the step that calls it; what is still a template may come to be either. */
+unsigned call_inherits(const struct val *config);
+/* What a block of settings {claude: {model, temperature, max_tokens}, gemini: {…}} says, as keys of `defaults`. */
+void providers_defaults(struct arena *a, const struct val *providers, struct val_map *ret);
+/* Loads a workflow that a run has come upon; `inherits`: enum inherits. `files` (or NULL): what it
  * extends and includes. */
-struct workflow *workflow_load_called(const struct workflow_text *t, bool inherits, const struct load_files *files,
+struct workflow *workflow_load_called(const struct workflow_text *t, unsigned inherits, const struct load_files *files,
                                       struct problems *ps);
 /* The file and line that a line number stands for, which may come from another file than workflow.file. */
 struct str workflow_place(const struct workflow *w, uint32_t *line);

@@ -124,7 +124,12 @@ bool frame_cond(struct frame *f, const struct cond *c, bool *ret);
 struct expr_scope frame_scope(struct frame *f, bool null_safe);
 /* The workflow's `defaults` object. */
 const struct val *frame_defaults(const struct frame *f);
-/* A key of the workflow itself as it was written, or NULL. */
+/* The declaration of a function that models may call, by the workflow or, where it inherits them, by its callers; or
+ * NULL. */
+const struct val *frame_function(const struct frame *f, struct str name);
+/* All variables that are known in the frame, {name: value}, built in `a`. */
+struct val frame_all_variables(const struct frame *f, struct arena *a);
+/* A key of the run's workflow as it was written, or NULL. */
 const struct val *frame_workflow_key(const struct frame *f, const char *key);
 /* A variable of the environment that the run was given, or empty. */
 struct str frame_env(const struct frame *f, const char *name);
@@ -191,6 +196,11 @@ struct call_plan {
     struct str dir;               /* of the workflow's file; empty: the caller's */
     bool inherit_context;         /* names that are seen from `parent` are seen from inside too */
     bool inherit_providers;       /* `defaults` of the caller count where the workflow has none */
+    bool inherit_functions;       /* and so do the functions that it declares */
+    const struct val *variables;  /* of its caller that it begins with, besides its own; or NULL */
+    const struct val *seen;       /* with inherit_context: {include?, exclude?}, names of its variables; or NULL */
+    const struct val *defaults;   /* over its own `defaults`, or NULL */
+    bool isolated;                /* works in a copy of the workspace, as frame_isolate() */
     bool apart;                   /* one of several calls of `parent`: see frame_call() */
     int64_t max_depth, max_steps; /* 0: not said */
     int64_t max_memory;           /* bytes, of the workflow and those that it calls; 0: not said */
@@ -218,7 +228,7 @@ struct workflow_parts {
 };
 /* The workflow in a text that was read in the run, with one reference; NULL: the step has failed, or parts->wanted is
  * to be read first. A text is parsed once, however often it is called. */
-struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, bool inherits,
+struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, unsigned inherits,
                                      struct workflow_parts *parts);
 /* Where files that the frame's workflow names are relative to; empty: the run's workflow_dir. */
 struct str frame_dir(const struct frame *f);

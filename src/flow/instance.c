@@ -142,6 +142,22 @@ static const struct val *merged(struct frame *f, const struct val *under, const 
     return v;
 }
 
+static bool is_named(const struct val *names, struct str name)
+{
+    if (val_is(names, VAL_STR))
+        return str_eq(names->s, name);
+    for (size_t i = 0; val_is(names, VAL_ARRAY) && i < names->arr.n; i++)
+        if (val_is(&names->arr.v[i], VAL_STR) && str_eq(names->arr.v[i].s, name))
+            return true;
+    return false;
+}
+
+bool instance_hides(const struct instance *i, struct str name)
+{
+    const struct val *include = VAL_GET(i->seen, "include");
+    return (include && !is_named(include, name)) || is_named(VAL_GET(i->seen, "exclude"), name);
+}
+
 struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, const struct call_plan *plan)
 {
     struct frame *f = frame_list(parent, segment, tag, plan->workflow->root, NULL, NULL);
@@ -151,6 +167,9 @@ struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, 
                             .inputs = box_new(plan->inputs),
                             .defaults = plan->inherit_providers ? merged(f, up->defaults, plan->workflow->defaults)
                                                                 : plan->workflow->defaults,
+                            .functions = plan->inherit_functions,
+                            .begins = plan->variables,
+                            .seen = plan->seen,
                             .dir = arena_str(&f->arena, plan->dir.n ? plan->dir : up->dir),
                             .step = parent,
                             .depth = up->depth + 1,
@@ -162,7 +181,10 @@ struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, 
                             .step_ms = plan->step_ms,
                             .over = plan->over,
                             .memory_ends_run = plan->memory_ends_run};
+    if (plan->defaults)
+        in->defaults = merged(f, in->defaults, plan->defaults);
     f->instance = in;
+    list_of(f)->isolated = plan->isolated;
     f->opaque = !plan->inherit_context;
     if (!plan->apart)
         f->base = parent->base;
@@ -228,9 +250,9 @@ struct called {
     struct workflow *w;
 };
 
-static struct sha256 hash_of(const struct workflow_text *t, bool inherits, struct arena *a)
+static struct sha256 hash_of(const struct workflow_text *t, unsigned inherits, struct arena *a)
 {
-    return sha256_of(arena_printf(a, "%d\n%.*s\n%.*s", inherits, STR_ARG(t->path), STR_ARG(t->text)));
+    return sha256_of(arena_printf(a, "%u\n%.*s\n%.*s", inherits, STR_ARG(t->path), STR_ARG(t->text)));
 }
 
 static struct workflow *find_called(struct run *r, const struct sha256 *hash)
@@ -283,7 +305,7 @@ static enum rc read_part(void *ctx, struct str path, struct arena *a, struct str
     return err_set(err, RC_NOT_FOUND, "%.*s is not read yet", STR_ARG(path));
 }
 
-struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, bool inherits,
+struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, unsigned inherits,
                                      struct workflow_parts *parts)
 {
     struct sha256 hash = hash_of(t, inherits, &f->run->scratch);
@@ -307,6 +329,16 @@ struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text
                                 .code = STR("workflow"),
                                 .message = arena_printf(&f->arena, "%.*s:%u:%u: %.*s%.*s", STR_ARG(t->file),
                                                         first->line, first->col, STR_ARG(first->text), STR_ARG(more))});
+    return NULL;
+}
+
+const struct val *frame_function(const struct frame *f, struct str name)
+{
+    for (const struct instance *i = f->instance; i; i = i->functions ? i->parent : NULL) {
+        const struct val *v = val_get(VAL_GET(i->workflow->source, "gemini_functions"), name);
+        if (v)
+            return v;
+    }
     return NULL;
 }
 

@@ -24,6 +24,9 @@ struct instance {
     int64_t step_ms;            /* of an attempt at a step of it; 0: any time */
     enum over_bound over;       /* what follows where it takes longer */
     bool memory_ends_run;       /* having too much ends the run */
+    bool functions;             /* those that its callers declare are known */
+    const struct val *begins;   /* variables besides its own, or NULL */
+    const struct val *seen;     /* {include?, exclude?}: which of its caller's variables are; NULL: all */
 };
 
 /* Counts a step about to be entered. False: it is one too many for a workflow around it, whose step has failed. */
@@ -36,4 +39,6 @@ bool instance_has_memory(struct frame *f);
 void instance_record_steps(const struct frame *f, struct val_map *m);
 void instance_add_steps(struct frame *f, int64_t n);
 void instance_recall_steps(struct frame *f, const struct val *record);
+/* Is a variable of that name not to be looked for in what is around the workflow? */
+bool instance_hides(const struct instance *i, struct str name);
 void instance_done(struct instance *i);

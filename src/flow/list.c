@@ -53,6 +53,7 @@ static bool init_root(struct frame *f, struct list_state *l)
 {
     struct run *r = f->run;
     const struct tmpl_tree *variables = f->instance->workflow->variables;
+    set_all(l, f->instance->begins);
     if (!variables)
         return true;
     struct expr_scope scope = frame_scope(f, false);

@@ -425,7 +425,7 @@ static struct workflow *loader_done(struct loader *l, size_t errors_before)
     return NULL;
 }
 
-struct workflow *load_inner(struct loader *up, const struct val *v, struct str name, bool inherits, unsigned depth)
+struct workflow *load_inner(struct loader *up, const struct val *v, struct str name, unsigned inherits, unsigned depth)
 {
     struct workflow *w = workflow_new(up->w->file, STR(""), up->w->dir);
     w->name = name;
@@ -436,7 +436,8 @@ struct workflow *load_inner(struct loader *up, const struct val *v, struct str n
     l.places = up->places;
     l.advice = up->advice;
     l.inside = true;
-    l.inherits = inherits || up->inherits;
+    l.inherits = inherits | up->inherits;
+    w->inherits_functions = inherits & INHERITS_FUNCTIONS;
     l.reader = up->reader;
     l.open = up->open;
     l.loaded = up->loaded;
@@ -446,7 +447,7 @@ struct workflow *load_inner(struct loader *up, const struct val *v, struct str n
     return loader_done(&l, before);
 }
 
-static struct workflow *load_text_of(const struct workflow_text *t, struct loader *up, bool inherits,
+static struct workflow *load_text_of(const struct workflow_text *t, struct loader *up, unsigned inherits,
                                      const struct load_files *found, const struct workflow_reader *r,
                                      struct problems *ps)
 {
@@ -465,6 +466,7 @@ static struct workflow *load_text_of(const struct workflow_text *t, struct loade
     struct loaded_files loaded = {0};
     struct open_file open = {.path = w->path, .file = w->file, .up = up ? up->open : NULL};
     l.inherits = inherits;
+    w->inherits_functions = inherits & INHERITS_FUNCTIONS;
     l.reader = r;
     l.open = &open;
     l.loaded = up ? up->loaded : &loaded;
@@ -479,7 +481,7 @@ static struct workflow *load_text_of(const struct workflow_text *t, struct loade
     return loader_done(&l, before);
 }
 
-struct workflow *load_other(struct loader *up, const struct workflow_text *t, bool inherits)
+struct workflow *load_other(struct loader *up, const struct workflow_text *t, unsigned inherits)
 {
     for (struct loaded_file *f = up->loaded->first; f; f = f->next)
         if (f->inherits == inherits && str_eq(f->path, t->path))
@@ -496,10 +498,10 @@ struct workflow *load_other(struct loader *up, const struct workflow_text *t, bo
 
 struct workflow *workflow_load_with(const struct workflow_text *t, const struct workflow_reader *r, struct problems *ps)
 {
-    return load_text_of(t, NULL, false, NULL, r, ps);
+    return load_text_of(t, NULL, 0, NULL, r, ps);
 }
 
-struct workflow *workflow_load_called(const struct workflow_text *t, bool inherits, const struct load_files *files,
+struct workflow *workflow_load_called(const struct workflow_text *t, unsigned inherits, const struct load_files *files,
                                       struct problems *ps)
 {
     static const struct load_files none = {0};
@@ -508,5 +510,5 @@ struct workflow *workflow_load_called(const struct workflow_text *t, bool inheri
 
 struct workflow *workflow_load(struct str text, struct str file, struct problems *ps)
 {
-    return load_text_of(&(struct workflow_text){.file = file, .text = text}, NULL, false, NULL, NULL, ps);
+    return load_text_of(&(struct workflow_text){.file = file, .text = text}, NULL, 0, NULL, NULL, ps);
 }

@@ -36,10 +36,28 @@ static bool is_constant(const struct val *v)
 }
 
 /* Written as a template it may be either; then names are not held against it. */
-static bool inherits(const struct step_def *s)
+static bool may_be(const struct val *v)
 {
-    const struct val *v = VAL_GET(given(s, "config"), "inherit_context");
     return v && !(v->type == VAL_BOOL && !v->b);
+}
+
+unsigned call_inherits(const struct val *config)
+{
+    const struct val *chosen = VAL_GET(config, "inheritance"), *functions = VAL_GET(chosen, "functions");
+    bool names = may_be(VAL_GET(config, "inherit_context")) || VAL_GET(chosen, "global_vars");
+    bool called = may_be(VAL_GET(config, "inherit_functions")) || may_be(VAL_GET(functions, "inherit"));
+    return (names ? INHERITS_NAMES : 0) | (called ? INHERITS_FUNCTIONS : 0);
+}
+
+static unsigned inherits(const struct step_def *s)
+{
+    return call_inherits(given(s, "config"));
+}
+
+/* Are its caller's inputs its own where none are given? */
+static bool takes_inputs(const struct step_def *s)
+{
+    return may_be(VAL_GET(given(s, "config"), "inherit_context"));
 }
 
 /* Exactly one of the three. */
@@ -125,7 +143,7 @@ static void inputs(struct loader *l, const struct step_def *s, const struct work
         check_given_input(l, w, &v->obj.m[i]);
     for (size_t i = 0; i < w->ninputs; i++) {
         const struct input_def *d = &w->inputs[i];
-        if (d->required && !d->fallback && !val_get(v, d->name) && !(inherits(s) && !v))
+        if (d->required && !d->fallback && !val_get(v, d->name) && !(takes_inputs(s) && !v))
             BAD(l, v ? v : s->source, "workflow `%s` needs the input `%s`; expected it in `inputs` of step `%s`",
                 clip(w->name).z, clip(d->name).z, clip(s->name).z);
     }

@@ -1,4 +1,4 @@
-/* `config` of a step that calls a workflow: its keys, and those of the blocks in it.
+/* `config` of a step that calls a workflow; the blocks in it are in load_call_blocks.c.
  *
  * What is about the step's time or its attempts becomes part of the step itself, as if it had been written there, and
  * gives way to what is. All else is evaluated when the step starts, since it may hold templates (step/pipeline.c). */
@@ -10,7 +10,12 @@ const struct step_key call_config_keys[] = {
          "Whether the caller's variables and earlier steps can be read inside, and its inputs where none are given."},
     {"inherit_providers", KEY_BOOL, .fallback = "true",
      .doc = "Whether the caller's `defaults` count where the workflow has none."},
-    {"inherit_functions", KEY_BOOL, .fallback = "false", .doc = "Accepted; functions are the same everywhere."},
+    {"inherit_functions", KEY_BOOL, .fallback = "false",
+     .doc = "Whether its steps can name functions of the caller's `gemini_functions`."},
+    {"inheritance", KEY_OBJECT, .choices = "inheritance",
+     .doc = "The same in one block, and which of the caller's variables are inherited; see below."},
+    {"workspace_isolation", KEY_ANY, .choices = "workspace_isolation", .fallback = "false",
+     .doc = "As `workspace: isolated` of the step."},
     {"max_depth", KEY_INT, .fallback = "10", .least = 1, .most = 100,
      .doc = "How deep workflows may call one another, counted from the run's own."},
     {"warn_at_depth", KEY_INT, .least = 1, .most = 100, .doc = "From which depth on a note says how deep it is."},
@@ -54,38 +59,6 @@ const struct step_key call_config_keys[] = {
     {0},
 };
 
-const struct step_key graceful_timeout_keys[] = {
-    {"return_partial_results", KEY_BOOL, .fallback = "true", .doc = "Whether the run goes on with them."},
-    {"save_checkpoint", KEY_BOOL, .doc = "Accepted; every step is recorded."},
-    {"cleanup_resources", KEY_BOOL, .doc = "Accepted; what runs is always stopped."},
-    {0},
-};
-
-const struct step_key memory_limits_keys[] = {
-    {"soft_limit_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "As memory_warning_mb."},
-    {"hard_limit_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "As memory_limit_mb."},
-    {0},
-};
-
-const struct step_key prune_results_keys[] = {
-    {"keep_fields", KEY_STRINGS, .doc = "Only these stay."},
-    {"remove_fields", KEY_STRINGS, .doc = "These go."},
-    {0},
-};
-
-const struct step_key performance_budgets_keys[] = {
-    {"total_duration_ms", KEY_NUMBER, .doc = "Of an attempt at the step."},
-    {"step_duration_ms", KEY_INT, .least = 1, .most = INT64_MAX / 4, .doc = "Of each attempt at a step inside."},
-    {"memory_usage_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "Of the values inside."},
-    {0},
-};
-
-const struct step_key on_budget_exceeded_keys[] = {
-    {"action", KEY_ENUM, .choices = "warn|error|abort", .fallback = "warn", .doc = "What follows."},
-    {"notify", KEY_STRINGS, .doc = "Accepted; nobody is written to: the note is among the run's events."},
-    {0},
-};
-
 static const char recorded[] = "every step is recorded: a run that was stopped goes on with treadle resume";
 static const char observed[] = "every step is recorded with its times and its result: treadle show, treadle logs";
 static const char callers[] = "a workflow that is called works in the directories of its caller";
@@ -95,14 +68,12 @@ static const char freed[] = "memory is freed when a step ends, and what loops ha
 static const char same[] = "runs are the same everywhere; try one with --mock or --dry-run";
 
 const struct unused_key call_config_unused_keys[] = {
-    {"inheritance", "write inherit_context and inherit_providers"},
     {"workspace_dir", callers},
     {"workspace_enabled", callers},
     {"cleanup_on_success", callers},
     {"cleanup_on_error", callers},
     {"reuse_workspace", callers},
     {"workspace", callers},
-    {"workspace_isolation", callers},
     {"checkpoint_enabled", recorded},
     {"checkpoint_frequency", recorded},
     {"checkpoint_dir", recorded},
@@ -136,41 +107,11 @@ const struct unused_key call_config_unused_keys[] = {
     {0},
 };
 
-/* ---- blocks ---- */
+/* ---- what becomes of the step ---- */
 
 static bool is_hole(const struct val *v)
 {
     return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) != SIZE_MAX;
-}
-
-static const struct {
-    const char *name;
-    const struct step_key *keys;
-} blocks[] = {{"memory_limits", memory_limits_keys},
-              {"graceful_timeout", graceful_timeout_keys},
-              {"prune_results", prune_results_keys},
-              {"performance_budgets", performance_budgets_keys},
-              {"on_budget_exceeded", on_budget_exceeded_keys}};
-
-static bool check_block(struct loader *l, const struct member *m)
-{
-    const struct step_key *table = NULL;
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        if (str_is(m->key, blocks[i].name))
-            table = blocks[i].keys;
-    if (!table)
-        return false;
-    if (is_hole(&m->val) || !load_object(l, m))
-        return true;
-    for (size_t i = 0; i < m->val.obj.n; i++) {
-        const struct member *k = &m->val.obj.m[i];
-        const struct step_key *row = key_find(table, k->key);
-        if (row)
-            (void)load_key_fits(l, table, row, k);
-        else
-            load_unknown_key(l, k, arena_printf(l->ps->a, "`%s`", clip(m->key).z).p, table, NULL);
-    }
-    return true;
 }
 
 static void error_fields(struct loader *l, const struct member *m)
@@ -185,8 +126,6 @@ static void error_fields(struct loader *l, const struct member *m)
     }
 }
 
-/* ---- what becomes of the step ---- */
-
 static void config_key(struct loader *l, struct step_def *s, const struct common *c, const struct member *m)
 {
     const struct step_key *row = key_find(call_config_keys, m->key);
@@ -195,7 +134,7 @@ static void config_key(struct loader *l, struct step_def *s, const struct common
             load_unknown_key(l, m, "`config`", call_config_keys, NULL);
         return;
     }
-    if (check_block(l, m))
+    if (load_call_block(l, row, m))
         return;
     if (str_is(m->key, "timeout_seconds")) {
         if (load_duration_in(l, m, 1000, c->timeout_set ? &(int64_t){0} : &s->timeout_ms) && !c->timeout_set)

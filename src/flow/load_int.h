@@ -66,7 +66,8 @@ struct later {
 struct call_ref {
     struct step_def *step;
     const struct val *at; /* the file's name */
-    bool stored, inherits;
+    bool stored;
+    unsigned inherits;
 };
 /* A file being loaded, and the one that called it. */
 struct open_file {
@@ -77,7 +78,7 @@ struct open_file {
 struct loaded_file {
     struct loaded_file *next;
     struct str path;
-    bool inherits;
+    unsigned inherits;
     struct workflow *w; /* a reference; NULL: it has mistakes */
 };
 struct loaded_files {
@@ -111,7 +112,7 @@ struct loader {
     size_t nwanted, wanted_cap;
     bool names_open;      /* workflow.names_open */
     bool bare_inputs;     /* inputs may be read without `inputs.`, as in older workflows: none is declared */
-    bool inherits;        /* names that are unknown here may be the caller's */
+    unsigned inherits;    /* enum inherits: names that are unknown here may be the caller's */
     bool inside;          /* a workflow written inside a step */
     bool in_run;          /* a step whose type has become known in a run */
     bool keeps_variables; /* workflow.keeps_variables */
@@ -238,12 +239,14 @@ void load_cache_config(struct loader *l, const struct member *m);
 /* load_call.c: a step that calls a workflow; and the files that such steps name, once all steps are read. */
 void load_call(struct loader *l, struct step_def *s, const struct common *c, unsigned depth);
 void load_called_files(struct loader *l);
+/* load_call_blocks.c: checks a block in its `config`; false: the row is of none. */
+bool load_call_block(struct loader *l, const struct step_key *row, const struct member *m);
 /* load_call_config.c: its `config`. */
 void load_call_config(struct loader *l, struct step_def *s, const struct common *c);
 /* load.c: a workflow written inside another, called `name` unless it says otherwise; and one in another file. NULL:
  * reported. The caller gets a reference. */
-struct workflow *load_inner(struct loader *up, const struct val *v, struct str name, bool inherits, unsigned depth);
-struct workflow *load_other(struct loader *up, const struct workflow_text *t, bool inherits);
+struct workflow *load_inner(struct loader *up, const struct val *v, struct str name, unsigned inherits, unsigned depth);
+struct workflow *load_other(struct loader *up, const struct workflow_text *t, unsigned inherits);
 /* load_type.c: the type's own keys; compiles the configuration. `depth` is of the step's list. */
 void load_type_keys(struct loader *l, struct step_def *s, unsigned depth);
 /* load_tasks.c: the tasks of a group become its branches; what the group itself needs is added to the two maps. */

@@ -198,13 +198,10 @@ static void copy_key(struct val_map *to, const char *name, const struct val *fro
         val_map_set(to, str_c(name), *v);
 }
 
-void load_old_defaults(struct loader *l, const struct val *root, struct val_map *ret)
+void providers_defaults(struct arena *a, const struct val *providers, struct val_map *ret)
 {
-    const struct val *providers = VAL_GET(root, "providers"), *models = VAL_GET(root, "models");
     const struct val *claude = VAL_GET(providers, "claude"), *gemini = VAL_GET(providers, "gemini");
-    struct val_map generation = val_map_new(l->a), options = val_map_new(l->a);
-    copy_key(ret, "claude_model", VAL_GET(models, "claude"), "default");
-    copy_key(ret, "gemini_model", VAL_GET(models, "gemini"), "default");
+    struct val_map generation = val_map_new(a), options = val_map_new(a);
     copy_key(ret, "claude_model", claude, "model");
     copy_key(ret, "gemini_model", gemini, "model");
     copy_key(&generation, "temperature", gemini, "temperature");
@@ -215,4 +212,12 @@ void load_old_defaults(struct loader *l, const struct val *root, struct val_map 
         VAL_MAP_SET(ret, "claude_options", val_map_done(&options));
     if (generation.n)
         VAL_MAP_SET(ret, "gemini_token_budget", val_map_done(&generation));
+}
+
+void load_old_defaults(struct loader *l, const struct val *root, struct val_map *ret)
+{
+    const struct val *models = VAL_GET(root, "models");
+    copy_key(ret, "claude_model", VAL_GET(models, "claude"), "default");
+    copy_key(ret, "gemini_model", VAL_GET(models, "gemini"), "default");
+    providers_defaults(l->a, VAL_GET(root, "providers"), ret);
 }

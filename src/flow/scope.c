@@ -325,9 +325,12 @@ const struct val *scope_variable_of(const struct frame *from, struct str name)
             return val_get(&f->locals->val, name);
         if (f->ops != &list_ops)
             continue;
-        const struct var *v = map_get(&((const struct list_state *)f->state)->vars, name);
+        const struct list_state *l = f->state;
+        const struct var *v = map_get(&l->vars, name);
         if (v)
             return &v->value->val;
+        if (l->instance && instance_hides(l->instance, name))
+            return NULL;
     }
     return NULL;
 }
@@ -337,7 +340,18 @@ static int by_name(const void *a, const void *b)
     return str_cmp((*(const struct map_entry *const *)a)->key, (*(const struct map_entry *const *)b)->key);
 }
 
-static struct val all_variables(const struct frame *from, struct arena *a)
+/* By a called workflow between it and who asks? */
+static bool is_hidden(const struct frame *const *chain, size_t n, struct str name)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct list_state *l = chain[i]->state;
+        if (l->instance && instance_hides(l->instance, name))
+            return true;
+    }
+    return false;
+}
+
+struct val frame_all_variables(const struct frame *from, struct arena *a)
 {
     struct val_map m = val_map_new(a);
     const struct frame *chain[64];
@@ -354,7 +368,8 @@ static struct val all_variables(const struct frame *from, struct arena *a)
             sorted[count++] = e;
         qsort(sorted, count, sizeof *sorted, by_name); /* the map's own order is another in each process */
         for (size_t i = 0; i < count; i++)
-            if (!str_starts(sorted[i]->key, STR(SCOPE_TIMER)) && !str_is(sorted[i]->key, SCOPE_SESSION))
+            if (!str_starts(sorted[i]->key, STR(SCOPE_TIMER)) && !str_is(sorted[i]->key, SCOPE_SESSION) &&
+                !is_hidden(chain, n, sorted[i]->key))
                 val_map_set(&m, sorted[i]->key, ((const struct var *)sorted[i]->value)->value->val);
     }
     return val_map_done(&m);
@@ -364,7 +379,7 @@ static enum rc resolve_variable(const struct frame *f, const struct val *key, si
                                 const struct val **ret, size_t *ret_used, struct err *err)
 {
     if (n < 2) {
-        *ret = keep(a, all_variables(f, a));
+        *ret = keep(a, frame_all_variables(f, a));
         *ret_used = 1;
         return RC_OK;
     }

@@ -23,7 +23,7 @@ static struct val definition(struct arena *a, struct str name, const struct val 
 static bool add_function(struct frame *f, const struct val *item, size_t i, struct val_list *l)
 {
     struct str name = val_is(item, VAL_STR) ? item->s : val_get_str(item, STR("name"), STR(""));
-    const struct val *declared = val_get(frame_workflow_key(f, "gemini_functions"), name);
+    const struct val *declared = frame_function(f, name);
     struct err err;
     if (!name.n) {
         step_failf(f, RC_INVALID,
@@ -85,6 +85,8 @@ static void check(const struct step_def *s, struct problems *ps)
     const struct val *functions = VAL_GET(s->source, "functions");
     const struct val *declared = VAL_GET(s->workflow->source, "gemini_functions");
     model_check(s, ps);
+    if (s->workflow->inherits_functions) /* they may be the caller's */
+        return;
     if (val_is(functions, VAL_STR))
         check_function(functions, declared, ps);
     for (size_t i = 0; val_at(functions, i); i++)

@@ -7,6 +7,7 @@
 #include "base/panic.h"
 #include "data/json.h"
 #include "flow/frame.h"
+#include "step/pipeline_plan.h"
 #include "step/pipeline_result.h"
 
 #include <stdio.h>
@@ -23,18 +24,20 @@ static const struct step_key keys[] = {
     {"inputs", KEY_OBJECT, .doc = "Its inputs; templates keep the type of their value."},
     {"outputs", KEY_ANY, .fallback = "all its steps, or its output",
      .doc = "What of it is the result: names of its steps, or {path: step.field.list[0], as: name}."},
+    {"workspace", KEY_ENUM, .choices = "shared|isolated", .fallback = "shared",
+     .doc = "`isolated`: it works in a copy of the workspace, and what it changed there is taken over at its good end, "
+            "all or nothing."},
     {"config", KEY_OBJECT, .choices = "call_config", .doc = "Limits, and what it inherits; see below."},
     {0}};
 
 enum { TAG_LOAD = 1, TAG_RUN, TAG_PART };
-enum { MEMORY_MB_MAX = 1 << 20 };
 
 struct call {
     struct workflow *workflow; /* a reference */
     struct str dir;
     const struct val *plan;
     struct workflow_text text; /* where it is read in the run */
-    bool inherits;
+    unsigned inherits;         /* enum inherits */
     struct workflow_parts parts;
 };
 
@@ -246,152 +249,24 @@ static const struct val *unfinished(struct frame *f)
 
 /* ---- calling ---- */
 
-/* Bounds of memory, from either spelling of them, and what follows where they are not kept. */
-static bool plan_memory(struct frame *f, const struct val *config, struct val_map *m)
-{
-    const struct val *limits = VAL_GET(config, "memory_limits"), *budgets = VAL_GET(config, "performance_budgets");
-    int64_t most, soft, hard, warn, budget, step;
-    bool checked;
-    struct str action;
-    if (!frame_int(f, limits, "hard_limit_mb", 0, 1, MEMORY_MB_MAX, &hard) ||
-        !frame_int(f, limits, "soft_limit_mb", 0, 1, MEMORY_MB_MAX, &soft) ||
-        !frame_int(f, config, "memory_limit_mb", hard, 1, MEMORY_MB_MAX, &most) ||
-        !frame_int(f, config, "memory_warning_mb", soft, 1, MEMORY_MB_MAX, &warn) ||
-        !frame_bool(f, config, "memory_check_enabled", true, &checked) ||
-        !frame_int(f, budgets, "memory_usage_mb", 0, 1, MEMORY_MB_MAX, &budget) ||
-        !frame_int(f, budgets, "step_duration_ms", 0, 1, INT64_MAX / 4, &step) ||
-        !frame_text(f, VAL_GET(config, "on_budget_exceeded"), "action", STR("warn"), &action))
-        return false;
-    if (!checked)
-        most = warn = 0;
-    most <<= 20;
-    budget <<= 20;
-    warn <<= 20;
-    bool only_told = str_is(action, "warn"), stricter = budget && !only_told && (!most || budget < most);
-    if (stricter)
-        most = budget;
-    if (!warn)
-        warn = most / 4 * 3;
-    if (budget && only_told && (!warn || budget < warn))
-        warn = budget;
-    if (most)
-        VAL_MAP_SET(m, "max_memory", val_int(most));
-    if (warn && (!most || warn < most))
-        VAL_MAP_SET(m, "warn_memory", val_int(warn));
-    if (stricter && str_is(action, "abort"))
-        VAL_MAP_SET(m, "memory_ends_run", val_true);
-    if (step) {
-        VAL_MAP_SET(m, "step_ms", val_int(step));
-        VAL_MAP_SET(m, "over", val_str(action));
-    }
-    return true;
-}
-
-/* What of the result is left out, and what is put beside an error. */
-static bool plan_result(struct frame *f, const struct val *config, struct val_map *m)
-{
-    const struct val *prune = VAL_GET(config, "prune_results"), *fields = VAL_GET(config, "error_context_fields");
-    bool context;
-    if (!frame_bool(f, config, "preserve_error_context", fields != NULL, &context))
-        return false;
-    if (prune)
-        VAL_MAP_SET(m, "prune", *prune);
-    if (context)
-        VAL_MAP_SET(m, "context", fields ? *fields : val_true);
-    return true;
-}
-
-/* The pinned object: {inputs, outputs, fallback, inherit_context, inherit_providers, max_depth, max_steps,
- * warn_depth, max_memory, warn_memory, memory_ends_run, step_ms, over, prune, context}. */
-static const struct val *compute_plan(struct frame *f)
-{
-    const struct call *call = f->type_state;
-    const struct val *c = frame_config(f, false);
-    const struct val *config = VAL_GET(c, "config"), *given = VAL_GET(c, "inputs");
-    bool inherit, providers;
-    int64_t depth, steps, warn_depth;
-    struct val inputs;
-    struct err err;
-    if (!c || !frame_bool(f, config, "inherit_context", false, &inherit) ||
-        !frame_bool(f, config, "inherit_providers", true, &providers) ||
-        !frame_int(f, config, "max_depth", 0, 1, INT64_MAX, &depth) ||
-        !frame_int(f, config, "max_total_steps", 0, 1, INT64_MAX, &steps) ||
-        !frame_int(f, config, "warn_at_depth", 0, 1, INT64_MAX, &warn_depth))
-        return NULL;
-    bool own = !given && inherit; /* the caller's inputs, as far as they are asked for */
-    struct val some = val_empty_object;
-    if (own) {
-        const struct val *all = frame_inputs(f);
-        struct val_map m = val_map_new(&f->arena);
-        for (size_t i = 0; i < all->obj.n; i++)
-            if (workflow_takes_input(call->workflow, all->obj.m[i].key))
-                val_map_set(&m, all->obj.m[i].key, all->obj.m[i].val);
-        some = val_map_done(&m);
-    }
-    if (workflow_inputs(call->workflow, own ? &some : given, &f->arena, &inputs, &err) != RC_OK) {
-        step_failf(f, RC_INVALID, "workflow `%.*s`: %s", STR_ARG(call->workflow->name), err.msg);
-        return NULL;
-    }
-    struct val_map m = val_map_new(&f->arena);
-    VAL_MAP_SET(&m, "inputs", inputs);
-    if (VAL_GET(c, "outputs"))
-        VAL_MAP_SET(&m, "outputs", *VAL_GET(c, "outputs"));
-    const struct val *fallback = VAL_GET(config, "fallback_value");
-    if (fallback) {
-        struct val_map value = val_map_new(&f->arena);
-        VAL_MAP_SET(&value, "value", *fallback);
-        VAL_MAP_SET(&m, "fallback", fallback->type == VAL_OBJECT ? *fallback : val_map_done(&value));
-    }
-    VAL_MAP_SET(&m, "inherit_context", val_bool(inherit));
-    VAL_MAP_SET(&m, "inherit_providers", val_bool(providers));
-    VAL_MAP_SET(&m, "max_depth", val_int(depth));
-    VAL_MAP_SET(&m, "max_steps", val_int(steps));
-    if (warn_depth)
-        VAL_MAP_SET(&m, "warn_depth", val_int(warn_depth));
-    if (!plan_memory(f, config, &m) || !plan_result(f, config, &m))
-        return NULL;
-    struct val *plan = ARENA_NEW(&f->arena, struct val);
-    *plan = val_map_done(&m);
-    return frame_pin(f, plan) ? plan : NULL;
-}
-
-static int64_t at_least_none(const struct val *plan, const char *key)
-{
-    int64_t n = val_get_int(plan, str_c(key), 0);
-    return n > 0 ? n : 0;
-}
-
 static void call(struct frame *f)
 {
     struct call *c = f->type_state;
     const struct val *plan = frame_pinned(f);
     if (!plan)
-        plan = compute_plan(f);
+        plan = pipeline_plan(f, c->workflow);
     if (!plan)
         return;
     c->plan = plan;
     const struct val *fallback = VAL_GET(plan, "fallback"), *told = told_inputs(f, fallback);
     f->fallback = context_of(f, NULL, told ? told : fallback);
-    int64_t depth = val_get_int(plan, STR("max_depth"), 0);
-    struct str over = val_get_str(plan, STR("over"), STR("warn"));
-    if (!frame_depth(f, depth, c->workflow->name))
+    struct call_plan p = pipeline_call_plan(plan);
+    p.workflow = c->workflow;
+    p.dir = c->dir;
+    if (!frame_depth(f, p.max_depth, c->workflow->name))
         return;
     frame_warn_depth(f, val_get_int(plan, STR("warn_depth"), 0), c->workflow->name);
-    frame_call(f, "workflow:1", TAG_RUN,
-               &(struct call_plan){.workflow = c->workflow,
-                                   .inputs = VAL_GET(plan, "inputs"),
-                                   .dir = c->dir,
-                                   .inherit_context = val_get_bool(plan, STR("inherit_context"), false),
-                                   .inherit_providers = val_get_bool(plan, STR("inherit_providers"), true),
-                                   .max_depth = depth,
-                                   .max_steps = val_get_int(plan, STR("max_steps"), 0),
-                                   .max_memory = at_least_none(plan, "max_memory"),
-                                   .warn_memory = at_least_none(plan, "warn_memory"),
-                                   .step_ms = at_least_none(plan, "step_ms"),
-                                   .over = str_is(over, "error")   ? OVER_FAIL
-                                           : str_is(over, "abort") ? OVER_END_RUN
-                                                                   : OVER_WARN,
-                                   .memory_ends_run = val_get_bool(plan, STR("memory_ends_run"), false)});
+    frame_call(f, "workflow:1", TAG_RUN, &p);
 }
 
 /* ---- reading what is called ---- */
@@ -477,8 +352,9 @@ static void loaded(struct frame *f, struct frame *child)
     struct call *c = f->type_state;
     const struct val *got = child_result(child), *config = frame_config(f, false);
     struct str path = arena_str(&f->arena, val_get_str(got, STR("path"), STR(""))), dir = path;
-    if (!config || !frame_bool(f, VAL_GET(config, "config"), "inherit_context", false, &c->inherits))
+    if (!config)
         return;
+    c->inherits = call_inherits(VAL_GET(config, "config"));
     while (dir.n && dir.p[dir.n - 1] != '/')
         dir.n--;
     dir.n -= dir.n > 1;
@@ -496,8 +372,9 @@ static void read_inside(struct frame *f)
     struct call *c = f->type_state;
     struct arena *a = &f->arena;
     const struct val *config = frame_config(f, false), *v = VAL_GET(f->def->source, "pipeline");
-    if (!config || !frame_bool(f, VAL_GET(config, "config"), "inherit_context", false, &c->inherits))
+    if (!config)
         return;
+    c->inherits = call_inherits(VAL_GET(config, "config"));
     struct val_map whole = val_map_new(a), inner = val_map_new(a);
     VAL_MAP_SET(&inner, "name", val_str(f->def->name));
     val_map_merge(&inner, VAL_GET(v, "workflow") ? VAL_GET(v, "workflow") : v);

@@ -267,11 +267,12 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
     static const char *const more[] = {
         "", ", prune_results: {remove_fields: [text, model]}, error_context_fields: [input_data, execution_metadata]",
         ", timeout_warning_seconds: 5, warn_at_depth: 1, memory_warning_mb: 1",
-        ", performance_budgets: {step_duration_ms: 1}"};
+        ", performance_budgets: {step_duration_ms: 1}",
+        ", workspace_isolation: true, inheritance: {global_vars: {exclude: unused}, functions: {inherit: true}}"};
     bool inherits = pick(g, 2);
     if (inherits || pick(g, 2))
         buf_printf(&g->out, "%*sconfig: {inherit_context: %s, max_total_steps: 100000%s}\n", (int)in, "",
-                   inherits ? "true" : "false", more[pick(g, 4)]);
+                   inherits ? "true" : "false", more[pick(g, 5)]);
     if (!inherits)
         line(g, in, "inputs: {yes: \"{{ inputs.yes }}\"}");
     line(g, in, "pipeline:");

@@ -1,0 +1,129 @@
+/* The blocks in `config` of a step that calls a workflow: their keys, and that what is written there fits them. A block
+ * may hold blocks; which table belongs to one is said by its row (`choices`), as for the schema. */
+#include "flow/load_int.h"
+
+const struct step_key graceful_timeout_keys[] = {
+    {"return_partial_results", KEY_BOOL, .fallback = "true", .doc = "Whether the run goes on with them."},
+    {"save_checkpoint", KEY_BOOL, .doc = "Accepted; every step is recorded."},
+    {"cleanup_resources", KEY_BOOL, .doc = "Accepted; what runs is always stopped."},
+    {0},
+};
+
+const struct step_key memory_limits_keys[] = {
+    {"soft_limit_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "As memory_warning_mb."},
+    {"hard_limit_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "As memory_limit_mb."},
+    {0},
+};
+
+const struct step_key prune_results_keys[] = {
+    {"keep_fields", KEY_STRINGS, .doc = "Only these stay."},
+    {"remove_fields", KEY_STRINGS, .doc = "These go."},
+    {0},
+};
+
+const struct step_key performance_budgets_keys[] = {
+    {"total_duration_ms", KEY_NUMBER, .doc = "Of an attempt at the step."},
+    {"step_duration_ms", KEY_INT, .least = 1, .most = INT64_MAX / 4, .doc = "Of each attempt at a step inside."},
+    {"memory_usage_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "Of the values inside."},
+    {0},
+};
+
+const struct step_key on_budget_exceeded_keys[] = {
+    {"action", KEY_ENUM, .choices = "warn|error|abort", .fallback = "warn", .doc = "What follows."},
+    {"notify", KEY_STRINGS, .doc = "Accepted; nobody is written to: the note is among the run's events."},
+    {0},
+};
+
+const struct step_key workspace_isolation_keys[] = {
+    {"enabled", KEY_BOOL, .fallback = "true", .doc = "Whether it works in a copy of the workspace."},
+    {"base_dir", KEY_DATA, .doc = "Accepted; copies lie in the run's directory."},
+    {"naming_pattern", KEY_DATA, .doc = "Accepted; a copy is named by the step."},
+    {"permissions", KEY_DATA, .doc = "Accepted; only you can enter it."},
+    {0},
+};
+
+const struct step_key inheritance_keys[] = {
+    {"global_vars", KEY_OBJECT, .choices = "inherited_variables",
+     .doc = "{include, exclude}: the caller's variables that can be read inside, as they are when it is called."},
+    {"providers", KEY_OBJECT, .choices = "inherited_providers",
+     .doc = "{inherit_all, override}: as inherit_providers; and models and their settings for this call."},
+    {"functions", KEY_OBJECT, .choices = "inherited_functions", .doc = "{inherit}: as inherit_functions."},
+    {0},
+};
+
+const struct step_key inherited_variables_keys[] = {
+    {"include", KEY_STRINGS, .fallback = "all", .doc = "Only these; each must be there."},
+    {"exclude", KEY_STRINGS, .doc = "These not."},
+    {0},
+};
+
+const struct step_key inherited_providers_keys[] = {
+    {"inherit_all", KEY_BOOL, .fallback = "true", .doc = "As inherit_providers."},
+    {"override", KEY_OBJECT, .choices = "provider_settings",
+     .doc = "{claude: {model, temperature, max_tokens}, gemini: {…}}: before its own `defaults`."},
+    {0},
+};
+
+const struct step_key inherited_functions_keys[] = {
+    {"inherit", KEY_BOOL, .fallback = "false", .doc = "As inherit_functions."},
+    {0},
+};
+
+const struct step_key provider_settings_keys[] = {
+    {"claude", KEY_OBJECT, .choices = "model_settings", .doc = "Of steps that ask Claude."},
+    {"gemini", KEY_OBJECT, .choices = "model_settings", .doc = "Of steps that ask Gemini."},
+    {0},
+};
+
+const struct step_key model_settings_keys[] = {
+    {"model", KEY_TEMPLATE, .doc = "Its name."},
+    {"temperature", KEY_NUMBER, .doc = "0 to 2."},
+    {"max_tokens", KEY_INT, .least = 1, .most = 1000000, .doc = "Of a reply, at the most."},
+    {0},
+};
+
+static const struct {
+    const char *name;
+    const struct step_key *keys;
+    bool or_boolean;
+} blocks[] = {{"memory_limits", memory_limits_keys, false},
+              {"graceful_timeout", graceful_timeout_keys, false},
+              {"prune_results", prune_results_keys, false},
+              {"performance_budgets", performance_budgets_keys, false},
+              {"on_budget_exceeded", on_budget_exceeded_keys, false},
+              {"workspace_isolation", workspace_isolation_keys, true},
+              {"inheritance", inheritance_keys, false},
+              {"inherited_variables", inherited_variables_keys, false},
+              {"inherited_providers", inherited_providers_keys, false},
+              {"inherited_functions", inherited_functions_keys, false},
+              {"provider_settings", provider_settings_keys, false},
+              {"model_settings", model_settings_keys, false}};
+
+static bool is_hole(const struct val *v)
+{
+    return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) != SIZE_MAX;
+}
+
+bool load_call_block(struct loader *l, const struct step_key *row, const struct member *m)
+{
+    const struct step_key *table = NULL;
+    bool or_boolean = false;
+    for (size_t i = 0; row->choices && i < sizeof blocks / sizeof *blocks; i++)
+        if (strcmp(row->choices, blocks[i].name) == 0) {
+            table = blocks[i].keys;
+            or_boolean = blocks[i].or_boolean;
+        }
+    if (!table)
+        return false;
+    if (is_hole(&m->val) || (or_boolean && m->val.type == VAL_BOOL) || !load_object(l, m))
+        return true;
+    for (size_t i = 0; i < m->val.obj.n; i++) {
+        const struct member *k = &m->val.obj.m[i];
+        const struct step_key *inner = key_find(table, k->key);
+        if (!inner)
+            load_unknown_key(l, k, arena_printf(l->ps->a, "`%s`", clip(m->key).z).p, table, NULL);
+        else if (!load_call_block(l, inner, k))
+            (void)load_key_fits(l, table, inner, k);
+    }
+    return true;
+}
