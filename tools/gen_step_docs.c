@@ -88,6 +88,7 @@ static const char *kind_text(enum key_kind kind)
         [KEY_DATA] = "any value, literal",
         [KEY_COND] = "condition",
         [KEY_STEPS] = "list of steps",
+        [KEY_EACH] = "text, or a step",
         [KEY_TASKS] = "of tasks, see below",
         [KEY_OPERATIONS] = "list of operations",
         [KEY_BRANCHES] = "map of lists of steps",

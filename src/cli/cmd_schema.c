@@ -113,6 +113,7 @@ static struct val of_kind(struct maker *k, const struct step_key *row)
         [KEY_DATA] = "{}",
         [KEY_COND] = "{\"$ref\":\"#/$defs/condition\"}",
         [KEY_STEPS] = "{\"$ref\":\"#/$defs/steps\"}",
+        [KEY_EACH] = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\"}]}",
         [KEY_TASKS] = "{\"$ref\":\"#/$defs/tasks\"}",
         [KEY_BRANCHES] = "{\"type\":\"object\",\"minProperties\":1,\"additionalProperties\":"
                          "{\"$ref\":\"#/$defs/steps\"}}",
@@ -128,7 +129,7 @@ static struct val of_kind(struct maker *k, const struct step_key *row)
                      "{\"anyOf\":[{\"type\":\"integer\"},{\"$ref\":\"#/$defs/hole\"}]}}]}",
         [KEY_OBJECT] = "{\"anyOf\":[{\"type\":\"object\"},{\"$ref\":\"#/$defs/hole\"}]}",
     };
-    if (row->choices && row->kind != KEY_ENUM)
+    if (row->choices && row->kind != KEY_ENUM && row->kind != KEY_EACH)
         return reference(k, row->choices);
     if (special(row))
         return reference(k, special(row));

@@ -25,7 +25,14 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { EFFECTS_MAX = 10000, PROMPT_SHOWN = 300, FILE_MAX = 4 << 20, REPLY_TOKENS = 500, BYTES_A_TOKEN = 4 };
+enum {
+    EFFECTS_MAX = 10000,
+    PROMPT_SHOWN = 300,
+    FILE_MAX = 4 << 20,
+    CHUNK_SHOWN = 64 << 10,
+    REPLY_TOKENS = 500,
+    BYTES_A_TOKEN = 4
+};
 
 struct answer { /* of an effect that is not a model's, until its turn */
     struct answer *next;
@@ -197,9 +204,10 @@ static bool read_regular(const char *path, struct arena *a, struct str *ret)
            str_utf8_valid(*ret) == ret->n;
 }
 
-static struct val read_result(struct dry *d, const struct val *request)
+/* The file that the request names under `key`. */
+static struct val read_result(struct dry *d, const struct val *request, const char *key)
 {
-    struct str path = val_get_str(request, STR("path"), STR("")), text = STR("");
+    struct str path = val_get_str(request, str_c(key), STR("")), text = STR("");
     const struct session *s = d->s;
     const char *places[] = {arena_printf(d->a, "%.*s/%.*s", STR_ARG(s->workflow_dir), STR_ARG(path)).p,
                             arena_cstr(d->a, path),
@@ -225,6 +233,22 @@ static struct val plain_result(struct dry *d, const struct val *request)
     return val_map_done(&m);
 }
 
+/* A file that is processed in chunks is one chunk here, with what it says now. */
+static struct val stream_result(struct dry *d, const struct val *request)
+{
+    struct val_map m = val_map_new(d->a);
+    struct val_list ends = val_list_new(d->a);
+    struct val file = read_result(d, request, "source");
+    struct str text = val_get_str(&file, STR("text"), STR(""));
+    text.n = text.n < CHUNK_SHOWN ? text.n : CHUNK_SHOWN;
+    text.n = str_utf8_valid(text);
+    val_list_push(&ends, val_int((int64_t)text.n));
+    VAL_MAP_SET(&m, "stamp", VAL_LIT(""));
+    VAL_MAP_SET(&m, "ends", val_list_done(&ends));
+    VAL_MAP_SET(&m, "text", val_str(text));
+    return val_map_done(&m);
+}
+
 static struct str command_text(struct dry *d, const struct val *request)
 {
     const struct val *v = VAL_GET(request, "shell") ? VAL_GET(request, "shell") : VAL_GET(request, "argv");
@@ -243,7 +267,7 @@ static struct val answer_to(struct dry *d, struct str path, const struct effect 
     }
     if (e->kind == EFFECT_READ) {
         show(d, path, "read", file, entry(d, path, "read", "file", val_str(file)));
-        return read_result(d, r);
+        return read_result(d, r, "path");
     }
     if (e->kind == EFFECT_OUTPUT) {
         d->files++;
@@ -252,6 +276,8 @@ static struct val answer_to(struct dry *d, struct str path, const struct effect 
     }
     struct val what = val_copy(d->a, r);
     show(d, path, "effect", json_text(d->a, &what), entry(d, path, "effect", "request", what));
+    if (str_starts(val_get_str(r, STR("operation"), STR("")), STR("stream_")))
+        return stream_result(d, r);
     return plain_result(d, r);
 }
 

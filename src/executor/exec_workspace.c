@@ -93,7 +93,7 @@ enum rc workspace_open(struct workspace *w, struct err *err)
 /* What replays and recordings keep, they keep here. */
 void workspace_remove(const char *run_dir)
 {
-    static const char *const trees[] = {"snapshots", "sessions", "cache", "checkpoints"};
+    static const char *const trees[] = {"snapshots", "sessions", "cache", "checkpoints", "pieces"};
     int fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return;

@@ -378,6 +378,7 @@ static enum rc files_job(struct job *j)
 {
     struct fileop op = {.arena = &j->arena,
                         .root = workspace_root(j->w),
+                        .run_dir = j->x->run_dir,
                         .request = &j->request,
                         .plan = VAL_GET(&j->request, "plan"),
                         .cancel = &j->cancel};

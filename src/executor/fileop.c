@@ -31,6 +31,10 @@ static const struct {
     {"validate", fileop_validate, false},
     {"convert", fileop_convert, true},
     {"stream_process", fileop_process, true},
+    {"stream_index", fileop_stream_index, false},
+    {"stream_read", fileop_stream_read, false},
+    {"stream_keep", fileop_stream_keep, false},
+    {"stream_join", fileop_stream_join, true},
 };
 
 enum rc fileop_run(struct fileop *op, struct val *ret, struct err *err)

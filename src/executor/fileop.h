@@ -15,12 +15,15 @@
  * bytes. Copies stream; memory does not grow with the size of files. */
 #include "executor/tools.h"
 
+enum { FILEOP_CHUNK_MAX = 4 << 20 }; /* bytes of a chunk of stream_read */
+#define FILEOP_PIECES "pieces"       /* a directory in the run's */
 enum { FILEOP_FILES_MAX = 50000, FILEOP_DEPTH_MAX = 64, FILEOP_CONVERT_MAX = 64 << 20 };
 #define FILEOP_BYTES_MAX ((int64_t)64 << 30)
 
 struct fileop {
     struct arena *arena;        /* of the call: request and result live in it */
     const struct beneath *root; /* the workspace */
+    const char *run_dir;        /* where pieces are kept, or NULL */
     const struct val *request;
     const struct val *plan; /* what prepare returned, or NULL */
     enum tool_phase phase;
@@ -48,7 +51,14 @@ struct fileop {
  *       csv_delimiter?, csv_headers?, csv_columns?, json_indent?, overwrite?, create_destination?
  *   stream_process
  *       source, destination? (source), processor, pattern?, replacement?, overwrite?
+ *   stream_index   source, destination?, overwrite?, chunk_size, chunk_lines?, chunk_by?: text|lines|characters
+ *       -> {stamp: of the file as it is, bytes, begin: of the first chunk, ends: [of each, in bytes]}
+ *   stream_read    source, stamp, from, to -> {text}
+ *   stream_keep    stream: a name, index, text -> {bytes}; kept until the stream is joined
+ *   stream_join    source, stamp, destination?, overwrite?, stream, chunks, processor: as it is to be shown
+ *       source_changed: the file is not as its stamp says
  *
- * prepare gives {plan}, or the result where there is nothing to do (not for list and validate, which have no phases);
- * apply the result, as in docs/steps-files.md; settle {outcome, result, path?: what somebody else has changed}. */
+ * prepare gives {plan}, or the result where there is nothing to do (not for list, validate, and the streams' first
+ * three, which have no phases); apply the result, as in docs/steps-files.md; settle {outcome, result, path?: what
+ * somebody else has changed}. */
 enum rc fileop_run(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;

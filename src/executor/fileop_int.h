@@ -13,6 +13,9 @@ struct stamp {
 };
 struct stamp stamp_of(const struct stat *st);
 bool stamp_eq(const struct stamp *a, const struct stamp *b);
+/* As a value and back; false: it is none. (fileop_plan.c) */
+struct val stamp_val(struct arena *a, const struct stamp *s);
+bool stamp_read(const struct val *v, struct stamp *ret);
 
 struct entry {
     struct str path; /* in the workspace, without links but for the last name */
@@ -130,6 +133,14 @@ enum rc fileop_list(struct fileop *op, struct val *ret, struct err *err) MUST_CH
 enum rc fileop_validate(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;
 enum rc fileop_convert(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK; /* fileop_convert.c */
 enum rc fileop_process(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK; /* fileop_process.c */
+/* Its source and destination (which is the source where the request has none): files that may be read and written. */
+enum rc fileop_process_places(struct fileop *op, struct found *from, struct found *to, struct err *err) MUST_CHECK;
+/* What the plan has to make of the directories around `path`. */
+enum rc fileop_missing_dirs(struct fileop *op, struct str path, struct plan *p, struct err *err) MUST_CHECK;
+enum rc fileop_stream_index(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK; /* fileop_stream.c */
+enum rc fileop_stream_read(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;
+enum rc fileop_stream_keep(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;
+enum rc fileop_stream_join(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;
 /* apply and settle of an operation whose plan is a transaction; {plan} from prepare. */
 enum rc fileop_carry_out(struct fileop *op, fileop_writer write, struct val *ret, struct err *err) MUST_CHECK;
 struct val fileop_planned(struct fileop *op, const struct plan *p);

@@ -12,7 +12,7 @@ struct str plan_id(struct arena *a)
     return arena_printf(a, "%016llx", (unsigned long long)rng_entropy());
 }
 
-static struct val stamp_val(struct arena *a, const struct stamp *s)
+struct val stamp_val(struct arena *a, const struct stamp *s)
 {
     if (!s->there)
         return val_null;
@@ -20,7 +20,7 @@ static struct val stamp_val(struct arena *a, const struct stamp *s)
                                 (long long)s->sec, (long long)s->nsec));
 }
 
-static bool stamp_read(const struct val *v, struct stamp *ret)
+bool stamp_read(const struct val *v, struct stamp *ret)
 {
     *ret = (struct stamp){0};
     if (val_is(v, VAL_NULL))

@@ -212,7 +212,7 @@ static enum rc hash_processed(struct job *j, const struct found *from, struct st
     return rc;
 }
 
-static enum rc look_at(struct fileop *op, struct found *from, struct found *to, struct err *err)
+enum rc fileop_process_places(struct fileop *op, struct found *from, struct found *to, struct err *err)
 {
     struct str source = val_get_str(op->request, STR("source"), STR(""));
     struct str destination = val_get_str(op->request, STR("destination"), source);
@@ -233,7 +233,7 @@ static enum rc look_at(struct fileop *op, struct found *from, struct found *to, 
     return rc;
 }
 
-static enum rc missing_dirs(struct fileop *op, struct str path, struct plan *p, struct err *err)
+enum rc fileop_missing_dirs(struct fileop *op, struct str path, struct plan *p, struct err *err)
 {
     enum { DEEP = 128 };
     struct str dir, name, found[DEEP];
@@ -265,11 +265,11 @@ enum rc fileop_process(struct fileop *op, struct val *ret, struct err *err)
         return fileop_carry_out(op, write_processed, ret, err);
     enum rc rc = read_job(op, &j, err);
     if (rc == RC_OK)
-        rc = look_at(op, &from, &to, err);
+        rc = fileop_process_places(op, &from, &to, err);
     if (rc == RC_OK)
         rc = hash_processed(&j, &from, &p.after, err);
     if (rc == RC_OK)
-        rc = missing_dirs(op, to.path, &p, err);
+        rc = fileop_missing_dirs(op, to.path, &p, err);
     if (rc)
         return rc;
     struct item it = {.kind = ITEM_WRITE, .from = from.path, .to = to.path, .stamp = stamp_of(&from.st)};

@@ -16,10 +16,16 @@ static bool is_handler(const struct list_def *list)
     return list->owner && list->owner->handler == list;
 }
 
+/* What is done with each piece of something: a loop to those inside, but none to be left. */
+static bool is_each(const struct list_def *list)
+{
+    return list->owner && !is_handler(list) && list->owner->type && list->owner->type->each;
+}
+
 /* The list is a body of a loop; lists under on_error of a loop are not. */
 static bool is_loop_body(const struct list_def *list)
 {
-    return list->owner && !is_handler(list) && list->owner->type && list->owner->type->loop;
+    return is_each(list) || (list->owner && !is_handler(list) && list->owner->type && list->owner->type->loop);
 }
 
 static size_t body_slots(const struct step_def *s)
@@ -123,7 +129,7 @@ bool scope_can_leave(const struct reader *r)
 {
     for (const struct step_def *from = r->at; from; from = from->list->owner) {
         if (is_loop_body(from->list))
-            return true;
+            return !is_each(from->list);
         if (from != r->at && from->type && (from->type->boundary || from->type->task))
             return false;
     }
@@ -139,6 +145,9 @@ bool scope_variable(const struct reader *r, struct str name)
     for (const struct step_def *from = r->at; from; from = from->list->owner)
         if (from->list->owner && from->list->owner->task_template && (str_is(name, "item") || str_is(name, "task")))
             return true;
+    for (const struct step_def *from = r->at; from; from = from->list->owner)
+        if (is_each(from->list) && from != r->at && str_is(name, EACH_NAME))
+            return true;
     return map_get(&r->l->assigned, name) != NULL;
 }
 
@@ -147,6 +156,9 @@ void scope_nearest_variable(const struct reader *r, struct nearest *n)
     struct str iterator;
     for (size_t level = 0; scope_loop(r, level, &iterator); level++)
         nearest_try(n, iterator);
+    for (const struct step_def *from = r->at; from; from = from->list->owner)
+        if (is_each(from->list) && from != r->at)
+            nearest_try(n, STR(EACH_NAME));
     if (!load_advice(r->l, r->l->nnames))
         return;
     for (size_t i = 0; i < r->l->nnames; i++)

@@ -251,6 +251,8 @@ struct workflow *load_other(struct loader *up, const struct workflow_text *t, un
 void load_type_keys(struct loader *l, struct step_def *s, unsigned depth);
 /* load_tasks.c: the tasks of a group become its branches; what the group itself needs is added to the two maps. */
 void load_tasks(struct loader *l, struct step_def *s, struct val_map *config, struct val_map *data, unsigned depth);
+/* load_each.c: a KEY_EACH key that holds steps becomes the one branch of `s`. False: it holds none, and is data. */
+bool load_each(struct loader *l, struct step_def *s, const struct step_key *row, const struct val *v, unsigned depth);
 /* The value is one that the key of a table may have; false: reported. */
 bool load_key_fits(struct loader *l, const struct step_key *table, const struct step_key *row, const struct member *m);
 /* load_prompt.c: a prompt, brought into one form. */

@@ -157,8 +157,9 @@ static void type_unknown(struct loader *l, const struct val *v, struct str name)
 static void step_type_read(struct loader *l, struct step_def *s)
 {
     const struct member *m = val_member(s->source, STR("type"));
-    if (!m && s->list->owner && s->list->owner->type && s->list->owner->type->task) {
-        s->type = s->list->owner->type->task;
+    const struct step_type *group = s->list->owner ? s->list->owner->type : NULL;
+    if (!m && group && (group->task || group->each)) {
+        s->type = group->task ? group->task : group->each;
         s->type_name = str_c(s->type->name);
         return;
     }
@@ -180,8 +181,11 @@ static void step_type_read(struct loader *l, struct step_def *s)
 
 /* ---- one step ---- */
 
-static bool type_is_leaf(const struct step_type *t)
+static bool is_leaf(const struct step_def *s)
 {
+    const struct step_type *t = s->type;
+    if (t->each && s->nbranches)
+        return false;
     for (const struct step_key *k = t->keys; k->name; k++)
         if (k->kind == KEY_STEPS || k->kind == KEY_BRANCHES || k->kind == KEY_TASKS)
             return false;
@@ -192,7 +196,7 @@ static void step_defaults(struct loader *l, struct step_def *s, const struct com
 {
     if (!c->on_error_set && l->continue_on_error)
         s->on_error = ON_ERROR_CONTINUE;
-    if (!s->type || !type_is_leaf(s->type)) /* a loop's attempts would multiply with those of its steps */
+    if (!s->type || !is_leaf(s)) /* a loop's attempts would multiply with those of its steps */
         return;
     if (!c->timeout_set && !key_find(s->type->keys, STR("timeout")))
         s->timeout_ms = l->timeout_ms;
@@ -293,7 +297,8 @@ static void all_push(struct loader *l, struct step_def *s)
         l->all_cap = cap;
     }
     l->all[l->nall++] = s;
-    if (!map_get(&l->by_name, s->name))
+    const struct step_type *group = s->list->owner ? s->list->owner->type : NULL;
+    if ((!group || !group->each || group->each != s->type) && !map_get(&l->by_name, s->name))
         map_put(&l->by_name, s->name, s);
 }
 

@@ -119,6 +119,7 @@ bool load_key_fits(struct loader *l, const struct step_key *table, const struct 
         return load_object(l, m);
     case KEY_COND:
     case KEY_STEPS:
+    case KEY_EACH:
     case KEY_TASKS:
     case KEY_BRANCHES:
         break;
@@ -302,6 +303,8 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
         read_branches(l, s, m, depth);
     } else if (row->kind == KEY_TASKS || (s->type->task && key_find(s->type->task->keys, m->key))) {
         return; /* load_tasks() reads it, or gives it to each task */
+    } else if (row->kind == KEY_EACH && load_each(l, s, row, &m->val, depth)) {
+        return;
     } else if (!load_key_fits(l, s->type->keys, written, m)) {
         return;
     } else if (row->kind == KEY_OPERATIONS) {

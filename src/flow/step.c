@@ -424,7 +424,7 @@ static void step_child_done(struct frame *f, struct frame *c)
         step_handler_ended(f, c);
         return;
     }
-    if (c->ops == &list_ops && !f->def->type->loop && !f->def->type->boundary)
+    if (c->ops == &list_ops && !f->def->type->loop && !f->def->type->boundary && !f->def->type->each)
         f->leave = c->leave > f->leave ? c->leave : f->leave;
     child_ended(f, c);
 }

@@ -21,6 +21,7 @@ enum key_kind {
     KEY_DATA,     /* any value, literally */
     KEY_COND,     /* condition: expression, boolean, or and/or/not map; slot in step_def.conds */
     KEY_STEPS,    /* a list of steps; slot in step_def.lists */
+    KEY_EACH,     /* what is done with each piece of something: literal, or steps (load_each.c); one such key a type */
     KEY_TASKS,    /* tasks of a group (load_tasks.c); step_def.branches, each with one step; one such key a type */
     KEY_BRANCHES, /* a map of names and lists of steps; step_def.branches; one such key a type */
     KEY_PROMPT,   /* text with holes, or a list of prompt parts */
@@ -39,12 +40,15 @@ struct step_key {
     const char *name;
     enum key_kind kind;
     bool required;
-    const char *choices;  /* KEY_ENUM: "a|b|c"; others: the definition in the schema that describes it, or NULL */
+    const char *choices;  /* KEY_ENUM: "a|b|c"; KEY_EACH: what is no step; others: the definition in the schema that
+                             describes it, or NULL */
     const char *fallback; /* as shown in docs; NULL: none */
     const char *doc;      /* one sentence */
     const char *alias_of; /* an accepted spelling: its value is stored under this name */
     int64_t least, most;  /* KEY_INT: what is allowed; both 0: anything */
 };
+
+#define EACH_NAME "chunk" /* what steps below a KEY_EACH key call the piece that they are for */
 
 struct step_type {
     const char *name;
@@ -54,6 +58,7 @@ struct step_type {
     const char *provider;        /* model types: the default provider ("claude"), else NULL */
     const char *result_doc; /* names of the result's fields, "a|b|c": for checks of steps.X.field in messages only */
     const struct step_type *task; /* a group of tasks: what a task is that does not say; else NULL */
+    const struct step_type *each; /* what does its KEY_EACH key for one piece; else NULL */
     const char *parts; /* a key whose members' names are fields of the result, to be read by their names alone too */
     bool writes;       /* to the workspace; types with a provider or steps inside do anyway */
     bool own_timeout;  /* hands the step's timeout to its effect, which keeps what there was until then */

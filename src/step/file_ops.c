@@ -6,6 +6,7 @@
  * with neither path nor pattern narrows all the others. */
 #include "flow/frame.h"
 #include "flow/units.h"
+#include "step/stream.h"
 
 #include <stdio.h>
 
@@ -56,8 +57,17 @@ static const struct step_key keys[] = {
      .doc = "convert: whether the first row has the names of the columns; or the names, for a file without that row."},
     {"json_indent", KEY_INT, .least = 0, .most = 16, .fallback = "0",
      .doc = "convert: spaces a level in JSON and XML; 0 is one line."},
-    {"processor", KEY_ANY, .fallback = "identity",
-     .doc = "stream_process: identity, uppercase, lowercase, trim, replace; or {type: …, pattern, replacement}."},
+    {"processor", KEY_EACH, .choices = "identity|uppercase|lowercase|trim|replace", .fallback = "identity",
+     .doc = "stream_process: identity, uppercase, lowercase, trim, replace, or {type: …, pattern, replacement}; or a "
+            "step, {type: claude, prompt: …}, or {steps: […]}, done for each `chunk`."},
+    {"chunk_size", KEY_SIZE, .fallback = "64KB",
+     .doc = "stream_process with steps: how large a chunk is at most, from 16 bytes to 4MB."},
+    {"chunk_lines", KEY_INT, .least = 1, .most = 1000000, .doc = "The same: how many lines it has at most."},
+    {"chunk_by", KEY_ENUM, .choices = "text|lines|characters", .fallback = "text",
+     .doc = "Where chunks end. text: behind a line, but lines that are larger than a chunk are cut between characters; "
+            "lines: such a line is an error; characters: anywhere between characters."},
+    {"max_parallel", KEY_INT, .least = 1, .most = 1000, .fallback = "4",
+     .doc = "stream_process with steps: how many chunks at a time."},
     {"replacement", KEY_TEMPLATE, .doc = "stream_process with `replace`: the new text."},
     {"duration_seconds", KEY_DURATION, .doc = "wait: how long; a step of type `sleep` does the same."},
     {"output_field", KEY_STRING, .doc = "The result also has its main part under this name."},
@@ -106,6 +116,10 @@ static const struct {
     {"csv_headers", 0, CONVERT},
     {"json_indent", 0, CONVERT},
     {"processor", 0, PROCESS},
+    {"chunk_size", 0, PROCESS},
+    {"chunk_lines", 0, PROCESS},
+    {"chunk_by", 0, PROCESS},
+    {"max_parallel", 0, PROCESS},
     {"replacement", 0, PROCESS},
     {"duration_seconds", WAIT, WAIT},
     {"output_field", 0, ALL},
@@ -576,6 +590,10 @@ static void enter(struct frame *f)
                    (int)(operation.n < 60 ? operation.n : 60), operation.p, OPERATIONS);
         return;
     }
+    if (op == PROCESS && f->def->nbranches) {
+        stream_enter(f, &all);
+        return;
+    }
     if (op == WAIT) {
         pause_enter(f, &all);
         return;
@@ -622,6 +640,10 @@ static struct str invalid_files(struct frame *f, const struct val *results)
 
 static void child_done(struct frame *f, struct frame *child)
 {
+    if (f->type_state) {
+        stream_child_done(f, child);
+        return;
+    }
     if (!child_ok(child)) {
         step_fail_as(f, child);
         return;
@@ -655,11 +677,12 @@ static void child_done(struct frame *f, struct frame *child)
 const struct step_type step_file_ops = {
     .name = "file_ops",
     .writes = true,
-    .doc = "Copies, moves, deletes, lists, checks and converts files of the workspace.",
+    .doc = "Copies, moves, deletes, lists, checks, converts and processes files of the workspace.",
     .keys = keys,
     .result_doc =
         "operation|source|destination|path|pattern|format|processor|processed_path|method|status|results|files|"
-        "count|bytes|error",
+        "count|bytes|chunks|error",
+    .each = &stream_chunk,
     .check = check,
     .enter = enter,
     .child_done = child_done};

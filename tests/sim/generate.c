@@ -361,11 +361,33 @@ static void waits(struct generator *g, unsigned in, bool parallel, unsigned end,
     options(g, in, false, parallel, end);
 }
 
+/* A file that goes through steps, chunk by chunk. */
+static void stream(struct generator *g, unsigned in, bool parallel, unsigned end)
+{
+    static const char *const processors[] = {
+        "{type: gemini, prompt: \"hello {{ chunk }}\"}",
+        "{type: claude, prompt: \"hello {{ loop.index }}\", allowed_tools: [Write], on_error: continue}",
+        "{type: command, run: make test, stdin: \"{{ chunk }}\", retry: {max_attempts: 2, delay: 10ms}}",
+        "{type: test_echo, value: \"{{ chunk }}\", condition: \"loop.index != 1\"}",
+        "{steps: [{name: a, type: test_echo, value: \"{{ chunk }}\"}, {name: b, type: gemini, prompt: \"{{ steps.a "
+        "}}\"}]}"};
+    line(g, in, "type: file_ops");
+    line(g, in, "operation: stream_process");
+    line(g, in, "source: \"{{ inputs.file }}\"");
+    buf_printf(&g->out, "%*sprocessor: %s\n", (int)in, "", processors[pick(g, 5)]);
+    buf_printf(&g->out, "%*smax_parallel: %d\n", (int)in, "", 1 + (int)pick(g, 3));
+    options(g, in, false, parallel, end);
+}
+
 static void files(struct generator *g, unsigned in, bool parallel, unsigned end)
 {
     static const char *const operations[] = {"operation: copy", "operation: delete", "operation: list",
                                              "operation: wait"};
-    uint64_t which = pick(g, 4);
+    uint64_t which = pick(g, 5);
+    if (which == 4) {
+        stream(g, in, parallel, end);
+        return;
+    }
     line(g, in, "type: file_ops");
     line(g, in, operations[which]);
     if (which == 3)

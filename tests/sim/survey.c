@@ -69,7 +69,8 @@ static const char *const spellings[] = {"condition:",
                                         "on_timeout: retry",
                                         "prune_results:",
                                         "error_context_fields",
-                                        "performance_budgets:"};
+                                        "performance_budgets:",
+                                        "stream_process"};
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
 /* Types of the tables only: what a task is may have one of its own, which is none of them. */

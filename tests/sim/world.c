@@ -268,6 +268,17 @@ static struct val files_result(struct world *w, struct arena *a, const struct pe
     uint64_t h = str_hash(str_c(p->path), 21);
     VAL_MAP_SET(&done, "operation", val_str(val_get_str(request, STR("operation"), STR(""))));
     VAL_MAP_SET(&done, "status", VAL_LIT("completed"));
+    if (str_starts(val_get_str(request, STR("operation"), STR("")), STR("stream_")) && !VAL_GET(request, "chunks")) {
+        struct val_list ends = val_list_new(a); /* of a file of up to three chunks */
+        for (uint64_t i = 0; i < h % 4; i++)
+            val_list_push(&ends, val_int((int64_t)i + 1));
+        VAL_MAP_SET(&done, "stamp", VAL_LIT("as it was"));
+        VAL_MAP_SET(&done, "ends", val_list_done(&ends));
+        VAL_MAP_SET(&done, "text",
+                    val_str(arena_printf(a, "from %lld\n", (long long)val_get_int(request, STR("from"), 0))));
+        *ok = h % 37 != 0;
+        return *ok ? val_map_done(&done) : text_of(a, "class", "conflict");
+    }
     if (h % 7 == 0 && !str_is(phase, "settle")) {
         *ok = false;
         return text_of(a, "class", "not_found");

@@ -738,6 +738,155 @@ static void test_process_pieces(void **state)
     free(want);
 }
 
+/* ---- chunks ---- */
+
+static const struct {
+    const char *text, *how, *chunks; /* the chunks: with a bar between them, or `!` and a part of the error */
+} chunkings[] = {
+    {"one\ntwo\nthree\n", "'chunk_size':8", "one\ntwo\n|three\n"},
+    {"one\ntwo\nthree", "'chunk_size':7", "one\n|two\n|three"},
+    {"one\ntwo\nthree\n", "'chunk_size':100", "one\ntwo\nthree\n"},
+    {"one\ntwo\nthree\n", "'chunk_size':100,'chunk_lines':1", "one\n|two\n|three\n"},
+    {"1\n2\n3\n4\n5\n", "'chunk_size':100,'chunk_lines':2", "1\n2\n|3\n4\n|5\n"},
+    {"1\n2\n3\n4\n5", "'chunk_size':4,'chunk_lines':3", "1\n2\n|3\n4\n|5"},
+    {"\n\n\n\n\n", "'chunk_size':4", "\n\n\n\n|\n"},
+    {"a\r\nb\r\nc", "'chunk_size':4", "a\r\n|b\r\nc"},
+    {"abc\r\n", "'chunk_size':4", "abc|\r\n"}, /* not between CR and LF */
+    {"\r\r\r\r\r", "'chunk_size':4", "\r\r\r\r|\r"},
+    {"\xC3\xA9\xC3\xA9\xC3\xA9", "'chunk_size':5", "\xC3\xA9\xC3\xA9|\xC3\xA9"},
+    {"a\xF0\x9F\x98\x80z", "'chunk_size':4", "a|\xF0\x9F\x98\x80|z"},
+    {"abcdefgh\nij\n", "'chunk_size':4", "abcd|efgh|\nij\n"}, /* a long line is cut, the next one whole again */
+    {"ab\ncd\nef\n", "'chunk_size':4,'chunk_by':'characters'", "ab\nc|d\nef|\n"},
+    {"ab\nabcdefgh\n", "'chunk_size':4,'chunk_by':'lines'", "!line 2 of t.txt is larger than a chunk (4 bytes)"},
+    {"ab\nabcd", "'chunk_size':4,'chunk_by':'lines'", "ab\n|abcd"},
+    {"\xEF\xBB\xBF"
+     "a\nb\n",
+     "'chunk_size':100", "a\nb\n"},
+    {"\xEF\xBB\xBF", "'chunk_size':100", ""},
+    {"", "'chunk_size':100", ""},
+    {"ok\n\xE9t\xE9\n", "'chunk_size':100", "!t.txt is not UTF-8 (byte 3, line 2)"},
+    {"ok\n\xC3", "'chunk_size':100", "!t.txt is not UTF-8 (byte 3, line 2)"},
+};
+
+/* The chunks as the steps would get them, each read by itself. */
+static const char *chunks_of(struct util *u, const struct val *index)
+{
+    struct str all = {0};
+    int64_t from = val_get_int(index, STR("begin"), -1);
+    const struct val *ends = VAL_GET(index, "ends"), *stamp = VAL_GET(index, "stamp");
+    for (size_t i = 0; val_at(ends, i); from = val_at(ends, i++)->i) {
+        struct answer a =
+            util_do(u, EXEC_FILES, "{'operation':'stream_read','source':'t.txt','stamp':%s,'from':%lld,'to':%lld}",
+                    json_text(&u->arena, stamp).p, (long long)from, (long long)val_at(ends, i)->i);
+        if (!a.ok)
+            fail_msg("%s", json_text(&u->arena, &a.v).p);
+        all = arena_printf(&u->arena, "%.*s%s%s", STR_ARG(all), i ? "|" : "", util_text(&a, "text"));
+    }
+    return all.n ? all.p : "";
+}
+
+static void test_chunks(void **state)
+{
+    struct util *u = *state;
+    for (size_t i = 0; i < sizeof chunkings / sizeof *chunkings; i++) {
+        plant(u);
+        util_write(u->ws, "t.txt", chunkings[i].text);
+        struct answer a = util_do(u, EXEC_FILES, "{'operation':'stream_index','source':'t.txt',%s}", chunkings[i].how);
+        const char *want = chunkings[i].chunks;
+        if (a.ok != (want[0] != '!'))
+            fail_msg("%zu: %s", i, json_text(&u->arena, &a.v).p);
+        if (a.ok)
+            assert_string_equal(chunks_of(u, &a.v), want);
+        else if (!strstr(util_text(&a, "message"), want + 1))
+            fail_msg("%s; expected %s", util_text(&a, "message"), want + 1);
+    }
+}
+
+/* Random texts and sizes, over the borders of the pieces that the file is read in: the chunks are the file, each is
+ * text, none is too large, and behind each but the last stands a line end or the next would not have fitted. */
+static void test_chunks_are_the_file(void **state)
+{
+    struct util *u = *state;
+    static const char *const bits[] = {"a", "\n", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\r\n", "word ", "x"};
+    size_t n = (size_t)600 << 10, len = 0;
+    char *text = calloc(1, n + 8);
+    uint64_t seed = 12345;
+    plant(u);
+    while (len < n) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        const char *bit = bits[(seed >> 33) % 8];
+        memcpy(text + len, bit, strlen(bit));
+        len += strlen(bit);
+    }
+    util_write(u->ws, "t.txt", text);
+    static const int sizes[] = {4, 7, 31, 1000, 65536, 300000};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        if (len / (size_t)sizes[k] > 40000)
+            continue;
+        struct answer a =
+            util_do(u, EXEC_FILES, "{'operation':'stream_index','source':'t.txt','chunk_size':%d}", sizes[k]);
+        assert_true(a.ok);
+        const struct val *ends = VAL_GET(&a.v, "ends");
+        int64_t from = 0;
+        for (size_t i = 0; i < ends->arr.n; i++) {
+            int64_t to = ends->arr.v[i].i;
+            struct str s = str_n(text + from, (size_t)(to - from));
+            assert_true(to > from && to - from <= sizes[k]);
+            assert_int_equal(str_utf8_valid(s), s.n);
+            assert_false((size_t)to < len && text[to] == '\n' && text[to - 1] == '\r' && s.n > 1);
+            if ((size_t)to < len && text[to - 1] != '\n' && memchr(s.p, '\n', s.n))
+                fail_msg("chunk %zu of size %d leaves a line that it could have ended with", i, sizes[k]);
+            from = to;
+        }
+        assert_int_equal(from, len);
+    }
+    free(text);
+}
+
+static struct answer join(struct util *u, const struct val *stamp, int chunks, const char *more)
+{
+    char request[400];
+    snprintf(request, sizeof request,
+             "'operation':'stream_join','source':'t.txt','stamp':%s,'stream':'s','chunks':%d%s",
+             json_text(&u->arena, stamp).p, chunks, more);
+    return do_it(u, request);
+}
+
+static void test_pieces_are_joined(void **state)
+{
+    struct util *u = *state;
+    static const char *const index = "{'operation':'stream_index','source':'t.txt','chunk_size':4}";
+    plant(u);
+    util_write(u->ws, "t.txt", "aaa\nbbb\n");
+    struct answer i = util_do(u, EXEC_FILES, index), a;
+    const struct val *stamp = VAL_GET(&i.v, "stamp");
+    a = util_do(u, EXEC_FILES, "{'operation':'stream_keep','stream':'s','index':1,'text':'two'}");
+    assert_true(a.ok);
+    a = join(u, stamp, 2, ",'destination':'new/r.txt'");
+    assert_false(a.ok); /* the first is missing */
+    assert_non_null(strstr(util_text(&a, "message"), "chunk 1 is not there any more"));
+    assert_true(util_do(u, EXEC_FILES, "{'operation':'stream_keep','stream':'s','index':0,'text':'one '}").ok);
+    a = join(u, stamp, 2, ",'destination':'new/r.txt'");
+    assert_true(a.ok);
+    assert_file(u, "new/r.txt", "one two");
+    assert_file(u, "t.txt", "aaa\nbbb\n");
+    a = join(u, stamp, 2, "");
+    assert_false(a.ok); /* the pieces went with the file that they became */
+
+    /* of somebody else's change of the source nothing is made */
+    i = util_do(u, EXEC_FILES, index);
+    stamp = VAL_GET(&i.v, "stamp");
+    assert_true(util_do(u, EXEC_FILES, "{'operation':'stream_keep','stream':'s','index':0,'text':'x'}").ok);
+    util_write(u->ws, "t.txt", "changed\n");
+    a = util_do(u, EXEC_FILES, "{'operation':'stream_read','source':'t.txt','stamp':%s,'from':0,'to':4}",
+                json_text(&u->arena, stamp).p);
+    assert_string_equal(util_text(&a, "code"), "source_changed");
+    a = join(u, stamp, 1, "");
+    assert_string_equal(util_text(&a, "code"), "source_changed");
+    assert_file(u, "t.txt", "changed\n");
+    assert_true(util_do(u, EXEC_FILES, "{'operation':'stream_keep','stream':'e','index':0,'text':''}").ok);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -757,6 +906,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_convert, util_setup, util_teardown),
         cmocka_unit_test_setup_teardown(test_process, util_setup, util_teardown),
         cmocka_unit_test_setup_teardown(test_process_pieces, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_chunks, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_chunks_are_the_file, util_setup, util_teardown),
+        cmocka_unit_test_setup_teardown(test_pieces_are_joined, util_setup, util_teardown),
     };
     if (argc == 4)
         return child(argv);
