@@ -53,15 +53,11 @@ static struct side side_read(struct diff *d, const struct node *n, struct arena 
 {
     struct side s = {.node = n};
     struct err ignored;
-    struct stat st;
-    int fd;
     if (!has_content(n))
         return s;
     s.content = CONTENT_LOST;
-    if (object_open(&d->changes.s.objects, &n->hash, &fd, &ignored) != RC_OK)
+    if (object_size(&d->changes.s.objects, &n->hash, &s.size, &ignored) != RC_OK)
         return s;
-    s.size = fstat(fd, &st) == 0 ? (int64_t)st.st_size : 0;
-    close(fd);
     s.content = CONTENT_LARGE;
     if (s.size <= COMPARED_MAX &&
         object_read(&d->changes.s.objects, &n->hash, COMPARED_MAX, a, &s.text, &ignored) == RC_OK)

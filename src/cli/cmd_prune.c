@@ -112,6 +112,7 @@ static int carry_out(struct plan *p)
             code = fail(EXIT_ENVIRONMENT, "%s", err.msg);
         }
     }
+    remove_seeds();
     printf("removed %zu run%s, freed %s\n", n, n == 1 ? "" : "s", human_size(bytes).z);
     return code;
 }

@@ -24,6 +24,7 @@ static int run(const struct command *c, const struct args *args)
         else
             code = fail(err.rc == RC_BUSY ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
     }
+    remove_seeds();
     return code;
 }
 

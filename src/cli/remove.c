@@ -4,6 +4,7 @@
 
 #include "executor/exec_workspace.h"
 #include "executor/executor.h"
+#include "executor/seed.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -56,6 +57,14 @@ static bool leftover(const char *dir, const char *name)
         return str_starts(str_c(name), STR(".fork-"));
     snprintf(path, sizeof path, "%s/%s/journal.db", dir, name);
     return access(path, F_OK) != 0;
+}
+
+void remove_seeds(void)
+{
+    char home[2100];
+    struct err ignored;
+    if (home_dir(home, sizeof home, &ignored) == RC_OK)
+        seeds_sweep(home);
 }
 
 size_t remove_leftovers(bool dry)

@@ -8,3 +8,5 @@ enum rc remove_run(const struct home_run *r, struct err *err) MUST_CHECK;
 /* Directories beside the runs that no run uses: begun and never finished, an hour ago or longer. Counts them, and
  * deletes them unless `dry`. */
 size_t remove_leftovers(bool dry);
+/* After runs were removed: forgets the workspaces in which no other has worked. */
+void remove_seeds(void);

@@ -9,7 +9,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct read_row {
     struct arena *a;
@@ -220,16 +222,31 @@ enum rc seen_run_all(struct arena *a, struct seen_run **ret, size_t *ret_n, stru
     return rc;
 }
 
-int64_t seen_run_size(const struct home_run *h)
+enum { DEPTH_MAX = 100 };
+
+static int64_t size_below(int dir, const char *name, int depth)
 {
     int64_t bytes = 0;
-    DIR *d = opendir(h->dir);
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d && fd >= 0)
+        close(fd);
     for (struct dirent *e; d && (e = readdir(d));) {
         struct stat st;
-        if (e->d_name[0] != '.' && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            bytes += (int64_t)st.st_blocks * 512;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        bool is_dir = S_ISDIR(st.st_mode);
+        bytes += (int64_t)st.st_blocks * 512 / (is_dir || !st.st_nlink ? 1 : (int64_t)st.st_nlink);
+        if (is_dir && depth < DEPTH_MAX)
+            bytes += size_below(fd, e->d_name, depth + 1);
     }
     if (d)
         closedir(d);
     return bytes;
+}
+
+int64_t seen_run_size(const struct home_run *h)
+{
+    return size_below(AT_FDCWD, h->dir, 0);
 }

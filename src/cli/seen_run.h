@@ -21,5 +21,5 @@ bool seen_run_open(const struct seen_run *r);
 enum rc seen_run_find(struct str name, struct home_run *ret, struct err *err) MUST_CHECK;
 /* All runs, the service's too, the newest start first; in `a`. */
 enum rc seen_run_all(struct arena *a, struct seen_run **ret, size_t *ret_n, struct err *err) MUST_CHECK;
-/* Bytes that the run's directory takes on disk. */
+/* Bytes that the run's directory takes on disk; of a file that several runs have, its part. */
 int64_t seen_run_size(const struct home_run *h);

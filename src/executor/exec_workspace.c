@@ -22,11 +22,12 @@ struct workspace *workspace_alloc(const char *run_dir, const struct beneath *roo
     return w;
 }
 
-struct workspace *workspace_new(const char *run_dir, const struct beneath *root)
+struct workspace *workspace_new(const char *run_dir, const char *state_dir, const struct beneath *root)
 {
     struct workspace *w = workspace_alloc(run_dir, root);
     w->dir = strdup(w->store);
-    CHECK(w->dir);
+    w->state_dir = state_dir ? strdup(state_dir) : NULL;
+    CHECK(w->dir && (w->state_dir || !state_dir));
     return w;
 }
 
@@ -41,6 +42,7 @@ static void free_one(struct workspace *w)
     free(w->name);
     free(w->dir);
     free(w->store);
+    free(w->state_dir);
     free(w->run_dir);
     free(w);
 }
@@ -85,6 +87,8 @@ enum rc workspace_open(struct workspace *w, struct err *err)
     }
     w->open = true;
     w->s.shown = w->shown;
+    w->s.seed.state_dir = w->state_dir;
+    packs_sweep(w->s.objects.packs_dir);
     if (executor_prove_dead(w->run_dir, 0, &ignored) == RC_OK)
         overlays_sweep(&w->s);
     return RC_OK;

@@ -7,7 +7,8 @@
 
 /* Made when the first effect needs it. Frees isolated ones too. */
 struct workspace;
-struct workspace *workspace_new(const char *run_dir, const struct beneath *root);
+/* `state_dir` of the run, in which later runs in the same workspace find what this one has seen; NULL: nowhere. */
+struct workspace *workspace_new(const char *run_dir, const char *state_dir, const struct beneath *root);
 void workspace_free(struct workspace *w);
 const struct beneath *workspace_root(const struct workspace *w);
 /* The isolated one with this name, as workspace_isolate() has made it in this life or an earlier one, until it is let

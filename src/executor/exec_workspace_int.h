@@ -9,6 +9,7 @@ struct workspace {
     struct beneath root;  /* an isolated one's is its own; else borrowed */
     char *dir, *store;    /* of its undo log and views; of all that is kept */
     char *run_dir, *name; /* name: of an isolated one, else NULL */
+    char *state_dir;      /* where runs find what earlier ones have seen (seed.h); NULL: nowhere */
     struct str shown;     /* an isolated one: where commands see it; borrowed */
     struct snapshots s;
     struct arena arena;

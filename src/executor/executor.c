@@ -639,7 +639,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     char why[160];
     x->cgroup = o->no_namespaces ? -1 : cgroup_base(why, sizeof why);
     x->launch_flags |= x->cgroup >= 0 ? LAUNCH_CGROUP : 0;
-    x->changes = workspace_new(o->run_dir, &x->workspace);
+    x->changes = workspace_new(o->run_dir, o->state_dir, &x->workspace);
     x->lock_path = arena_printf(&x->arena, "%s/exec.lock", o->run_dir).p;
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
     x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;

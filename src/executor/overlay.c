@@ -247,8 +247,12 @@ enum rc overlay_changes(struct snapshots *s, struct overlay *v, struct changes *
     int upper = open_part(v, "upper");
     if (upper < 0)
         return objects_error(err, STR("a view"));
+    struct err second;
     buf_init(&c.path, PATH_MAX);
+    objects_many(&s->objects);
     enum rc rc = capture_dir(&c, upper, &v->base, 0);
+    enum rc kept = objects_settle(&s->objects, rc ? &second : err);
+    rc = rc ? rc : kept;
     buf_done(&c.path);
     close(upper);
     *skipped = c.skipped;

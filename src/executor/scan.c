@@ -12,15 +12,14 @@
 
 #include "base/buf.h"
 #include "base/panic.h"
+#include "executor/fs_kind.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -140,7 +139,7 @@ enum rc node_look(struct objects *o, int dir, const char *name, struct node *ret
 
 /* ---- the names in a directory ---- */
 
-static void scan_known_free(struct known_dir *k)
+void scan_known_free(struct known_dir *k)
 {
     if (!k)
         return;
@@ -228,23 +227,12 @@ static enum rc list_again(int dir, struct known_dir *k, struct err *err)
     return RC_OK;
 }
 
-/* Others (FUSE, network file systems) may not tell by a directory's times that a name has come or gone. */
-static bool dirs_have_times(int fd)
-{
-    static const long good[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC, F2FS_SUPER_MAGIC};
-    struct statfs s;
-    for (size_t i = 0; fstatfs(fd, &s) == 0 && i < sizeof good / sizeof *good; i++)
-        if (s.f_type == good[i])
-            return true;
-    return false;
-}
-
 /* ---- the walk ---- */
 
 struct taking {
     struct objects *o;
     const atomic_bool *cancel;
-    size_t files, left_alone;
+    size_t files, looked, left_alone;
     int64_t bytes;
     uint64_t dev; /* whose directories have times; 0: none */
     bool counting;
@@ -329,6 +317,7 @@ static enum rc take_entry(struct taking *t, int dir, struct known *k, unsigned d
         return RC_OK;
     } else if (now.type == NODE_FILE || now.type == NODE_LINK) {
         int64_t seen = 0;
+        t->looked++;
         rc = look_at(t->o, dir, k->name, &st, &seen, &now, t->err);
         if (rc)
             return rc;
@@ -378,23 +367,33 @@ enum rc scan_take(struct scan *s, struct objects *o, const atomic_bool *cancel, 
 {
     struct stat st;
     struct taking t = {.o = o, .cancel = cancel, .err = err};
-    if (fstat(s->fd, &st) == 0 && dirs_have_times(s->fd))
+    if (fstat(s->fd, &st) == 0 && (fs_kind(s->fd) & FS_DIRS_HAVE_TIMES))
         t.dev = st.st_dev;
     enum rc rc = RC_OK;
     if (!s->known)
         s->known = scan_known_new();
+    objects_many(o);
     for (int pass = s->counted; pass < 2 && rc == RC_OK; pass++) {
         t.counting = pass == 0;
-        t.files = t.left_alone = 0, t.bytes = 0;
+        t.files = t.looked = t.left_alone = 0, t.bytes = 0;
         buf_init(&t.path, PATH_MAX);
         rc = take_dir(&t, s->fd, 0, s->known);
         buf_done(&t.path);
     }
+    struct err second;
+    enum rc kept = objects_settle(o, rc ? &second : err);
+    rc = rc ? rc : kept;
     s->counted = rc == RC_OK;
+    s->entries = t.files;
+    s->looked = t.looked;
     if (rc == RC_OK)
         *ret = s->known->hash;
     if (left_alone)
         *left_alone = t.left_alone;
+    if (kept) { /* what is known names contents that are lost */
+        scan_known_free(s->known);
+        s->known = NULL;
+    }
     return rc;
 }
 

@@ -13,7 +13,8 @@ struct known_dir;
 struct scan {
     int fd; /* of the tree's root; borrowed */
     struct known_dir *known;
-    bool counted; /* it has been within bounds */
+    bool counted;           /* it has been within bounds */
+    size_t entries, looked; /* by the last scan_take(): met; of them files and links that were read */
 };
 void scan_init(struct scan *s, int fd);
 void scan_done(struct scan *s);

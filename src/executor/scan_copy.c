@@ -9,32 +9,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/fs.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 struct copying {
     struct objects *o;
     const atomic_bool *cancel;
-    bool no_clone;
     int64_t newest; /* change time of what was made */
     struct err *err;
 };
-
-static enum rc copy_content(struct copying *c, int from, int to, const char *name)
-{
-    if (!c->no_clone && ioctl(to, FICLONE, from) == 0)
-        return RC_OK;
-    c->no_clone = true;
-    for (;;) {
-        ssize_t n = copy_file_range(from, NULL, to, NULL, (size_t)1 << 30, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n == 0 ? RC_OK : objects_error(c->err, str_c(name));
-    }
-}
 
 static void stamp(struct copying *c, const struct stat *st, struct stamp *ret)
 {
@@ -45,20 +28,15 @@ static void stamp(struct copying *c, const struct stat *st, struct stamp *ret)
 
 static enum rc copy_file(struct copying *c, const struct known *k, int to, struct known *ret)
 {
-    int in;
     struct stat st;
     struct timespec t = {k->stamp.mtime_ns / 1000000000, k->stamp.mtime_ns % 1000000000};
-    enum rc rc = object_open(c->o, &k->node.hash, &in, c->err);
-    if (rc)
-        return rc;
     int out = openat(to, k->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    rc = out < 0 ? objects_error(c->err, str_c(k->name)) : copy_content(c, in, out, k->name);
+    enum rc rc = out < 0 ? objects_error(c->err, str_c(k->name)) : object_write(c->o, &k->node.hash, out, c->err);
     if (rc == RC_OK &&
         (fchmod(out, k->node.mode) != 0 || futimens(out, (struct timespec[]){t, t}) != 0 || fstat(out, &st) != 0))
         rc = objects_error(c->err, str_c(k->name));
     if (rc == RC_OK)
         stamp(c, &st, &ret->stamp);
-    close(in);
     if (out >= 0)
         close(out);
     return rc;

@@ -30,3 +30,4 @@ struct known_dir {
 int64_t scan_tick(void);
 struct stamp scan_stamp(const struct stat *st, int64_t seen);
 struct known_dir *scan_known_new(void);
+void scan_known_free(struct known_dir *k);

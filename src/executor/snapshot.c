@@ -7,7 +7,13 @@
 
 enum rc snapshot_take(struct snapshots *s, const atomic_bool *cancel, struct sha256 *ret, struct err *err)
 {
-    return scan_take(&s->scan, &s->objects, cancel, ret, NULL, err);
+    bool first = !s->scan.known && s->seed.state_dir;
+    if (first)
+        seed_take(&s->seed, &s->scan, &s->objects);
+    enum rc rc = scan_take(&s->scan, &s->objects, cancel, ret, NULL, err);
+    if (first && rc == RC_OK)
+        seed_leave(&s->seed, &s->scan, &s->objects);
+    return rc;
 }
 
 /* ---- reading one ---- */
@@ -103,7 +109,7 @@ enum rc snapshot_guarded(struct snapshots *s, const struct sha256 *id, struct ar
 
 static void prepare(struct snapshots *s, const struct beneath *workspace)
 {
-    *s = (struct snapshots){.dir.fd = -1, .objects.dir.fd = -1, .workspace.fd = -1};
+    *s = (struct snapshots){.dir.fd = -1, .objects.dir.fd = -1, .workspace.fd = -1, .seed.from = -1};
     if (workspace)
         s->workspace = *workspace;
     scan_init(&s->scan, s->workspace.fd);
@@ -136,6 +142,8 @@ void snapshots_done(struct snapshots *s)
 {
     for (size_t i = 0; i < TREES_CACHED; i++)
         arena_done(&s->cached[i].arena);
+    if (s->seed.from >= 0)
+        close(s->seed.from);
     scan_done(&s->scan);
     objects_done(&s->objects);
     beneath_done(&s->dir);

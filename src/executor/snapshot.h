@@ -1,13 +1,15 @@
 #pragma once
 /* Snapshots of a run's workspace: content-addressed, private, outside of it.
  *
- *   DIR/objects/           contents of files, targets of links, lists of directories (objects.h)
+ *   DIR/objects/, packs/   contents of files, targets of links, lists of directories (objects.h)
+ *   DIR/seen               what is known of the workspace, for the next process (seed.h)
  *   DIR/undo/NUMBER        what an effect changed, in the order of the effects (undo_log.h)
  *   DIR/views/NUMBER/      what a running command writes (overlay.h)
  *
  * A snapshot is the hash of the list of the workspace's root (tree.h); a file that has not changed since it was last
  * looked at costs a stat (scan.h). One thread at a time. */
 #include "executor/scan.h"
+#include "executor/seed.h"
 
 enum { TREES_CACHED = 8 };
 struct cached_tree {
@@ -23,6 +25,7 @@ struct snapshots {
     struct str shown;         /* of an isolated workspace: where commands see it; borrowed */
     struct objects objects;
     struct scan scan;
+    struct seed seed; /* its state_dir is the caller's to set, after snapshots_init(); see seed.h */
     struct arena arena;
     uint32_t last_undo, last_view;
     struct cached_tree cached[TREES_CACHED];

@@ -159,12 +159,13 @@ enum rc tree_diff(struct objects *o, const struct sha256 *from, const struct sha
     return rc;
 }
 
-/* A list is shared after what it names, so one that is there is there with everything below it. */
+/* That a list is there does not say that all is there that it names: it may have come in a pack. */
 enum rc tree_share(struct objects *from, struct objects *to, const struct sha256 *id, struct err *err)
 {
     struct arena a = {0};
     struct tree t;
-    if (objects_has(to, id))
+    struct str key = str_n((const char *)id->b, sizeof id->b);
+    if (map_get(&to->shared, key))
         return RC_OK;
     enum rc rc = tree_read(from, id, &a, &t, err);
     for (size_t i = 0; rc == RC_OK && i < t.n; i++) {
@@ -175,5 +176,7 @@ enum rc tree_share(struct objects *from, struct objects *to, const struct sha256
             rc = object_share(from, to, &n->hash, err);
     }
     arena_done(&a);
-    return rc ? rc : object_share(from, to, id, err);
+    if (rc == RC_OK && (rc = object_share(from, to, id, err)) == RC_OK)
+        map_put(&to->shared, arena_str(&to->arena, key), to);
+    return rc;
 }

@@ -21,8 +21,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHUNK = 128 << 10 };
-
 /* ---- one path ---- */
 
 struct spot {
@@ -84,57 +82,24 @@ static enum rc sweep(struct spot *p, const struct node *from, const struct node 
     return RC_OK;
 }
 
-static enum rc copy_all(int from, int to, struct str path, struct err *err)
+static enum rc stage_link(struct snapshots *s, struct spot *p, const struct node *to, struct err *err)
 {
-    struct stat st;
-    if (fstat(from, &st) != 0)
-        return objects_error(err, path);
-    for (off_t left = st.st_size; left > 0;) {
-        ssize_t n = copy_file_range(from, NULL, to, NULL, (size_t)left, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        left -= n;
-    }
-    char *piece = malloc(CHUNK);
-    enum rc rc = piece ? RC_OK : err_set(err, RC_IO, "out of memory");
-    while (rc == RC_OK) { /* file systems between which the kernel does not copy */
-        ssize_t n = read(from, piece, CHUNK);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            rc = objects_error(err, path);
-        if (n <= 0)
-            break;
-        for (ssize_t done = 0; done < n && rc == RC_OK;) {
-            ssize_t w = write(to, piece + done, (size_t)(n - done));
-            if (w < 0 && errno != EINTR)
-                rc = objects_error(err, path);
-            done += w > 0 ? w : 0;
-        }
-    }
-    free(piece);
+    struct arena a = {0};
+    struct str target;
+    enum rc rc = object_read(&s->objects, &to->hash, PATH_MAX - 1, &a, &target, err);
+    if (rc == RC_OK && symlinkat(arena_cstr(&a, target), p->dir, p->new) != 0)
+        rc = objects_error(err, p->path);
+    arena_done(&a);
     return rc;
 }
 
-static enum rc stage_link(int object, struct spot *p, struct err *err)
-{
-    char target[PATH_MAX];
-    ssize_t n = read(object, target, sizeof target - 1);
-    if (n <= 0)
-        return err_set(err, RC_CORRUPT, "the kept target of %.*s is damaged", STR_ARG(p->path));
-    target[n] = 0;
-    return symlinkat(target, p->dir, p->new) == 0 ? RC_OK : objects_error(err, p->path);
-}
-
-static enum rc stage_file(int object, struct spot *p, const struct node *to, struct err *err)
+static enum rc stage_file(struct snapshots *s, struct spot *p, const struct node *to, struct err *err)
 {
     struct stat old;
     int fd = openat(p->dir, p->new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return objects_error(err, p->path);
-    enum rc rc = copy_all(object, fd, p->path, err);
+    enum rc rc = object_write(&s->objects, &to->hash, fd, err);
     if (rc == RC_OK && fstatat(p->dir, p->name, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
         (old.st_uid != geteuid() || old.st_gid != getegid()))
         (void)!fchown(fd, old.st_uid, old.st_gid); /* the same owner, where we may */
@@ -150,13 +115,8 @@ static enum rc stage_file(int object, struct spot *p, const struct node *to, str
 
 static enum rc stage(struct snapshots *s, struct spot *p, const struct node *to, struct err *err)
 {
-    int object;
-    enum rc rc = object_open(&s->objects, &to->hash, &object, err);
-    if (rc)
-        return rc;
     (void)unlinkat(p->dir, p->new, 0);
-    rc = to->type == NODE_LINK ? stage_link(object, p, err) : stage_file(object, p, to, err);
-    close(object);
+    enum rc rc = to->type == NODE_LINK ? stage_link(s, p, to, err) : stage_file(s, p, to, err);
     if (rc == RC_OK && renameat2(p->dir, p->new, p->dir, p->tmp, RENAME_NOREPLACE) != 0)
         rc = objects_error(err, p->path);
     if (rc)
