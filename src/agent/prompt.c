@@ -179,6 +179,7 @@ void prompt_read_session(struct frame *f, const char *segment, size_t tag, struc
                  &(struct effect_plan){.kind = EFFECT_SESSION,
                                        .request = request,
                                        .on_interrupt = ON_INTERRUPT_RETRY,
+                                       .apart = "messages",
                                        .label = arena_printf(a, "session %.*s", STR_ARG(name)).p});
 }
 

@@ -14,6 +14,9 @@ enum record_kind {                 /* stored as numbers: append only */
                    RECORD_END,     /* path "": how the run ended */
                    RECORD_SIGNAL   /* path "", attempt N: signal number N arrived (flow/wait.h) */
 };
+/* What records mean, beside their form: raised when an older Treadle would carry a run on wrongly. 2: what a session's
+ * history was is told by its size and hash, and it is read again from the session; in 1 the record has all of it. */
+enum { RECORD_SEMANTICS = 2 };
 struct record {
     uint64_t seq; /* given by the store, increasing; 0 when appending */
     enum record_kind kind;

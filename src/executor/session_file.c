@@ -20,6 +20,7 @@ struct session {
     int fd;
     const char *path;
     struct str text; /* whole lines */
+    size_t lines;
     struct val_list messages;
     int64_t turns;
     bool has_key;
@@ -78,12 +79,13 @@ static enum rc open_locked(struct session *s, int flags, struct err *err)
     return err_set(err, RC_BUSY, "%s is in use by another process", s->path);
 }
 
-static void fold_line(struct session *s, struct arena *a, struct str line, struct str key)
+static enum rc fold_line(struct session *s, struct arena *a, struct str line, struct str key, struct err *err)
 {
     struct val v;
-    struct err err;
-    if (json_parse(a, line, &JSON_LIMITS_DEFAULT, &v, &err) != RC_OK)
-        return;
+    s->lines++;
+    if (json_parse(a, line, &JSON_LIMITS_DEFAULT, &v, err) != RC_OK || !val_is(VAL_GET(&v, "messages"), VAL_ARRAY))
+        return err_set(err, RC_CORRUPT, "line %zu of %s is no exchange of a session; mend or remove it", s->lines,
+                       s->path);
     const struct val *messages = VAL_GET(&v, "messages");
     if (val_get_bool(&v, STR("fresh"), false)) {
         s->messages = val_list_new(a);
@@ -93,9 +95,10 @@ static void fold_line(struct session *s, struct arena *a, struct str line, struc
         val_list_push(&s->messages, *val_at(messages, i));
     s->turns++;
     s->has_key |= key.n && str_eq(val_get_str(&v, STR("key"), STR("")), key);
+    return RC_OK;
 }
 
-static enum rc read_all(struct session *s, struct arena *a, struct str key, struct err *err)
+static enum rc slurp(struct session *s, struct arena *a, struct err *err)
 {
     enum rc rc = file_slurp(s->fd, SESSION_MAX, a, &s->text, err);
     if (rc != RC_OK)
@@ -104,13 +107,32 @@ static enum rc read_all(struct session *s, struct arena *a, struct str key, stru
     while (end && s->text.p[end - 1] != '\n')
         end--;
     s->text.n = end;
-    s->messages = val_list_new(a);
-    for (struct str rest = s->text; rest.n;) {
+    return RC_OK;
+}
+
+static enum rc fold(struct session *s, struct arena *a, struct str key, struct err *err)
+{
+    enum rc rc = RC_OK;
+    for (struct str rest = s->text; rest.n && rc == RC_OK;) {
         size_t n = str_find(rest, STR("\n"));
-        fold_line(s, a, str_n(rest.p, n), key);
+        rc = fold_line(s, a, str_n(rest.p, n), key, err);
         rest = str_from(rest, n + 1);
     }
-    return RC_OK;
+    return rc;
+}
+
+/* Leaves of the text what an earlier reading saw. */
+static enum rc as_it_was(struct session *s, const struct val *plan, struct err *err)
+{
+    int64_t bytes = val_get_int(plan, STR("bytes"), -1);
+    if (bytes >= 0 && (size_t)bytes <= s->text.n) {
+        s->text.n = (size_t)bytes;
+        struct sha256 h = sha256_of(s->text);
+        struct sha256_hex x = sha256_hex(&h);
+        if (str_is(val_get_str(plan, STR("sha256"), STR("")), x.z))
+            return RC_OK;
+    }
+    return err_set(err, RC_CONFLICT, "the session in %s has been changed since this step read it", s->path);
 }
 
 static enum rc put(struct session *s, struct str line, struct err *err)
@@ -154,11 +176,11 @@ static enum rc sync_dir(const char *dir, struct err *err)
     return ok ? RC_OK : err_set(err, RC_IO, "%s: %s", dir, strerror(errno));
 }
 
-/* Whose session it is, and its file. */
-static const char *find_file(const struct val *req, struct str name, struct arena *a, const char **dir,
-                             const char *run_dir, bool *own)
+/* Whose session it is, and its file. `plan`: as it was found before, or NULL. */
+static const char *find_file(const struct val *req, const struct val *plan, struct str name, struct arena *a,
+                             const char **dir, const char *run_dir, bool *own)
 {
-    const struct val *v = VAL_GET(req, "own");
+    const struct val *v = VAL_GET(plan ? plan : req, "own");
     const char *run_sessions = arena_printf(a, "%s/sessions", run_dir).p;
     *own = v && val_truthy(v);
     if (*own && v->type == VAL_STR && access(file_of(a, run_sessions, name), F_OK) != 0)
@@ -168,25 +190,46 @@ static const char *find_file(const struct val *req, struct str name, struct aren
     return file_of(a, *dir, name);
 }
 
+static enum rc add_to(struct session *s, const struct val *req, const char *dir, struct arena *a, struct err *err)
+{
+    enum rc rc = make_dirs(a, dir, err);
+    if (rc == RC_OK)
+        rc = open_locked(s, O_RDWR | O_CREAT, err);
+    if (rc == RC_OK)
+        rc = slurp(s, a, err);
+    if (rc == RC_OK)
+        rc = fold(s, a, val_get_str(req, STR("key"), STR("")), err);
+    if (rc == RC_OK)
+        rc = append(s, req, a, err);
+    return rc == RC_OK ? sync_dir(dir, err) : rc;
+}
+
+static enum rc read_from(struct session *s, const struct val *plan, struct arena *a, struct err *err)
+{
+    enum rc rc = open_locked(s, O_RDONLY, err);
+    if (rc == RC_OK)
+        rc = slurp(s, a, err);
+    else if (rc == RC_NOT_FOUND && val_get_int(plan, STR("bytes"), 0) == 0) /* nobody has said anything yet */
+        rc = RC_OK;
+    else if (rc == RC_NOT_FOUND)
+        rc = err_set(err, rc, "the session in %s is gone", s->path);
+    if (rc == RC_OK && plan)
+        rc = as_it_was(s, plan, err);
+    return rc == RC_OK ? fold(s, a, STR(""), err) : rc;
+}
+
 enum rc exec_session(const struct val *req, const char *dir, const char *run_dir, struct arena *a, struct val *ret,
                      struct err *err)
 {
     struct str name = val_get_str(req, STR("name"), STR("")), key = val_get_str(req, STR("key"), STR(""));
     bool adds = str_is(val_get_str(req, STR("op"), STR("read")), "append"), own;
-    if (!dir || !name.n || (adds && (!key.n || !val_is(VAL_GET(req, "messages"), VAL_ARRAY))))
+    bool again = str_is(val_get_str(req, STR("phase"), STR("")), "again");
+    const struct val *plan = again ? VAL_GET(req, "plan") : NULL;
+    if (!dir || !name.n || (adds && (!key.n || !val_is(VAL_GET(req, "messages"), VAL_ARRAY))) || (again && !plan))
         return err_set(err, RC_INVALID, "a session needs a name, and an exchange a key and messages");
-    struct session s = {.fd = -1, .path = find_file(req, name, a, &dir, run_dir, &own)};
-    enum rc rc = adds ? make_dirs(a, dir, err) : RC_OK;
-    if (rc == RC_OK)
-        rc = open_locked(&s, adds ? O_RDWR | O_CREAT : O_RDONLY, err);
-    if (rc == RC_OK)
-        rc = read_all(&s, a, key, err);
-    else if (rc == RC_NOT_FOUND && !adds) /* nobody has said anything yet */
-        rc = RC_OK;
-    if (rc == RC_OK && adds)
-        rc = append(&s, req, a, err);
-    if (rc == RC_OK && adds)
-        rc = sync_dir(dir, err);
+    struct session s = {.fd = -1, .messages = val_list_new(a)};
+    s.path = find_file(req, plan, name, a, &dir, run_dir, &own);
+    enum rc rc = adds ? add_to(&s, req, dir, a, err) : read_from(&s, plan, a, err);
     if (s.fd >= 0)
         close(s.fd);
     if (rc != RC_OK)
@@ -195,8 +238,13 @@ enum rc exec_session(const struct val *req, const char *dir, const char *run_dir
     VAL_MAP_SET(&m, "turns", val_int(s.turns));
     VAL_MAP_SET(&m, "name", val_str(name));
     VAL_MAP_SET(&m, "own", val_bool(own));
-    if (!adds)
-        VAL_MAP_SET(&m, "messages", s.messages.a ? val_list_done(&s.messages) : val_empty_array);
+    if (!adds) {
+        struct sha256 h = sha256_of(s.text);
+        struct sha256_hex x = sha256_hex(&h);
+        VAL_MAP_SET(&m, "bytes", val_int((int64_t)s.text.n));
+        VAL_MAP_SET(&m, "sha256", val_str(arena_str(a, str_c(x.z))));
+        VAL_MAP_SET(&m, "messages", val_list_done(&s.messages));
+    }
     *ret = val_map_done(&m);
     return RC_OK;
 }

@@ -1,6 +1,7 @@
 /* One effect: something outside the engine, tried until it succeeds or its retries are used up.
  *
  *   enter ─┬─ the journal has the result ────────────────────────────────▶ end
+ *          │      without what lies elsewhere (plan.apart): again ──▶ as it was: end │ changed or gone: HELD
  *          ├─ it has an intent without result: adopt ──▶ who carries it out knows: its result, as if nothing had been
  *          │      never began ──▶ start
  *          │      unknown: look at on_interrupt
@@ -31,12 +32,12 @@
 
 enum { ERROR_KEPT = 1000 }; /* bytes of each message in effect_errors() */
 enum { ADOPT_MS = 1000 };   /* in which whoever carries out effects says what became of one */
-enum phase { PHASE_APPLY, PHASE_PREPARE, PHASE_SETTLE, PHASE_REACH };
+enum phase { PHASE_APPLY, PHASE_PREPARE, PHASE_SETTLE, PHASE_REACH, PHASE_AGAIN };
 
 struct effect_state {
     struct effect_plan plan;
     struct val request;  /* of the phase under way */
-    struct val prepared; /* plan from prepare, recorded in the intent */
+    struct val prepared; /* plan from prepare, recorded in the intent; PHASE_AGAIN: the result as it was recorded */
     enum phase phase;
     bool adopting, forced;
     bool stopped;           /* not interrupted: the run itself stopped the attempt, and knows that it is dead */
@@ -217,14 +218,24 @@ static void start(struct frame *f)
     ask(f);
 }
 
+static struct val without(struct arena *a, const struct val *v, struct str member)
+{
+    struct val_map m = val_map_new(a);
+    for (size_t i = 0; v->type == VAL_OBJECT && i < v->obj.n; i++)
+        if (!str_eq(v->obj.m[i].key, member))
+            val_map_set(&m, v->obj.m[i].key, v->obj.m[i].val);
+    return val_map_done(&m);
+}
+
 static enum rc record_result(struct frame *f, bool ok, const struct val *result, int64_t retry_ms, struct err *err)
 {
+    const char *apart = state_of(f)->plan.apart;
     if (fault_hit("effect.unrecorded")) /* a seeded bug for the simulation to catch */
         return RC_OK;
     f->run->open_outcome = false;
     struct val_map m = val_map_new(&f->run->scratch);
     if (ok)
-        VAL_MAP_SET(&m, "ok", *result);
+        VAL_MAP_SET(&m, "ok", apart ? without(&f->run->scratch, result, str_c(apart)) : *result);
     else
         VAL_MAP_SET(&m, "error", *result);
     if (retry_ms >= 0)
@@ -364,6 +375,37 @@ static void settled(struct frame *f, const struct val *result)
     }
 }
 
+/* What lies elsewhere has come again, or cannot be had as it was: then a person decides what the step is to go on with.
+ */
+static void come_again(struct frame *f, bool ok, const struct val *result)
+{
+    struct effect_state *s = state_of(f);
+    struct str member = str_c(s->plan.apart), message = val_get_str(result, STR("message"), STR("it is gone"));
+    const struct val *v = ok ? val_get(result, member) : NULL;
+    message.n = message.n < 400 ? message.n : 400;
+    message.n = str_utf8_valid(message);
+    if (v) {
+        struct val_map m = val_map_new(&f->run->scratch);
+        val_map_merge(&m, &s->prepared);
+        val_map_set(&m, member, fault_hit("effect.elsewhere") ? val_empty_array : *v); /* a seeded bug, as above */
+        struct val whole = val_map_done(&m);
+        frame_end(f, true, box_new(&whole));
+    } else if (s->forced) {
+        frame_event(f, EVENT_NOTE,
+                    arena_printf(&f->run->scratch, "%.*s; going on with what is there now", STR_ARG(message)).p, NULL);
+        s->prepared = val_null;
+        f->attempt++;
+        start(f);
+    } else {
+        frame_hold(f,
+                   arena_printf(&f->run->scratch,
+                                "%.*s; put back what was there and resume, or resume with --force to go on with what "
+                                "is there now",
+                                STR_ARG(message))
+                       .p);
+    }
+}
+
 /* The newest are kept: a call that fails for days must not grow for days. */
 static void note_error(struct frame *f, int64_t attempt, const struct val *error, int64_t took_ms)
 {
@@ -495,7 +537,9 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
                           .p);
         return;
     }
-    if (!ok) {
+    if (s->phase == PHASE_AGAIN) {
+        come_again(f, ok, result);
+    } else if (!ok) {
         failed(f, result);
     } else if (s->phase == PHASE_PREPARE) {
         const struct val *plan = VAL_GET(result, "plan");
@@ -556,6 +600,21 @@ static void decide(struct frame *f, enum on_interrupt policy, const char *held)
     }
 }
 
+/* The journal has the result but for what lies elsewhere. */
+static void ask_again(struct frame *f, const struct past *p, const struct val *recorded)
+{
+    struct effect_state *s = state_of(f);
+    if (f->run->stopping) {
+        frame_park(f);
+        return;
+    }
+    s->prepared = val_copy(&f->arena, recorded);
+    s->forced = p->result_seq < f->run->force_seq;
+    s->phase = PHASE_AGAIN;
+    s->request = with_phase(f, "again", &s->prepared);
+    ask(f);
+}
+
 /* What the journal has, in the order of what happened last. */
 static void resume(struct frame *f, const struct past *p)
 {
@@ -567,6 +626,10 @@ static void resume(struct frame *f, const struct past *p)
         note_error(f, p->errors[i].attempt, VAL_GET(&p->errors[i].box->val, "error"), p->errors[i].took_ms);
     if (p->result && p->result_attempt == p->last_attempt) {
         const struct val *ok = VAL_GET(&p->result->val, "ok"), *error = VAL_GET(&p->result->val, "error");
+        if (ok && s->plan.apart && !val_get(ok, str_c(s->plan.apart))) {
+            ask_again(f, p, ok);
+            return;
+        }
         if (ok) {
             frame_end(f, true, box_new(ok));
             return;

@@ -254,7 +254,10 @@ struct effect_plan {
     bool two_phase;                   /* Write, Edit: prepare first, settle after a crash */
     bool restores;                    /* commands: settling takes back what it changed, and then, if it was */
     enum on_interrupt on_restored;    /* without a network, this decides */
-    const char *label;                /* for events: "turn 2", "Edit src/x.c"; in the parent's arena or longer */
+    const char *apart; /* a member of its result that the record leaves out, because it lies elsewhere and what is
+                        * recorded tells what it was: a later life asks for it with phase `again`. Where it cannot be
+                        * had any more as it was, the effect is held. NULL: none */
+    const char *label; /* for events: "turn 2", "Edit src/x.c"; in the parent's arena or longer */
 };
 struct frame *frame_effect(struct frame *parent, const char *segment, size_t tag, const struct effect_plan *plan);
 

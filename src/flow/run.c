@@ -387,7 +387,7 @@ static enum rc append_start(struct run *r, struct err *err)
     VAL_MAP_SET(&m, "output_dir", val_str(r->output_dir));
     VAL_MAP_SET(&m, "workflow_dir", val_str(r->workflow_dir));
     VAL_MAP_SET(&m, "started_ms", val_int(r->started_ms));
-    VAL_MAP_SET(&m, "semantics", val_int(1));
+    VAL_MAP_SET(&m, "semantics", val_int(RECORD_SEMANTICS));
     struct val data = val_map_done(&m);
     return run_append_value(r, RECORD_RUN, STR(""), 1, &data, err);
 }

@@ -30,6 +30,7 @@ static void session_effect(struct frame *f, const char *segment, size_t tag, str
                  &(struct effect_plan){.kind = EFFECT_SESSION,
                                        .request = request,
                                        .on_interrupt = ON_INTERRUPT_RETRY,
+                                       .apart = tag == TAG_SESSION_READ ? "messages" : NULL,
                                        .label = arena_printf(&f->arena, "session %.*s", STR_ARG(name)).p});
 }
 

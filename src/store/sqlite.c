@@ -207,8 +207,9 @@ static enum rc create_file(const char *file, struct err *err)
     return good ? sql_sync_directory(file, err) : err->rc;
 }
 
-/* Refuses what is not a journal or is newer than this program; returns the file's version. */
-static enum rc check_version(const char *file, sqlite3 *db, int64_t *version, struct err *err)
+/* Refuses what is not a journal or is newer than this program; returns the file's version, and whether it is all
+ * ours. */
+static enum rc check_version(const char *file, sqlite3 *db, int64_t *version, bool *ret_ours, struct err *err)
 {
     int64_t id, semantics;
     if (read_number(db, "PRAGMA application_id", &id, err))
@@ -222,6 +223,7 @@ static enum rc check_version(const char *file, sqlite3 *db, int64_t *version, st
     if (*version > ours || semantics > STORE_SEMANTICS)
         return err_set(err, RC_VERSION, "%s was written by a newer Treadle (format %lld.%lld, this one knows %d.%d)",
                        file, (long long)*version, (long long)semantics, ours, STORE_SEMANTICS);
+    *ret_ours = *version == ours && semantics == STORE_SEMANTICS;
     return RC_OK;
 }
 
@@ -270,11 +272,12 @@ static enum rc prepare_owner(const char *file, bool had_wal, struct conn *c, str
 {
     char sql[64];
     int64_t version;
+    bool ours;
     snprintf(sql, sizeof sql, "PRAGMA synchronous = %s", fault_hit("store.nosync") ? "OFF" : "FULL");
     if (sql_exec(c->db, sql, err))
         return err->rc;
     snprintf(sql, sizeof sql, "PRAGMA cache_size = %d", -CACHE_KIB);
-    if (sql_exec(c->db, sql, err) || check_version(file, c->db, &version, err) ||
+    if (sql_exec(c->db, sql, err) || check_version(file, c->db, &version, &ours, err) ||
         sql_exec(c->db, "PRAGMA journal_mode = WAL", err))
         return err->rc;
     if (had_wal) {
@@ -285,7 +288,7 @@ static enum rc prepare_owner(const char *file, bool had_wal, struct conn *c, str
         if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY && (code & 0xff) != SQLITE_FULL)
             return sql_fail(c->db, code, err, "recovering");
     }
-    if (version == migrations[MIGRATIONS - 1].version)
+    if (ours)
         return RC_OK;
     if (sql_exec(c->db, "BEGIN IMMEDIATE", err) || migrate(c->db, version, err) || sql_exec(c->db, "COMMIT", err))
         return err->rc; /* closing the connection rolls back */
@@ -357,7 +360,7 @@ static enum rc open_immutable(const char *file, struct conn *c, struct err *err)
 enum rc sql_open_reader(const char *file, bool own_process, struct conn *c, struct err *err)
 {
     struct stat st;
-    bool some_wal = true;
+    bool some_wal = true, ours;
     int64_t version;
     if (lstat(file, &st) != 0)
         return err_set(err, errno == ENOENT || errno == ENOTDIR ? RC_NOT_FOUND : RC_IO, "%s: %s", file,
@@ -368,13 +371,13 @@ enum rc sql_open_reader(const char *file, bool own_process, struct conn *c, stru
         return err->rc;
     if (open_conn(file, SQLITE_OPEN_READONLY, c, err))
         return err->rc;
-    enum rc rc = check_version(file, c->db, &version, err);
+    enum rc rc = check_version(file, c->db, &version, &ours, err);
     int code = sqlite3_errcode(c->db) & 0xff;
     if (rc == RC_IO && !some_wal && (code == SQLITE_CANTOPEN || code == SQLITE_READONLY)) {
         sql_close(c, 0);
         if (open_immutable(file, c, err))
             return err->rc;
-        rc = check_version(file, c->db, &version, err);
+        rc = check_version(file, c->db, &version, &ours, err);
     }
     if (rc)
         sql_close(c, 0);

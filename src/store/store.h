@@ -29,9 +29,9 @@ struct run_row {                       /* the summary that `ps` shows */
 struct store;
 enum store_mode { STORE_OWN, STORE_READ };
 enum {
-    STORE_SEMANTICS = 1,       /* of the engine's records; a journal marked with a higher number is RC_VERSION */
-    STORE_TEXT_MAX = 8192,     /* bytes of a run id, path or summary text */
-    STORE_DATA_MAX = 256 << 20 /* bytes of a record's data or a blob */
+    STORE_SEMANTICS = RECORD_SEMANTICS, /* a journal marked with a higher number is RC_VERSION */
+    STORE_TEXT_MAX = 8192,              /* bytes of a run id, path or summary text */
+    STORE_DATA_MAX = 256 << 20          /* bytes of a record's data or a blob */
 };
 
 /* STORE_OWN creates the file (0600, its directory must exist), migrates it, takes the lock. RC_BUSY, RC_IO, RC_CORRUPT,

@@ -23,6 +23,8 @@
 #include "sim/world.c"
 #include "sim/world_effects.c"
 
+#include "sim/sessions.c"
+
 #include "sim/world_crash.c"
 #include "sim/world_disk.c"
 
@@ -97,7 +99,8 @@ static struct workflow *load(uint64_t seed, bool serial)
 }
 
 static struct coverage total[COVER_ROWS];
-static uint64_t batches_kept, batches_lost, effects_adopted, effects_interrupted, effects_never, deaths, reached;
+static uint64_t batches_kept, batches_lost, effects_adopted, effects_interrupted, effects_never, deaths, reached,
+    read_again, went_on;
 static uint64_t answers[4];
 
 static void add_coverage(const struct world *w)
@@ -107,6 +110,8 @@ static void add_coverage(const struct world *w)
     for (size_t i = 0; i < 4; i++)
         answers[i] += w->answers[i];
     effects_adopted += w->adopted;
+    read_again += w->read_again;
+    went_on += w->went_on;
     effects_interrupted += w->interrupted;
     effects_never += w->never;
     deaths += w->deaths;
@@ -414,6 +419,8 @@ static void table(void)
     printf("lives of those who carry out effects that ended before the engine's %llu; effects that waited for somebody "
            "to be there %llu, and that were known not to have begun %llu\n",
            (unsigned long long)deaths, (unsigned long long)reached, (unsigned long long)effects_never);
+    printf("conversations read again by a later life %llu, calls that went on with one %llu\n",
+           (unsigned long long)read_again, (unsigned long long)went_on);
     printf("effects cancelled %llu, adopted by a later life %llu, interrupted by a death of their own %llu; lives "
            "resumed %llu\n",
            (unsigned long long)total[COVER_CANCELS].cancelled, (unsigned long long)effects_adopted,
@@ -430,8 +437,8 @@ static bool never_fails(const struct step_type *t)
 static bool covered(void)
 {
     bool all = batches_kept && batches_lost && total[COVER_LOADS].ran && answers[0] && answers[1] && answers[2] &&
-               answers[3] && deaths && reached && effects_never && effects_adopted && total[COVER_EFFECTS].retried &&
-               total[COVER_EFFECTS].held && total[COVER_CANCELS].cancelled;
+               answers[3] && deaths && reached && read_again && went_on && effects_never && effects_adopted &&
+               total[COVER_EFFECTS].retried && total[COVER_EFFECTS].held && total[COVER_CANCELS].cancelled;
     for (size_t i = 0; step_type_at(i); i++)
         if (!total[i].ran || !total[i].ok ||
             (!total[i].failed && !total[i].continued && !never_fails(step_type_at(i)))) {
@@ -505,6 +512,7 @@ int main(int argc, char **argv)
                    control(argv[0], "wait.twice=0", "1") && control(argv[0], "variables.apart=0", "1") &&
                    control(argv[0], "recover.believe=0", "1") && control(argv[0], "effect.forgotten=0", "300") &&
                    control(argv[0], "variables.shared=0", "1") && control(argv[0], "workspace.unrestored=0", "1") &&
-                   control(argv[0], "isolate.outside=0", "1") && control(argv[0], "workspace.unasked=0", "1"));
+                   control(argv[0], "isolate.outside=0", "1") && control(argv[0], "workspace.unasked=0", "1") &&
+                   control(argv[0], "effect.elsewhere=0", "1"));
     return ok ? 0 : 1;
 }

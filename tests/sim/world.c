@@ -60,6 +60,7 @@ static struct str life_of(void *ctx, enum effect_kind kind);
 static void leave_in_order(struct world *w);
 static void drop_event(struct world *w, size_t i);
 static void executor_may_die(struct world *w);
+static struct val session_result(struct world *w, struct arena *a, const struct pending_event *p, bool *ok);
 
 static void note_answer(struct world *w, const struct record *r);
 static void note_wait(struct world *w, const struct event *e);
@@ -400,9 +401,7 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
                                                                                    : VAL_LIT("4\n2\n3\n"));
         return val_map_done(&m);
     case EFFECT_SESSION:
-        VAL_MAP_SET(&m, "turns", val_int(1));
-        VAL_MAP_SET(&m, "messages", val_empty_array);
-        return val_map_done(&m);
+        return session_result(w, a, p, ok);
     case EFFECT_CACHE: /* what earlier runs have kept is a matter of the entry */
         if (str_hash(str_c(p->path), 23) % 7 == 0) {
             *ok = false;
@@ -811,6 +810,7 @@ void world_done(struct world *w)
     map_done(&w->deeds);
     map_done(&w->attempts);
     map_done(&w->files);
+    map_done(&w->sessions);
     map_done(&w->wishes);
     map_done(&w->taken);
     arena_done(&w->arena);

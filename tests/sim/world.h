@@ -102,6 +102,8 @@ struct world {
     struct deed *due;                  /* those whose result the engine was told and has not made durable yet */
     struct map files;                  /* path -> struct file */
     struct workspace_model *workspace; /* files.c */
+    struct map sessions;               /* name -> int64_t: exchanges; and "name: key" -> anything */
+    uint64_t read_again, went_on;      /* sessions: by a later life; calls that had a history */
     struct map wishes;                 /* path -> struct wish */
     struct wish *first_wish;
     struct map taken;    /* number of a signal that a durable result has taken */

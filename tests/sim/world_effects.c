@@ -44,6 +44,8 @@ static bool is_named(const struct world *w, const struct pending_event *p)
 
 /* ---- what the engine asks for ---- */
 
+static void check_history(struct world *w, const struct pending_event *p);
+
 static struct pending_event *orphan_of(struct world *w, const struct effect *e)
 {
     for (size_t i = 0; i < w->nevents; i++)
@@ -99,6 +101,8 @@ static void arrive(struct world *w, struct pending_event *p)
         if (!intent_durable(w, path, p->attempt))
             violate(w, "%s attempt %u started before its intent was durable", d->path, p->attempt);
         files_begin(w, p);
+        if (p->effect == EFFECT_MODEL)
+            check_history(w, p);
         if (d->committed)
             violate(w, "%s was executed again after its result was durable", d->path);
         if (d->started - d->finished - d->lost)

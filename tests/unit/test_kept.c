@@ -168,15 +168,28 @@ static void test_names(void **state)
     assert_false(kept_name(&a, arena_printf(&a, "%077d", 1), "", &got));
 }
 
-static const char *session(const char *request)
+static enum rc session_rc(const char *request, const char **ret_text)
 {
     struct val v, ret;
     struct err err;
     const char *run_dir = arena_printf(&a, "%s/runs/r", dir).p;
     assert_int_equal(json_parse(&a, str_c(request), &JSON_LIMITS_DEFAULT, &v, &err), RC_OK);
-    assert_int_equal(exec_session(&v, arena_printf(&a, "%s/sessions", dir).p, run_dir, &a, &ret, &err), RC_OK);
-    return json_text(&a, &ret).p;
+    enum rc rc = exec_session(&v, arena_printf(&a, "%s/sessions", dir).p, run_dir, &a, &ret, &err);
+    *ret_text = rc == RC_OK ? json_text(&a, &ret).p : arena_str(&a, str_c(err.msg)).p;
+    return rc;
 }
+
+static const char *session(const char *request)
+{
+    const char *text;
+    assert_int_equal(session_rc(request, &text), RC_OK);
+    return text;
+}
+
+/* bytes and hash of files with nothing, and with one exchange of one message */
+#define NOTHING "0,\"sha256\":\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\""
+#define ONE     "27,\"sha256\":\"469f84a88eac31b07c55a4d6c7e99475e4af86e1e3ef81216159fd8fb2c5fc7b\""
+#define TWO     "27,\"sha256\":\"c2f16459418f8f6a1e639f7038d6cc817aec605e99c8e96430b3cbfb8e5f153f\""
 
 /* A run's own conversation lies with the run, and is looked for first. */
 static void test_own_sessions(void **state)
@@ -185,17 +198,61 @@ static void test_own_sessions(void **state)
     assert_string_equal(session("{\"op\":\"append\",\"name\":\"t\",\"key\":\"1\",\"messages\":[1]}"),
                         "{\"turns\":1,\"name\":\"t\",\"own\":false}");
     assert_string_equal(session("{\"op\":\"read\",\"name\":\"t\",\"own\":\"first\"}"),
-                        "{\"turns\":1,\"name\":\"t\",\"own\":false,\"messages\":[1]}");
+                        "{\"turns\":1,\"name\":\"t\",\"own\":false,\"bytes\":" ONE ",\"messages\":[1]}");
     assert_string_equal(session("{\"op\":\"read\",\"name\":\"t\",\"own\":true}"),
-                        "{\"turns\":0,\"name\":\"t\",\"own\":true,\"messages\":[]}");
+                        "{\"turns\":0,\"name\":\"t\",\"own\":true,\"bytes\":" NOTHING ",\"messages\":[]}");
     assert_string_equal(session("{\"op\":\"append\",\"name\":\"t\",\"own\":true,\"key\":\"2\",\"messages\":[2]}"),
                         "{\"turns\":1,\"name\":\"t\",\"own\":true}");
     assert_string_equal(session("{\"op\":\"read\",\"name\":\"t\",\"own\":\"first\"}"),
-                        "{\"turns\":1,\"name\":\"t\",\"own\":true,\"messages\":[2]}");
+                        "{\"turns\":1,\"name\":\"t\",\"own\":true,\"bytes\":" TWO ",\"messages\":[2]}");
     free(util_read(dir, "sessions/t.jsonl"));
     char *own = util_read(dir, "runs/r/sessions/t.jsonl");
     assert_non_null(own);
     free(own);
+}
+
+/* What was read once can be read again as it was, whatever was said since; or it is told that it cannot. */
+static void test_session_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *plan;
+        enum rc rc;
+        const char *want;
+    } t[] = {{"{\"own\":false,\"bytes\":" ONE "}", RC_OK, "\"messages\":[1]"},
+             {"{\"own\":false,\"bytes\":" NOTHING "}", RC_OK, "\"turns\":0"},
+             {"{\"own\":true,\"bytes\":" NOTHING "}", RC_OK, "\"turns\":0"},
+             {"{\"own\":false,\"bytes\":" TWO "}", RC_CONFLICT, "has been changed"},
+             {"{\"own\":false,\"bytes\":1000,\"sha256\":\"\"}", RC_CONFLICT, "has been changed"},
+             {"{\"own\":true,\"bytes\":" ONE "}", RC_NOT_FOUND, "is gone"},
+             {"{}", RC_CONFLICT, "has been changed"}};
+    session("{\"op\":\"append\",\"name\":\"t\",\"key\":\"1\",\"messages\":[1]}");
+    session("{\"op\":\"append\",\"name\":\"t\",\"key\":\"2\",\"fresh\":true,\"messages\":[2]}");
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        const char *text,
+            *request = arena_printf(&a,
+                                    "{\"op\":\"read\",\"name\":\"t\",\"own\":\"first\",\"phase\":\"again\","
+                                    "\"plan\":%s}",
+                                    t[i].plan)
+                           .p;
+        assert_int_equal(session_rc(request, &text), t[i].rc);
+        assert_non_null(strstr(text, t[i].want));
+    }
+}
+
+/* A line that somebody has spoilt is told, not left out. */
+static void test_session_spoilt(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"{\"key\":\"2\",\"mess\n", "{\"key\":\"2\"}\n", "[]\n", "\n"};
+    const char *text;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const char *name = arena_printf(&a, "sessions/%zu.jsonl", i).p;
+        session(arena_printf(&a, "{\"op\":\"append\",\"name\":\"%zu\",\"key\":\"1\",\"messages\":[1]}", i).p);
+        util_write(dir, name, arena_printf(&a, "{\"key\":\"1\",\"messages\":[1]}\n%s", lines[i]).p);
+        assert_int_equal(session_rc(arena_printf(&a, "{\"op\":\"read\",\"name\":\"%zu\"}", i).p, &text), RC_CORRUPT);
+        assert_non_null(strstr(text, "line 2 of"));
+    }
 }
 
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
@@ -203,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_keep_and_find), TEST(test_time_to_live), TEST(test_damaged),
                                        TEST(test_recording),     TEST(test_bounds),       TEST(test_prune),
-                                       TEST(test_names),         TEST(test_own_sessions)};
+                                       TEST(test_names),         TEST(test_own_sessions), TEST(test_session_again),
+                                       TEST(test_session_spoilt)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -375,15 +375,30 @@ static void test_extract_text_for_json(void **state)
     assert_result("\"data\":{\"content\":\"plain words\",\"format\":\"json\"}");
 }
 
-/* The history is what was read; what was said is added under one key, whatever crashes. */
+#define BEFORE                                                                                         \
+    "\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"before\"}]}, " \
+    "{\"role\": \"assistant\", \"raw\": [9], \"text\": \"yes\"}]}"
+
+static void talk_until_read(void)
+{
+    rig_start(&g, STEP("type: claude_session, session_config: {session_name: talk}"));
+    rig_ok(&g, "ask/session:read", "{\"turns\": 1, \"bytes\": 9, \"sha256\": \"aa\", " BEFORE);
+}
+
+/* The history is what was read; what was said is added under one key, whatever crashes. The journal says only which
+ * history it was, and a later life asks for the same. */
 static void test_session(void **state)
 {
     (void)state;
-    rig_start(&g, STEP("type: claude_session, session_config: {session_name: talk}"));
-    rig_ok(&g, "ask/session:read",
-           "{\"turns\": 1, \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", "
-           "\"text\": \"before\"}]}, {\"role\": \"assistant\", \"raw\": [9], \"text\": \"yes\"}]}");
+    talk_until_read();
+    assert_string_equal(rig_data(&g, RECORD_RESULT, "ask/session:read"),
+                        "{\"ok\":{\"turns\":1,\"bytes\":9,\"sha256\":\"aa\"}}");
+    assert_non_null(strstr(field("ask/turn:1", "messages"), "before"));
     rig_restart(&g, SIZE_MAX, false);
+    assert_null(rig_effect(&g, "ask/turn:1"));
+    assert_string_equal(field("ask/session:read", "phase"), "\"again\"");
+    assert_string_equal(field("ask/session:read", "plan"), "{\"bytes\":9,\"sha256\":\"aa\",\"turns\":1}");
+    rig_ok(&g, "ask/session:read", "{\"turns\": 7, " BEFORE);
     assert_non_null(strstr(field("ask/turn:1", "messages"), "before"));
     assert_non_null(strstr(field("ask/turn:1", "messages"), "hello"));
     rig_ok(&g, "ask/turn:1", SAYS("hi"));
@@ -392,11 +407,52 @@ static void test_session(void **state)
     assert_null(strstr(field("ask/session:append", "messages"), "before")); /* only what is new */
     assert_non_null(strstr(field("ask/session:append", "messages"), "hello"));
     rig_restart(&g, SIZE_MAX, false);
+    rig_ok(&g, "ask/session:read", "{\"turns\": 7, " BEFORE);
     assert_string_equal(field("ask/session:append", "key"), key);
     rig_ok(&g, "ask/session:append", "{\"turns\": 2}");
     rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_int_equal(rig_count(&g, RECORD_RESULT, "ask/session:read"), 1);
     assert_result("\"session_name\":\"talk\"");
     assert_result("\"turn\":2");
+}
+
+/* A conversation that is no longer what it was: a person decides, and no answer is paid for twice. */
+static void test_session_changed_meanwhile(void **state)
+{
+    (void)state;
+    talk_until_read();
+    rig_ok(&g, "ask/turn:1", SAYS("hi"));
+    for (int i = 0; i < 2; i++) {
+        rig_restart(&g, SIZE_MAX, false);
+        rig_error(&g, "ask/session:read", "{\"class\": \"conflict\", \"message\": \"the session has been changed\"}");
+        rig_assert_status(&g, RUN_WAITING);
+        assert_non_null(strstr(rig_run_error(&g), "the session has been changed; put back what was there"));
+    }
+    rig_restart(&g, SIZE_MAX, false); /* it has been put back */
+    rig_ok(&g, "ask/session:read", "{\"turns\": 1, " BEFORE);
+    assert_non_null(strstr(field("ask/session:append", "messages"), "hi"));
+    rig_restart(&g, SIZE_MAX, true);
+    rig_error(&g, "ask/session:read", "{\"class\": \"conflict\", \"message\": \"the session has been changed\"}");
+    assert_string_equal(field("ask/session:read", "phase"), "");
+    rig_ok(&g, "ask/session:read", "{\"turns\": 0, \"messages\": []}");
+    assert_non_null(strstr(field("ask/session:append", "messages"), "hi"));
+    rig_ok(&g, "ask/session:append", "{\"turns\": 1}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_int_equal(rig_count(&g, RECORD_INTENT, "ask/turn:1"), 1);
+}
+
+/* A journal of before, in which the history itself stands. */
+static void test_session_recorded_whole(void **state)
+{
+    (void)state;
+    talk_until_read();
+    struct str was = arena_printf(&g.arena, "{\"ok\":{\"turns\":1,%s}", BEFORE);
+    for (struct rig_record *r = g.records; r; r = r->next)
+        if (r->r.kind == RECORD_RESULT)
+            r->r.data = was;
+    rig_restart(&g, SIZE_MAX, false);
+    assert_null(rig_effect(&g, "ask/session:read"));
+    assert_non_null(strstr(field("ask/turn:1", "messages"), "before"));
 }
 
 /* Whatever model it asks: what an attempt changed with tools is taken back before the next. */
@@ -445,6 +501,8 @@ int main(void)
         TEST(test_instructor),
         TEST(test_extract),
         TEST(test_session),
+        TEST(test_session_changed_meanwhile),
+        TEST(test_session_recorded_whole),
         TEST(test_extract_text_for_json),
         TEST(test_attempts_begin_clean),
     };
