@@ -55,7 +55,7 @@ static void tier(const char *name, enum sandbox_tier t, bool no_namespaces)
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "__launch") == 0)
-        return launcher_main(argc - 2, argv + 2);
+        return launcher_main(proxy_main);
     bare();
     tier("none, no namespaces", SANDBOX_NONE, true);
     tier("none", SANDBOX_NONE, false);

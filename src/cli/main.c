@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && str_is(str_c(argv[1]), "__launch")) {
         prctl(PR_SET_NAME, "treadle:launch"); /* not the name of the link to itself by which it was executed */
-        return launcher_main(argc - 2, argv + 2);
+        return launcher_main(proxy_main);
     }
     if (argc == 2 && str_is(str_c(argv[1]), "__code")) {
         prctl(PR_SET_NAME, "treadle:code");

@@ -194,7 +194,7 @@ static bool open_ends(struct command *c, const struct command_spec *spec, struct
     return e->fd[LAUNCH_FD_LIFELINE] >= 0;
 }
 
-static int spawn(pid_t *pid, const char *self, const struct ends *e)
+static int spawn(pid_t *pid, const char *program, const struct ends *e)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
@@ -212,10 +212,18 @@ static int spawn(pid_t *pid, const char *self, const struct ends *e)
     for (int i = 0; i < LAUNCH_FD_END && rc == 0; i++)
         rc = posix_spawn_file_actions_adddup2(&actions, e->fd[i], i);
     if (rc == 0)
-        rc = posix_spawn(pid, self, &actions, &attr, argv, env);
+        rc = posix_spawn(pid, program, &actions, &attr, argv, env);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attr);
     return rc;
+}
+
+/* The small launcher, unless it takes what only treadle itself has, or the system lets nothing in memory be executed.
+ */
+static int spawn_launcher(pid_t *pid, const struct command_spec *spec, const struct ends *e)
+{
+    bool small = spec->launcher && !(spec->flags & (LAUNCH_PROXY | LAUNCH_INTERNAL));
+    return small && spawn(pid, spec->launcher, e) == 0 ? 0 : spawn(pid, spec->self, e);
 }
 
 static void command_release(struct command *c)
@@ -444,7 +452,7 @@ enum rc command_start(struct ev_loop *loop, const struct command_spec *spec, str
         command_release(c);
         return err->rc;
     }
-    int rc = spawn(&c->pid, spec->self, &e);
+    int rc = spawn_launcher(&c->pid, spec, &e);
     ends_close(&e);
     if (rc) {
         command_release(c);

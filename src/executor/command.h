@@ -29,7 +29,8 @@ struct command_spec {
     size_t nplaces;
     const struct str *hosts; /* that LAUNCH_PROXY lets the command reach */
     size_t nhosts;
-    const char *self; /* program to start as launcher */
+    const char *self;     /* program to start as launcher: treadle */
+    const char *launcher; /* the small one that is preferred where it will do, or NULL */
 };
 enum command_end {
     COMMAND_ENDED,   /* exit_code or signal say how */

@@ -24,6 +24,7 @@
 #include "executor/exec_workspace.h"
 #include "executor/fileop.h"
 #include "executor/hint.h"
+#include "executor/launcher_image.h"
 #include "executor/request.h"
 #include "executor/session_file.h"
 #include "executor/tier.h"
@@ -89,7 +90,7 @@ struct executor {
     struct ev_loop *loop;
     struct arena arena;
     const char *lock_path, *state_dir, *workflow_dir, *run_dir, *checkpoints_dir, *sessions_dir, *cache_dir,
-        *stored_dir, *self, *output_dir;
+        *stored_dir, *self, *launcher, *output_dir;
     bool cache_keeps_only, not_here, confined;
     struct beneath workspace, output;
     enum sandbox_tier tier;
@@ -308,7 +309,7 @@ static void command_accept(struct job *j)
         job_fail(j);
     } else {
         request_limits(&j->request, &x->limits, &j->spec);
-        j->spec.self = x->self;
+        j->spec.self = x->self, j->spec.launcher = x->launcher;
         j->spec.flags |= x->launch_flags;
         if (is_tracked(j)) {
             j->stage = STAGE_BEGIN;
@@ -642,6 +643,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->changes = workspace_new(o->run_dir, o->state_dir, &x->workspace);
     x->lock_path = arena_printf(&x->arena, "%s/exec.lock", o->run_dir).p;
     x->self = arena_cstr(&x->arena, str_c(o->self ? o->self : "/proc/self/exe"));
+    x->launcher = o->self ? NULL : launcher_image();
     x->output_dir = o->output_dir ? arena_cstr(&x->arena, str_c(o->output_dir)) : NULL;
     x->sessions_dir = o->sessions_dir ? arena_cstr(&x->arena, str_c(o->sessions_dir)) : NULL;
     x->cache_keeps_only = o->cache_keeps_only;

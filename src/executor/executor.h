@@ -114,7 +114,7 @@ struct executor_options {
     const char *cache_dir;    /* absolute; where results are kept for later runs. NULL: nowhere */
     bool cache_keeps_only;    /* steps do their work though its result is kept: a recording must have everything */
     const char *checkpoints_dir; /* absolute; where named states are kept. NULL: nowhere */
-    const char *self;            /* program to start as launcher; NULL: /proc/self/exe */
+    const char *self;            /* program to start as launcher; NULL: this one, or launcher_image() */
     unsigned max_commands;       /* at once; 0: 64. More wait */
     const struct str *secrets;   /* names of environment variables whose values no result may hold */
     size_t nsecrets;

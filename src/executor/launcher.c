@@ -30,7 +30,6 @@
 #include "executor/launch_plan.h"
 #include "executor/overlay.h"
 #include "executor/proctree.h"
-#include "executor/proxy.h"
 #include "executor/sandbox.h"
 #include "executor/scratch.h"
 
@@ -192,9 +191,15 @@ static bool is_in_path(const char *name)
     return false;
 }
 
-/* Only comes back by _exit(). `fail` is closed by a successful exec; otherwise a struct no_exec goes into it. */
-static void command_main(const struct plan *p, int fail)
+struct start {
+    const struct plan *plan;
+    int fail; /* closed by a successful exec; otherwise a struct no_exec goes into it */
+};
+
+static int command_main(void *start)
 {
+    const struct plan *p = ((struct start *)start)->plan;
+    int fail = ((struct start *)start)->fail;
     enum { FAIL_FD = 3 };
     sigset_t none;
     const char *stage = "descriptors";
@@ -214,17 +219,20 @@ static void command_main(const struct plan *p, int fail)
             no.err = ENOENT;
     }
     (void)!write(FAIL_FD, &no, sizeof no);
-    _exit(127);
+    return 127;
 }
 
+/* As posix_spawn does it: until its exec the child lives in our memory, on a stack of its own, and we wait; so nothing
+ * is copied. What it does to itself there (limits, capabilities, Landlock, the filter) belongs to the process alone. */
 static pid_t command_start(const struct plan *p, int *fail)
 {
+    enum { STACK = 256 << 10 };
+    static char stack[STACK] __attribute__((aligned(16)));
     int pipe_fd[2];
     if (pipe2(pipe_fd, O_CLOEXEC) < 0)
         return -1;
-    pid_t pid = fork();
-    if (pid == 0)
-        command_main(p, pipe_fd[1]);
+    struct start start = {.plan = p, .fail = pipe_fd[1]};
+    pid_t pid = clone(command_main, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
     close(pipe_fd[1]);
     *fail = pipe_fd[0];
     return pid;
@@ -311,10 +319,16 @@ static bool init_settle(const struct init *in, const char **stage)
 {
     const struct plan *p = in->plan;
     bool strict = p->h.tier == SANDBOX_STRICT;
-    if (strict && !sandbox_world(&p->view, stage))
+    bool apart = strict && (p->h.flags & LAUNCH_NO_NETWORK);
+    struct network network;
+    *stage = "a network of its own";
+    if (apart && !network_begin(&network))
         return false;
-    if (strict && (p->h.flags & LAUNCH_NO_NETWORK))
-        sandbox_loopback();
+    if (strict && !sandbox_world(&p->view, stage))
+        return false; /* the helper ends with us, PID 1 of its namespace */
+    *stage = "a network of its own";
+    if (apart && !network_enter(&network))
+        return false;
     *stage = "the proxy's socket";
     if ((p->h.flags & LAUNCH_PROXY) && !send_listener(in))
         return false;
@@ -551,7 +565,7 @@ static int launcher_open(struct launcher *l, int *init_control, int *init_report
 
 /* The init says first where it listens; if it says nothing it has failed, and its report tells why. The proxy is a
  * child of ours and ends with the rest of the tree. */
-static void proxy_begin(const struct launcher *l, const struct plan *plan)
+static void proxy_begin(const struct launcher *l, const struct plan *plan, proxy_fn *proxy)
 {
     char c;
     union {
@@ -570,11 +584,11 @@ static void proxy_begin(const struct launcher *l, const struct plan *plan)
     memcpy(&fd, CMSG_DATA(h), sizeof fd);
     pid_t self = getpid();
     if (fork() == 0)
-        proxy_main(self, fd, (const char *const *)plan->host, plan->h.hostc);
+        proxy(self, fd, (const char *const *)plan->host, plan->h.hostc);
     close(fd);
 }
 
-static int launcher_run(struct plan *plan)
+static int launcher_run(struct plan *plan, proxy_fn *proxy)
 {
     struct launcher l = {.kill_at = -1};
     int init_control = -1, init_report = -1;
@@ -583,6 +597,9 @@ static int launcher_run(struct plan *plan)
         return 2;
     if (!plan_read(plan))
         return fail("plan");
+    errno = ENOSYS;
+    if ((plan->h.flags & LAUNCH_PROXY) && !proxy)
+        return fail("proxy");
     setsid(); /* fails when we lead a session already: just as good */
     if (fchdir(plan->h.tier == SANDBOX_STRICT ? LAUNCH_FD_WORKSPACE : LAUNCH_FD_CWD) < 0)
         return fail("directory");
@@ -615,7 +632,7 @@ static int launcher_run(struct plan *plan)
     if (l.kill_at < 0) /* else Treadle is dead or has changed its mind: nothing is started */
         (void)send(l.control, &go, 1, MSG_NOSIGNAL);
     if (l.kill_at < 0 && (plan->h.flags & LAUNCH_PROXY))
-        proxy_begin(&l, plan);
+        proxy_begin(&l, plan, proxy);
     (void)setpriority(PRIO_PROCESS, 0, -20); /* if we may: who counts must not wait behind those that are counted */
     launcher_watch(&l, &plan->h);
     watch_usage(&l, &plan->h);                /* the kernel may have killed all of it at once */
@@ -637,11 +654,10 @@ static int launcher_run(struct plan *plan)
     return report_send(LAUNCH_FD_REPORT, &r) ? 0 : 1;
 }
 
-int launcher_main(int argc, char **argv)
+int launcher_main(proxy_fn *proxy)
 {
-    (void)argc, (void)argv;
     struct plan plan = {0};
-    int rc = launcher_run(&plan);
+    int rc = launcher_run(&plan, proxy);
     if (plan.scratch[0])
         scratch_remove(plan.scratch);
     free(plan.argv);

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 /* Serves until the launcher (the parent) is gone or kills it. Takes the listening socket. Does not return. */
-void proxy_main(pid_t launcher, int listen_fd, const char *const *hosts, size_t n) __attribute__((noreturn));
+typedef void proxy_fn(pid_t launcher, int listen_fd, const char *const *hosts, size_t n);
+proxy_fn proxy_main __attribute__((noreturn));
 
 /* ---- what it decides by (for tests) ---- */

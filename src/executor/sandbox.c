@@ -35,6 +35,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { MAX_CAPABILITY = 63 };
 enum { FILES_SOFT = 1024, FILES_HARD = 65536, CPU_SECONDS = 86400, BACKLOG = 64 };
 #define FILE_BYTES ((rlim_t)64 << 30)
 
@@ -117,8 +118,6 @@ static pid_t fork_mapped(unsigned long ns)
 pid_t sandbox_fork(enum sandbox_tier tier, uint32_t flags, enum launch_isolation *iso)
 {
     unsigned long ns = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC;
-    if (flags & LAUNCH_NO_NETWORK)
-        ns |= CLONE_NEWNET;
     *iso = LAUNCH_ISO_SUBREAPER;
     if (tier == SANDBOX_STANDARD)
         return fork();
@@ -130,6 +129,8 @@ pid_t sandbox_fork(enum sandbox_tier tier, uint32_t flags, enum launch_isolation
         *iso = LAUNCH_ISO_USERNS;
         return fork_mapped(ns | CLONE_NEWUTS | CLONE_NEWCGROUP);
     }
+    if (flags & LAUNCH_NO_NETWORK)
+        ns |= CLONE_NEWNET;
     if (!(flags & LAUNCH_SUBREAPER)) {
         *iso = LAUNCH_ISO_PIDNS;
         pid_t pid = fork_into(ns);
@@ -148,7 +149,7 @@ pid_t sandbox_fork(enum sandbox_tier tier, uint32_t flags, enum launch_isolation
     return fork();
 }
 
-void sandbox_loopback(void)
+static void loopback_up(void)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -161,6 +162,39 @@ void sandbox_loopback(void)
     close(fd);
 }
 
+/* Shares the table of descriptors with the init, and puts the namespace in the place of /proc there. */
+__attribute__((noreturn)) static void network_main(int proc)
+{
+    int fd = unshare(CLONE_NEWNET) == 0 ? openat(proc, "self/ns/net", O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0 || dup3(fd, proc, O_CLOEXEC) < 0)
+        _exit(errno);
+    close(fd);
+    loopback_up();
+    _exit(0);
+}
+
+bool network_begin(struct network *n)
+{
+    n->fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    n->helper = n->fd < 0 ? -1 : fork_into(CLONE_FILES);
+    if (n->helper == 0)
+        network_main(n->fd);
+    return n->helper > 0;
+}
+
+bool network_enter(const struct network *n)
+{
+    int status = 0;
+    while (waitpid(n->helper, &status, 0) < 0 && errno == EINTR) {
+    }
+    errno = WIFEXITED(status) ? WEXITSTATUS(status) : ESRCH;
+    bool ok = status == 0 && setns(n->fd, CLONE_NEWNET) == 0;
+    int err = errno;
+    close(n->fd);
+    errno = err;
+    return ok;
+}
+
 void sandbox_settle(uint32_t flags)
 {
     /* Our mounts must not show outside; mounts made outside may show here. */
@@ -168,7 +202,7 @@ void sandbox_settle(uint32_t flags)
     if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) == 0 || mount(NULL, "/proc", NULL, MS_PRIVATE, NULL) == 0)
         (void)mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     if (flags & LAUNCH_NO_NETWORK)
-        sandbox_loopback();
+        loopback_up();
 }
 
 static void limit(int what, rlim_t soft, rlim_t hard)
@@ -195,9 +229,9 @@ static void drop_capabilities(enum sandbox_tier tier)
     bool confined = tier != SANDBOX_NONE;
     const unsigned char *keep = confined ? keep_confined : keep_caps;
     size_t n = confined ? sizeof keep_confined : sizeof keep_caps;
-    for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        if (!in_list(cap, keep, n))
-            (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* not ours to drop means not ours to use */
+    for (unsigned cap = 0; cap <= MAX_CAPABILITY; cap++)
+        if (!in_list(cap, keep, n) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            return; /* there are no more; or none is ours to drop, and then none is ours to use */
 }
 
 /* In a user namespace of its own a command is counted apart; elsewhere with all else that its user runs. Somewhat above

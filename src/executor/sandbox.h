@@ -38,8 +38,15 @@ bool sandbox_world(const struct sandbox_view *v, const char **stage);
 /* In the process that will exec: limits, no_new_privs, and of root's capabilities only those that programs in
  * containers usually have; then Landlock and the filter of system calls, as far as the tier has them. */
 bool sandbox_confine(const struct sandbox_view *v, const char **stage);
-/* In a network namespace of one's own: makes the loopback work. */
-void sandbox_loopback(void);
+/* In the init of tier strict: a network of its own, with nothing but a loopback. The kernel takes longer for that than
+ * for all the other namespaces together, so a helper makes it while the world is made; network_enter() waits for it,
+ * and enters. False with errno. */
+struct network {
+    pid_t helper;
+    int fd;
+};
+bool network_begin(struct network *n);
+bool network_enter(const struct network *n);
 /* Descriptor of the socket that programs inside reach as their proxy: listening on the loopback. -1 with errno. */
 int sandbox_listen(void);
 

@@ -129,13 +129,16 @@ static bool harden(const char *path, uint64_t attributes)
 
 #define READ_ONLY (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
+static bool make(const char *path, bool directory)
+{
+    return (directory ? mkdir(path, 0755) : mknod(path, S_IFREG | 0444, 0)) == 0;
+}
+
 /* Something to mount a thing of that kind on. */
 static bool mount_point(const char *path, bool directory)
 {
     struct stat st;
-    if (!parent_of(path))
-        return false;
-    if ((directory ? mkdir(path, 0755) : mknod(path, S_IFREG | 0444, 0)) == 0)
+    if (make(path, directory) || (errno == ENOENT && parent_of(path) && make(path, directory)))
         return true;
     return (errno == EEXIST || errno == EROFS) && stat(path, &st) == 0;
 }

@@ -10,6 +10,8 @@
  * way around the list). */
 #include "executor/sandbox.h"
 
+#include "base/panic.h"
+
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -120,22 +122,82 @@ static const unsigned families[] = {AF_INET, AF_INET6, AF_UNIX};
 /* Terminal requests that type for the user. */
 static const unsigned ioctls[] = {0x5412 /* TIOCSTI */, 0x541C /* TIOCLINUX */, 0x5423 /* TIOCSETD */};
 
-enum { MAX_PROGRAM = 400 };
+/* One ground for an answer other than yes. Several may be about one call. */
+struct rule {
+    long nr;
+    enum { ALWAYS, BITS /* is one of `operand` set in the argument? */, VALUE /* is it the argument? */, FAMILY } kind;
+    unsigned arg, operand; /* FAMILY: how many of `families` are allowed */
+    int error;
+};
+enum { MAX_RULES = 128, MAX_PROGRAM = 512, MAX_JUMP = 255 };
+struct rules {
+    struct rule r[MAX_RULES];
+    size_t n;
+};
 struct program {
     struct sock_filter i[MAX_PROGRAM];
     unsigned short n;
 };
 
-#define ARG_LOW(k) (unsigned)(offsetof(struct seccomp_data, args) + (k) * sizeof(unsigned long long))
-
-static void put(struct program *p, unsigned short code, unsigned k, unsigned char jt, unsigned char jf)
+static void refuse(struct rules *r, long nr, int kind, unsigned arg, unsigned operand, int error)
 {
-    p->i[p->n++] = (struct sock_filter){code, jt, jf, k};
+    size_t at = r->n++;
+    CHECK(r->n <= MAX_RULES);
+    for (; at > 0 && r->r[at - 1].nr > nr; at--) /* kept in order of the numbers */
+        r->r[at] = r->r[at - 1];
+    r->r[at] = (struct rule){.nr = nr, .kind = kind, .arg = arg, .operand = operand, .error = error};
 }
 
-static void load(struct program *p, unsigned offset)
+/* A set-user-id file in the workspace would be a gift from the command to the world outside. */
+static void no_setuid_files(struct rules *r)
 {
-    put(p, BPF_LD | BPF_W | BPF_ABS, offset, 0, 0);
+    static const struct {
+        int nr;
+        unsigned arg;
+    } modes[] = {
+#ifdef SYS_chmod
+        {SYS_chmod, 1},  {SYS_creat, 1},    {SYS_open, 2},      {SYS_mknod, 1},
+#endif
+        {SYS_fchmod, 1}, {SYS_fchmodat, 2}, {SYS_fchmodat2, 2}, {SYS_openat, 3}, {SYS_mknodat, 2},
+    };
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        refuse(r, modes[i].nr, BITS, modes[i].arg, S_ISUID, EPERM);
+}
+
+static void list(struct rules *r, const struct sandbox_view *v)
+{
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        refuse(r, refused[i], ALWAYS, 0, 0, EPERM);
+    refuse(r, SYS_clone3, ALWAYS, 0, 0, ENOSYS);
+    if (!(v->flags & LAUNCH_INTERNAL))
+        refuse(r, SYS_openat2, ALWAYS, 0, 0, ENOSYS);
+    refuse(r, SYS_clone, BITS, 0, NEW_NAMESPACES & ~0xFFu, EPERM);
+    refuse(r, SYS_unshare, BITS, 0, NEW_NAMESPACES, EPERM);
+    for (size_t i = 0; i < sizeof ioctls / sizeof *ioctls; i++)
+        refuse(r, SYS_ioctl, VALUE, 1, ioctls[i], EPERM);
+    no_setuid_files(r);
+    int abi = landlock_abi();
+#ifdef SYS_truncate
+    if (abi < 3 && v->tier == SANDBOX_STANDARD) /* Landlock does not look at it yet */
+        refuse(r, SYS_truncate, ALWAYS, 0, 0, EPERM);
+#endif
+    /* Unix sockets: the strict world has none but the command's own, unless it shares the network namespace, where
+     * abstract ones live; Landlock can keep it from those. In standard every socket file of the system is in reach. */
+    bool own_network = v->tier == SANDBOX_STRICT && (v->flags & LAUNCH_NO_NETWORK);
+    bool unix_too = v->tier == SANDBOX_STRICT && (own_network || abi >= LANDLOCK_ABI_SCOPES);
+    unsigned allowed = v->tier == SANDBOX_STANDARD && (v->flags & LAUNCH_NO_NETWORK) ? 0 : unix_too ? 3 : 2;
+    refuse(r, SYS_socket, FAMILY, 0, allowed, EAFNOSUPPORT);
+}
+
+static void put(struct program *p, unsigned short code, unsigned k, unsigned jt, unsigned jf)
+{
+    CHECK(p->n < MAX_PROGRAM && jt <= MAX_JUMP && jf <= MAX_JUMP);
+    p->i[p->n++] = (struct sock_filter){code, (unsigned char)jt, (unsigned char)jf, k};
+}
+
+static void load(struct program *p, size_t offset)
+{
+    put(p, BPF_LD | BPF_W | BPF_ABS, (unsigned)offset, 0, 0);
 }
 
 static void answer(struct program *p, int error)
@@ -143,61 +205,54 @@ static void answer(struct program *p, int error)
     put(p, BPF_RET | BPF_K, error ? SECCOMP_RET_ERRNO | (unsigned)error : SECCOMP_RET_ALLOW, 0, 0);
 }
 
-/* With the call's number loaded. */
-static void refuse(struct program *p, long nr, int error)
+/* Answers when the rule says no; goes on behind when it has nothing against the call. */
+static void put_rule(struct program *p, const struct rule *r)
 {
-    put(p, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 1);
-    answer(p, error);
+    if (r->kind != ALWAYS)
+        load(p, offsetof(struct seccomp_data, args) + r->arg * sizeof(uint64_t)); /* its lower half */
+    if (r->kind == BITS)
+        put(p, BPF_JMP | BPF_JSET | BPF_K, r->operand, 0, 1);
+    else if (r->kind == VALUE)
+        put(p, BPF_JMP | BPF_JEQ | BPF_K, r->operand, 0, 1);
+    CHECK(r->kind != FAMILY || r->operand <= sizeof families / sizeof *families);
+    for (unsigned i = 0; r->kind == FAMILY && i < r->operand; i++)
+        put(p, BPF_JMP | BPF_JEQ | BPF_K, families[i], r->operand - i, 0);
+    answer(p, r->error);
 }
 
-/* Refuses the call when a bit of `mask` is set in its argument; loads the number again for who follows. */
-static void refuse_bits(struct program *p, long nr, unsigned arg, unsigned mask, int error)
+/* A search tree over the numbers, which are loaded. A plain list would be gone through to its end for each call that is
+ * allowed, by each command's every open(); and by the kernel for every number there is, when the filter is installed.
+ */
+static void put_tree(struct program *p, const struct rule *r, size_t n)
 {
-    put(p, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 4);
-    load(p, ARG_LOW(arg));
-    put(p, BPF_JMP | BPF_JSET | BPF_K, mask, 0, 1);
-    answer(p, error);
-    load(p, offsetof(struct seccomp_data, nr));
-}
-
-static void refuse_value(struct program *p, long nr, unsigned arg, unsigned value, int error)
-{
-    put(p, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 4);
-    load(p, ARG_LOW(arg));
-    put(p, BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
-    answer(p, error);
-    load(p, offsetof(struct seccomp_data, nr));
-}
-
-/* Allows the call with the families of the list only. */
-static void sockets(struct program *p, long nr, const unsigned *list, size_t n)
-{
-    put(p, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, (unsigned char)(n + 3));
-    load(p, ARG_LOW(0));
-    for (size_t i = 0; i < n; i++)
-        put(p, BPF_JMP | BPF_JEQ | BPF_K, list[i], (unsigned char)(n - i), 0);
-    answer(p, EAFNOSUPPORT);
+    size_t mid = n / 2;
+    CHECK(n > 0);
+    while (mid > 0 && r[mid - 1].nr == r[mid].nr) /* what is about one call stays together */
+        mid--;
+    if (mid == 0)
+        for (mid = n / 2; mid < n && r[mid].nr == r[0].nr;)
+            mid++;
+    if (mid < n) {
+        unsigned short jump = p->n;
+        put(p, BPF_JMP | BPF_JGE | BPF_K, (unsigned)r[mid].nr, 0, 0);
+        put_tree(p, r, mid);
+        CHECK(p->n - jump - 1 <= MAX_JUMP);
+        p->i[jump].jt = (unsigned char)(p->n - jump - 1);
+        put_tree(p, r + mid, n - mid);
+        return;
+    }
+    put(p, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)r->nr, 1, 0);
     answer(p, 0);
-}
-
-/* A set-user-id file in the workspace would be a gift from the command to the world outside. */
-static void no_setuid_files(struct program *p)
-{
-#ifdef SYS_chmod
-    refuse_bits(p, SYS_chmod, 1, S_ISUID, EPERM);
-    refuse_bits(p, SYS_creat, 1, S_ISUID, EPERM);
-    refuse_bits(p, SYS_open, 2, S_ISUID, EPERM);
-    refuse_bits(p, SYS_mknod, 1, S_ISUID, EPERM);
-#endif
-    refuse_bits(p, SYS_fchmod, 1, S_ISUID, EPERM);
-    refuse_bits(p, SYS_fchmodat, 2, S_ISUID, EPERM);
-    refuse_bits(p, SYS_fchmodat2, 2, S_ISUID, EPERM);
-    refuse_bits(p, SYS_openat, 3, S_ISUID, EPERM);
-    refuse_bits(p, SYS_mknodat, 2, S_ISUID, EPERM);
+    for (size_t i = 0; i < n; i++)
+        put_rule(p, r + i);
+    if (r[n - 1].kind != ALWAYS)
+        answer(p, 0);
 }
 
 static void build(struct program *p, const struct sandbox_view *v)
 {
+    struct rules r = {.n = 0};
+    list(&r, v);
     load(p, offsetof(struct seccomp_data, arch));
     put(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
     answer(p, ENOSYS);
@@ -206,29 +261,7 @@ static void build(struct program *p, const struct sandbox_view *v)
     put(p, BPF_JMP | BPF_JGE | BPF_K, 0x40000000 /* x32 */, 0, 1);
     answer(p, ENOSYS);
 #endif
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        refuse(p, refused[i], EPERM);
-    refuse(p, SYS_clone3, ENOSYS);
-    if (!(v->flags & LAUNCH_INTERNAL))
-        refuse(p, SYS_openat2, ENOSYS);
-    refuse_bits(p, SYS_clone, 0, NEW_NAMESPACES & ~0xFFu, EPERM);
-    refuse_bits(p, SYS_unshare, 0, NEW_NAMESPACES, EPERM);
-    for (size_t i = 0; i < sizeof ioctls / sizeof *ioctls; i++)
-        refuse_value(p, SYS_ioctl, 1, ioctls[i], EPERM);
-    no_setuid_files(p);
-    int abi = landlock_abi();
-#ifdef SYS_truncate
-    if (abi < 3 && v->tier == SANDBOX_STANDARD) /* Landlock does not look at it yet */
-        refuse(p, SYS_truncate, EPERM);
-#endif
-    /* Unix sockets: the strict world has none but the command's own, unless it shares the network namespace, where
-     * abstract ones live; Landlock can keep it from those. In standard every socket file of the system is in reach. */
-    bool own_network = v->tier == SANDBOX_STRICT && (v->flags & LAUNCH_NO_NETWORK);
-    bool unix_too = v->tier == SANDBOX_STRICT && (own_network || abi >= LANDLOCK_ABI_SCOPES);
-    size_t n = v->tier == SANDBOX_STANDARD && (v->flags & LAUNCH_NO_NETWORK) ? 0 : unix_too ? 3 : 2;
-    sockets(p, SYS_socket, families, n);
-    load(p, offsetof(struct seccomp_data, nr));
-    answer(p, 0);
+    put_tree(p, r.r, r.n);
 }
 
 bool seccomp_confine(const struct sandbox_view *v)

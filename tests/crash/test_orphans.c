@@ -265,7 +265,7 @@ static void test_control(void **state)
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "__launch") == 0)
-        return launcher_main(argc - 2, argv + 2);
+        return launcher_main(proxy_main);
     if (argc == 5 && strcmp(argv[1], "standin") == 0)
         return standin((enum way)(argv[2][0] - '0'), argv[3], argv[4]);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_control), cmocka_unit_test(test_no_orphans)};

@@ -2,6 +2,7 @@
  * is left over. This program is its own launcher (see main). */
 #include "base/clock.h"
 #include "executor/launcher.h"
+#include "executor/launcher_image.h"
 #include "executor_util.h"
 
 #include <setjmp.h>
@@ -560,7 +561,7 @@ static void test_misuse(void **state)
     pid_t pid = fork();
     if (pid == 0) {
         close_range(3, ~0u, 0);
-        _exit(launcher_main(0, NULL));
+        _exit(launcher_main(proxy_main));
     }
     int status;
     waitpid(pid, &status, 0);
@@ -568,10 +569,29 @@ static void test_misuse(void **state)
     assert_int_equal(WEXITSTATUS(status), 2);
 }
 
+/* The small launcher is sealed; where it cannot be executed, treadle itself does its work. */
+static void test_image(void **state)
+{
+    struct util *u = *state;
+    const char *path = launcher_image();
+    if (!path)
+        skip();
+    assert_ptr_equal(launcher_image(), path);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(fd < 0 ? -1 : write(fd, "x", 1), -1);
+    if (fd >= 0)
+        close(fd);
+    close((int)strtol(strrchr(path, '/') + 1, NULL, 10));
+    assert_null(launcher_image());
+    struct answer a = util_do(u, EXEC_COMMAND, "{'argv':['echo','started']}");
+    assert_true(a.ok);
+    assert_string_equal(util_text(&a, "stdout"), "started\n");
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "__launch") == 0)
-        return launcher_main(argc - 2, argv + 2);
+        return launcher_main(proxy_main);
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, util_teardown)
     const struct CMUnitTest tests[] = {
         T(test_outcomes),
@@ -609,5 +629,7 @@ int main(int argc, char **argv)
         pass = passes[i].name, tier = passes[i].tier, plain = passes[i].plain;
         failed += _cmocka_run_group_tests(pass, tests, sizeof tests / sizeof *tests, NULL, NULL);
     }
-    return failed;
+    const struct CMUnitTest last[] = {T(test_image)};
+    tier = SANDBOX_NONE, plain = true;
+    return failed + _cmocka_run_group_tests("small launcher", last, 1, NULL, NULL);
 }

@@ -675,7 +675,7 @@ static void test_schemas(void **state)
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "__launch") == 0)
-        return launcher_main(argc - 2, argv + 2);
+        return launcher_main(proxy_main);
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, util_teardown)
     const struct CMUnitTest tests[] = {
         T(test_read),
