@@ -3,13 +3,13 @@
  *   gen_step_docs FILE...          rewrites what stands between <!-- table: NAME --> and <!-- end --> in each file
  *   gen_step_docs --check FILE...  changes nothing; exit 1 when a file is not as it would be written
  *
- * NAME is `keys WHAT` (workflow, defaults, input, retry, limits, budget, restart, call_config, inheritance,
- * prompt_part, step, or a step type), `types`, `errors`, or `unused WHERE` (workflow, defaults, step, prompt_part,
- * call_config). An unknown name is an error: a page cannot keep a table of something that no longer exists. A step type
- * without a table on any of the pages given is an error too. */
+ * NAME is `keys WHAT` (workflow, step, a block such as retry or claude_options (flow/keys.h), or a step type), `types`,
+ * `errors`, or `unused WHERE` (workflow, step, or a block). An unknown name is an error: a page cannot keep a table of
+ * something that no longer exists. A step type without a table on any of the pages given is an error too. */
 #include "base/buf.h"
 #include "base/err.h"
 #include "flow/keys.h"
+#include "flow/range.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,39 +27,6 @@ static const char *base_name(const char *path)
 }
 
 /* ---- tables ---- */
-
-static const struct {
-    const char *name;
-    const struct step_key *keys;
-} key_tables[] = {
-    {"workflow", workflow_keys},
-    {"defaults", default_keys},
-    {"input", input_keys},
-    {"retry", retry_keys},
-    {"limits", limit_keys},
-    {"budget", budget_keys},
-    {"step", step_common_keys},
-    {"prompt_part", prompt_part_keys},
-    {"cache", cache_keys},
-    {"cache_config", cache_config_keys},
-    {"restart", restart_keys},
-    {"call_config", call_config_keys},
-    {"inheritance", inheritance_keys},
-    {"inherited_variables", inherited_variables_keys},
-    {"inherited_providers", inherited_providers_keys},
-    {"performance", performance_keys},
-    {"workspace_config", workspace_config_keys},
-    {"output_config", output_config_keys},
-    {"directories", directories_keys},
-};
-
-static const struct {
-    const char *name;
-    const struct unused_key *keys;
-} unused_tables[] = {
-    {"workflow", workflow_unused_keys}, {"defaults", default_unused_keys},        {"step", step_unused_keys},
-    {"prompt_part", part_unused_keys},  {"call_config", call_config_unused_keys},
-};
 
 /* Text in a table's cell: a bar would end it. */
 static void add_cell(struct buf *b, const char *text)
@@ -96,6 +63,8 @@ static const char *kind_text(enum key_kind kind)
         [KEY_BOOL] = "boolean",
         [KEY_INT] = "integer",
         [KEY_NUMBER] = "number",
+        [KEY_SECONDS] = "seconds",
+        [KEY_MS] = "milliseconds",
         [KEY_DURATION] = "duration",
         [KEY_SIZE] = "size",
         [KEY_ENUM] = "",
@@ -108,11 +77,16 @@ static const char *kind_text(enum key_kind kind)
 
 static void add_row(struct buf *b, const struct step_key *k)
 {
+    struct arena scratch = {0};
+    struct str range = key_range_text(&scratch, k);
     buf_printf(b, "| `%s` | ", k->name);
     if (k->kind == KEY_ENUM)
         add_choices(b, k->choices);
     else
         buf_addz(b, kind_text(k->kind));
+    if (range.n)
+        buf_printf(b, ", %.*s", STR_ARG(range));
+    arena_done(&scratch);
     buf_addz(b, " | ");
     if (k->required)
         buf_addz(b, "*required*");
@@ -212,6 +186,26 @@ static void add_questions(struct buf *b)
     }
 }
 
+static const struct step_key *key_table(struct str name)
+{
+    if (str_is(name, "workflow") || str_is(name, "step"))
+        return str_is(name, "step") ? step_common_keys : workflow_keys;
+    for (size_t i = 0; key_block_at(i); i++)
+        if (str_is(name, key_block_at(i)->name))
+            return key_block_at(i)->keys;
+    return NULL;
+}
+
+static const struct unused_key *unused_table(struct str name)
+{
+    if (str_is(name, "workflow") || str_is(name, "step"))
+        return str_is(name, "step") ? step_unused_keys : workflow_unused_keys;
+    for (size_t i = 0; key_block_at(i); i++)
+        if (str_is(name, key_block_at(i)->name))
+            return key_block_at(i)->unused;
+    return NULL;
+}
+
 /* False when nothing has that name. */
 static bool add_table(struct buf *b, struct str name)
 {
@@ -224,20 +218,20 @@ static bool add_table(struct buf *b, struct str name)
         return true;
     }
     struct str keys = STR("keys "), unused = STR("unused ");
-    if (str_starts(name, unused))
-        for (size_t i = 0; i < sizeof unused_tables / sizeof *unused_tables; i++)
-            if (str_is(str_from(name, unused.n), unused_tables[i].name)) {
-                add_unused(b, unused_tables[i].keys);
-                return true;
-            }
+    if (str_starts(name, unused)) {
+        const struct unused_key *table = unused_table(str_from(name, unused.n));
+        if (table)
+            add_unused(b, table);
+        return table;
+    }
     if (!str_starts(name, keys))
         return false;
     name = str_from(name, keys.n);
-    for (size_t i = 0; i < sizeof key_tables / sizeof *key_tables; i++)
-        if (str_is(name, key_tables[i].name)) {
-            add_keys(b, key_tables[i].keys);
-            return true;
-        }
+    const struct step_key *table = key_table(name);
+    if (table) {
+        add_keys(b, table);
+        return true;
+    }
     const struct step_type *t;
     for (size_t i = 0; (t = step_type_at(i)) && i < TYPES_MAX; i++)
         if (str_is(name, t->name)) {

@@ -12,6 +12,7 @@
 #include "data/json.h"
 #include "data/transform.h"
 #include "flow/keys.h"
+#include "flow/range.h"
 
 struct maker {
     struct arena a;
@@ -51,22 +52,6 @@ static struct val texts(struct maker *k, const char *bars)
     return val_list_done(&l);
 }
 
-/* Keys whose value has keys of its own, or a form of its own. */
-static const char *special(const struct step_key *row)
-{
-    static const char *const names[][2] = {{"inputs", "inputs"},      {"defaults", "defaults"}, {"retry", "retry"},
-                                           {"retry_config", "retry"}, {"limits", "limits"},     {"budget", "budget"},
-                                           {"on_error", "on_error"},  {"restart", "restart"}};
-    if (strcmp(row->name, "inputs") == 0 && row->kind != KEY_DATA) /* a step's own: values, no declarations */
-        return NULL;
-    if (strcmp(row->name, "retry_config") == 0 && !row->alias_of) /* a step type's own, with more in it */
-        return NULL;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(row->name, names[i][0]) == 0)
-            return names[i][1];
-    return NULL;
-}
-
 static struct val enumeration(struct maker *k, const struct step_key *row)
 {
     struct val_map one = val_map_new(&k->a), m = val_map_new(&k->a);
@@ -88,6 +73,48 @@ static struct val names(struct maker *k, const char *(*name)(size_t))
     return val_map_done(&m);
 }
 
+static struct val plain_number(double x)
+{
+    return x == floor(x) && fabs(x) < 1e18 ? val_int((int64_t)x) : val_double(x);
+}
+
+/* {type: array, items: {anyOf: [one, hole]}} */
+static struct val list_of(struct maker *k, struct val one)
+{
+    struct val_map m = val_map_new(&k->a), items = val_map_new(&k->a);
+    struct val_list any = val_list_new(&k->a);
+    val_list_push(&any, one);
+    val_list_push(&any, reference(k, "hole"));
+    VAL_MAP_SET(&items, "anyOf", val_list_done(&any));
+    VAL_MAP_SET(&m, "type", VAL_LIT("array"));
+    VAL_MAP_SET(&m, "items", val_map_done(&items));
+    return val_map_done(&m);
+}
+
+/* {type, minimum, maximum} of a plain number; a duration or a size may be text with a unit as well. */
+static struct val number(struct maker *k, const struct step_key *row)
+{
+    struct key_range r = key_range(row);
+    struct val_map n = val_map_new(&k->a), m = val_map_new(&k->a);
+    struct val_list any = val_list_new(&k->a);
+    VAL_MAP_SET(&n, "type", row->kind == KEY_INT || row->kind == KEY_INTS ? VAL_LIT("integer") : VAL_LIT("number"));
+    if (isfinite(r.least))
+        val_map_set(&n, r.above ? STR("exclusiveMinimum") : STR("minimum"), plain_number(r.least));
+    if (isfinite(r.most))
+        VAL_MAP_SET(&n, "maximum", plain_number(r.most));
+    struct val one = val_map_done(&n);
+    val_list_push(&any, one);
+    if (row->kind == KEY_DURATION)
+        val_list_push(&any, reference(k, r.above ? "some_time" : "time"));
+    if (row->kind == KEY_SIZE)
+        val_list_push(&any, reference(k, r.least > 0 ? "some_bytes" : "bytes"));
+    val_list_push(&any, reference(k, "hole"));
+    if (row->kind == KEY_INTS)
+        val_list_push(&any, list_of(k, one));
+    VAL_MAP_SET(&m, "anyOf", val_list_done(&any));
+    return val_map_done(&m);
+}
+
 static struct val operations(struct maker *k)
 {
     struct val_map m = val_map_new(&k->a), item = val_map_new(&k->a), properties = val_map_new(&k->a);
@@ -104,7 +131,7 @@ static struct val operations(struct maker *k)
     return val_map_done(&m);
 }
 
-static struct val of_kind(struct maker *k, const struct step_key *row)
+static struct val of_kind(struct maker *k, const struct step_key *keys, const struct step_key *row)
 {
     static const char *const kinds[] = {
         [KEY_STRING] = "{\"type\":\"string\"}",
@@ -120,30 +147,24 @@ static struct val of_kind(struct maker *k, const struct step_key *row)
         [KEY_PROMPT] = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"items\":"
                        "{\"$ref\":\"#/$defs/prompt_part\"}}]}",
         [KEY_BOOL] = "{\"anyOf\":[{\"type\":\"boolean\"},{\"$ref\":\"#/$defs/hole\"}]}",
-        [KEY_INT] = "{\"anyOf\":[{\"type\":\"integer\"},{\"$ref\":\"#/$defs/hole\"}]}",
-        [KEY_NUMBER] = "{\"anyOf\":[{\"type\":\"number\"},{\"$ref\":\"#/$defs/hole\"}]}",
-        [KEY_DURATION] = "{\"$ref\":\"#/$defs/duration\"}",
-        [KEY_SIZE] = "{\"$ref\":\"#/$defs/size\"}",
         [KEY_STRINGS] = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}",
-        [KEY_INTS] = "{\"anyOf\":[{\"type\":\"integer\"},{\"$ref\":\"#/$defs/hole\"},{\"type\":\"array\",\"items\":"
-                     "{\"anyOf\":[{\"type\":\"integer\"},{\"$ref\":\"#/$defs/hole\"}]}}]}",
         [KEY_OBJECT] = "{\"anyOf\":[{\"type\":\"object\"},{\"$ref\":\"#/$defs/hole\"}]}",
     };
     if (row->choices && row->kind != KEY_ENUM && row->kind != KEY_EACH)
         return reference(k, row->choices);
-    if (special(row))
-        return reference(k, special(row));
     if (row->kind == KEY_OPERATIONS)
         return operations(k);
+    if (key_is_number(row->kind) || row->kind == KEY_INTS)
+        return number(k, key_ranged(keys, row));
     return row->kind == KEY_ENUM ? enumeration(k, row) : piece(k, kinds[row->kind]);
 }
 
 /* ---- objects with keys ---- */
 
-static struct val described(struct maker *k, const struct step_key *row)
+static struct val described(struct maker *k, const struct step_key *keys, const struct step_key *row)
 {
     struct val_map m = val_map_new(&k->a);
-    struct val kind = of_kind(k, row);
+    struct val kind = of_kind(k, keys, row);
     struct str doc = str_c(row->doc);
     if (row->fallback)
         doc = arena_printf(&k->a, "%s Default: %s.", row->doc, row->fallback);
@@ -166,7 +187,7 @@ static void add_properties(struct maker *k, struct val_map *properties, const st
 {
     for (const struct step_key *row = keys; row->name; row++)
         if (!has(properties, row->name))
-            val_map_set(properties, str_c(row->name), described(k, row));
+            val_map_set(properties, str_c(row->name), described(k, keys, row));
 }
 
 static void add_unused(struct maker *k, struct val_map *properties, const struct unused_key *keys)
@@ -273,15 +294,14 @@ static void define_values(struct maker *k)
            piece(k, "{\"description\":\"Workflow files, relative to this one.\",\"anyOf\":[{\"type\":\"string\"},"
                     "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}"));
     define(k, "hole", piece(k, "{\"type\":\"string\",\"pattern\":\"[{][{]\"}"));
-    define(k, "duration",
-           piece(k, "{\"description\":\"Seconds, or text such as 250ms, 5s, 10m, 2h or 1d.\",\"anyOf\":["
-                    "{\"type\":\"number\",\"minimum\":0},{\"type\":\"string\",\"pattern\":"
-                    "\"^\\\\s*[0-9]+([.][0-9]+)?\\\\s*(ms|s|m|h|d)?\\\\s*$\"},{\"$ref\":\"#/$defs/hole\"}]}"));
-    define(k, "size",
-           piece(k, "{\"description\":\"Bytes, or text such as 64KB, 10MB or 1GB.\",\"anyOf\":["
-                    "{\"type\":\"number\",\"minimum\":0},{\"type\":\"string\",\"pattern\":"
-                    "\"^\\\\s*[0-9]+([.][0-9]+)?\\\\s*([kKmMgGtT]?[iI]?[bB])?\\\\s*$\"},"
-                    "{\"$ref\":\"#/$defs/hole\"}]}"));
+    define(k, "time",
+           piece(k, "{\"description\":\"Text such as 250ms, 5s, 10m, 2h or 1d.\",\"type\":\"string\",\"pattern\":"
+                    "\"^\\\\s*[0-9]+([.][0-9]+)?\\\\s*(ms|s|m|h|d)?\\\\s*$\"}"));
+    define(k, "some_time", piece(k, "{\"$ref\":\"#/$defs/time\",\"pattern\":\"[1-9]\"}"));
+    define(k, "bytes",
+           piece(k, "{\"description\":\"Text such as 64KB, 10MB or 1GB.\",\"type\":\"string\",\"pattern\":"
+                    "\"^\\\\s*[0-9]+([.][0-9]+)?\\\\s*([kKmMgGtT]?[iI]?[bB])?\\\\s*$\"}"));
+    define(k, "some_bytes", piece(k, "{\"$ref\":\"#/$defs/bytes\",\"pattern\":\"[1-9]\"}"));
     define(k, "condition", piece(k, "{\"type\":[\"string\",\"boolean\",\"object\",\"array\"]}"));
     define(k, "steps", piece(k, "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/$defs/step\"}}"));
     define(k, "on_error",
@@ -316,40 +336,48 @@ static void define_workflow(struct maker *k)
            of_any(k, "[{\"required\":[\"extends\"]},{\"required\":[\"include\"]}]", val_map_done(&must)));
 }
 
+/* What a block may be instead of a map. */
+static const char *instead(const char *name)
+{
+    static const char *const others[][2] = {
+        {"retry", "[{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000},{\"type\":\"boolean\"}]"},
+        {"cache", "[{\"type\":\"boolean\"}]"},
+        {"workspace_isolation", "[{\"type\":\"boolean\"},{\"$ref\":\"#/$defs/hole\"}]"},
+        {"input", "[{\"type\":[\"string\",\"null\"]}]"},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(others[i][0], name) == 0)
+            return others[i][1];
+    return NULL;
+}
+
+static bool may_be_hole(const struct key_block *b)
+{
+    return b->plain || b->keys == call_config_keys || b->keys == tasks_config_keys;
+}
+
+static void define_block(struct maker *k, const struct key_block *b)
+{
+    struct val map = object(k, b->keys, NULL, b->unused);
+    if (b->open) {
+        struct val_map m = val_map_new(&k->a);
+        for (size_t i = 0; i < map.obj.n; i++)
+            if (!str_is(map.obj.m[i].key, "additionalProperties"))
+                val_map_set(&m, map.obj.m[i].key, map.obj.m[i].val);
+        map = val_map_done(&m);
+    }
+    if (instead(b->name))
+        map = of_any(k, instead(b->name), map);
+    else if (may_be_hole(b))
+        map = of_any(k, "[{\"$ref\":\"#/$defs/hole\"}]", map);
+    define(k, b->name, map);
+}
+
 static void define_blocks(struct maker *k)
 {
     define(k, "inner_workflow", inner_workflow(k));
-    define(k, "call_config",
-           of_any(k, "[{\"$ref\":\"#/$defs/hole\"}]", object(k, call_config_keys, NULL, call_config_unused_keys)));
-    define(k, "performance", object(k, performance_keys, NULL, NULL));
-    define(k, "workspace_config", object(k, workspace_config_keys, NULL, NULL));
-    define(k, "output_config", object(k, output_config_keys, NULL, NULL));
-    define(k, "directories", object(k, directories_keys, NULL, NULL));
-    define(k, "graceful_timeout", object(k, graceful_timeout_keys, NULL, NULL));
-    define(k, "memory_limits", object(k, memory_limits_keys, NULL, NULL));
-    define(k, "prune_results", object(k, prune_results_keys, NULL, NULL));
-    define(k, "performance_budgets", object(k, performance_budgets_keys, NULL, NULL));
-    define(k, "on_budget_exceeded", object(k, on_budget_exceeded_keys, NULL, NULL));
-    define(k, "workspace_isolation",
-           of_any(k, "[{\"type\":\"boolean\"},{\"$ref\":\"#/$defs/hole\"}]",
-                  object(k, workspace_isolation_keys, NULL, NULL)));
-    define(k, "inheritance", object(k, inheritance_keys, NULL, NULL));
-    define(k, "inherited_variables", object(k, inherited_variables_keys, NULL, NULL));
-    define(k, "inherited_providers", object(k, inherited_providers_keys, NULL, NULL));
-    define(k, "inherited_functions", object(k, inherited_functions_keys, NULL, NULL));
-    define(k, "provider_settings", object(k, provider_settings_keys, NULL, NULL));
-    define(k, "model_settings", object(k, model_settings_keys, NULL, NULL));
-    struct val retry = object(k, retry_keys, NULL, NULL);
-    define(k, "retry", of_any(k, "[{\"type\":\"integer\",\"minimum\":1},{\"type\":\"boolean\"}]", retry));
-    define(k, "limits", object(k, limit_keys, NULL, NULL));
-    define(k, "cache", of_any(k, "[{\"type\":\"boolean\"}]", object(k, cache_keys, NULL, NULL)));
-    define(k, "cache_config", object(k, cache_config_keys, NULL, NULL));
-    define(k, "restart", of_any(k, "[{\"$ref\":\"#/$defs/hole\"}]", object(k, restart_keys, NULL, NULL)));
-    define(k, "budget", object(k, budget_keys, NULL, NULL));
-    define(k, "defaults", object(k, default_keys, NULL, default_unused_keys));
-    define(k, "prompt_part", object(k, prompt_part_keys, NULL, part_unused_keys));
-    struct val input = of_any(k, "[{\"type\":[\"string\",\"null\"]}]", object(k, input_keys, NULL, NULL));
-    define(k, "input", input);
+    for (size_t i = 0; key_block_at(i); i++)
+        define_block(k, key_block_at(i));
     define(k, "inputs",
            piece(k, "{\"type\":[\"object\",\"null\"],\"additionalProperties\":"
                     "{\"$ref\":\"#/$defs/input\"}}"));

@@ -2,6 +2,7 @@
  * pinned, and the typed fields of it.
  *
  * Everything that cannot be read fails the step, with a message that names the place; callers only return. */
+#include "flow/range.h"
 #include "flow/step_int.h"
 
 #include "flow/units.h"
@@ -87,6 +88,10 @@ const struct val *frame_config(struct frame *f, bool pin)
     val_map_merge(&m, f->def->data ? f->def->data : &val_empty_object);
     val_map_merge(&m, &evaluated);
     struct val whole = val_map_done(&m);
+    if (key_numbers(&f->run->scratch, f->def->type->keys, f->def->source, &whole, &err) != RC_OK) {
+        frame_fail(f, &err);
+        return NULL;
+    }
     s->config = val_copy(&f->arena, &whole);
     s->has_config = true;
     return !pin || frame_pin(f, &s->config) ? &s->config : NULL;

@@ -25,10 +25,32 @@ extern const struct step_key call_config_keys[]; /* of `config` of a pipeline st
 extern const struct step_key graceful_timeout_keys[], memory_limits_keys[], prune_results_keys[],
     performance_budgets_keys[], on_budget_exceeded_keys[], workspace_isolation_keys[], inheritance_keys[],
     inherited_variables_keys[], inherited_providers_keys[], inherited_functions_keys[], provider_settings_keys[],
-    model_settings_keys[];                       /* of blocks in it */
-extern const struct step_key prompt_part_keys[]; /* of one part of a prompt */
+    model_settings_keys[], claude_settings_keys[]; /* of blocks in it */
+extern const struct step_key prompt_part_keys[];   /* of one part of a prompt */
 extern const struct unused_key workflow_unused_keys[], step_unused_keys[], default_unused_keys[], part_unused_keys[];
 extern const struct unused_key call_config_unused_keys[];
+/* Of blocks of steps that ask a model (option_keys.c). */
+extern const struct step_key claude_options_keys[], token_budget_keys[], model_retry_keys[], session_config_keys[],
+    extraction_config_keys[], tasks_config_keys[];
+extern const struct unused_key claude_options_unused_keys[];
+/* Of blocks of older workflows (load_old.c). */
+extern const struct step_key resource_limits_keys[], safety_keys[], safety_config_keys[], cost_limits_keys[],
+    cost_alerts_keys[], token_management_keys[];
+
+enum { KEY_TURNS_MAX = 10000 }; /* max_turns */
+
+/* A map with keys of its own. Rows name it in `choices`. */
+struct key_block {
+    const char *name;
+    const struct step_key *keys;
+    const struct unused_key *unused; /* or NULL */
+    bool plain; /* its values are checked with the key that it is the value of; else whoever reads it does that */
+    bool open;  /* keys that are unknown are no error */
+};
+const struct key_block *key_block_at(size_t i);
+const struct key_block *key_block(const char *name);
+/* The block that the row's value is, NULL where it is none. */
+const struct key_block *key_block_of(const struct step_key *row);
 
 /* The row called `name`, NULL when there is none. */
 const struct step_key *key_find(const struct step_key *table, struct str name);

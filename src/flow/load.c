@@ -162,10 +162,8 @@ static void default_key(struct loader *l, const struct member *m)
 {
     bool on = false;
     const struct step_key *row = key_find(default_keys, m->key);
-    if (str_is(m->key, "timeout"))
-        (void)load_duration(l, m, &l->timeout_ms);
-    else if (str_is(m->key, "timeout_seconds"))
-        (void)load_duration_in(l, m, 1000, &l->timeout_ms);
+    if (row && key_is_number(row->kind))
+        (void)load_duration(l, default_keys, m, str_is(m->key, "cache_ttl") ? &l->w->cache.ttl_ms : &l->timeout_ms);
     else if (str_is(m->key, "retry"))
         load_retry(l, m, &l->retry);
     else if (str_is(m->key, "retry_on_error")) {
@@ -177,12 +175,10 @@ static void default_key(struct loader *l, const struct member *m)
         (void)load_bool(l, m, &l->continue_on_error);
     else if (str_is(m->key, "cache_results"))
         (void)load_bool(l, m, &l->w->cache.results);
-    else if (str_is(m->key, "cache_ttl"))
-        (void)load_duration(l, m, &l->w->cache.ttl_ms);
     else if (str_is(m->key, "output_dir"))
         load_directory(l, m, &l->w->output_dir);
     else if (row && row->kind == KEY_OBJECT)
-        (void)load_object(l, m);
+        (void)load_key_fits(l, default_keys, row, m);
     else if (row) {
         struct str s;
         (void)load_text(l, m, &s);

@@ -43,9 +43,7 @@ static void cache_ttl(struct loader *l, struct cache_reading *r, const struct me
     int64_t ms;
     if (is_hole(&m->val))
         val_map_add(&r->values, m->key, m->val, m->line, m->col);
-    else if (load_duration(l, m, &ms) && ms <= 0)
-        BAD(l, &m->val, "`ttl` leaves no time; expected more than 0");
-    else
+    else if (load_duration(l, cache_keys, m, &ms))
         r->d->ttl_ms = ms;
 }
 
@@ -156,8 +154,8 @@ void load_cache_config(struct loader *l, const struct member *m)
             l->w->cache.results |= on;
             l->w->cache.off = !on;
         } else if (str_is(k->key, "ttl")) {
-            (void)load_duration(l, k, &l->w->cache.ttl_ms);
-        } else if (str_is(k->key, "max_size_mb") && load_int(l, k, 1, 1 << 20, &l->w->cache.max_bytes)) {
+            (void)load_duration(l, cache_config_keys, k, &l->w->cache.ttl_ms);
+        } else if (str_is(k->key, "max_size_mb") && load_int(l, cache_config_keys, k, &l->w->cache.max_bytes)) {
             l->w->cache.max_bytes <<= 20;
         } else if (!key_find(cache_config_keys, k->key)) {
             unused = unused ? unused : k;

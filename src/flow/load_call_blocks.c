@@ -10,8 +10,8 @@ const struct step_key graceful_timeout_keys[] = {
 };
 
 const struct step_key memory_limits_keys[] = {
-    {"soft_limit_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "As memory_warning_mb."},
-    {"hard_limit_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "As memory_limit_mb."},
+    {"soft_limit_mb", KEY_INT, KEY_FROM_TO(1, 1 << 20), .doc = "As memory_warning_mb."},
+    {"hard_limit_mb", KEY_INT, KEY_FROM_TO(1, 1 << 20), .doc = "As memory_limit_mb."},
     {0},
 };
 
@@ -22,9 +22,9 @@ const struct step_key prune_results_keys[] = {
 };
 
 const struct step_key performance_budgets_keys[] = {
-    {"total_duration_ms", KEY_NUMBER, .doc = "Of an attempt at the step."},
-    {"step_duration_ms", KEY_INT, .least = 1, .most = INT64_MAX / 4, .doc = "Of each attempt at a step inside."},
-    {"memory_usage_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "Of the values inside."},
+    {"total_duration_ms", KEY_MS, KEY_FROM(1), .doc = "Of an attempt at the step."},
+    {"step_duration_ms", KEY_MS, KEY_FROM(1), .doc = "Of each attempt at a step inside."},
+    {"memory_usage_mb", KEY_INT, KEY_FROM_TO(1, 1 << 20), .doc = "Of the values inside."},
     {0},
 };
 
@@ -70,34 +70,24 @@ const struct step_key inherited_functions_keys[] = {
 };
 
 const struct step_key provider_settings_keys[] = {
-    {"claude", KEY_OBJECT, .choices = "model_settings", .doc = "Of steps that ask Claude."},
+    {"claude", KEY_OBJECT, .choices = "claude_settings", .doc = "Of steps that ask Claude."},
     {"gemini", KEY_OBJECT, .choices = "model_settings", .doc = "Of steps that ask Gemini."},
+    {0},
+};
+
+const struct step_key claude_settings_keys[] = {
+    {"model", KEY_TEMPLATE, .doc = "Its name."},
+    {"temperature", KEY_NUMBER, KEY_FROM_TO(0, 1), .doc = "Sampling temperature."},
+    {"max_tokens", KEY_INT, KEY_FROM_TO(1, INT32_MAX), .doc = "Of a reply, at the most."},
     {0},
 };
 
 const struct step_key model_settings_keys[] = {
     {"model", KEY_TEMPLATE, .doc = "Its name."},
-    {"temperature", KEY_NUMBER, .doc = "0 to 2."},
-    {"max_tokens", KEY_INT, .least = 1, .most = 1000000, .doc = "Of a reply, at the most."},
+    {"temperature", KEY_NUMBER, KEY_FROM_TO(0, 2), .doc = "Sampling temperature."},
+    {"max_tokens", KEY_INT, KEY_FROM_TO(1, INT32_MAX), .doc = "Of a reply, at the most."},
     {0},
 };
-
-static const struct {
-    const char *name;
-    const struct step_key *keys;
-    bool or_boolean;
-} blocks[] = {{"memory_limits", memory_limits_keys, false},
-              {"graceful_timeout", graceful_timeout_keys, false},
-              {"prune_results", prune_results_keys, false},
-              {"performance_budgets", performance_budgets_keys, false},
-              {"on_budget_exceeded", on_budget_exceeded_keys, false},
-              {"workspace_isolation", workspace_isolation_keys, true},
-              {"inheritance", inheritance_keys, false},
-              {"inherited_variables", inherited_variables_keys, false},
-              {"inherited_providers", inherited_providers_keys, false},
-              {"inherited_functions", inherited_functions_keys, false},
-              {"provider_settings", provider_settings_keys, false},
-              {"model_settings", model_settings_keys, false}};
 
 static bool is_hole(const struct val *v)
 {
@@ -106,15 +96,11 @@ static bool is_hole(const struct val *v)
 
 bool load_call_block(struct loader *l, const struct step_key *row, const struct member *m)
 {
-    const struct step_key *table = NULL;
-    bool or_boolean = false;
-    for (size_t i = 0; row->choices && i < sizeof blocks / sizeof *blocks; i++)
-        if (strcmp(row->choices, blocks[i].name) == 0) {
-            table = blocks[i].keys;
-            or_boolean = blocks[i].or_boolean;
-        }
-    if (!table)
+    const struct key_block *block = key_block_of(row);
+    if (!block || block->keys == retry_keys) /* those become the step's own */
         return false;
+    const struct step_key *table = block->keys;
+    bool or_boolean = table == workspace_isolation_keys;
     if (is_hole(&m->val) || (or_boolean && m->val.type == VAL_BOOL) || !load_object(l, m))
         return true;
     for (size_t i = 0; i < m->val.obj.n; i++) {

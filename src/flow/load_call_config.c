@@ -16,20 +16,22 @@ const struct step_key call_config_keys[] = {
      .doc = "The same in one block, and which of the caller's variables are inherited; see below."},
     {"workspace_isolation", KEY_ANY, .choices = "workspace_isolation", .fallback = "false",
      .doc = "As `workspace: isolated` of the step."},
-    {"max_depth", KEY_INT, .fallback = "10", .least = 1, .most = 100,
+    {"max_depth", KEY_INT, .fallback = "10", KEY_FROM_TO(1, 100),
      .doc = "How deep workflows may call one another, counted from the run's own."},
-    {"warn_at_depth", KEY_INT, .least = 1, .most = 100, .doc = "From which depth on a note says how deep it is."},
-    {"max_total_steps", KEY_INT, .least = 1, .most = INT64_MAX,
+    {"warn_at_depth", KEY_INT, KEY_FROM_TO(1, 100), .doc = "From which depth on a note says how deep it is."},
+    {"max_total_steps", KEY_INT, KEY_FROM(1),
      .doc = "Steps done in the workflow and in those that it calls, at the most."},
-    {"memory_limit_mb", KEY_INT, .least = 1, .most = 1 << 20,
+    {"memory_limit_mb", KEY_INT, KEY_FROM_TO(1, 1 << 20),
      .doc = "Memory for the values of the workflow and of those that it calls, in MB."},
-    {"memory_warning_mb", KEY_INT, .fallback = "3/4 of the limit", .least = 1, .most = 1 << 20,
+    {"memory_warning_mb", KEY_INT, .fallback = "3/4 of the limit", KEY_FROM_TO(1, 1 << 20),
      .doc = "With how much of it a note is given."},
     {"memory_limits", KEY_OBJECT, .choices = "memory_limits",
      .doc = "{soft_limit_mb, hard_limit_mb}: the same two in one block."},
     {"memory_check_enabled", KEY_BOOL, .fallback = "true", .doc = "false: neither of them counts."},
-    {"timeout_seconds", KEY_NUMBER, .doc = "As `timeout` of the step; the error has the code timeout_exceeded."},
-    {"timeout_warning_seconds", KEY_NUMBER, .doc = "After so much time a note says that it is still at work."},
+    {"timeout_seconds", KEY_SECONDS, KEY_ABOVE(0),
+     .doc = "As `timeout` of the step; the error has the code timeout_exceeded."},
+    {"timeout_warning_seconds", KEY_SECONDS, KEY_ABOVE(0),
+     .doc = "After so much time a note says that it is still at work."},
     {"on_timeout", KEY_ENUM, .choices = "immediate|graceful|retry", .fallback = "immediate",
      .doc =
          "What follows when the time is over and what runs has been stopped: it fails; the run goes on with what its "
@@ -38,7 +40,8 @@ const struct step_key call_config_keys[] = {
      .doc = "{return_partial_results: false}: on_timeout graceful fails after all."},
     {"retry_config", KEY_OBJECT, .choices = "retry",
      .doc = "As `retry` of the step; with on_timeout: retry for timeouts only, unless it says `on`."},
-    {"max_retries", KEY_INT, .doc = "As `retry` of the step: attempts after the first."},
+    {"max_retries", KEY_INT, KEY_FROM_TO(0, LOAD_ATTEMPTS_MAX - 1),
+     .doc = "As `retry` of the step: attempts after the first."},
     {"retry_on", KEY_STRINGS, .fallback = "any", .doc = "The classes of errors that it is tried again for."},
     {"continue_on_error", KEY_BOOL, .fallback = "false", .doc = "As `on_error: continue` of the step."},
     {"fallback_value", KEY_ANY,
@@ -137,13 +140,13 @@ static void config_key(struct loader *l, struct step_def *s, const struct common
     if (load_call_block(l, row, m))
         return;
     if (str_is(m->key, "timeout_seconds")) {
-        if (load_duration_in(l, m, 1000, c->timeout_set ? &(int64_t){0} : &s->timeout_ms) && !c->timeout_set)
+        if (load_duration(l, call_config_keys, m, c->timeout_set ? &(int64_t){0} : &s->timeout_ms) && !c->timeout_set)
             s->timeout_code = STR("timeout_exceeded");
     } else if (str_is(m->key, "timeout_warning_seconds")) {
-        (void)load_duration_in(l, m, 1000, &s->warn_ms);
+        (void)load_duration(l, call_config_keys, m, &s->warn_ms);
     } else if (str_is(m->key, "max_retries")) {
         if (!c->retry_set)
-            load_retries(l, m, &s->retry);
+            load_retries(l, call_config_keys, m, &s->retry);
     } else if (str_is(m->key, "retry_on")) {
         if (!c->retry_set)
             load_retry_on(l, m, &s->retry.on);

@@ -165,7 +165,7 @@ static void retry_spelling(struct loader *l, struct step_def *s, const struct me
     bool on = false;
     if (str_is(m->key, "max_retries")) {
         s->retry = load_retry_default();
-        load_retries(l, m, &s->retry);
+        load_retries(l, step_common_keys, m, &s->retry);
     } else if (str_is(m->key, "retry_on_error")) {
         if (load_bool(l, m, &on)) {
             s->retry.max_attempts = on ? 3 : 1;
@@ -173,20 +173,10 @@ static void retry_spelling(struct loader *l, struct step_def *s, const struct me
         }
     } else if (str_is(m->key, "max_attempts")) {
         s->retry.set = true;
-        (void)load_int(l, m, 1, LOAD_ATTEMPTS_MAX, &s->retry.max_attempts);
+        (void)load_int(l, step_common_keys, m, &s->retry.max_attempts);
     } else {
         load_retry(l, m, &s->retry);
     }
-}
-
-static void timeout_spelling(struct loader *l, struct step_def *s, const struct member *m)
-{
-    bool read = str_is(m->key, "timeout_ms")        ? load_duration_in(l, m, 1, &s->timeout_ms)
-                : str_is(m->key, "timeout_seconds") ? load_duration_in(l, m, 1000, &s->timeout_ms)
-                                                    : load_duration(l, m, &s->timeout_ms);
-    if (read && s->timeout_ms == 0)
-        BAD(l, &m->val, "`%s` leaves no time; expected more than 0 (a step without the key may take any time)",
-            clip(m->key).z);
 }
 
 static void on_error_spelling(struct loader *l, struct step_def *s, struct common *c, const struct member *m,
@@ -235,7 +225,7 @@ void load_common_key(struct loader *l, struct step_def *s, struct common *c, con
         step_metadata(l, s, m);
     else if (str_is(key, "timeout")) {
         if (once(l, &c->timeout_set, m, "timeout"))
-            timeout_spelling(l, s, m);
+            (void)load_duration(l, step_common_keys, m, &s->timeout_ms);
     } else if (str_is(key, "retry")) {
         if (once(l, &c->retry_set, m, "retry"))
             retry_spelling(l, s, m);

@@ -8,6 +8,7 @@
 #include "data/transform.h"
 #include "flow/def.h"
 #include "flow/keys.h"
+#include "flow/range.h"
 
 enum {
     LOAD_TEXT_MAX = 32 << 20,  /* bytes of a workflow */
@@ -160,15 +161,16 @@ bool load_unused_key(struct loader *l, const struct member *m, const struct unus
 /* ---- values (load_value.c); false: reported ---- */
 
 /* "text", "a list", …: the words for what was found. */
-const char *load_found(const struct val *v);
+static inline const char *load_found(const struct val *v)
+{
+    return key_found(v);
+}
 bool load_text(struct loader *l, const struct member *m, struct str *ret);
 bool load_bool(struct loader *l, const struct member *m, bool *ret);
-bool load_int(struct loader *l, const struct member *m, int64_t min, int64_t max, int64_t *ret);
-bool load_number(struct loader *l, const struct member *m, double *ret);
-bool load_duration(struct loader *l, const struct member *m, int64_t *ret_ms);
-bool load_size(struct loader *l, const struct member *m, int64_t *ret);
-/* A number in the given unit (milliseconds each). */
-bool load_duration_in(struct loader *l, const struct member *m, double unit_ms, int64_t *ret_ms);
+/* Numbers, by the row that `table` has for the key: its kind, its unit and its range. */
+bool load_int(struct loader *l, const struct step_key *table, const struct member *m, int64_t *ret);
+bool load_number(struct loader *l, const struct step_key *table, const struct member *m, double *ret);
+bool load_duration(struct loader *l, const struct step_key *table, const struct member *m, int64_t *ret_ms);
 bool load_object(struct loader *l, const struct member *m);
 /* Names of environment variables. */
 bool load_names(struct loader *l, const struct member *m, const struct str **ret, size_t *n);
@@ -177,7 +179,7 @@ void load_limits(struct loader *l, const struct member *m, struct run_limits *re
 void load_retry(struct loader *l, const struct member *m, struct retry_policy *ret);
 /* The classes of errors that a retry is for, in words of older workflows too. */
 void load_retry_on(struct loader *l, const struct member *m, uint64_t *on);
-void load_retries(struct loader *l, const struct member *m, struct retry_policy *ret);
+void load_retries(struct loader *l, const struct step_key *table, const struct member *m, struct retry_policy *ret);
 struct retry_policy load_retry_default(void);
 /* Reports every template in `v` that does not parse; then compiles. NULL: reported. */
 const struct tmpl_tree *load_tree(struct loader *l, const struct val *v);

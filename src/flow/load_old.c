@@ -5,6 +5,7 @@
 
 /* ---- blocks whose values are limits under other names ---- */
 
+/* Of which kind it is, and what it may be, says the row of its block. */
 enum old_target {
     OLD_FRAMES,
     OLD_MEMORY_MB,
@@ -17,27 +18,73 @@ enum old_target {
     OLD_ACTION
 };
 static const struct {
-    const char *block, *key;
+    const char *key;
     enum old_target target;
-} old_limits[] = {
-    {"resource_limits", "max_total_steps", OLD_FRAMES},
-    {"resource_limits", "max_memory_mb", OLD_MEMORY_MB},
-    {"resource_limits", "max_execution_time_s", OLD_WALL_S},
-    {"resource_limits", "max_nesting_depth", OLD_DEPTH},
-    {"resource_limits", "max_parallel_steps", OLD_PARALLEL},
-    {"resource_limits", "max_tokens_total", OLD_TOKENS},
-    {"resource_limits", "max_cost_usd", OLD_USD},
-    {"safety", "max_nesting_depth", OLD_DEPTH},
-    {"safety", "max_recursion_time", OLD_WALL_S},
-    {"safety", "max_cost_usd", OLD_USD},
-    {"safety_config", "max_depth", OLD_DEPTH},
-    {"safety_config", "timeout_seconds", OLD_WALL_S},
-    {"safety_config", "memory_limit_mb", OLD_MEMORY_MB},
-    {"cost_limits", "max_cost_per_run", OLD_USD},
-    {"cost_limits", "max_cost_per_step", OLD_STEP_USD},
-    {"cost_limits", "action_on_exceed", OLD_ACTION},
-    {"cost_alerts", "threshold_usd", OLD_USD},
-    {"token_management", "total_token_budget", OLD_TOKENS},
+} targets[] = {
+    {"max_total_steps", OLD_FRAMES},      {"max_memory_mb", OLD_MEMORY_MB},
+    {"memory_limit_mb", OLD_MEMORY_MB},   {"max_execution_time_s", OLD_WALL_S},
+    {"max_recursion_time", OLD_WALL_S},   {"timeout_seconds", OLD_WALL_S},
+    {"max_nesting_depth", OLD_DEPTH},     {"max_depth", OLD_DEPTH},
+    {"max_parallel_steps", OLD_PARALLEL}, {"max_tokens_total", OLD_TOKENS},
+    {"total_token_budget", OLD_TOKENS},   {"max_cost_usd", OLD_USD},
+    {"max_cost_per_run", OLD_USD},        {"max_cost_per_step", OLD_STEP_USD},
+    {"threshold_usd", OLD_USD},           {"action_on_exceed", OLD_ACTION},
+};
+
+#define ENABLED_ROW                                                                      \
+    {                                                                                    \
+        "enabled", KEY_BOOL, .fallback = "true", .doc = "false: the block says nothing." \
+    }
+#define DEPTH_RANGE  KEY_FROM_TO(1, 1000)
+#define MEMORY_RANGE KEY_FROM_TO(1, 1 << 30)
+
+const struct step_key resource_limits_keys[] = {
+    {"max_total_steps", KEY_INT, KEY_FROM(1), .doc = "As limits.frames."},
+    {"max_memory_mb", KEY_INT, MEMORY_RANGE, .doc = "As limits.memory, in MB."},
+    {"max_execution_time_s", KEY_SECONDS, KEY_ABOVE(0), .doc = "As limits.wall, in seconds."},
+    {"max_nesting_depth", KEY_INT, DEPTH_RANGE, .doc = "As limits.max_depth."},
+    {"max_parallel_steps", KEY_INT, KEY_FROM_TO(1, 100000), .doc = "As limits.max_parallel."},
+    {"max_tokens_total", KEY_INT, KEY_FROM(0), .doc = "As budget.tokens."},
+    {"max_cost_usd", KEY_NUMBER, KEY_FROM(0), .doc = "As budget.usd."},
+    ENABLED_ROW,
+    {0},
+};
+
+const struct step_key safety_keys[] = {
+    {"max_nesting_depth", KEY_INT, DEPTH_RANGE, .doc = "As limits.max_depth."},
+    {"max_recursion_time", KEY_SECONDS, KEY_ABOVE(0), .doc = "As limits.wall, in seconds."},
+    {"max_cost_usd", KEY_NUMBER, KEY_FROM(0), .doc = "As budget.usd."},
+    ENABLED_ROW,
+    {0},
+};
+
+const struct step_key safety_config_keys[] = {
+    {"max_depth", KEY_INT, DEPTH_RANGE, .doc = "As limits.max_depth."},
+    {"timeout_seconds", KEY_SECONDS, KEY_ABOVE(0), .doc = "As limits.wall, in seconds."},
+    {"memory_limit_mb", KEY_INT, MEMORY_RANGE, .doc = "As limits.memory, in MB."},
+    ENABLED_ROW,
+    {0},
+};
+
+const struct step_key cost_limits_keys[] = {
+    {"max_cost_per_run", KEY_NUMBER, KEY_FROM(0), .doc = "As budget.usd."},
+    {"max_cost_per_step", KEY_NUMBER, KEY_FROM(0), .doc = "As budget.usd of each model step."},
+    {"action_on_exceed", KEY_ENUM, .choices = "pause|continue|abort", .fallback = "pause",
+     .doc = "What a model step does when the money is spent: wait for a person; ask all the same; end the run."},
+    ENABLED_ROW,
+    {0},
+};
+
+const struct step_key cost_alerts_keys[] = {
+    {"threshold_usd", KEY_NUMBER, KEY_FROM(0), .doc = "As budget.usd."},
+    ENABLED_ROW,
+    {0},
+};
+
+const struct step_key token_management_keys[] = {
+    {"total_token_budget", KEY_INT, KEY_FROM(0), .doc = "As budget.tokens."},
+    ENABLED_ROW,
+    {0},
 };
 
 static void action(struct loader *l, const struct member *m)
@@ -55,37 +102,37 @@ static void action(struct loader *l, const struct member *m)
         BAD(l, &m->val, "`%s` is `%s`; expected pause, continue or abort", clip(m->key).z, clip(s).z);
 }
 
-static void old_limit(struct loader *l, const struct member *m, enum old_target target)
+static void old_limit(struct loader *l, const struct step_key *keys, const struct member *m, enum old_target target)
 {
     struct run_limits *r = &l->w->limits;
     struct budget *b = &l->w->budget;
     double usd;
     switch (target) {
     case OLD_FRAMES:
-        (void)load_int(l, m, 1, INT64_MAX, &r->frames);
+        (void)load_int(l, keys, m, &r->frames);
         break;
     case OLD_MEMORY_MB:
-        if (load_int(l, m, 1, 1 << 30, &r->memory))
+        if (load_int(l, keys, m, &r->memory))
             r->memory <<= 20;
         break;
     case OLD_WALL_S:
-        (void)load_duration(l, m, &r->wall_ms);
+        (void)load_duration(l, keys, m, &r->wall_ms);
         break;
     case OLD_DEPTH:
-        (void)load_int(l, m, 1, 1000, &r->max_depth);
+        (void)load_int(l, keys, m, &r->max_depth);
         break;
     case OLD_PARALLEL:
-        (void)load_int(l, m, 1, 100000, &r->max_parallel);
+        (void)load_int(l, keys, m, &r->max_parallel);
         break;
     case OLD_TOKENS:
-        (void)load_int(l, m, 0, INT64_MAX, &b->tokens);
+        (void)load_int(l, keys, m, &b->tokens);
         break;
     case OLD_USD: /* of several ceilings the lowest holds */
-        if (load_number(l, m, &usd) && (b->usd < 0 || usd < b->usd))
+        if (load_number(l, keys, m, &usd) && (b->usd < 0 || usd < b->usd))
             b->usd = usd;
         break;
     case OLD_STEP_USD:
-        (void)load_number(l, m, &l->step_usd);
+        (void)load_number(l, keys, m, &l->step_usd);
         break;
     case OLD_ACTION:
         action(l, m);
@@ -95,18 +142,17 @@ static void old_limit(struct loader *l, const struct member *m, enum old_target 
 
 static void old_block(struct loader *l, const struct member *m)
 {
+    const struct step_key *keys = key_block(arena_str(l->ps->a, m->key).p)->keys;
     const struct val *enabled = VAL_GET(&m->val, "enabled");
     if (!load_object(l, m) || (val_is(enabled, VAL_BOOL) && !enabled->b))
         return;
     const struct member *unused = NULL;
     for (size_t i = 0; i < m->val.obj.n; i++) {
         const struct member *k = &m->val.obj.m[i];
-        bool known = str_is(k->key, "enabled");
-        for (size_t t = 0; t < sizeof old_limits / sizeof *old_limits; t++)
-            if (str_is(m->key, old_limits[t].block) && str_is(k->key, old_limits[t].key)) {
-                old_limit(l, k, old_limits[t].target);
-                known = true;
-            }
+        bool known = key_find(keys, k->key);
+        for (size_t t = 0; known && t < sizeof targets / sizeof *targets; t++)
+            if (str_is(k->key, targets[t].key))
+                old_limit(l, keys, k, targets[t].target);
         if (!known && !unused)
             unused = k;
     }
@@ -169,12 +215,11 @@ void load_old_key(struct loader *l, const struct member *m)
     if (str_is(m->key, "max_execution_time"))
         load_older(l, m, "limits: {wall: …}");
     if (str_is(m->key, "max_execution_time"))
-        (void)load_duration(l, m, &l->w->limits.wall_ms);
+        (void)load_duration(l, workflow_keys, m, &l->w->limits.wall_ms);
     else if (str_is(m->key, "continue_on_error"))
         (void)load_bool(l, m, &l->continue_on_error);
     else if (str_is(m->key, "retry_attempts")) {
-        if (l->retry.set)
-            load_retries(l, m, &l->retry);
+        load_retries(l, workflow_keys, m, l->retry.set ? &l->retry : &(struct retry_policy){0});
     } else if (str_is(m->key, "retry_on_failure")) {
         if (load_bool(l, m, &on) && on && !l->retry.set) {
             l->retry.set = true;

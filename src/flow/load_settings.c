@@ -5,11 +5,11 @@
 
 const struct step_key performance_keys[] = {
     {"cache_enabled", KEY_BOOL, .doc = "As cache_config.enabled."},
-    {"cache_ttl_seconds", KEY_NUMBER, .doc = "As cache_config.ttl."},
-    {"cache_size_mb", KEY_INT, .least = 1, .most = 1 << 20, .doc = "As cache_config.max_size_mb."},
+    {"cache_ttl_seconds", KEY_SECONDS, KEY_ABOVE(0), .doc = "As cache_config.ttl."},
+    {"cache_size_mb", KEY_INT, KEY_FROM_TO(1, 1 << 20), .doc = "As cache_config.max_size_mb."},
     {"parallel_execution", KEY_BOOL, .fallback = "true", .doc = "false: as limits.max_parallel: 1."},
-    {"max_parallel_workers", KEY_INT, .least = 1, .most = 100000, .doc = "As limits.max_parallel."},
-    {"step_timeout_default", KEY_NUMBER, .doc = "As defaults.timeout, in seconds."},
+    {"max_parallel_workers", KEY_INT, KEY_FROM_TO(1, 100000), .doc = "As limits.max_parallel."},
+    {"step_timeout_default", KEY_SECONDS, KEY_ABOVE(0), .doc = "As defaults.timeout, in seconds."},
     {0},
 };
 
@@ -60,18 +60,18 @@ static void performance(struct loader *l, const struct member *m)
         w->cache.results |= on;
         w->cache.off |= !on;
     } else if (str_is(m->key, "cache_ttl_seconds")) {
-        (void)load_duration_in(l, m, 1000, w->cache.ttl_ms ? &(int64_t){0} : &w->cache.ttl_ms);
+        (void)load_duration(l, performance_keys, m, w->cache.ttl_ms ? &(int64_t){0} : &w->cache.ttl_ms);
     } else if (str_is(m->key, "cache_size_mb")) {
         int64_t mb;
-        if (load_int(l, m, 1, 1 << 20, &mb) && !w->cache.max_bytes)
+        if (load_int(l, performance_keys, m, &mb) && !w->cache.max_bytes)
             w->cache.max_bytes = mb << 20;
     } else if (str_is(m->key, "parallel_execution") && load_bool(l, m, &on)) {
         if (!on)
             w->limits.max_parallel = 1;
     } else if (str_is(m->key, "max_parallel_workers")) {
-        (void)load_int(l, m, 1, 100000, w->limits.max_parallel ? &(int64_t){0} : &w->limits.max_parallel);
+        (void)load_int(l, performance_keys, m, w->limits.max_parallel ? &(int64_t){0} : &w->limits.max_parallel);
     } else if (str_is(m->key, "step_timeout_default")) {
-        (void)load_duration_in(l, m, 1000, l->timeout_ms ? &(int64_t){0} : &l->timeout_ms);
+        (void)load_duration(l, performance_keys, m, l->timeout_ms ? &(int64_t){0} : &l->timeout_ms);
     }
 }
 

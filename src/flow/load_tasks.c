@@ -317,7 +317,7 @@ static void read_config(struct tasks *t, struct val_map *config)
             if (k->val.type == VAL_INT && k->val.i > 0 && k->val.i < SECONDS_BELOW)
                 WARN(l, &k->val, "`timeout_per_task: %lld` is read as %lld seconds; from %d on it is milliseconds",
                      (long long)k->val.i, (long long)k->val.i, SECONDS_BELOW);
-            if (load_int(l, k, 1, INT64_MAX / 2000, &t->timeout_ms) && t->timeout_ms < SECONDS_BELOW)
+            if (load_duration(l, tasks_config_keys, k, &t->timeout_ms) && t->timeout_ms < SECONDS_BELOW)
                 t->timeout_ms *= 1000;
         } else if (str_is(k->key, "retry_failed")) {
             t->retry = load_bool(l, k, &on) && on;
@@ -325,7 +325,7 @@ static void read_config(struct tasks *t, struct val_map *config)
             val_map_add(&m, STR("max_parallel"), k->val, k->line, k->col);
             int64_t n;
             if (k->val.type != VAL_STR)
-                (void)load_int(l, k, 1, LOAD_BRANCHES_MAX, &n);
+                (void)load_int(l, tasks_config_keys, k, &n);
         } else if (str_is(k->key, "consolidate_results")) {
             val_map_add(&m, k->key, k->val, k->line, k->col);
             if (k->val.type != VAL_STR)

@@ -5,7 +5,6 @@
  * conditions and lists of steps go to places of their own, because they are not evaluated with the rest. */
 #include "base/panic.h"
 #include "flow/load_int.h"
-#include "flow/units.h"
 
 /* A text that is one hole and nothing else may stand where a number or boolean is expected. */
 static bool whole_template(const struct val *v)
@@ -60,25 +59,87 @@ static bool key_strings(struct loader *l, const struct member *m)
     return good;
 }
 
-static bool key_ints(struct loader *l, const struct member *m)
+static bool key_ints(struct loader *l, const struct step_key *row, const struct member *m)
 {
     const struct val *v = &m->val;
-    if (v->type == VAL_INT)
-        return true;
-    if (v->type != VAL_ARRAY)
+    struct step_key one = *row;
+    struct err err;
+    double x;
+    one.kind = KEY_INT;
+    size_t n = v->type == VAL_ARRAY ? v->arr.n : 1;
+    if (v->type != VAL_ARRAY && v->type != VAL_INT)
         return key_wrong(l, m, v, "an integer or a list of integers");
     bool good = true;
-    for (size_t i = 0; i < v->arr.n; i++)
-        if (v->arr.v[i].type != VAL_INT && !whole_template(&v->arr.v[i]))
-            good = key_wrong(l, m, &v->arr.v[i], "only integers in this list");
+    for (size_t i = 0; i < n; i++) {
+        const struct val *item = v->type == VAL_ARRAY ? &v->arr.v[i] : v;
+        if (whole_template(item))
+            continue;
+        if (item->type != VAL_INT) {
+            good = key_wrong(l, m, item, "only integers in this list");
+        } else if (key_number(m->key, &one, item, &x, &err) != RC_OK) {
+            BAD(l, item, "%s", err.msg);
+            good = false;
+        }
+    }
     return good;
+}
+
+/* Once in a workflow, not once a step. */
+static void block_notice(struct loader *l, const struct member *m, const struct key_block *block, const char *why)
+{
+    struct str text = arena_printf(l->ps->a, "`%s` of %s has no effect: %s", clip(m->key).z, block->name, why);
+    for (size_t i = 0; i < l->ps->n; i++)
+        if (l->ps->v[i].warning && str_eq(l->ps->v[i].text, text))
+            return;
+    problem_add(l->ps, true, m->line, m->col, "%s", text.p);
+}
+
+/* Where others' names may be meant, only what looks like a slip of the pen is an error. */
+static void block_unknown(struct loader *l, const struct member *m, const struct key_block *block)
+{
+    struct nearest near = {.want = m->key};
+    struct str list = STR("");
+    if (!block->open) {
+        load_unknown_key(l, m, arena_printf(l->ps->a, "`%s`", block->name).p, block->keys, NULL);
+        return;
+    }
+    for (const struct step_key *k = block->keys; k->name; k++) {
+        nearest_try(&near, str_c(k->name));
+        if (!k->alias_of)
+            list = arena_printf(l->ps->a, "%.*s%s%s", STR_ARG(list), list.n ? ", " : "expected one of: ", k->name);
+    }
+    for (const struct unused_key *k = block->unused; k && k->name; k++)
+        nearest_try(&near, str_c(k->name));
+    problem_add(l->ps, near.name.n == 0, m->line, m->col, "unknown option `%s` in %s; %s", clip(m->key).z, block->name,
+                load_hint(l, &near, list.p));
+}
+
+/* A map, and if it is a block that nobody else reads: its keys. */
+static bool key_block_fits(struct loader *l, const struct step_key *row, const struct member *m)
+{
+    const struct key_block *block = key_block_of(row);
+    size_t before = l->ps->errors;
+    if (!load_object(l, m))
+        return false;
+    for (size_t i = 0; block && block->plain && i < m->val.obj.n; i++) {
+        const struct member *k = &m->val.obj.m[i];
+        const struct step_key *inner = key_find(block->keys, k->key);
+        const struct unused_key *unused = block->unused ? key_find_unused(block->unused, k->key) : NULL;
+        if (inner && k->val.type != VAL_NULL)
+            (void)load_key_fits(l, block->keys, inner, k);
+        else if (unused)
+            block_notice(l, k, block, unused->why);
+        else if (!inner)
+            block_unknown(l, k, block);
+    }
+    return l->ps->errors == before;
 }
 
 /* Is a constant of the right kind? */
 bool load_key_fits(struct loader *l, const struct step_key *table, const struct step_key *row, const struct member *m)
 {
     struct str text;
-    int64_t i;
+    double x;
     bool b;
     if (row->kind >= KEY_BOOL && row->kind <= KEY_INTS && whole_template(&m->val))
         return true;
@@ -101,22 +162,20 @@ bool load_key_fits(struct loader *l, const struct step_key *table, const struct 
     case KEY_BOOL:
         return load_bool(l, m, &b);
     case KEY_INT:
-        row = key_canonical(table, row);
-        return load_int(l, m, row->most ? row->least : INT64_MIN, row->most ? row->most : INT64_MAX, &i);
     case KEY_NUMBER:
-        return val_is_number(&m->val) || key_wrong(l, m, &m->val, "a number");
+    case KEY_SECONDS:
+    case KEY_MS:
     case KEY_DURATION:
-        return load_duration(l, m, &i);
     case KEY_SIZE:
-        return load_size(l, m, &i);
+        return load_number(l, table, m, &x);
     case KEY_ENUM:
         return key_enum(l, row, m);
     case KEY_STRINGS:
         return key_strings(l, m);
     case KEY_INTS:
-        return key_ints(l, m);
+        return key_ints(l, row, m);
     case KEY_OBJECT:
-        return load_object(l, m);
+        return key_block_fits(l, row, m);
     case KEY_COND:
     case KEY_STEPS:
     case KEY_EACH:

@@ -5,18 +5,9 @@
  * boolean; the messages therefore name what YAML made of it and tell to put it in quotes. */
 #include "data/expr.h"
 #include "flow/load_int.h"
-#include "flow/units.h"
+#include "flow/range.h"
 
 #include <math.h>
-
-const char *load_found(const struct val *v)
-{
-    static const char *const names[] = {
-        [VAL_NULL] = "empty",      [VAL_BOOL] = "a boolean", [VAL_INT] = "an integer", [VAL_BIGINT] = "an integer",
-        [VAL_DOUBLE] = "a number", [VAL_STR] = "text",       [VAL_ARRAY] = "a list",   [VAL_OBJECT] = "a map",
-    };
-    return names[v->type];
-}
 
 static bool wrong(struct loader *l, const struct member *m, const char *expected)
 {
@@ -42,65 +33,46 @@ bool load_bool(struct loader *l, const struct member *m, bool *ret)
     return true;
 }
 
-bool load_int(struct loader *l, const struct member *m, int64_t min, int64_t max, int64_t *ret)
+/* ---- numbers, each by the row of its key ---- */
+
+bool load_number(struct loader *l, const struct step_key *table, const struct member *m, double *ret)
 {
-    if (m->val.type == VAL_INT && m->val.i >= min && m->val.i <= max) {
-        *ret = m->val.i;
+    struct err err;
+    if (key_number(m->key, key_ranged(table, key_find(table, m->key)), &m->val, ret, &err) == RC_OK)
         return true;
-    }
-    if (m->val.type != VAL_INT && m->val.type != VAL_BIGINT)
-        return wrong(l, m, "an integer");
-    if (max == INT64_MAX)
-        BAD(l, &m->val, "`%s` is out of range; expected an integer from %lld on", clip(m->key).z, (long long)min);
+    if (m->val.type == VAL_STR && str_find(m->val.s, STR("{{")) != SIZE_MAX)
+        BAD(l, &m->val, "`%s` cannot be a template, for it counts before the step starts; expected a number",
+            clip(m->key).z);
     else
-        BAD(l, &m->val, "`%s` is out of range; expected an integer from %lld to %lld", clip(m->key).z, (long long)min,
-            (long long)max);
+        BAD(l, &m->val, "%s", err.msg);
     return false;
 }
 
-bool load_number(struct loader *l, const struct member *m, double *ret)
+bool load_int(struct loader *l, const struct step_key *table, const struct member *m, int64_t *ret)
 {
-    double d = val_to_double(&m->val, NAN);
-    if (isnan(d))
-        return wrong(l, m, "a number");
-    if (d < 0) {
-        BAD(l, &m->val, "`%s` is negative; expected a number from 0 on", clip(m->key).z);
+    double d;
+    if (!load_number(l, table, m, &d))
         return false;
-    }
-    *ret = d;
+    *ret = m->val.i;
     return true;
 }
 
-static bool read_unit(struct loader *l, const struct member *m, int64_t *ret,
-                      enum rc (*read)(const struct val *, int64_t *, struct err *))
-{
-    struct err err;
-    if (read(&m->val, ret, &err) == RC_OK)
-        return true;
-    BAD(l, &m->val, "`%s`: %s", clip(m->key).z, err.msg);
-    return false;
-}
-
-bool load_duration(struct loader *l, const struct member *m, int64_t *ret_ms)
-{
-    return read_unit(l, m, ret_ms, units_duration);
-}
-
-bool load_size(struct loader *l, const struct member *m, int64_t *ret)
-{
-    return read_unit(l, m, ret, units_size);
-}
-
-bool load_duration_in(struct loader *l, const struct member *m, double unit_ms, int64_t *ret_ms)
+bool load_duration(struct loader *l, const struct step_key *table, const struct member *m, int64_t *ret_ms)
 {
     double d;
-    if (!load_number(l, m, &d))
+    if (!load_number(l, table, m, &d))
         return false;
-    struct val seconds = val_double(d * unit_ms / 1000);
-    struct member scaled = {m->key, seconds, m->line, m->col};
-    scaled.val.line = m->val.line;
-    scaled.val.col = m->val.col;
-    return load_duration(l, &scaled, ret_ms);
+    *ret_ms = key_ms(key_find(table, m->key), d);
+    return true;
+}
+
+static bool load_size(struct loader *l, const struct step_key *table, const struct member *m, int64_t *ret)
+{
+    double d;
+    if (!load_number(l, table, m, &d))
+        return false;
+    *ret = (int64_t)d;
+    return true;
 }
 
 bool load_object(struct loader *l, const struct member *m)
@@ -157,9 +129,9 @@ void load_budget(struct loader *l, const struct member *m, struct budget *ret)
     for (size_t i = 0; i < m->val.obj.n; i++) {
         const struct member *k = &m->val.obj.m[i];
         if (str_is(k->key, "usd"))
-            (void)load_number(l, k, &ret->usd);
+            (void)load_number(l, budget_keys, k, &ret->usd);
         else if (str_is(k->key, "tokens"))
-            (void)load_int(l, k, 0, INT64_MAX, &ret->tokens);
+            (void)load_int(l, budget_keys, k, &ret->tokens);
         else
             load_unknown_key(l, k, "`budget`", budget_keys, NULL);
     }
@@ -172,19 +144,19 @@ void load_limits(struct loader *l, const struct member *m, struct run_limits *re
     for (size_t i = 0; i < m->val.obj.n; i++) {
         const struct member *k = &m->val.obj.m[i];
         if (str_is(k->key, "wall"))
-            (void)load_duration(l, k, &ret->wall_ms);
+            (void)load_duration(l, limit_keys, k, &ret->wall_ms);
         else if (str_is(k->key, "frames"))
-            (void)load_int(l, k, 1, INT64_MAX, &ret->frames);
+            (void)load_int(l, limit_keys, k, &ret->frames);
         else if (str_is(k->key, "memory"))
-            (void)load_size(l, k, &ret->memory);
+            (void)load_size(l, limit_keys, k, &ret->memory);
         else if (str_is(k->key, "journal"))
-            (void)load_size(l, k, &ret->journal);
+            (void)load_size(l, limit_keys, k, &ret->journal);
         else if (str_is(k->key, "output"))
-            (void)load_size(l, k, &ret->output);
+            (void)load_size(l, limit_keys, k, &ret->output);
         else if (str_is(k->key, "max_parallel"))
-            (void)load_int(l, k, 1, 100000, &ret->max_parallel);
+            (void)load_int(l, limit_keys, k, &ret->max_parallel);
         else if (str_is(k->key, "max_depth"))
-            (void)load_int(l, k, 1, 1000, &ret->max_depth);
+            (void)load_int(l, limit_keys, k, &ret->max_depth);
         else
             load_unknown_key(l, k, "`limits`", limit_keys, NULL);
     }
@@ -247,22 +219,11 @@ struct retry_policy load_retry_default(void)
                                  .jitter = true};
 }
 
-void load_retries(struct loader *l, const struct member *m, struct retry_policy *ret)
+void load_retries(struct loader *l, const struct step_key *table, const struct member *m, struct retry_policy *ret)
 {
-    if (load_int(l, m, 0, LOAD_ATTEMPTS_MAX - 1, &ret->max_attempts))
+    if (load_int(l, table, m, &ret->max_attempts))
         ret->max_attempts++;
     ret->set = true;
-}
-
-static void retry_factor(struct loader *l, const struct member *m, struct retry_policy *ret)
-{
-    double x;
-    if (!load_number(l, m, &x))
-        return;
-    if (x < 1 || x > LOAD_FACTOR_MAX)
-        BAD(l, &m->val, "`backoff_factor` is %g; expected 1 to %d", x, LOAD_FACTOR_MAX);
-    else
-        ret->factor = x;
 }
 
 static void retry_key(struct loader *l, const struct member *k, struct retry_policy *ret)
@@ -270,21 +231,17 @@ static void retry_key(struct loader *l, const struct member *k, struct retry_pol
     const struct step_key *row = key_find(retry_keys, k->key);
     const char *real = row ? key_canonical(retry_keys, row)->name : "";
     if (str_is(k->key, "max_attempts"))
-        (void)load_int(l, k, 1, LOAD_ATTEMPTS_MAX, &ret->max_attempts);
+        (void)load_int(l, retry_keys, k, &ret->max_attempts);
     else if (str_is(k->key, "max_retries"))
-        load_retries(l, k, ret);
-    else if (str_is(k->key, "base_delay_ms"))
-        (void)load_duration_in(l, k, 1, &ret->delay_ms);
-    else if (str_is(k->key, "max_delay_ms"))
-        (void)load_duration_in(l, k, 1, &ret->max_delay_ms);
+        load_retries(l, retry_keys, k, ret);
     else if (strcmp(real, "delay") == 0)
-        (void)load_duration(l, k, &ret->delay_ms);
+        (void)load_duration(l, retry_keys, k, &ret->delay_ms);
     else if (strcmp(real, "max_delay") == 0)
-        (void)load_duration(l, k, &ret->max_delay_ms);
+        (void)load_duration(l, retry_keys, k, &ret->max_delay_ms);
     else if (strcmp(real, "backoff") == 0)
         retry_backoff(l, k, ret);
     else if (str_is(k->key, "backoff_factor"))
-        retry_factor(l, k, ret);
+        (void)load_number(l, retry_keys, k, &ret->factor);
     else if (strcmp(real, "jitter") == 0)
         (void)load_bool(l, k, &ret->jitter);
     else if (str_is(k->key, "increase_timeout"))
@@ -306,7 +263,8 @@ void load_retry(struct loader *l, const struct member *m, struct retry_policy *r
         return;
     }
     if (m->val.type == VAL_INT) {
-        (void)load_int(l, m, 1, LOAD_ATTEMPTS_MAX, &ret->max_attempts);
+        const struct member attempts = {STR("max_attempts"), m->val, m->line, m->col};
+        (void)load_int(l, retry_keys, &attempts, &ret->max_attempts);
         return;
     }
     if (m->val.type != VAL_OBJECT) {

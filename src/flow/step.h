@@ -8,6 +8,8 @@
  * already knows. */
 #include "flow/def.h"
 
+#include <math.h>
+
 struct frame;
 
 /* How a step or a list ended for the loop around it: in its turn, or by `continue` or `break`, which end the nearest
@@ -28,6 +30,8 @@ enum key_kind {
     KEY_BOOL,     /* these may also be one whole template */
     KEY_INT,
     KEY_NUMBER,
+    KEY_SECONDS, /* a number of them */
+    KEY_MS,      /* of milliseconds */
     KEY_DURATION,
     KEY_SIZE,
     KEY_ENUM,       /* one of `choices` */
@@ -40,13 +44,18 @@ struct step_key {
     const char *name;
     enum key_kind kind;
     bool required;
-    const char *choices;  /* KEY_ENUM: "a|b|c"; KEY_EACH: what is no step; others: the definition in the schema that
-                             describes it, or NULL */
+    const char *choices;  /* KEY_ENUM: "a|b|c"; KEY_EACH: what is no step; others: the block (flow/keys.h) or definition
+                             in the schema that it is */
     const char *fallback; /* as shown in docs; NULL: none */
     const char *doc;      /* one sentence */
     const char *alias_of; /* an accepted spelling: its value is stored under this name */
-    int64_t least, most;  /* KEY_INT: what is allowed; both 0: anything */
+    /* What its number may be (flow/range.h); both 0: whatever the kind allows. KEY_INTS: each of them. */
+    double least, most;
+    bool above; /* more than `least`, not `least` itself */
 };
+#define KEY_FROM(least_)           .least = (least_), .most = INFINITY
+#define KEY_FROM_TO(least_, most_) .least = (least_), .most = (most_)
+#define KEY_ABOVE(least_)          .least = (least_), .most = INFINITY, .above = true
 
 #define EACH_NAME "chunk" /* what steps below a KEY_EACH key call the piece that they are for */
 

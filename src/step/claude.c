@@ -22,7 +22,7 @@ const struct step_type step_claude = {.name = "claude",
                                       .child_done = model_child_done};
 
 static const struct step_key llm_keys[] = {
-    MODEL_KEYS,
+    MODEL_KEYS(2),
     {"model", KEY_TEMPLATE,
      .doc = "PROVIDER/MODEL: anthropic, gemini, or openai (any OpenAI-compatible address, OPENAI_BASE_URL); or beside "
             "`provider`, the model alone."},

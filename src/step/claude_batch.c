@@ -156,9 +156,11 @@ static const struct step_key keys[] = {
             "a list. Also in batch_config."},
     {"prompt", KEY_PROMPT, .doc = "What every task's prompt begins with."},
     TASK_KEYS,
-    {"batch_config", KEY_TASKS, .doc = "{max_parallel (3), timeout_per_task, consolidate_results (true), tasks}."},
+    {"batch_config", KEY_TASKS, .choices = "tasks_config",
+     .doc = "{max_parallel (3), timeout_per_task, consolidate_results (true), tasks}."},
     {"model", KEY_TEMPLATE, .doc = "The model of all tasks."},
-    {"claude_options", KEY_OBJECT, .doc = "Options for all tasks; a task's own go before them."},
+    {"claude_options", KEY_OBJECT, .choices = "claude_options",
+     .doc = "Options for all tasks; a task's own go before them."},
     PRESET_KEY("development"),
     {0}};
 

@@ -179,41 +179,11 @@ static void enter(struct frame *f)
 
 /* ---- checks before a run ---- */
 
-static const char *const config_keys[] = {"format",
-                                          "use_content_extractor",
-                                          "post_processing",
-                                          "max_summary_length",
-                                          "include_metadata",
-                                          "sections",
-                                          "summary_style",
-                                          "max_points",
-                                          "include_key_metrics",
-                                          "heading_level",
-                                          "include_toc",
-                                          "code_fence_style",
-                                          "code_block_processing",
-                                          "recommendation_format"};
-
-static void check_config_key(const struct member *m, struct problems *ps)
-{
-    for (size_t i = 0; i < sizeof config_keys / sizeof *config_keys; i++)
-        if (str_is(m->key, config_keys[i]))
-            return;
-    problem_add(ps, false, m->line, m->col,
-                "unknown option `%.*s` in extraction_config; expected format, post_processing, max_summary_length, "
-                "include_metadata or one of the wishes about the form",
-                (int)(m->key.n < 60 ? m->key.n : 60), m->key.p);
-}
-
 static void check(const struct step_def *s, struct problems *ps)
 {
     const struct val *c = VAL_GET(s->source, "extraction_config"), *steps = VAL_GET(c, "post_processing");
-    const struct val *format = VAL_GET(c, "format");
-    static const char formats[] = "|text|json|structured|summary|markdown|";
     model_check(s, ps);
     model_check_schema(VAL_GET(s->source, "schema"), "schema", ps);
-    for (size_t i = 0; val_is(c, VAL_OBJECT) && i < c->obj.n; i++)
-        check_config_key(&c->obj.m[i], ps);
     for (size_t i = 0; val_at(steps, i); i++) {
         const struct val *v = val_at(steps, i);
         if (val_is(v, VAL_STR) && str_find(v->s, STR("{{")) == SIZE_MAX && !content_step_known(v->s))
@@ -223,17 +193,12 @@ static void check(const struct step_def *s, struct problems *ps)
                         "extract_dependencies, generate_summary or format_markdown",
                         (int)(v->s.n < 60 ? v->s.n : 60), v->s.p);
     }
-    struct str bar = val_is(format, VAL_STR) ? arena_printf(ps->a, "|%.*s|", STR_ARG(format->s)) : STR("|text|");
-    if (str_find(bar, STR("{{")) == SIZE_MAX && str_find(str_c(formats), bar) == SIZE_MAX)
-        problem_add(ps, false, format->line, format->col,
-                    "`format` is `%.*s`; expected text, json, structured, summary or markdown",
-                    (int)(format->s.n < 60 ? format->s.n : 60), format->s.p);
 }
 
 static const struct step_key keys[] = {
     CLAUDE_KEYS,
     PRESET_KEY("analysis"),
-    {"extraction_config", KEY_OBJECT,
+    {"extraction_config", KEY_OBJECT, .choices = "extraction_config",
      .doc = "{format: text | json | structured | summary | markdown, post_processing: [steps], max_summary_length, "
             "include_metadata}, and wishes about the form."},
     {"schema", KEY_DATA,

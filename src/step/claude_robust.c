@@ -342,7 +342,7 @@ static void check(const struct step_def *s, struct problems *ps)
 static const struct step_key keys[] = {
     CLAUDE_KEYS,
     PRESET_KEY("production"),
-    {"retry_config", KEY_OBJECT,
+    {"retry_config", KEY_OBJECT, .choices = "model_retry",
      .doc = "{max_retries (3), backoff_strategy: exponential | linear | fixed, base_delay_ms (1000), retry_conditions: "
             "[classes of errors], fallback_action}."},
     {0}};

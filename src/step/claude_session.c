@@ -64,7 +64,7 @@ static void enter(struct frame *f)
 static const struct step_key keys[] = {
     CLAUDE_KEYS,
     PRESET_KEY("analysis"),
-    {"session_config", KEY_OBJECT,
+    {"session_config", KEY_OBJECT, .choices = "session_config",
      .doc = "{session_name, persist (true where it has a name), max_turns (exchanges in all), description}; "
             "continue_on_restart and checkpoint_frequency change nothing: every exchange is kept."},
     {"session_name", KEY_TEMPLATE,

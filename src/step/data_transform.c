@@ -24,7 +24,7 @@ static const struct step_key keys[] = {
     {"output_format", KEY_ENUM, .choices = "json|jsonl|string|count", .fallback = "json",
      .doc = "json: as it is; jsonl: output_to_file gets a line for each item; string: as JSON text; count: how many."},
     {"stream_mode", KEY_BOOL, .fallback = "false", .doc = "Accepted; the work is always done in slices."},
-    {"chunk_size", KEY_INT, .least = 1, .most = 1000000000, .doc = "Accepted; slices are bounded by work."},
+    {"chunk_size", KEY_INT, KEY_FROM_TO(1, 1000000000), .doc = "Accepted; slices are bounded by work."},
     {"lazy", KEY_DATA, .doc = "Accepted; the same operations are done."},
     {0}};
 

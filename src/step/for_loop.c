@@ -31,10 +31,10 @@ static const struct step_key keys[] = {
     {"over", KEY_ANY, .doc = "Another spelling of `data_source`.", .alias_of = "data_source"},
     {"steps", KEY_STEPS, .required = true, .doc = "What is done for each item."},
     {"parallel", KEY_BOOL, .fallback = "false", .doc = "Several items at a time."},
-    {"max_parallel", KEY_INT, .fallback = "8", .least = 1, .most = MAX_PARALLEL,
+    {"max_parallel", KEY_INT, .fallback = "8", KEY_FROM_TO(1, MAX_PARALLEL),
      .doc = "How many at a time, at the most (with parallel)."},
     {"max_concurrent", KEY_INT, .doc = "Another spelling of `max_parallel`.", .alias_of = "max_parallel"},
-    {"max_iterations", KEY_INT, .least = 0, .most = INT64_MAX, .doc = "Only the first so many items."},
+    {"max_iterations", KEY_INT, KEY_FROM(0), .doc = "Only the first so many items."},
     {"break_condition", KEY_COND,
      .doc = "Asked after each iteration, about it (its steps and loop.*): whether it was the last one."},
     {"continue_condition", KEY_COND,
@@ -484,7 +484,6 @@ static void check(const struct step_def *d, struct problems *ps)
 {
     static const char *const keys_of_groups[] = {"strategy", "restart"};
     const struct val *parallel = VAL_GET(d->source, "parallel");
-    group_check(d, ps);
     if (val_is(parallel, VAL_BOOL) && parallel->b && turns_only(d->lists[0]))
         turns_warn(d, parallel, ps);
     for (size_t i = 0; i < sizeof keys_of_groups / sizeof *keys_of_groups; i++) {

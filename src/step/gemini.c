@@ -101,8 +101,8 @@ static void enter(struct frame *f)
 }
 
 #define GEMINI_KEYS                                                                                                  \
-    MODEL_KEYS, {"model", KEY_TEMPLATE, .fallback = "gemini-flash-latest", .doc = "A Gemini model's name."},         \
-        {"token_budget", KEY_OBJECT,                                                                                 \
+    MODEL_KEYS(2), {"model", KEY_TEMPLATE, .fallback = "gemini-flash-latest", .doc = "A Gemini model's name."},      \
+        {"token_budget", KEY_OBJECT, .choices = "token_budget",                                                      \
          .doc = "The same options as a block: max_output_tokens, temperature, top_p, top_k."},                       \
     {                                                                                                                \
         "functions", KEY_ANY,                                                                                        \

@@ -16,7 +16,6 @@
 #include "step/group.h"
 
 #include "base/panic.h"
-#include "flow/units.h"
 
 #include <stdio.h>
 
@@ -396,28 +395,4 @@ void group_plan_read(const struct val *v, struct group_plan *plan)
         .intensity = intensity < 0 || intensity > RESTART_INTENSITY_MAX ? 0 : intensity,
         .period_ms = val_get_int(v, STR("period_ms"), 0),
     };
-}
-
-/* ---- checks before a run ---- */
-
-void group_check(const struct step_def *d, struct problems *ps)
-{
-    const struct val *r = VAL_GET(d->source, "restart");
-    for (size_t i = 0; val_is(r, VAL_OBJECT) && i < r->obj.n; i++) {
-        const struct member *m = &r->obj.m[i];
-        struct err err;
-        int64_t ms;
-        bool hole = m->val.type == VAL_STR && str_find(m->val.s, STR("{{")) != SIZE_MAX;
-        if (str_is(m->key, "intensity")) {
-            if (!hole && (m->val.type != VAL_INT || m->val.i < 0 || m->val.i > RESTART_INTENSITY_MAX))
-                problem_add(ps, false, m->val.line, m->val.col, "`intensity` must be an integer; expected 0 to %d",
-                            RESTART_INTENSITY_MAX);
-        } else if (str_is(m->key, "period")) {
-            if (!hole && units_duration(&m->val, &ms, &err) != RC_OK)
-                problem_add(ps, false, m->val.line, m->val.col, "`period`: %s", err.msg);
-        } else {
-            problem_add(ps, false, m->line, m->col, "unknown key `%.*s` of `restart`; expected intensity and period",
-                        (int)str_utf8_valid(str_n(m->key.p, m->key.n < 60 ? m->key.n : 60)), m->key.p);
-        }
-    }
 }

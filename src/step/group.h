@@ -62,14 +62,12 @@ bool group_policy(struct frame *f, const struct val *config, struct group_plan *
 /* The plan as pinned, and back. */
 struct val group_plan_val(struct arena *a, const struct group_plan *plan);
 void group_plan_read(const struct val *v, struct group_plan *plan);
-/* What is wrong with `restart` as written; for step_type.check. */
-void group_check(const struct step_def *d, struct problems *ps);
 /* Rows for the table of keys of a type with a group. */
 #define GROUP_KEYS                                                                                                 \
     {"strategy", KEY_ENUM, .choices = "one_for_one|one_for_all|rest_for_one", .fallback = "one_for_one",           \
      .doc = "Which are started again when one fails: that one; all, those that had ended too; that one and those " \
             "after it. Given this or `restart`, what fails is started again."},                                    \
     {                                                                                                              \
-        "restart", KEY_OBJECT, .fallback = "{intensity: 1, period: 5s}",                                           \
+        "restart", KEY_OBJECT, .choices = "restart", .fallback = "{intensity: 1, period: 5s}",                     \
                                .doc = "How often: more than `intensity` restarts within `period` fail the step."   \
     }

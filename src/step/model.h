@@ -6,11 +6,12 @@
  * hooks. All state lives in the attempt's arena. */
 #include "agent/agent.h"
 #include "agent/prompt.h"
+#include "flow/keys.h"
 #include "step/codebase.h"
 #include "step/mocked.h"
 #include "step/network.h"
 
-enum { MODEL_TURNS_MAX = 10000 };
+enum { MODEL_TURNS_MAX = KEY_TURNS_MAX };
 
 struct model_state {
     const struct model_kind *kind;
@@ -79,24 +80,20 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
 #define MODEL_RESULT "success|text|data|model|provider|stop_reason|turns|usage|cost_usd|degraded|error"
 
 /* Rows that all model types have. */
-#define MODEL_KEYS                                                                                                  \
+#define MODEL_KEYS(temperature_)                                                                                    \
     {"prompt", KEY_PROMPT, .required = true, .doc = "What is asked: text, or a list of parts."}, CODEBASE_KEY,      \
         {"system", KEY_TEMPLATE, .doc = "The system prompt."},                                                      \
-        {"temperature", KEY_NUMBER, .doc = "Sampling temperature."},                                                \
-        {"max_tokens", KEY_INT, .least = 1, .most = INT32_MAX, .doc = "Longest answer, in tokens."},                \
-        {"top_p", KEY_NUMBER, .doc = "Nucleus sampling."},                                                          \
-        {"top_k", KEY_INT, .least = 1, .most = INT32_MAX, .doc = "Sample from the k likeliest."},                   \
+        {"temperature", KEY_NUMBER, KEY_FROM_TO(0, (temperature_)), .doc = "Sampling temperature."},                \
+        {"max_tokens", KEY_INT, KEY_FROM_TO(1, INT32_MAX), .doc = "Longest answer, in tokens."},                    \
+        {"top_p", KEY_NUMBER, KEY_FROM_TO(0, 1), .doc = "Nucleus sampling."},                                       \
+        {"top_k", KEY_INT, KEY_FROM_TO(1, INT32_MAX), .doc = "Sample from the k likeliest."},                       \
         {"stop", KEY_STRINGS, .doc = "Texts at which the answer ends."},                                            \
         {"effort", KEY_ENUM, .choices = "low|medium|high|xhigh|max", .doc = "How hard the model thinks."},          \
         {"tools", KEY_STRINGS, .doc = "Tools the model may use: Read, Write, Edit, Bash, Glob, Grep.",              \
          .alias_of = "allowed_tools"},                                                                              \
         {"allowed_tools", KEY_STRINGS, .fallback = "none",                                                          \
          .doc = "Tools the model may use: Read, Write, Edit, Bash, Glob, Grep. All act inside the workspace."},     \
-        {"max_turns",                                                                                               \
-         KEY_INT,                                                                                                   \
-         .fallback = "50",                                                                                          \
-         .least = 1,                                                                                                \
-         .most = MODEL_TURNS_MAX,                                                                                   \
+        {"max_turns", KEY_INT, .fallback = "50", KEY_FROM_TO(1, MODEL_TURNS_MAX),                                   \
          .doc = "Most calls of the model in this step, tool rounds included."},                                     \
         NETWORK_KEY, MOCKED_KEYS,                                                                                   \
         {"workspace", KEY_ENUM, .choices = "shared|isolated", .fallback = "shared",                                 \
@@ -108,11 +105,12 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
     }
 
 /* Rows of the Claude family. */
-#define CLAUDE_KEYS                                                                                                 \
-    MODEL_KEYS, {"model", KEY_TEMPLATE, .fallback = "sonnet", .doc = "haiku, sonnet, opus, or a full model name."}, \
-    {                                                                                                               \
-        "claude_options", KEY_OBJECT,                                                                               \
-            .doc = "The same options as a block, and more: [options of Claude](steps-models.md#options-of-claude)." \
+#define CLAUDE_KEYS                                                                                                    \
+    MODEL_KEYS(1), {"model", KEY_TEMPLATE, .fallback = "sonnet", .doc = "haiku, sonnet, opus, or a full model name."}, \
+    {                                                                                                                  \
+        "claude_options", KEY_OBJECT,                                                                                  \
+            .choices = "claude_options",                                                                               \
+            .doc = "The same options as a block, and more: [options of Claude](steps-models.md#options-of-claude)."    \
     }
 #define PRESET_KEY(fallback_)                                                                                 \
     {                                                                                                         \

@@ -6,9 +6,14 @@
 #include "data/schema.h"
 #include "data/schema_short.h"
 #include "data/tool_schemas.h"
+#include "flow/keys.h"
+#include "flow/range.h"
 #include "step/model.h"
 
-enum { NEAR = 2 }; /* letters that a slip changes, at the most */
+enum {
+    NEAR = 2, /* letters that a slip changes, at the most */
+    LLM_TEMPERATURE_MAX = 2
+};
 
 struct near {
     struct str want, name;
@@ -128,73 +133,7 @@ static void check_model(const struct step_def *s, const struct val *v, struct pr
         check_claude_model(v, v->s, ps);
 }
 
-/* ---- options of Claude ---- */
-
-static const struct option {
-    const char *name;
-    enum key_kind kind;
-    const char *unused; /* why it changes nothing, or "" */
-} options[] = {
-#define X(name_, kind_, unused_) {#name_, kind_, unused_},
-#include "step/claude_options.def"
-#undef X
-};
-
-static bool whole_hole(const struct val *v)
-{
-    return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) != SIZE_MAX;
-}
-
-static bool kind_fits(enum key_kind kind, const struct val *v)
-{
-    if (v->type == VAL_NULL || whole_hole(v))
-        return true;
-    switch (kind) {
-    case KEY_TEMPLATE:
-        return v->type == VAL_STR;
-    case KEY_INT:
-        return v->type == VAL_INT;
-    case KEY_NUMBER:
-        return val_is_number(v);
-    case KEY_BOOL:
-        return v->type == VAL_BOOL;
-    case KEY_OBJECT:
-        return v->type == VAL_OBJECT;
-    case KEY_STRINGS:
-        return v->type == VAL_STR || v->type == VAL_ARRAY;
-    default:
-        return true;
-    }
-}
-
-static const char *kind_words(enum key_kind kind)
-{
-    return kind == KEY_TEMPLATE  ? "text"
-           : kind == KEY_INT     ? "an integer"
-           : kind == KEY_NUMBER  ? "a number"
-           : kind == KEY_BOOL    ? "true or false"
-           : kind == KEY_STRINGS ? "a list of names"
-                                 : "a map";
-}
-
-/* Once in a workflow, not once a step. */
-static void notice(struct problems *ps, const struct member *m, const char *why)
-{
-    struct str text = arena_printf(ps->a, "`%.*s` of claude_options has no effect: %s", STR_ARG(m->key), why);
-    for (size_t i = 0; i < ps->n; i++)
-        if (ps->v[i].warning && str_eq(ps->v[i].text, text))
-            return;
-    problem_add(ps, true, m->line, m->col, "%s", text.p);
-}
-
-static void unknown_option(struct problems *ps, const struct member *m)
-{
-    struct near near = {.want = m->key};
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        near_try(&near, str_c(options[i].name));
-    problem_add(ps, near.name.n == 0, m->line, m->col, "unknown option `%.*s` in claude_options; %s", shown(m->key),
-                m->key.p, hint(ps, &near, "expected an option such as model, max_turns or allowed_tools"));
-}
+/* ---- blocks of options ---- */
 
 static void check_output_format(const struct val *v, struct problems *ps)
 {
@@ -211,45 +150,12 @@ static void check_output_format(const struct val *v, struct problems *ps)
 void model_check_retry(const struct val *block, struct problems *ps)
 {
     const struct val *on = VAL_GET(block, "retry_on") ? VAL_GET(block, "retry_on") : VAL_GET(block, "retry_conditions");
-    const struct val *backoff = VAL_GET(block, "backoff_strategy"), *n = VAL_GET(block, "max_retries");
     uint64_t bits = 0;
     for (size_t i = 0; val_at(on, i); i++)
         if (is_constant(val_at(on, i)) && !retry_class(val_at(on, i)->s, &bits))
             problem_add(ps, true, val_at(on, i)->line, val_at(on, i)->col,
                         "unknown class of errors `%.*s`; expected any, or names such as timeout, rate_limit, api_error",
                         shown(val_at(on, i)->s), val_at(on, i)->s.p);
-    if (is_constant(backoff) && !str_is(backoff->s, "exponential") && !str_is(backoff->s, "linear") &&
-        !str_is(backoff->s, "fixed") && !str_is(backoff->s, "constant"))
-        problem_add(ps, false, backoff->line, backoff->col,
-                    "unknown backoff `%.*s`; expected exponential, linear or fixed", shown(backoff->s), backoff->s.p);
-    if (val_is(n, VAL_INT) && (n->i < 0 || n->i > 1000))
-        problem_add(ps, false, n->line, n->col, "`max_retries` is out of range; expected an integer from 0 to 1000");
-}
-
-static void model_check_options(const struct val *block, struct problems *ps)
-{
-    for (size_t i = 0; val_is(block, VAL_OBJECT) && i < block->obj.n; i++) {
-        const struct member *m = &block->obj.m[i];
-        const struct option *o = NULL;
-        for (size_t k = 0; k < sizeof options / sizeof *options && !o; k++)
-            if (str_is(m->key, options[k].name))
-                o = &options[k];
-        if (!o)
-            unknown_option(ps, m);
-        else if (!kind_fits(o->kind, &m->val))
-            problem_add(ps, false, m->val.line, m->val.col, "`%s` is %s; expected %s", o->name, val_type_name(&m->val),
-                        kind_words(o->kind));
-        else if (*o->unused)
-            notice(ps, m, o->unused);
-    }
-    const struct val *turns = VAL_GET(block, "max_turns");
-    check_tools(VAL_GET(block, "allowed_tools"), ps);
-    check_tools(VAL_GET(block, "tools"), ps);
-    check_output_format(VAL_GET(block, "output_format"), ps);
-    model_check_retry(VAL_GET(block, "retry_config"), ps);
-    if (val_is(turns, VAL_INT) && (turns->i < 1 || turns->i > MODEL_TURNS_MAX))
-        problem_add(ps, false, turns->line, turns->col, "`max_turns` is out of range; expected an integer from 1 to %d",
-                    MODEL_TURNS_MAX);
 }
 
 /* ---- schemas ---- */
@@ -294,10 +200,28 @@ static void check_post_processing(const struct val *prompt, struct problems *ps)
     }
 }
 
+/* An `llm` step's table has the widest range; the provider that it names may have a narrower one. */
+static void check_temperature(const struct step_def *s, struct problems *ps)
+{
+    struct str model = val_get_str(s->source, STR("model"), STR(""));
+    struct str said = val_get_str(s->source, STR("provider"), STR(""));
+    const struct val *v = VAL_GET(s->source, "temperature");
+    struct err err;
+    double x;
+    if (s->type->provider || !val_is_number(v) ||
+        !(str_starts(model, STR("anthropic/")) || str_starts(model, STR("claude/")) || str_is(said, "anthropic") ||
+          str_is(said, "claude")))
+        return;
+    const struct step_key *row = key_find(claude_options_keys, STR("temperature"));
+    if (key_number(STR("temperature"), row, v, &x, &err) != RC_OK && x <= LLM_TEMPERATURE_MAX && x >= 0)
+        problem_add(ps, false, v->line, v->col, "%s (Claude's range)", err.msg);
+}
+
 void model_check(const struct step_def *s, struct problems *ps)
 {
     const struct val *block = VAL_GET(s->source, "claude_options");
     check_post_processing(VAL_GET(s->source, "prompt"), ps);
+    check_temperature(s, ps);
     codebase_check(s, ps);
     mocked_check(s, ps);
     check_model(s, VAL_GET(s->source, "model"), ps);
@@ -306,5 +230,8 @@ void model_check(const struct step_def *s, struct problems *ps)
     check_tools(VAL_GET(s->source, "allowed_tools"), ps);
     network_check(VAL_GET(s->source, "network"), ps);
     check_tools(VAL_GET(s->source, "tools"), ps);
-    model_check_options(block, ps);
+    check_tools(VAL_GET(block, "allowed_tools"), ps);
+    check_tools(VAL_GET(block, "tools"), ps);
+    check_output_format(VAL_GET(block, "output_format"), ps);
+    model_check_retry(VAL_GET(block, "retry_config"), ps);
 }

@@ -5,9 +5,11 @@
  *   < the preset that the step names < its option block (claude_options, token_budget) < its own keys
  * A preset that the step did not ask for by name never hides what the workflow's author wrote elsewhere. */
 #include "data/tool_schemas.h"
+#include "flow/keys.h"
+#include "flow/range.h"
 #include "step/model.h"
 
-enum { DEFAULT_MAX_TURNS = 50 };
+enum { DEFAULT_MAX_TURNS = 50, DELAY_MAX_MS = 24 * 3600 * 1000 };
 
 #define GEMINI_USUAL "gemini-flash-latest"
 
@@ -137,6 +139,19 @@ static void settle_defaults(struct frame *f, struct val_map *m)
     }
 }
 
+/* What `defaults`, a preset and the step's own keys come to must be what the provider takes. */
+static bool in_range(struct frame *f, struct val *settled)
+{
+    struct str model = val_get_str(settled, STR("model"), STR(""));
+    bool named = !f->def->type->provider && (str_starts(model, STR("claude/")) || str_starts(model, STR("anthropic/")));
+    struct err err;
+    if (key_numbers(&f->arena, named || is_claude(f) ? claude_options_keys : token_budget_keys, f->def->source, settled,
+                    &err) == RC_OK)
+        return true;
+    frame_fail(f, &err);
+    return false;
+}
+
 const struct val *model_settle(struct frame *f, const struct model_kind *kind, const struct val *config)
 {
     static const char *const blocks[] = {"claude_options", "token_budget"};
@@ -155,7 +170,7 @@ const struct val *model_settle(struct frame *f, const struct model_kind *kind, c
     merge(&m, config);
     struct val *settled = ARENA_NEW(&f->arena, struct val);
     *settled = val_map_done(&m);
-    return settled;
+    return in_range(f, settled) ? settled : NULL;
 }
 
 /* ---- reading ---- */
@@ -291,8 +306,8 @@ bool model_read_retry(struct frame *f, const struct val *block, struct retry_pol
     int64_t retries, delay = 1000, max = 60000;
     struct str backoff;
     if (!frame_int(f, block, "max_retries", ret->max_attempts - 1, 0, 1000, &retries) ||
-        !frame_int(f, block, "base_delay_ms", delay, 0, 3600000, &delay) ||
-        !frame_int(f, block, "max_delay_ms", delay > max ? delay : max, 0, 3600000, &max) ||
+        !frame_int(f, block, "base_delay_ms", delay, 0, DELAY_MAX_MS, &delay) ||
+        !frame_int(f, block, "max_delay_ms", delay > max ? delay : max, 0, DELAY_MAX_MS, &max) ||
         !frame_text(f, block, "backoff_strategy", STR("exponential"), &backoff))
         return false;
     ret->max_attempts = retries + 1;

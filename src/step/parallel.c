@@ -13,7 +13,7 @@ enum { MAX_PARALLEL = 10000 };
 
 static const struct step_key keys[] = {
     {"branches", KEY_BRANCHES, .required = true, .doc = "Names and lists of steps that run beside one another."},
-    {"max_parallel", KEY_INT, .fallback = "all", .least = 1, .most = MAX_PARALLEL,
+    {"max_parallel", KEY_INT, .fallback = "all", KEY_FROM_TO(1, MAX_PARALLEL),
      .doc = "How many branches at a time, at the most; they start in the order written."},
     {"max_concurrent", KEY_INT, .doc = "Another spelling of `max_parallel`.", .alias_of = "max_parallel"},
     {"fail", KEY_ENUM, .choices = "fast|collect", .fallback = "fast",
@@ -187,7 +187,6 @@ static void check(const struct step_def *d, struct problems *ps)
                         "`%.*s` cannot be the name of a branch; expected at most 100 letters, digits, `_`, `-` and `.`",
                         (int)str_utf8_valid(str_n(b->name.p, b->name.n < 60 ? b->name.n : 60)), b->name.p);
     }
-    group_check(d, ps);
     size_t in_turn = 0;
     for (size_t i = 0; i < d->nbranches; i++)
         in_turn += turns_only(d->branches[i].list);

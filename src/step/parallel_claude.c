@@ -54,8 +54,9 @@ static const struct step_key keys[] = {
          "\"prompt\"}; or a template that gives a list."},
     {"parallel_tasks", KEY_TASKS, .doc = "Another spelling of `tasks`.", .alias_of = "tasks"},
     TASK_KEYS,
-    {"parallel_config", KEY_TASKS, .doc = "{max_workers, timeout_per_task, retry_failed}."},
-    {"claude_options", KEY_OBJECT, .doc = "Options for all tasks; a task's own go before them."},
+    {"parallel_config", KEY_TASKS, .choices = "tasks_config", .doc = "{max_workers, timeout_per_task, retry_failed}."},
+    {"claude_options", KEY_OBJECT, .choices = "claude_options",
+     .doc = "Options for all tasks; a task's own go before them."},
     {"preset", KEY_ENUM, .choices = "development|production|analysis|chat|test", .doc = "A preset for all tasks."},
     {0}};
 

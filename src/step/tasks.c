@@ -325,7 +325,6 @@ void tasks_free(void *state)
 void tasks_check(const struct step_def *s, struct problems *ps)
 {
     const struct val *g = VAL_GET(s->source, "task_generator"), *type = VAL_GET(g, "type");
-    group_check(s, ps);
     if (!g)
         return;
     if (!val_is(VAL_GET(g, "pattern"), VAL_STR))

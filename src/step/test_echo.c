@@ -12,7 +12,7 @@ static const struct step_key keys[] = {
     {"error_message", KEY_TEMPLATE, .fallback = "test_echo failed on request", .doc = "What a failure says."},
     {"error", KEY_TEMPLATE, .doc = "Fail with this message."},
     {"delay", KEY_DURATION, .fallback = "0", .doc = "How long it takes."},
-    {"delay_ms", KEY_NUMBER, .doc = "As delay, in milliseconds."},
+    {"delay_ms", KEY_MS, .doc = "As delay, in milliseconds."},
     {0}};
 
 static void finish(struct frame *f)

@@ -10,7 +10,7 @@
 static const struct step_key keys[] = {
     {"condition", KEY_COND, .required = true,
      .doc = "The loop goes on as long as this is true. (On this type `condition` is the loop's own.)"},
-    {"max_iterations", KEY_INT, .fallback = "100", .least = 0, .most = INT64_MAX,
+    {"max_iterations", KEY_INT, .fallback = "100", KEY_FROM(0),
      .doc = "The loop ends, without an error but with `success: false`, after so many iterations."},
     {"break_condition", KEY_COND,
      .doc = "Asked after each iteration, about it (its steps and loop.*): whether it was the last one."},

@@ -44,4 +44,7 @@ def test_extremes(treadle, table, key):
 @pytest.mark.parametrize("value", ["-1", "1e30"])
 def test_a_delay_out_of_range(treadle, value):
     treadle.file("w.yaml", f"workflow: {{name: w, steps: [{{name: a, type: test_echo, delay_ms: {value}}}]}}\n")
-    assert "`delay_ms` is out of range" in treadle("run", "w.yaml", code=1).err
+    assert re.search("`delay_ms` is (out of range|negative); expected", treadle("run", "w.yaml", code=2).err)
+    treadle.file("late.yaml", "workflow: {name: w, steps: [{name: a, type: test_echo, delay_ms: '{{ inputs.ms }}'}]}\n")
+    result = treadle("run", "late.yaml", "--input", f"ms={value}", code=1)
+    assert re.search("`delay_ms` is (out of range|negative); expected", result.err)
