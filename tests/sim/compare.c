@@ -107,23 +107,6 @@ static const struct step_def *step_named(const struct workflow *w, struct str na
     return d;
 }
 
-/* The last segment, and what is before it. */
-static struct str last_segment(struct str path, struct str *ret_rest)
-{
-    size_t i = path.n;
-    while (i && path.p[i - 1] != '/')
-        i--;
-    *ret_rest = str_n(path.p, i ? i - 1 : 0);
-    return str_from(path, i);
-}
-
-/* `s7~2` is an attempt at s7. */
-static struct str plain_segment(struct str segment)
-{
-    size_t at = str_find(segment, STR("~"));
-    return at == SIZE_MAX ? segment : str_n(segment.p, at);
-}
-
 /* Do those below `group` run side by side, and does the first failure end them all? */
 static bool ends_with_the_first(const struct workflow *w, struct str group, struct str member)
 {

@@ -10,6 +10,7 @@ enum { DEPTH_MOST = 5, NAMES_MANY = 50 };
 
 struct generator {
     struct rng rng, own; /* own: whether something works in a copy of the workspace; that changes no result */
+    struct rng more;     /* extras.c */
     struct buf out;
     unsigned names;
     bool serial;    /* the same workflow, with everything in turns */
@@ -68,12 +69,19 @@ static void outcome(struct generator *g, unsigned in, bool parallel)
 /* `end`: a later step of the same list that on_error may go to, or 0. */
 static void options(struct generator *g, unsigned in, bool leaf, bool parallel, unsigned end)
 {
+    static const char *const conditions[] = {
+        "condition: \"inputs.yes\"",
+        "condition: \"not inputs.yes\"",
+        "condition: {and: [inputs.yes, {not: \"inputs.file == 'x'\"}]}",
+        "condition: {or: [\"not inputs.yes\", {and: [inputs.yes, {not: inputs.yes}]}]}",
+        "condition: {or: [\"length(steps.many.iterations || []) > 99\", inputs.yes]}",
+        "condition: {not: {or: [inputs.yes, false]}}"};
     if (pick(g, 20) == 0)
         line(g, in,
              pick(g, 2) ? "condition: \"length(steps.many.iterations || []) < 99\""
                         : "condition: \"(steps.fork.deep.a.c[2] || 0) < 99 and (steps.base.text || 0) != 1\"");
     else if (pick(g, 5) == 0)
-        line(g, in, pick(g, 2) ? "condition: \"inputs.yes\"" : "condition: \"not inputs.yes\"");
+        line(g, in, conditions[pick(g, 6)]);
     if (pick(g, 4) == 0)
         line(g, in, "retry: {max_attempts: 3, delay: 100ms}");
     if (pick(g, 3) == 0)
@@ -277,6 +285,7 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
         line(g, in, "inputs: {yes: \"{{ inputs.yes }}\"}");
     line(g, in, "pipeline:");
     line(g, in + 2, "inputs: {yes: {type: boolean, required: true}, file: {type: string, default: f.txt}}");
+    line(g, in + 2, "secrets: [SIM_SECRET]");
     unsigned first = g->names + 1;
     line(g, in + 2, "steps:");
     steps(g, in + 4, depth + 1, 1 + (unsigned)pick(g, 3), false);
@@ -557,9 +566,11 @@ static void step_of(struct generator *g, unsigned in, unsigned depth, bool paral
 static void step(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned after)
 {
     unsigned outer = g->depth;
+    size_t start = g->out.n;
     g->depth = depth;
     step_of(g, in, depth, parallel, end, after);
     g->depth = outer;
+    add_extras(&g->out, start, in + 2, &g->more);
 }
 
 static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel)
@@ -588,6 +599,7 @@ static void generate(uint64_t seed, bool serial, struct buf *ret)
     struct generator g = {.serial = serial};
     rng_seed(&g.rng, seed);
     rng_seed(&g.own, seed ^ 0x1501a7ed);
+    rng_seed(&g.more, seed ^ 0x3779);
     buf_init(&g.out, (size_t)1 << 20);
     line(&g, 2, "steps:");
     buf_addz(&g.out, "    - name: many\n      type: for_loop\n      data_source: \"range(1, 14)\"\n"
@@ -617,7 +629,7 @@ static void generate(uint64_t seed, bool serial, struct buf *ret)
     buf_printf(&head, "workflow:\n  limits: {max_parallel: %d}\n", serial ? 1 : 1000); /* errors name their lines */
     if (pick(&g, 3) == 0)
         buf_addz(&head, "  cache_config: {enabled: true}\n");
-    buf_addz(&head, "  name: sim\n  inputs: {yes: {type: boolean, default: true}, file: {type: string, "
+    buf_addz(&head, "  name: sim\n  secrets: [SIM_SECRET]\n  inputs: {yes: {type: boolean, default: true}, file: {type: string, "
                     "default: f.txt}}\n  variables:\n    unused: 0\n");
     for (unsigned i = 1; i <= g.names; i++)
         buf_printf(&head, "    loops_%u: 0\n", i);

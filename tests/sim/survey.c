@@ -1,5 +1,7 @@
 /* What the random workflows are made of: every step type, at every depth, and what may be said on a step. A simulation
  * proves nothing about what its generator never writes, so the absence of anything here fails the test. */
+#include "flow/keys.h"
+
 #include <stdio.h>
 
 /* What a list of steps is to the step around it. */
@@ -73,6 +75,72 @@ static const char *const spellings[] = {"condition:",
                                         "stream_process"};
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
+/* ---- keys ---- */
+
+/* Keys of steps, and of the blocks in them, that were written: "type.key" or "block.key" -> itself. */
+static struct map keys_written;
+static struct arena keys_arena;
+
+/* Blocks that are described by tables of their own. */
+static const struct {
+    const char *name; /* of the key that holds one, wherever it is */
+    const struct step_key *keys;
+} blocks[] = {{"retry", retry_keys},
+              {"cache", cache_keys},
+              {"restart", restart_keys},
+              {"budget", budget_keys},
+              {"limits", limit_keys},
+              {"config", call_config_keys},
+              {"prompt", prompt_part_keys},
+              {"performance_budgets", performance_budgets_keys},
+              {"memory_limits", memory_limits_keys},
+              {"graceful_timeout", graceful_timeout_keys},
+              {"on_budget_exceeded", on_budget_exceeded_keys},
+              {"prune_results", prune_results_keys}};
+enum { BLOCKS = sizeof blocks / sizeof *blocks };
+
+static void note_keys(const char *owner, const struct step_key *table, const struct val *v);
+
+static void note_key(const char *owner, const struct step_key *row, const struct val *v)
+{
+    struct str name = arena_printf(&keys_arena, "%s.%s", owner, row->name);
+    if (!map_get(&keys_written, name))
+        map_put(&keys_written, name, (void *)row);
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (strcmp(blocks[i].name, row->name) == 0)
+            note_keys(blocks[i].name, blocks[i].keys, v);
+}
+
+static void note_keys(const char *owner, const struct step_key *table, const struct val *v)
+{
+    for (size_t i = 0; val_is(v, VAL_ARRAY) && i < v->arr.n; i++)
+        note_keys(owner, table, &v->arr.v[i]);
+    for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++) {
+        const struct step_key *row = key_find(table, v->obj.m[i].key);
+        if (row)
+            note_key(owner, key_canonical(table, row), &v->obj.m[i].val);
+    }
+}
+
+static bool keys_surveyed(void)
+{
+    bool all = true;
+    for (size_t i = 0; step_type_at(i); i++)
+        for (const struct step_key *k = step_type_at(i)->keys; k->name; k++) {
+            struct str name = arena_printf(&keys_arena, "%s.%s", step_type_at(i)->name, k->name);
+            if (!k->alias_of && !map_get(&keys_written, name))
+                printf("key `%.*s` was never generated\n", STR_ARG(name));
+        }
+    for (const struct step_key *k = step_common_keys; k->name; k++)
+        if (!k->alias_of && !map_get(&keys_written, arena_printf(&keys_arena, "step.%s", k->name)))
+            printf("key `step.%s` was never generated\n", k->name);
+    for (size_t i = 0; i < BLOCKS; i++)
+        for (const struct step_key *k = blocks[i].keys; k->name; k++)
+            if (!k->alias_of && !map_get(&keys_written, arena_printf(&keys_arena, "%s.%s", blocks[i].name, k->name)))
+                printf("key `%s.%s` was never generated\n", blocks[i].name, k->name);
+    return all;
+}
+
 /* Types of the tables only: what a task is may have one of its own, which is none of them. */
 static size_t type_index(const struct step_type *t)
 {
@@ -112,6 +180,8 @@ static void survey_list(const struct list_def *l, unsigned depth)
         if (depth <= DEPTH_MOST && !d->late_type)
             seen.at[type_index(d->type)][depth]++;
         if (!d->late_type) {
+            note_keys(d->type->name, d->type->keys, d->source);
+            note_keys("step", step_common_keys, d->source);
             seen.in[type_index(d->type)][context]++;
             seen.in[type_index(d->type)][CONTEXT_GRAPH] += l->graph;
         }
@@ -194,5 +264,6 @@ static bool surveyed(bool contexts_too)
             printf("`%s` was never generated\n", spellings[i]);
             all = false;
         }
+    all &= keys_surveyed();
     return all;
 }

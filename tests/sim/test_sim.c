@@ -19,6 +19,8 @@
 #include "flow/step.h"
 
 #include "sim/files.c"
+
+#include "sim/extras.c"
 #include "sim/generate.c"
 #include "sim/world.c"
 #include "sim/world_effects.c"

@@ -66,6 +66,46 @@ static void note_answer(struct world *w, const struct record *r);
 static void note_wait(struct world *w, const struct event *e);
 static void turn_left(void *ctx, uint64_t number);
 
+/* ---- what paths say ---- */
+
+/* The last segment, and what is before it. */
+static struct str last_segment(struct str path, struct str *ret_rest)
+{
+    size_t i = path.n;
+    while (i && path.p[i - 1] != '/')
+        i--;
+    *ret_rest = str_n(path.p, i ? i - 1 : 0);
+    return str_from(path, i);
+}
+
+/* `s7~2` is an attempt at s7. */
+static struct str plain_segment(struct str segment)
+{
+    size_t at = str_find(segment, STR("~"));
+    return at == SIZE_MAX ? segment : str_n(segment.p, at);
+}
+
+/* A step as it is written, whether or not anything was loaded of it; names are given once. */
+static const struct val *step_written(const struct val *in, struct str name)
+{
+    const struct val *found = NULL;
+    if (in->type == VAL_OBJECT && str_eq(val_get_str(in, STR("name"), STR("")), name))
+        return in;
+    for (size_t i = 0; in->type == VAL_OBJECT && !found && i < in->obj.n; i++)
+        found = step_written(&in->obj.m[i].val, name);
+    for (size_t i = 0; in->type == VAL_ARRAY && !found && i < in->arr.n; i++)
+        found = step_written(&in->arr.v[i], name);
+    return found;
+}
+
+/* The step that the frame at `path` is an effect of. */
+static const struct val *step_of_effect(const struct world *w, struct str path)
+{
+    struct str step, rest;
+    (void)last_segment(path, &step);
+    return step_written(w->workflow->source, plain_segment(last_segment(step, &rest)));
+}
+
 /* ---- the disk ---- */
 
 static void key_of(const struct record *r, char *out, size_t size)
@@ -714,12 +754,19 @@ static void turn_comes(struct world *w)
     run_turn(w->run);
 }
 
+/* A command that works in a view of its own needs no turn. */
+static bool in_own_view(const struct world *w, const struct pending_event *p)
+{
+    const struct val *step = p->effect == EFFECT_COMMAND ? step_of_effect(w, str_c(p->path)) : NULL;
+    return str_is(val_get_str(step, STR("workspace"), STR("")), "isolated");
+}
+
 /* Another run may write there at any time at which this one has not the turn. */
 static void check_turn(struct world *w, const struct pending_event *p)
 {
     const struct val *q = &p->request->val;
     struct str tool = val_get_str(q, STR("tool"), STR("")), action = val_get_str(q, STR("action"), STR(""));
-    bool apart = VAL_GET(q, "place") || str_is(val_get_str(q, STR("workspace"), STR("")), "isolated");
+    bool apart = VAL_GET(q, "place") || in_own_view(w, p);
     bool changes =
         p->effect == EFFECT_COMMAND ||
         (p->effect == EFFECT_TOOL && (str_is(tool, "Write") || str_is(tool, "Edit") || str_is(tool, "Bash"))) ||
