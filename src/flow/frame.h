@@ -103,7 +103,8 @@ struct frame {
  * when `pin`. NULL: the step has failed already (expression error), return at once. Lives in the frame's arena. */
 const struct val *frame_config(struct frame *f, bool pin);
 /* For types that pin what they computed instead of the plain configuration: the object pinned for this attempt, or
- * NULL; and pinning one (once an attempt, before its first child; false: the step has failed). */
+ * NULL; and pinning one, which stays in the frame's arena (once an attempt, before its first child; false: the step has
+ * failed). */
 const struct val *frame_pinned(const struct frame *f);
 bool frame_pin(struct frame *f, const struct val *object);
 /* Records a decision that was taken after the first child had begun, under a segment of its own, once; false: the step

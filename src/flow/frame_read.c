@@ -49,7 +49,10 @@ struct box *frame_error(const struct frame *f, const struct err *err)
 
 const struct val *frame_pinned(const struct frame *f)
 {
+    const struct step_state *s = f->state;
     const struct past *p = f->past;
+    if (s->pinned)
+        return s->pinned;
     return p && p->open && p->open_attempt == f->attempt ? VAL_GET(&p->open->val, "config") : NULL;
 }
 
@@ -59,8 +62,10 @@ bool frame_pin(struct frame *f, const struct val *object)
     struct val_map o = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&o, "config", *object);
     struct val data = val_map_done(&o);
-    if (run_append_value(f->run, RECORD_OPEN, f->path, f->attempt, &data, &err) == RC_OK)
+    if (run_append_value(f->run, RECORD_OPEN, f->path, f->attempt, &data, &err) == RC_OK) {
+        step_state_of(f)->pinned = object;
         return true;
+    }
     err_wrap(&err, "the step's configuration");
     frame_fail(f, &err);
     return false;

@@ -216,6 +216,7 @@ static void start_attempt(struct frame *f)
     if (!frame_settle_late(f))
         return;
     s->has_config = false;
+    s->pinned = NULL;
     s->sets = s->also = NULL;
     s->cache = (struct cache_use){0};
     f->failing_set = false;

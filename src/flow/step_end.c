@@ -273,6 +273,7 @@ void step_attempt_failed(struct frame *f)
     f->again = true;
     f->failing_set = false;
     s->has_config = false;
+    s->pinned = NULL;
     s->waiting = true;
     frame_timer_clear(f);
     frame_sleep(f, wait);

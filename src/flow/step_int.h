@@ -13,6 +13,7 @@ enum { TAG_OUTPUT = SIZE_MAX - 1, TAG_HANDLER = SIZE_MAX - 2 };
 /* Before the attempt's own state, which types keep in frame->type_state. */
 struct step_state {
     struct val config;
+    const struct val *pinned; /* in this life, for this attempt: the type may be entered again; or NULL */
     bool has_config, waiting, finishing, ending; /* ending: well, when its children have stopped */
     struct box *ok;                              /* result waiting for the output file, or for children to stop */
     struct box *failure;                         /* error object, once the step has failed for good */

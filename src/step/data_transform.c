@@ -187,10 +187,11 @@ static void finish(struct frame *f)
     VAL_MAP_SET(&meta, "processed_at", time);
     VAL_MAP_SET(&m, "metadata", val_map_done(&meta));
     val_map_set(&m, field, outcome(f, v, format));
-    struct val result = val_map_done(&m);
-    if (f->def->output_to_file && !frame_pin(f, &result))
+    struct val *result = ARENA_NEW(a, struct val);
+    *result = val_map_done(&m);
+    if (f->def->output_to_file && !frame_pin(f, result))
         return;
-    step_ok(f, &result);
+    step_ok(f, result);
 }
 
 static void more(struct frame *f)

@@ -283,6 +283,21 @@ static void test_reading_in_turn(void **state)
     assert_int_equal(g.loads, 4);
 }
 
+/* A step that has recorded what it does is entered again for a part of its prompt; it is recorded once. */
+static void test_pinned_before_it_reads(void **state)
+{
+    (void)state;
+    rig_shelf_bytes = rig_keep_bytes = 1;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n"
+                  "    - {name: base, type: test_echo, value: {text: a long text}}\n"
+                  "    - {name: other, type: test_echo, value: 1}\n"
+                  "    - name: ask\n      type: claude\n      prompt: [{type: previous_response, step: base}]\n");
+    assert_int_equal(g.loads, 1);
+    assert_int_equal(rig_count(&g, RECORD_OPEN, "ask"), 1);
+    rig_ok(&g, "ask/turn:1", "{\"text\": \"t\"}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
 /* ---- a journal that somebody else wrote ---- */
 
 /* One record: an end of `a`, which refers to itself. */
@@ -330,6 +345,7 @@ int main(void)
         cmocka_unit_test_teardown(test_one_iteration, done),
         cmocka_unit_test_teardown(test_iterations_with_gaps, done),
         cmocka_unit_test_teardown(test_reading_in_turn, done),
+        cmocka_unit_test_teardown(test_pinned_before_it_reads, done),
         cmocka_unit_test(test_forged_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
