@@ -17,6 +17,7 @@ struct generator {
     bool beside;    /* what is being written may run beside itself, in workflows that are called too */
     unsigned depth; /* of the step that is being written */
     bool dive;      /* straight down: bodies in bodies, as deep as they go */
+    bool called;    /* in a workflow that is called: what is around it is not known by name there */
 };
 
 static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel);
@@ -61,9 +62,11 @@ static void outcome(struct generator *g, unsigned in, bool parallel)
         line(g, in, "error_output: why");
     if (pick(g, 8) == 0 && !g->beside) /* side by side whoever ends first would answer for the others */
         line(g, in,
-             pick(g, 3) ? "cache: {key: \"{{ inputs.file }}\", conditions: [inputs.yes]}"
-                        : "cache: {key: \"{{ length(steps.many.iterations || []) }}\", ttl: 1d, "
-                          "conditions: \"length(steps.many.iterations || []) >= 0\"}");
+             pick(g, 6) == 0   ? "cache: {enabled: false}"
+             : pick(g, 6) == 0 ? "cache: {key: k, scope: workflow}"
+             : pick(g, 3)      ? "cache: {key: \"{{ inputs.file }}\", conditions: [inputs.yes]}"
+                               : "cache: {key: \"{{ length(steps.many.iterations || []) }}\", ttl: 1d, "
+                                 "conditions: \"length(steps.many.iterations || []) >= 0\"}");
 }
 
 /* `end`: a later step of the same list that on_error may go to, or 0. */
@@ -208,8 +211,8 @@ static void branches(struct generator *g, unsigned in, unsigned depth, unsigned 
     }
 }
 
-/* Types of the Claude family, and what makes each of them do its own things. */
-static void model_type(struct generator *g, unsigned in)
+/* What makes each type do its own things. True: it is one of the Claude family. */
+static bool model_type(struct generator *g, unsigned in)
 {
     static const char *const plain[] = {
         "type: claude",        "type: gemini",         "type: claude_smart",      "type: claude_extract",
@@ -236,18 +239,21 @@ static void model_type(struct generator *g, unsigned in)
         line(g, in,
              pick(g, 2) ? "claude_options: {fallback_model: haiku, timeout_ms: 50000}"
                         : "claude_options: {session_id: talk}");
+    return which != 1 && which < 6;
 }
 
 /* A workflow whose time is over before its last step has an answer, since that never comes. */
 static void in_time(struct generator *g, unsigned in)
 {
     static const char *const then[] = {"on_timeout: graceful",
+                                       "on_timeout: graceful, graceful_timeout: {return_partial_results: false, "
+                                       "save_checkpoint: true, cleanup_resources: true}",
                                        "on_timeout: graceful, prune_results: {keep_fields: [n]}",
                                        "on_timeout: retry, retry_config: {max_attempts: 2, increase_timeout: true}, "
                                        "fallback_value: late",
                                        "performance_budgets: {total_duration_ms: 30000}, "
                                        "on_budget_exceeded: {action: error}, continue_on_error: true"};
-    buf_printf(&g->out, "%*sconfig: {timeout_seconds: 90, %s}\n", (int)in, "", then[pick(g, 4)]);
+    buf_printf(&g->out, "%*sconfig: {timeout_seconds: 90, %s}\n", (int)in, "", then[pick(g, 5)]);
     line(g, in, "pipeline:");
     line(g, in + 2, "steps:");
     line(g, in + 4, "- {name: first, type: test_echo, value: {n: 1, m: 2}}");
@@ -256,20 +262,59 @@ static void in_time(struct generator *g, unsigned in)
     line(g, in + 4, "- {name: wait, type: approval, message: never}");
 }
 
+/* A workflow that meets a bound of its call, always at the same place. */
+static void bounded(struct generator *g, unsigned in)
+{
+    static const char *const bounds[] = {"{max_total_steps: 2, preserve_error_context: true, continue_on_error: true}",
+                                         "{max_total_steps: 3, fallback_value: enough}",
+                                         "{max_depth: 1, max_retries: 1, retry_on: [limit]}",
+                                         "{memory_limit_mb: 1, memory_warning_mb: 1}",
+                                         "{memory_limits: {soft_limit_mb: 1, hard_limit_mb: 2}, "
+                                         "memory_check_enabled: true}",
+                                         "{performance_budgets: {memory_usage_mb: 1}, on_budget_exceeded: {action: "
+                                         "error, notify: [me]}}"};
+    buf_printf(&g->out, "%*sconfig: %s\n%*spipeline:\n%*ssteps:\n", (int)in, "", bounds[pick(g, 6)], (int)in, "",
+               (int)in + 2, "");
+    line(g, in + 4, "- {name: one, type: test_echo, value: 1}");
+    line(g, in + 4, "- {name: two, type: gemini, prompt: hello, on_error: continue}");
+    line(g, in + 4, "- {name: many, type: test_echo, value: \"{{ range(1, 40000) }}\"}");
+    line(g, in + 4, "- {name: last, type: test_echo, value: \"{{ length(steps.many) }}\"}");
+}
+
+/* One that is read from a file, before the run or in it; or a stored one. */
+static void called_file(struct generator *g, unsigned in, unsigned depth)
+{
+    static const char *const files[] = {"pipeline_file: sub.yaml", "pipeline_file: \"sub{{ '.yaml' }}\"",
+                                        "pipeline_ref: sub"};
+    static const char *const outputs[] = {"outputs: ask", "outputs: [ask, {path: ask.text, as: said}]",
+                                          "outputs: {said: ask}"};
+    uint64_t which = pick(g, 3);
+    line(g, in, files[which]);
+    if (which == 2 && pick(g, 2))
+        line(g, in, "version: \"1.0\"");
+    buf_printf(&g->out, "%*sinputs: {n: %d}\n", (int)in, "", (int)pick(g, 4));
+    if (pick(g, 3) == 0)
+        line(g, in, outputs[pick(g, 3)]);
+    if (pick(g, 3) == 0) /* how deep it may call itself */
+        buf_printf(&g->out, "%*sconfig: {max_depth: %d, inherit_providers: false, inherit_functions: true}\n", (int)in,
+                   "", 2 + (int)depth + (int)pick(g, 3));
+}
+
 /* Variables of a workflow written inside are its own: in it nothing runs beside, as far as names go. */
 static void called(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end)
 {
     line(g, in, g->names % 4 ? "type: pipeline" : "type: \"{{ 'pipe' + 'line' }}\"");
     options(g, in, false, parallel, end);
     if (pick(g, 3) == 0) {
-        line(g, in, pick(g, 2) ? "pipeline_file: sub.yaml" : "pipeline_file: \"sub{{ '.yaml' }}\"");
-        buf_printf(&g->out, "%*sinputs: {n: %d}\n", (int)in, "", (int)pick(g, 4));
-        if (pick(g, 3) == 0) /* how deep it may call itself */
-            buf_printf(&g->out, "%*sconfig: {max_depth: %d}\n", (int)in, "", 2 + (int)depth + (int)pick(g, 3));
+        called_file(g, in, depth);
         return;
     }
     if (pick(g, 5) == 0) {
         in_time(g, in);
+        return;
+    }
+    if (pick(g, 6) == 0) {
+        bounded(g, in);
         return;
     }
     static const char *const more[] = {
@@ -277,12 +322,15 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
         ", timeout_warning_seconds: 5, warn_at_depth: 1, memory_warning_mb: 1",
         ", performance_budgets: {step_duration_ms: 1}",
         ", workspace_isolation: true, inheritance: {global_vars: {exclude: unused}, functions: {inherit: true}}"};
-    bool inherits = pick(g, 2);
+    bool inherits = pick(g, 2), outer = g->called;
     if (inherits || pick(g, 2))
         buf_printf(&g->out, "%*sconfig: {inherit_context: %s, max_total_steps: 100000%s}\n", (int)in, "",
                    inherits ? "true" : "false", more[pick(g, 5)]);
     if (!inherits)
         line(g, in, "inputs: {yes: \"{{ inputs.yes }}\"}");
+    g->called = true;
+    if (pick(g, 3) == 0)
+        buf_printf(&g->out, "%*soutputs: [s%u]\n", (int)in, "", g->names + 1);
     line(g, in, "pipeline:");
     line(g, in + 2, "inputs: {yes: {type: boolean, required: true}, file: {type: string, default: f.txt}}");
     line(g, in + 2, "secrets: [SIM_SECRET]");
@@ -293,23 +341,40 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
     line(g, in + 4, "unused: 0");
     for (unsigned i = first; i <= g->names; i++)
         buf_printf(&g->out, "%*sloops_%u: 0\n", (int)in + 4, "", i);
+    g->called = outer;
 }
 
-static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
+static void prompt(struct generator *g, unsigned in, bool claude)
 {
-    model_type(g, in);
-    if (pick(g, 4) == 0)
-        line(g, in, "prompt: [{type: static, content: hello}, {type: file, path: \"{{ inputs.file }}\"}]");
-    else if (pick(g, 4) == 0)
-        line(g, in,
-             "prompt: [{type: file, path: p.md, inject_as: X}, {type: file, path: \"{{ inputs.file }}\", "
-             "variables: {file: \"{{ inputs.file }}\"}, summary: true, summary_focus: all}, "
-             "{type: session_context, session_id: talk}]");
+    static const char *const parts[] = {
+        "{type: claude_continue, session_id: talk, new_prompt: go on}",
+        "{type: static, content: hello}, {type: file, path: \"{{ inputs.file }}\"}",
+        "{type: file, path: p.md, inject_as: X}, {type: file, path: \"{{ inputs.file }}\", variables: {file: \"{{ "
+        "inputs.file }}\"}, summary: true, summary_focus: all}, {type: session_context, session_id: talk}",
+        "{type: static, content: \"{{ as it is }}\", raw: true}, {type: variable, name: unused}",
+        "{type: session_context, session_id: talk, include_last_n: 2, filter: user}, {type: static, content: go on, "
+        "condition: inputs.yes}",
+        "{type: file, path: rows.csv, encoding: latin-1, transform: csv_to_table, max_length: 100}, {type: file, path: "
+        "p.md, summary: true, max_summary_length: 3, summary_style: bullet_points}",
+        "{type: file, path: parts.yaml, component: hi}, {type: static, content: hello}",
+        /* what is not known in workflows that are called */
+        "{type: previous_response, step: base, extract: text, max_length: 10}, {type: static, content: hello}",
+        "{type: previous_response, step: base, extract_with: content_extractor, format: structured, post_processing: "
+        "[extract_code_blocks], include_metadata: true}",
+    };
+    uint64_t first = claude ? 0 : 1, n = sizeof parts / sizeof *parts - (g->called ? 2 : 0);
+    if (pick(g, 2) == 0)
+        buf_printf(&g->out, "%*sprompt: [%s]\n", (int)in, "", parts[first + pick(g, n - first)]);
     else if (pick(g, 5) == 0)
         buf_printf(&g->out, "%*scodebase_context: true\n%*sprompt: \"hello {{ codebase.project_type }}\"\n", (int)in,
                    "", (int)in, "");
     else
         line(g, in, "prompt: \"hello\"");
+}
+
+static void model(struct generator *g, unsigned in, bool parallel, unsigned end)
+{
+    prompt(g, in, model_type(g, in));
     if (pick(g, 2))
         line(g, in, "allowed_tools: [Read, Write, Edit, Bash]");
     isolated(g, in, 5);
@@ -384,27 +449,45 @@ static void stream(struct generator *g, unsigned in, bool parallel, unsigned end
     line(g, in, "operation: stream_process");
     line(g, in, "source: \"{{ inputs.file }}\"");
     buf_printf(&g->out, "%*sprocessor: %s\n", (int)in, "", processors[pick(g, 5)]);
+    static const char *const chunks[] = {"chunk_size: 1KB", "chunk_lines: 1", "chunk_by: lines", "chunk_by: text"};
     buf_printf(&g->out, "%*smax_parallel: %d\n", (int)in, "", 1 + (int)pick(g, 3));
+    line(g, in, chunks[pick(g, 4)]);
     options(g, in, false, parallel, end);
 }
 
 static void files(struct generator *g, unsigned in, bool parallel, unsigned end)
 {
-    static const char *const operations[] = {"operation: copy", "operation: delete", "operation: list",
-                                             "operation: wait"};
-    uint64_t which = pick(g, 5);
-    if (which == 4) {
+    if (pick(g, 5) == 0) {
         stream(g, in, parallel, end);
         return;
     }
+    static const char *const operations[][4] = {
+        {"operation: copy", "source: \"{{ inputs.file }}\"", "destination: there/", "overwrite: false"},
+        {"operation: copy", "source: {pattern: \"*.txt\", older_than: 12h}", "destination: there/",
+         "options: {recursive: true, preserve_structure: true, include_hidden: true}"},
+        {"operation: move", "source: [a.txt, b.txt]", "destination: there/", "create_destination: false"},
+        {"operation: stream_copy", "source: a.txt", "destination: b.txt", "preserve_timestamps: true"},
+        {"operation: stream_copy", "source: src", "destination: there/", "preserve_structure: true"},
+        {"operation: move", "source: \"*.c\"", "destination: there/", "exclude: [x.c]"},
+        {"operation: copy", "source: \"*\"", "destination: there/", "include_hidden: true"},
+        {"operation: delete", "path: \"{{ inputs.file }}\"", "dry_run: true"},
+        {"operation: delete", "files: [\"*.tmp\", {pattern: \"*.o\"}]", "older_than: 7 days", "recursive: false"},
+        {"operation: list", "path: \"{{ inputs.file }}\""},
+        {"operation: list", "pattern: \"*.c\"", "pattern_type: glob", "details: true"},
+        {"operation: list", "sort_by: size", "order: desc", "limit: 3"},
+        {"operation: validate", "files: [{path: a.txt, criteria: {must_exist: true}}]"},
+        {"operation: convert", "source: a.csv", "destination: a.json", "json_indent: 2"},
+        {"operation: convert", "source: a.csv", "destination: a.yaml", "csv_headers: true"},
+        {"operation: convert", "source: a.json", "destination: a.csv", "csv_delimiter: \";\""},
+        {"operation: convert", "source: a", "destination: b", "format: csv_to_json"},
+        {"operation: stream_process", "source: a.txt", "processor: replace", "pattern: a"},
+        {"operation: stream_process", "source: a.txt", "processor: {type: replace, pattern: a}", "replacement: b"},
+        {"operation: wait", "duration_seconds: 20"},
+    };
+    const char *const *lines = operations[pick(g, sizeof operations / sizeof *operations)];
     line(g, in, "type: file_ops");
-    line(g, in, operations[which]);
-    if (which == 3)
-        line(g, in, "duration_seconds: 20");
-    else
-        line(g, in, which ? "path: \"{{ inputs.file }}\"" : "source: \"{{ inputs.file }}\"");
-    if (!which)
-        line(g, in, "destination: there/");
+    for (size_t i = 0; i < 4 && lines[i]; i++)
+        line(g, in, lines[i]);
     options(g, in, true, parallel, end);
 }
 
@@ -421,7 +504,10 @@ static void tasks(struct generator *g, unsigned in, bool parallel, unsigned end)
     if (in_turn || pick(g, 2))
         buf_printf(&g->out, "%*s%s: {%s: %d}\n", (int)in, "", batch ? "batch_config" : "parallel_config",
                    batch ? "max_parallel" : "max_workers", in_turn ? 1 : 1 + (int)pick(g, 3));
-    if (pick(g, 3) == 0) {
+    if (pick(g, 5) == 0) {
+        line(g, in, "task_generator: {type: file_list, pattern: \"*.c\", batch_size: 2}");
+        line(g, in, "task_template: {id: \"t{{ task.index }}\", prompt: \"hello {{ task.file }}\"}");
+    } else if (pick(g, 3) == 0) {
         buf_printf(&g->out, "%*stasks: \"{{ range(1, %d) }}\"\n", (int)in, "", 1 + (int)pick(g, 3));
         line(g, in, "task_template: {id: \"t{{ item }}\", prompt: \"hello {{ item }}\"}");
     } else {
@@ -593,6 +679,27 @@ static void steps(struct generator *g, unsigned in, unsigned depth, unsigned cou
         buf_printf(&g->out, "%*s- {name: s%u, type: test_echo, value: end}\n", (int)in, "", end);
 }
 
+/* Limits of the whole run, which it meets early or never: what it would have done by then must not be a matter of time.
+ */
+static void run_bounds(struct generator *g, struct buf *head)
+{
+    static const char *const limits[] = {", wall: 500ms",  ", memory: 1KB",
+                                         ", journal: 1KB", ", output: 2",
+                                         ", max_depth: 2", ", wall: 30d, memory: 1GB, journal: 1GB, output: 1GB"};
+    static const char *const defaults[] = {"{retry: {max_attempts: 2, delay: 10ms}}", "{timeout: 400s}",
+                                           "{continue_on_error: true}", "{claude_model: haiku, claude_preset: chat}"};
+    uint64_t kind = rng_below(&g->more, 40);
+    if (kind == 0)
+        buf_printf(head, ", frames: %d", 12 + (int)rng_below(&g->more, 16));
+    else if (kind <= 6)
+        buf_addz(head, limits[kind - 1]);
+    buf_addz(head, "}\n");
+    if (rng_below(&g->more, 8) == 0)
+        buf_printf(head, "  defaults: %s\n", defaults[rng_below(&g->more, 4)]);
+    if (rng_below(&g->more, 20) == 0)
+        buf_addz(head, "  cost_limits: {max_cost_per_run: 0.001, action_on_exceed: continue}\n");
+}
+
 /* The text lives in *ret until buf_done. */
 static void generate(uint64_t seed, bool serial, struct buf *ret)
 {
@@ -602,6 +709,7 @@ static void generate(uint64_t seed, bool serial, struct buf *ret)
     rng_seed(&g.more, seed ^ 0x3779);
     buf_init(&g.out, (size_t)1 << 20);
     line(&g, 2, "steps:");
+    line(&g, 4, "- {name: print, type: command, run: echo out, on_error: continue}");
     buf_addz(&g.out, "    - name: many\n      type: for_loop\n      data_source: \"range(1, 14)\"\n"
                      "      parallel: true\n      on_error: continue\n");
     if (pick(&g, 3))
@@ -626,11 +734,14 @@ static void generate(uint64_t seed, bool serial, struct buf *ret)
     buf_init(&head, (size_t)2 << 20);
     if (pick(&g, 2))
         buf_addz(&g.out, "  output: \"{{ steps.many.iterations[*].index || [] }}{{ steps.fork.deep || 0 }}\"\n");
-    buf_printf(&head, "workflow:\n  limits: {max_parallel: %d}\n", serial ? 1 : 1000); /* errors name their lines */
+    buf_printf(&head, "workflow:\n  limits: {max_parallel: %d", serial ? 1 : 1000);
+    run_bounds(&g, &head);
     if (pick(&g, 3) == 0)
         buf_addz(&head, "  cache_config: {enabled: true}\n");
-    buf_addz(&head, "  name: sim\n  secrets: [SIM_SECRET]\n  inputs: {yes: {type: boolean, default: true}, file: {type: string, "
-                    "default: f.txt}}\n  variables:\n    unused: 0\n");
+    buf_addz(
+        &head,
+        "  name: sim\n  secrets: [SIM_SECRET]\n  inputs: {yes: {type: boolean, default: true}, file: {type: string, "
+        "default: f.txt}}\n  variables:\n    unused: 0\n");
     for (unsigned i = 1; i <= g.names; i++)
         buf_printf(&head, "    loops_%u: 0\n", i);
     buf_add(&head, buf_str(&g.out));

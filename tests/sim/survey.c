@@ -77,7 +77,8 @@ enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
 /* ---- keys ---- */
 
-/* Keys of steps, and of the blocks in them, that were written: "type.key" or "block.key" -> itself. */
+/* Keys of steps, and of the blocks in them, that were written: "type.key" or "block.key" -> its row. A key that is new
+ * in a table wants a line in extras.c, or in what generate.c writes. */
 static struct map keys_written;
 static struct arena keys_arena;
 
@@ -122,22 +123,26 @@ static void note_keys(const char *owner, const struct step_key *table, const str
     }
 }
 
-static bool keys_surveyed(void)
+static bool keys_of_table(const char *owner, const struct step_key *table)
 {
     bool all = true;
+    for (const struct step_key *k = table; k->name; k++) {
+        struct str name = arena_printf(&keys_arena, "%s.%s", owner, k->name);
+        if (k->alias_of || map_get(&keys_written, name))
+            continue;
+        printf("the key %.*s was never generated\n", STR_ARG(name));
+        all = false;
+    }
+    return all;
+}
+
+static bool keys_surveyed(void)
+{
+    bool all = keys_of_table("step", step_common_keys);
     for (size_t i = 0; step_type_at(i); i++)
-        for (const struct step_key *k = step_type_at(i)->keys; k->name; k++) {
-            struct str name = arena_printf(&keys_arena, "%s.%s", step_type_at(i)->name, k->name);
-            if (!k->alias_of && !map_get(&keys_written, name))
-                printf("key `%.*s` was never generated\n", STR_ARG(name));
-        }
-    for (const struct step_key *k = step_common_keys; k->name; k++)
-        if (!k->alias_of && !map_get(&keys_written, arena_printf(&keys_arena, "step.%s", k->name)))
-            printf("key `step.%s` was never generated\n", k->name);
+        all &= keys_of_table(step_type_at(i)->name, step_type_at(i)->keys);
     for (size_t i = 0; i < BLOCKS; i++)
-        for (const struct step_key *k = blocks[i].keys; k->name; k++)
-            if (!k->alias_of && !map_get(&keys_written, arena_printf(&keys_arena, "%s.%s", blocks[i].name, k->name)))
-                printf("key `%s.%s` was never generated\n", blocks[i].name, k->name);
+        all &= keys_of_table(blocks[i].name, blocks[i].keys);
     return all;
 }
 
@@ -200,6 +205,7 @@ static void survey_list(const struct list_def *l, unsigned depth)
 static void survey(const struct workflow *w, struct str text)
 {
     survey_list(w->root, 0);
+    note_keys("limits", limit_keys, VAL_GET(w->source, "limits"));
     for (size_t i = 0; i < SPELLINGS; i++)
         seen.written[i] += str_find(text, str_c(spellings[i])) != SIZE_MAX;
 }
@@ -264,6 +270,6 @@ static bool surveyed(bool contexts_too)
             printf("`%s` was never generated\n", spellings[i]);
             all = false;
         }
-    all &= keys_surveyed();
+    all &= !contexts_too || keys_surveyed();
     return all;
 }

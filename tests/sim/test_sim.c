@@ -6,7 +6,7 @@
  * the middle of a commit. All must end as the reference did, with the same results, having executed no effect again
  * whose result was durable. For some seeds a crash is tried at every single event, and a cut after every record.
  *
- * TREADLE_SIM_SEEDS (default 200) and TREADLE_SIM_FIRST choose the seeds, TREADLE_SIM_EXHAUSTIVE (5) and
+ * TREADLE_SIM_SEEDS (default 250) and TREADLE_SIM_FIRST choose the seeds, TREADLE_SIM_EXHAUSTIVE (5) and
  * TREADLE_SIM_CUTS (3) for how many of them every event and every record is tried. A failure prints its seed,
  * TREADLE_SIM_SHOW=1 the workflow, TREADLE_SIM_JOURNAL=PATH the records of what lies below the path. What was generated
  * is counted (sim/survey.c): a step type that is missing fails the test. Positive controls: bugs are seeded with
@@ -39,7 +39,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 200000, MAX_CRASHES = 60, CONTROL_SEEDS = 100, LONG_RUN = 400, EXCUSED_MOST = 10 };
+enum { MAX_EVENTS = 200000, MAX_CRASHES = 60, CONTROL_SEEDS = 400, LONG_RUN = 400, EXCUSED_MOST = 10 };
 
 /* Runs to the end of a life: the run's end, a violation, or event `until`. */
 static bool live(struct world *w, uint64_t until)
@@ -476,7 +476,7 @@ static int simulate(uint64_t first, uint64_t n, uint64_t exhaustive, uint64_t cu
     survey_print();
     if (excused > EXCUSED_MOST + n / 100)
         printf("that is too often to be chance\n");
-    return excused > EXCUSED_MOST + n / 100 || (n >= 50 && (!covered() || !surveyed(n >= 200)));
+    return excused > EXCUSED_MOST + n / 100 || (n >= 50 && (!covered() || !surveyed(n >= 250)));
 }
 
 /* `first`: where in the seeds to look for it; a bug that needs much to happen at once is far from the first. */
@@ -502,9 +502,9 @@ static bool control(const char *self, const char *fault, const char *first)
 int main(int argc, char **argv)
 {
     (void)argc;
-    uint64_t first = number("TREADLE_SIM_FIRST", 1), n = number("TREADLE_SIM_SEEDS", 200);
+    uint64_t first = number("TREADLE_SIM_FIRST", 1), n = number("TREADLE_SIM_SEEDS", 250);
     if (getenv("TREADLE_SIM_CONTROL"))
-        return simulate(number("TREADLE_SIM_CONTROL", 1), CONTROL_SEEDS, 0, CONTROL_SEEDS, true);
+        return simulate(number("TREADLE_SIM_CONTROL", 1), CONTROL_SEEDS, 0, CONTROL_SEEDS / 4, true);
     if (simulate(first, n, number("TREADLE_SIM_EXHAUSTIVE", n < 5 ? n : 5), number("TREADLE_SIM_CUTS", n < 3 ? n : 3),
                  false) != 0)
         return 1;

@@ -380,9 +380,41 @@ static struct val model_result(const struct world *w, struct arena *a, const cha
     return val_map_done(&m);
 }
 
+static struct val file_read(struct arena *a, const struct val *request)
+{
+    static const char *const texts[][2] = {{"sub.yaml", WORLD_WORKFLOW},
+                                           {"sub", WORLD_WORKFLOW}, /* a stored one */
+                                           {"parts.yaml", "greet:\n  hi: [{type: file, path: p.md}]\n"},
+                                           {"rows.csv", "a,b\n1,2\n"}};
+    struct val_map m = val_map_new(a);
+    struct val_list files = val_list_new(a);
+    struct str path = val_get_str(request, STR("path"), STR(""));
+    const char *text = "4\n2\n3\n";
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (str_is(path, texts[i][0]))
+            text = texts[i][1];
+    for (size_t i = 0; i < 3; i++)
+        val_list_push(&files, val_str(arena_printf(a, "f%zu.c", i)));
+    VAL_MAP_SET(&m, "path", VAL_LIT("/sim/sub.yaml"));
+    VAL_MAP_SET(&m, "text", val_str(str_c(text)));
+    if (val_get_bool(request, STR("list"), false))
+        VAL_MAP_SET(&m, "files", val_list_done(&files));
+    return val_map_done(&m);
+}
+
 static bool is_apply(const struct pending_event *p)
 {
     return str_is(val_get_str(&p->request->val, STR("phase"), STR("apply")), "apply");
+}
+
+/* A failure that a crash undid is no failure: the effect will fail once more, so that as many count in each trial. */
+static unsigned failures_recorded(const struct world *w, struct str path)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < w->ndisk; i++)
+        n += w->disk[i].r.kind == RECORD_RESULT && str_eq(w->disk[i].r.path, path) &&
+             str_starts(w->disk[i].r.data, STR("{\"error\""));
+    return n;
 }
 
 static struct val effect_result(struct world *w, const struct pending_event *p, struct arena *a, bool *ok)
@@ -407,10 +439,10 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
         *ok = false;
         return text_of(a, "class", "timeout");
     }
-    if (apply && d->failures && p->effect == EFFECT_MODEL) {
-        d->failures--;
+    unsigned failed = d->failures ? failures_recorded(w, str_c(p->path)) : 0;
+    if (apply && failed < d->failures && p->effect == EFFECT_MODEL) {
         *ok = false;
-        return text_of(a, "class", d->failures % 2 ? "rate_limit" : "network");
+        return text_of(a, "class", (d->failures - failed) % 2 ? "network" : "rate_limit");
     }
     struct val_map m = val_map_new(a);
     if (writes(p) && !apply)
@@ -435,11 +467,7 @@ static struct val effect_result(struct world *w, const struct pending_event *p, 
         return val_map_done(&c);
     }
     case EFFECT_READ:
-        VAL_MAP_SET(&m, "path", VAL_LIT("/sim/sub.yaml"));
-        VAL_MAP_SET(&m, "text",
-                    str_is(val_get_str(request, STR("path"), STR("")), "sub.yaml") ? VAL_LIT(WORLD_WORKFLOW)
-                                                                                   : VAL_LIT("4\n2\n3\n"));
-        return val_map_done(&m);
+        return file_read(a, request);
     case EFFECT_SESSION:
         return session_result(w, a, p, ok);
     case EFFECT_CACHE: /* what earlier runs have kept is a matter of the entry */

@@ -31,7 +31,7 @@ struct deed {
     unsigned started, finished, lost; /* lost: in flight at a crash */
     bool committed;                   /* its result is durable */
     uint64_t never; /* the life of the engine that was told that it had not begun, and that has no other intent yet */
-    unsigned failures; /* planned ones that are left */
+    unsigned failures; /* planned ones */
     uint64_t due;      /* the batch that must hold its result; 0: none */
     struct deed *next_due;
 };
