@@ -23,6 +23,13 @@
 #include "sim/extras.c"
 #include "sim/generate.c"
 #include "sim/world.c"
+
+#include "sim/world_answers.c"
+#include "sim/world_results.c"
+#include "sim/world_turns.c"
+
+#include "sim/world_life.c"
+
 #include "sim/world_effects.c"
 
 #include "sim/sessions.c"
