@@ -13,6 +13,7 @@
 
 #include "agent/prompt.h"
 #include "base/panic.h"
+#include "base/sha256.h"
 #include "data/json.h"
 #include "data/schema.h"
 #include "data/tool_schemas.h"
@@ -28,6 +29,8 @@ struct agent {
     const struct agent_options *o;
     struct val_list messages; /* the history first */
     size_t nhistory;
+    struct sha256_hex hash; /* of the first `nhashed` of them: each with the hash of those before it */
+    size_t nhashed;
     struct str model;       /* asked now: the step's, or its fallback */
     struct val_list errors; /* of calls that failed, whether or not they succeeded in the end */
     struct val tools;       /* definitions, or null */
@@ -89,6 +92,10 @@ struct agent *agent_new(struct frame *f, const struct agent_options *o)
     g->errors = val_list_new(&f->arena);
     for (size_t i = 0; val_at(o->history, i); i++, g->nhistory++)
         val_list_push(&g->messages, *val_at(o->history, i));
+    if (g->nhistory && o->history_sha256.n == sizeof g->hash.z - 1) {
+        memcpy(g->hash.z, o->history_sha256.p, o->history_sha256.n);
+        g->nhashed = g->nhistory;
+    }
     g->tools = tool_definitions(&f->arena, o->tools, o->functions);
     return g;
 }
@@ -186,6 +193,19 @@ static struct val *build_request(struct frame *f, const struct agent *g)
     return request;
 }
 
+/* What was said, told by a hash: what has been hashed once is not hashed again. */
+static struct str hash_messages(struct frame *f, struct agent *g)
+{
+    for (; g->nhashed < g->messages.n; g->nhashed++) {
+        struct sha256_stream *s = sha256_new();
+        sha256_add(s, str_c(g->hash.z));
+        sha256_add(s, json_canonical(frame_scratch(f), &g->messages.v[g->nhashed]));
+        struct sha256 h = sha256_end(s);
+        g->hash = sha256_hex(&h);
+    }
+    return arena_str(&f->arena, str_c(g->hash.z));
+}
+
 /* Where another model is there to step in, an overload is its turn, not time to wait. */
 static const struct retry_policy *call_policy(struct frame *f, const struct agent *g)
 {
@@ -214,6 +234,7 @@ static void call_model(struct frame *f, struct agent *g)
         &(struct effect_plan){
             .kind = EFFECT_MODEL,
             .request = build_request(f, g),
+            .grown = hash_messages(f, g),
             .retry = call_policy(f, g),
             .on_interrupt = after_crash(f, ON_INTERRUPT_RETRY),
             .timeout_ms = g->o->call_timeout_ms,

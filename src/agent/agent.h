@@ -15,7 +15,8 @@ struct agent_options {
     const struct val *network;        /* what commands of tool Bash may reach (executor.h), or NULL */
     const struct val *functions;      /* definitions {name, description, input_schema} of functions that end the
                                        * conversation: their calls are the answer; or NULL */
-    const struct val *history;        /* messages that were said before, or NULL */
+    const struct val *history;        /* messages that were said before, or NULL; */
+    struct str history_sha256;        /* and what tells them from others, where somebody knows it; or empty */
     const struct val *schema;         /* of the answer, or NULL */
     const struct val *mock;           /* what made-up answers are (step/mocked.h), or NULL */
     bool loose;                       /* an answer that does not fit after the corrections is kept, with `violations` */

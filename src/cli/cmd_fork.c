@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/panic.h"
 #include "base/sha256.h"
+#include "cli/changes.h"
 #include "cli/commands.h"
 #include "cli/fork_workspace.h"
 #include "cli/inputs.h"
@@ -17,6 +18,7 @@
 #include "cli/run_options.h"
 #include "cli/seen_run.h"
 #include "data/json.h"
+#include "executor/session_file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -221,6 +223,31 @@ static void put_end(struct fork *f)
     called_put(&f->files, f->batch);
 }
 
+/* The key of an exchange is its run and its frame. */
+static bool exchange_kept(void *ctx, struct str key)
+{
+    const struct fork *f = ctx;
+    struct arena a = {0};
+    size_t space = str_find(key, STR(" "));
+    struct str path = run_changes_path(&a, space == SIZE_MAX ? key : str_from(key, space + 1));
+    size_t slash = str_find(path, STR("/"));
+    path = slash == SIZE_MAX ? path : str_n(path.p, slash);
+    bool kept = true;
+    for (size_t i = 0; val_at(&f->voids, i); i++)
+        kept &= !str_eq(val_at(&f->voids, i)->s, path);
+    arena_done(&a);
+    return kept;
+}
+
+/* What was said in the source's own conversations, but for the steps that are done anew. */
+static enum rc copy_sessions(struct fork *f, struct err *err)
+{
+    char from[sizeof f->source.home.dir + 16], to[sizeof f->part.dir + 16];
+    snprintf(from, sizeof from, "%s/sessions", f->source.home.dir);
+    snprintf(to, sizeof to, "%s/sessions", f->part.dir);
+    return session_copy_all(from, to, exchange_kept, f, err);
+}
+
 static enum rc copy(struct fork *f, struct err *err)
 {
     f->err = err;
@@ -247,6 +274,8 @@ static enum rc copy(struct fork *f, struct err *err)
                                .step = str_c(args_get(f->args, "from")),
                                .voids = &f->voids,
                                .keep_files = args_get(f->args, "keep-files")};
+    if (rc == RC_OK)
+        rc = copy_sessions(f, err);
     if (rc == RC_OK)
         rc = fork_workspace_make(&w, &f->source.arena, err);
     if (rc == RC_OK && rename(f->part.dir, f->home.dir) != 0)

@@ -6,6 +6,7 @@
 #include "data/json.h"
 #include "executor/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -110,12 +111,26 @@ static enum rc slurp(struct session *s, struct arena *a, struct err *err)
     return RC_OK;
 }
 
+/* Whoever adds an exchange must know how many there are and whether that one is among them, but not what they say: only
+ * lines in which the key, or a beginning, could stand are looked at. */
+static bool matters(struct str line, struct str key)
+{
+    return str_find(line, key) != SIZE_MAX || str_find(line, STR("\"fresh\"")) != SIZE_MAX;
+}
+
+/* `key`: of an exchange that is to be added; p NULL: all is to be known. */
 static enum rc fold(struct session *s, struct arena *a, struct str key, struct err *err)
 {
+    struct val v = val_str(key);
+    struct str quoted = key.p ? json_text(a, &v) : key;
     enum rc rc = RC_OK;
     for (struct str rest = s->text; rest.n && rc == RC_OK;) {
         size_t n = str_find(rest, STR("\n"));
-        rc = fold_line(s, a, str_n(rest.p, n), key, err);
+        struct str line = str_n(rest.p, n);
+        if (!key.p || matters(line, quoted))
+            rc = fold_line(s, a, line, key, err);
+        else
+            s->lines++, s->turns++;
         rest = str_from(rest, n + 1);
     }
     return rc;
@@ -215,7 +230,7 @@ static enum rc read_from(struct session *s, const struct val *plan, struct arena
         rc = err_set(err, rc, "the session in %s is gone", s->path);
     if (rc == RC_OK && plan)
         rc = as_it_was(s, plan, err);
-    return rc == RC_OK ? fold(s, a, STR(""), err) : rc;
+    return rc == RC_OK ? fold(s, a, str_n(NULL, 0), err) : rc;
 }
 
 enum rc exec_session(const struct val *req, const char *dir, const char *run_dir, struct arena *a, struct val *ret,
@@ -247,4 +262,70 @@ enum rc exec_session(const struct val *req, const char *dir, const char *run_dir
     }
     *ret = val_map_done(&m);
     return RC_OK;
+}
+
+/* ---- copies ---- */
+
+struct copying {
+    bool (*keep)(void *ctx, struct str key);
+    void *ctx;
+};
+
+static enum rc copy_lines(const struct copying *c, struct session *from, struct session *to, struct arena *a,
+                          struct err *err)
+{
+    struct buf kept;
+    buf_init(&kept, SESSION_MAX);
+    for (struct str rest = from->text; rest.n;) {
+        struct val v;
+        struct err ignored; /* whoever reads it is told of such a line */
+        size_t n = str_find(rest, STR("\n")) + 1;
+        struct str line = str_n(rest.p, n);
+        if (json_parse(a, line, &JSON_LIMITS_DEFAULT, &v, &ignored) != RC_OK ||
+            c->keep(c->ctx, val_get_str(&v, STR("key"), STR(""))))
+            buf_add(&kept, line);
+        rest = str_from(rest, n);
+    }
+    enum rc rc = kept.n ? open_locked(to, O_RDWR | O_CREAT, err) : RC_OK;
+    if (rc == RC_OK && kept.n)
+        rc = put(to, buf_str(&kept), err);
+    buf_done(&kept);
+    return rc;
+}
+
+static enum rc copy_file(const struct copying *c, const char *from, const char *to, struct err *err)
+{
+    struct arena a = {0};
+    struct session s = {.fd = -1, .path = from}, t = {.fd = -1, .path = to};
+    enum rc rc = open_locked(&s, O_RDONLY, err);
+    if (rc == RC_OK)
+        rc = slurp(&s, &a, err);
+    if (rc == RC_OK)
+        rc = copy_lines(c, &s, &t, &a, err);
+    if (s.fd >= 0)
+        close(s.fd);
+    if (t.fd >= 0)
+        close(t.fd);
+    arena_done(&a);
+    return rc;
+}
+
+enum rc session_copy_all(const char *from, const char *to, bool (*keep)(void *ctx, struct str key), void *ctx,
+                         struct err *err)
+{
+    struct copying c = {keep, ctx};
+    struct arena a = {0};
+    DIR *d = opendir(from);
+    if (!d)
+        return errno == ENOENT ? RC_OK : err_set(err, RC_IO, "%s: %s", from, strerror(errno));
+    enum rc rc = make_dirs(&a, to, err);
+    for (struct dirent *e; rc == RC_OK && (e = readdir(d));)
+        if (str_ends(str_c(e->d_name), STR(".jsonl")))
+            rc = copy_file(&c, arena_printf(&a, "%s/%s", from, e->d_name).p, arena_printf(&a, "%s/%s", to, e->d_name).p,
+                           err);
+    closedir(d);
+    if (rc == RC_OK)
+        rc = sync_dir(to, err);
+    arena_done(&a);
+    return rc;
 }

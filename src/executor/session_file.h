@@ -19,3 +19,8 @@
  * when it would grow beyond its bound, RC_CORRUPT when a line of it is no exchange. */
 enum rc exec_session(const struct val *req, const char *dir, const char *run_dir, struct arena *a, struct val *ret,
                      struct err *err) MUST_CHECK;
+
+/* For a run that begins with a part of what another did: copies the conversations in the directory `from`, which may be
+ * missing, to `to`, without the exchanges whose keys `keep` says no to. They are those of append above. */
+enum rc session_copy_all(const char *from, const char *to, bool (*keep)(void *ctx, struct str key), void *ctx,
+                         struct err *err) MUST_CHECK;

@@ -114,10 +114,14 @@ static void record_intent(struct frame *f)
 {
     struct effect_state *s = state_of(f);
     struct run *r = f->run;
-    struct str text = json_canonical(&r->scratch, s->plan.request);
+    struct val_map m = val_map_new(&r->scratch), asked = val_map_new(&r->scratch);
+    val_map_merge(&asked, s->plan.request);
+    if (s->plan.grown.n)
+        VAL_MAP_SET(&asked, "messages", val_str(s->plan.grown));
+    struct val hashed = val_map_done(&asked);
+    struct str text = json_canonical(&r->scratch, &hashed);
     struct sha256 h = sha256_of(text);
     struct sha256_hex x = sha256_hex(&h);
-    struct val_map m = val_map_new(&r->scratch);
     VAL_MAP_SET(&m, "request_sha256", val_str(str_c(x.z)));
     VAL_MAP_SET(&m, "key", val_str(str_c(s->key)));
     if (s->life.n)

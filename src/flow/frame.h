@@ -248,7 +248,9 @@ struct frame *frame_step(struct frame *parent, const char *segment, size_t tag, 
 
 struct effect_plan {
     enum effect_kind kind;
-    const struct val *request;        /* in the parent's arena or longer */
+    const struct val *request; /* in the parent's arena or longer */
+    struct str grown; /* a hash of the request's `messages`, which grow from call to call: the intent's hash is made of
+                       * it and of the rest, and so costs what is new. Empty: of the whole request. As long as it */
     const struct retry_policy *retry; /* NULL: one attempt */
     enum on_interrupt on_interrupt;   /* resolved: not DEFAULT */
     int64_t timeout_ms;               /* of one attempt, which then fails as `timeout`; 0: none */

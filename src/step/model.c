@@ -210,6 +210,7 @@ static void session_done(struct frame *f, struct model_state *s, struct frame *c
         over_session(f, s);
     } else {
         s->options.history = s->session_fresh ? NULL : VAL_GET(r, "messages");
+        s->options.history_sha256 = val_get_str(r, STR("sha256"), STR(""));
         go_on(f, s);
     }
 }

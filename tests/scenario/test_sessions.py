@@ -150,3 +150,13 @@ def test_the_conversation_is_shown(treadle, fake_provider):
     for word in ('"one"', '"heard one"', '"two"', '"heard two"'):
         assert word in logs, word
     assert [shown[name]["text"] for name in "ab"] == ["heard one", "heard two"]
+
+def test_a_fork_goes_on_with_the_runs_own_conversation(treadle, fake_provider):
+    """And with nothing of what its own steps will say anew."""
+    provider = fake_provider(script=HEARD)
+    file = workflow(treadle, *[{**TALK, "name": name, "prompt": name, "session_config": {
+        "session_name": "own", "persist": False}} for name in ("one", "two", "three")])
+    treadle("run", file, "--run-id", "r", "--quiet", env=provider.env, code=0)
+    treadle("fork", "r", "--from", "two", "--run-id", "f", "--quiet", env=provider.env, code=0)
+    assert [said(r) for r in provider.requests()[3:]] == [
+        ["one", "heard one", "two"], ["one", "heard one", "two", "heard two", "three"]]

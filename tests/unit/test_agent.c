@@ -48,6 +48,40 @@ static void test_answer(void **state)
     assert_null(strstr(rig_results(&g), "\"data\""));
 }
 
+static const char *intent_hash(const char *path)
+{
+    struct val v;
+    struct err err;
+    assert_int_equal(json_parse(&g.arena, str_c(rig_data(&g, RECORD_INTENT, path)), &JSON_LIMITS_DEFAULT, &v, &err), 0);
+    return arena_str(&g.arena, val_get_str(&v, STR("request_sha256"), STR(""))).p;
+}
+
+/* The intent's hash tells requests apart by all that was said, and is the same in every life. */
+static void test_hash_of_a_request(void **state)
+{
+    (void)state;
+    const char *hash[2], *same;
+    for (int i = 0; i < 2; i++) {
+        rig_start(&g, WORKFLOW(TOOLS));
+        rig_ok(&g, "ask/turn:1", CALLS(CALL("Read", "{\"file_path\": \"a\"}")));
+        rig_ok(&g, "ask/turn:1/tool:1", i ? "{\"text\": \"one\"}" : "{\"text\": \"two\"}");
+        hash[i] = intent_hash("ask/turn:2");
+        assert_int_equal(strlen(hash[i]), 64);
+        assert_string_not_equal(hash[i], intent_hash("ask/turn:1"));
+        rig_restart(&g, SIZE_MAX, false);
+        rig_error(&g, "ask/turn:2", "{\"class\": \"unknown\"}");
+        same = intent_hash("ask/turn:2");
+        assert_int_equal(rig_count(&g, RECORD_INTENT, "ask/turn:2"), 2);
+        assert_string_equal(same, hash[i]);
+        hash[i] = strdup(hash[i]);
+        rig_done(&g);
+    }
+    assert_string_not_equal(hash[0], hash[1]);
+    free((char *)hash[0]);
+    free((char *)hash[1]);
+    rig_start(&g, WORKFLOW(""));
+}
+
 /* One after another, in the order asked; then all results go back in one message. */
 static void test_tools_in_order(void **state)
 {
@@ -384,6 +418,7 @@ int main(void)
 #define T(name) cmocka_unit_test_teardown(name, done)
     static const struct CMUnitTest tests[] = {
         T(test_answer),
+        T(test_hash_of_a_request),
         T(test_tools_in_order),
         T(test_tools_not_allowed),
         T(test_no_tools_at_all),

@@ -240,6 +240,26 @@ static void test_session_again(void **state)
     }
 }
 
+/* An exchange counts once, under whatever key, from the newest beginning on. */
+static void test_session_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *more;
+        int64_t turns;
+    } t[] = {{"1", "", 1}, {"r a/0", "", 2},          {"1", "", 2},     {"r \\u00e9\\\"x", "\"fresh\":true,", 1},
+             {"4", "", 2}, {"r \\u00e9\\\"x", "", 2}, {"fresh", "", 3}, {"fresh", "", 3}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct str request = arena_printf(&a,
+                                          "{\"op\":\"append\",\"name\":\"t\",\"key\":\"%s\",%s\"messages\":["
+                                          "\"\\\"fresh\\\": true\"]}",
+                                          t[i].key, t[i].more);
+        const char *want = arena_printf(&a, "{\"turns\":%d,", (int)t[i].turns).p;
+        assert_non_null(strstr(session(request.p), want));
+    }
+    assert_non_null(strstr(session("{\"op\":\"read\",\"name\":\"t\"}"), "{\"turns\":3,"));
+}
+
 /* A line that somebody has spoilt is told, not left out. */
 static void test_session_spoilt(void **state)
 {
@@ -258,9 +278,9 @@ static void test_session_spoilt(void **state)
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_keep_and_find), TEST(test_time_to_live), TEST(test_damaged),
-                                       TEST(test_recording),     TEST(test_bounds),       TEST(test_prune),
-                                       TEST(test_names),         TEST(test_own_sessions), TEST(test_session_again),
-                                       TEST(test_session_spoilt)};
+    const struct CMUnitTest tests[] = {TEST(test_keep_and_find),  TEST(test_time_to_live),  TEST(test_damaged),
+                                       TEST(test_recording),      TEST(test_bounds),        TEST(test_prune),
+                                       TEST(test_names),          TEST(test_own_sessions),  TEST(test_session_again),
+                                       TEST(test_session_counts), TEST(test_session_spoilt)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
