@@ -142,7 +142,8 @@ static enum rc swap_in(const struct place *p, const char *name, const struct sha
         return fail(err, p);
     }
     if (renameat2(p->dir, name, p->dir, final, RENAME_EXCHANGE) == 0) {
-        bool held = has_writers(p->dir, name);
+        int patience_ms = WRITERS_PATIENCE_MS;
+        bool held = has_writers(p->dir, name, &patience_ms);
         rc = compare(p, name, expect, err);
         if (rc == RC_OK && held)
             rc = err_set(err, RC_EXISTS, "%.*s is open for writing in another process", STR_ARG(p->path));

@@ -26,6 +26,7 @@
 struct spot {
     struct str path;
     int dir;
+    int *patience_ms; /* with writers, of all paths together */
     char name[NAME_MAX + 1], new[64], tmp[64];
 };
 
@@ -38,6 +39,7 @@ static enum rc spot_open(struct snapshots *s, struct str path, struct spot *ret,
     struct str name = str_from(path, slash), dir = slash ? str_n(path.p, slash - 1) : STR(".");
     ret->path = path;
     ret->dir = -1;
+    ret->patience_ms = NULL;
     if (!name.n || name.n > NAME_MAX)
         return err_set(err, RC_CORRUPT, "%.*s does not name a file", STR_ARG(path));
     memcpy(ret->name, name.p, name.n);
@@ -128,7 +130,7 @@ static enum rc stage(struct snapshots *s, struct spot *p, const struct node *to,
 static enum rc let_go(struct spot *p, const struct node *from, unsigned back, struct err *err)
 {
     struct node old;
-    bool held = has_writers(p->dir, p->tmp);
+    bool held = has_writers(p->dir, p->tmp, p->patience_ms);
     enum rc rc = node_look(NULL, p->dir, p->tmp, &old, err);
     if (fault_hit("undo.kill.exchanged"))
         raise(SIGKILL);
@@ -186,6 +188,7 @@ struct step {
     const struct node *from, *to;
     struct node now;
     bool skip;
+    int *patience_ms;
 };
 
 static int by_path(const void *a, const void *b)
@@ -232,6 +235,7 @@ static enum rc remove_one(struct snapshots *s, struct step *t, struct err *err)
     if (t->skip || !goes)
         return RC_OK;
     enum rc rc = spot_open(s, t->c->path, &p, err);
+    p.patience_ms = t->patience_ms;
     if (rc == RC_OK)
         rc = take_away(&p, t->from, err);
     spot_close(&p);
@@ -249,6 +253,7 @@ static enum rc make_one(struct snapshots *s, struct step *t, struct err *err)
     enum rc rc = spot_open(s, t->c->path, &p, err);
     if (rc)
         return rc == RC_NOT_FOUND ? foreign(err, t->c->path) : rc;
+    p.patience_ms = t->patience_ms;
     if (t->to->type != NODE_DIR)
         rc = put(s, &p, &t->now, t->to, err);
     else if (t->now.type != NODE_DIR && mkdirat(p.dir, p.name, 0700) != 0 && errno != EEXIST)
@@ -276,9 +281,11 @@ enum rc changes_apply(struct snapshots *s, const struct changes *c, bool back, b
     struct arena a = {0};
     struct step *t = arena_calloc(&a, c->n + 1, sizeof *t);
     enum rc rc = RC_OK;
+    int patience_ms = WRITERS_PATIENCE_ALL_MS;
     *conflict = STR("");
     for (size_t i = 0; i < c->n; i++)
         t[i] = (struct step){.c = &c->v[i],
+                             .patience_ms = &patience_ms,
                              .from = back ? &c->v[i].after : &c->v[i].before,
                              .to = back ? &c->v[i].before : &c->v[i].after};
     if (c->n)
