@@ -313,6 +313,34 @@ static enum rc open_source(struct fork *f, struct err *err)
     return rc == RC_OK ? past_run_load(&f->past, s, err) : rc;
 }
 
+/* What would stop it at once is found before files of the workspace are touched. */
+static int can_begin(struct fork *f)
+{
+    struct err err;
+    struct session s = {.home = f->source.home,
+                        .workflow = f->new,
+                        .resume = true,
+                        .new_workflow = f->new != f->old,
+                        .inputs = f->inputs,
+                        .workspace = f->workspace,
+                        .output_dir = f->output_dir,
+                        .workflow_dir = f->workflow_dir,
+                        .mode = f->source.mode,
+                        .fixtures = f->source.fixtures,
+                        .replay_file = f->source.replay_file,
+                        .files = f->files};
+    int code;
+    if (run_options_read(&s, f->args, &err) != RC_OK) {
+        code = fail(exit_of(err.rc), "%s", err.msg);
+    } else {
+        if (args_get(f->args, "live"))
+            s.mode = SESSION_LIVE;
+        code = session_check(&s);
+    }
+    arena_done(&s.arena);
+    return code;
+}
+
 static int make(struct fork *f)
 {
     struct err err;
@@ -336,6 +364,9 @@ static int make(struct fork *f)
     struct sha256 h = sha256_of(f->new->text);
     struct sha256_hex x = sha256_hex(&h);
     f->workflow_sha256 = arena_str(&f->source.arena, str_c(x.z));
+    code = can_begin(f);
+    if (code != EXIT_OK)
+        return code;
     if (copy(f, &err) == RC_OK)
         return EXIT_OK;
     struct err ignored;

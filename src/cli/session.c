@@ -114,7 +114,8 @@ struct live {
     struct control *control;
     struct ask *ask;
     int interrupts;
-    bool fresh; /* the run's directory was made just now, and nothing is recorded in it */
+    bool fresh;  /* the run's directory was made just now, and nothing is recorded in it */
+    bool checks; /* nothing will be begun: it is only to be seen whether it could */
 };
 
 /* What scripted models say must not mix with real conversations, and a replay must begin as its recording did. */
@@ -143,7 +144,8 @@ static enum rc make_egress(struct live *l, struct err *err)
                                                .mode = modes[s->mode],
                                                .fixtures = have ? &fixtures : NULL,
                                                .replay_file = s->replay_file,
-                                               .record_file = s->record_file},
+                                               .record_file = l->checks ? NULL : s->record_file,
+                                               .keys_stay = l->checks},
                       &l->egress, err);
 }
 
@@ -498,7 +500,8 @@ static int check_places(struct session *s)
     return EXIT_OK;
 }
 
-static int set_up(struct live *l)
+/* What can be wrong before anything is recorded. */
+static int prepare(struct live *l)
 {
     struct session *s = l->s;
     struct err err;
@@ -513,12 +516,13 @@ static int set_up(struct live *l)
         code = check_files(s->workflow, s->workflow_dir, s->workspace, !s->quiet);
     if (code == EXIT_OK)
         code = check_places(s);
-    if (code == EXIT_OK)
-        code = make_journal(l);
-    if (code != EXIT_OK)
-        return code;
-    if (s->resume && executor_prove_dead(s->home.dir, PROVE_DEAD_MS, &err) != RC_OK)
-        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    return code;
+}
+
+static int make_executor(struct live *l)
+{
+    struct session *s = l->s;
+    struct err err;
     char home[2100];
     size_t nsecrets;
     const struct str *secrets = called_secrets(s->workflow, &s->arena, &nsecrets);
@@ -540,6 +544,26 @@ static int set_up(struct live *l)
                                                 .tier = s->tier},
                      &l->executor, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    return EXIT_OK;
+}
+
+static int set_up(struct live *l)
+{
+    struct session *s = l->s;
+    struct err err;
+    int code = prepare(l);
+    if (code == EXIT_OK)
+        code = make_journal(l);
+    if (code != EXIT_OK)
+        return code;
+    if (s->resume && executor_prove_dead(s->home.dir, PROVE_DEAD_MS, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
+    code = make_executor(l);
+    if (code != EXIT_OK)
+        return code;
+    char home[2100];
+    if (home_dir(home, sizeof home, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     if (turns_new(l->loop, home, &l->turns, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     l->model = port_to_egress(l->egress);
@@ -558,6 +582,30 @@ static void forget(struct session *s)
     struct err err;
     if (remove_run(&s->home, &err) != RC_OK)
         fprintf(stderr, "treadle: %s is left behind: %s\n", s->home.dir, err.msg);
+}
+
+static void live_done(struct live *l)
+{
+    egress_free(l->egress);
+    executor_free(l->executor);
+    engine_free(l->engine);
+    turns_free(l->turns);
+    driver_free(l->driver);
+    free(l->model);
+    port_mock_free(l->mocked);
+    mock_fixtures_done(&l->fixtures);
+    free(l->local);
+    ev_loop_free(l->loop);
+}
+
+int session_check(struct session *s)
+{
+    struct live l = {.s = s, .loop = ev_loop_new(), .checks = true};
+    int code = prepare(&l);
+    if (code == EXIT_OK)
+        code = make_executor(&l);
+    live_done(&l);
+    return code;
 }
 
 int session_run(struct session *s)
@@ -589,16 +637,7 @@ int session_run(struct session *s)
     }
     ask_free(l.ask);
     control_free(l.control);
-    egress_free(l.egress);
-    executor_free(l.executor);
-    engine_free(l.engine);
-    turns_free(l.turns);
-    driver_free(l.driver);
-    free(l.model);
-    port_mock_free(l.mocked);
-    mock_fixtures_done(&l.fixtures);
-    free(l.local);
-    ev_loop_free(l.loop);
+    live_done(&l);
     if (s->store)
         store_close(s->store);
     s->store = NULL;

@@ -47,6 +47,9 @@ struct session {
 /* Looks for what can be wrong before the first step (keys, prompt files), then runs it. Prints errors itself; returns
  * the exit code. Closes the store. */
 int session_run(struct session *s);
+/* Could it begin, with these keys, directories and means? Nothing is recorded, nothing remains. Prints what is wrong;
+ * returns the exit code. `home` is of any run that is there. */
+int session_check(struct session *s);
 /* For a run that has succeeded: shows its result again as session_run() did, from the journal, which is not touched. */
 int session_tell(struct session *s);
 

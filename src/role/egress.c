@@ -77,7 +77,7 @@ void egress_know_keys(void)
     keyprints_use(&prints);
 }
 
-static void read_config(struct egress *g)
+static void read_config(struct egress *g, bool keys_stay)
 {
     egress_know_keys(); /* while they are there: they are kept out of what is asked, answered and logged here */
     for (size_t i = 0; i < PROVIDERS; i++) {
@@ -88,7 +88,8 @@ static void read_config(struct egress *g)
             base.n--;
         g->config[i].base_url = base.n ? base : str_c(p->default_base);
         g->config[i].api_key = from_env(&g->arena, p->key_env);
-        unsetenv(p->key_env);
+        if (!keys_stay)
+            unsetenv(p->key_env);
     }
 }
 
@@ -132,7 +133,7 @@ enum rc egress_new(const struct egress_options *o, struct egress **ret, struct e
     g->mode = o->mode;
     g->tail = &g->head;
     g->max_calls = affordable(o->max_calls ? o->max_calls : DEFAULT_CALLS);
-    read_config(g);
+    read_config(g, o->keys_stay);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* keys are in this memory: no core dumps, no tracing by our own children */
     enum rc rc = make_transport(g, o, err);
     if (rc != RC_OK) {

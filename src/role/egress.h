@@ -15,6 +15,7 @@ struct egress_options {
     const struct val *fixtures; /* EGRESS_MOCK: the parsed file, or NULL */
     const char *replay_file;    /* EGRESS_REPLAY */
     const char *record_file;    /* or NULL */
+    bool keys_stay;             /* in the environment: another one will be made */
     unsigned max_calls;         /* 0: 2,000, less when few descriptors are to be had */
 };
 struct egress;

@@ -89,3 +89,21 @@ def test_steps_that_changed_nothing(treadle):
     assert "note" not in said.err
     said = treadle("fork", "r", "--from", "look", "--workspace", "new", "--json", code=0).json
     assert said["results"]["look"]["stdout"] == "0\n"
+
+
+@pytest.mark.parametrize("why", ["key", "sandbox", "replay"])
+def test_a_fork_that_cannot_begin_leaves_nothing(treadle, why):
+    """It is refused before a file of the workspace is touched, and leaves no run behind."""
+    ws = treadle.cwd / "ws"
+    ws.mkdir()
+    step = {"name": "two", "type": "claude", "prompt": "x"}
+    treadle("run", flow(treadle, command("one", "echo 1 >> log"), step, command("three", "echo 3 >> log", **TRACKED)),
+            "--workspace", "ws", "--run-id", "r", "--mock", code=0)
+    args, env = {"key": (["--live"], {}), "sandbox": ([], {"TREADLE_SANDBOX": "nonsense"}),
+                 "replay": (["--replay", "missing.jsonl"], {})}[why]
+    before = sorted((treadle.home / "runs").iterdir())
+    got = treadle("fork", "r", "--from", "one", "--run-id", "f", *args, env=env)
+    assert got.code in (2, 4), (got.code, got.err)
+    assert (ws / "log").read_text() == "1\n3\n", got.err
+    assert sorted((treadle.home / "runs").iterdir()) == before
+    assert "again as before" not in got.err
