@@ -564,7 +564,7 @@ static int set_up(struct live *l)
     char home[2100];
     if (home_dir(home, sizeof home, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
-    if (turns_new(l->loop, home, &l->turns, &err) != RC_OK)
+    if (turns_new(l->loop, home, getenv("TREADLE_WITHIN"), &l->turns, &err) != RC_OK)
         return fail(EXIT_ENVIRONMENT, "%s", err.msg);
     l->model = port_to_egress(l->egress);
     l->local = port_to_executor(l->executor);

@@ -25,6 +25,7 @@ struct command_spec {
     int cgroup_fd;       /* with LAUNCH_CGROUP: cgroup_base(); stays the caller's */
     uint32_t flags;      /* enum launch_flags */
     enum sandbox_tier tier;
+    const char *within;       /* the runs in whose commands it is, for TREADLE_WITHIN; NULL: it cannot meet them */
     const struct str *places; /* at least LAUNCH_PLACES, see launch_plan.h */
     size_t nplaces;
     const struct str *hosts; /* that LAUNCH_PROXY lets the command reach */

@@ -44,6 +44,7 @@
 
 enum { CHECKPOINT_MS = 10 * 60 * 1000 }; /* a workspace may be large */
 enum {
+    WITHIN_MAX = 2000,
     EXECUTOR_MAGIC = 0x45584543,
     MAX_COMMANDS = 64,
     FREE_WAIT_MS = 5000,
@@ -90,7 +91,7 @@ struct executor {
     struct ev_loop *loop;
     struct arena arena;
     const char *lock_path, *state_dir, *workflow_dir, *run_dir, *checkpoints_dir, *sessions_dir, *cache_dir,
-        *stored_dir, *self, *launcher, *output_dir;
+        *stored_dir, *self, *launcher, *output_dir, *within;
     bool cache_keeps_only, not_here, confined;
     struct beneath workspace, output;
     enum sandbox_tier tier;
@@ -290,6 +291,7 @@ static void command_accept(struct job *j)
     struct executor *x = j->x;
     j->spec.tier = x->tier;
     j->spec.cgroup_fd = x->cgroup;
+    j->spec.within = x->tier == SANDBOX_STRICT ? NULL : x->within;
     if (!command_places(j)) {
         job_fail(j);
         return;
@@ -605,6 +607,14 @@ void executor_cancel(struct executor *x, uint64_t id)
         job_refuse(j);
 }
 
+/* This run, and those in whose commands this process itself is. */
+static const char *within_of(const char *run_dir, struct arena *a)
+{
+    const char *slash = strrchr(run_dir, '/'), *above = getenv("TREADLE_WITHIN");
+    struct str list = str_c(above && strlen(above) < WITHIN_MAX ? above : "");
+    return arena_printf(a, "%.*s%s%s", STR_ARG(list), list.n ? ":" : "", slash + 1).p;
+}
+
 enum rc executor_new(const struct executor_options *o, struct executor **ret, struct err *err)
 {
     struct executor *x = calloc(1, sizeof *x);
@@ -650,6 +660,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->not_here = o->not_here;
     x->confined = o->confined;
     x->run_dir = arena_cstr(&x->arena, str_c(o->run_dir));
+    x->within = within_of(o->run_dir, &x->arena);
     x->cache_dir = o->cache_dir ? arena_cstr(&x->arena, str_c(o->cache_dir)) : NULL;
     x->checkpoints_dir = o->checkpoints_dir ? arena_cstr(&x->arena, str_c(o->checkpoints_dir)) : NULL;
     x->stored_dir = o->state_dir ? arena_printf(&x->arena, "%s/workflows", o->state_dir).p : NULL;

@@ -263,6 +263,8 @@ static enum rc surroundings(const struct val *req, const struct beneath *workspa
         rc = env_build(e, VAL_GET(req, "env"), a, err);
     if (rc == RC_OK && r)
         rc = secrets(req, e, r, a, err);
+    if (spec->within)
+        env_set(e, STR("TREADLE_WITHIN"), arena_printf(a, "TREADLE_WITHIN=%s", spec->within));
     spec->env = e->line, spec->envc = e->n;
     return rc ? rc : request_directory(req, workspace, a, spec, err);
 }

@@ -187,6 +187,17 @@ static bool take(struct turn_lock *l, char who[TURN_WHO_SIZE])
     return false;
 }
 
+void turn_lock_holder(const struct turn_lock *l, char run[TURN_WHO_SIZE])
+{
+    struct mark m;
+    int fd = openat(l->dir, l->key, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    read_mark(fd, &m);
+    snprintf(run, TURN_WHO_SIZE, "%s", held ? m.run : "");
+    if (fd >= 0)
+        close(fd);
+}
+
 /* Whoever died while he had the turn has it before those in the line. */
 static bool comes_back(const struct turn_lock *l)
 {

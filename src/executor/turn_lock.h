@@ -30,6 +30,8 @@ void turn_lock_init(struct turn_lock *l, int dir, const char *workspace, const c
 bool turn_lock_try(struct turn_lock *l, char who[TURN_WHO_SIZE]);
 /* Takes a place in the line, as a try that fails does. */
 void turn_lock_stand(struct turn_lock *l);
+/* Who has the turn now; empty: nobody, or it cannot be known. */
+void turn_lock_holder(const struct turn_lock *l, char run[TURN_WHO_SIZE]);
 /* Does another one stand in the line? */
 bool turn_lock_wanted(const struct turn_lock *l);
 /* Leaves the turn, or the line. */

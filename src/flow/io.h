@@ -67,6 +67,7 @@ struct event {
 enum { TURN_HOLDER_SIZE = 160 };
 struct turn_holder { /* "run X is writing there", as people read it */
     char z[TURN_HOLDER_SIZE];
+    bool in_vain; /* a command of that run started this one: it will leave only when this one has ended */
 };
 
 struct flow_io {

@@ -140,6 +140,20 @@ void run_timer(struct run *r, uint64_t timer)
         r->io->wake(r->io_ctx);
 }
 
+/* Its steps end as those of a run that is over a limit: it can be resumed when whoever started it has ended. */
+static void run_waits_in_vain(struct run *r)
+{
+    if (r->error || !workspace_in_vain(r))
+        return;
+    r->error = error_box(RC_CONFLICT, STR("waits_for_itself"),
+                         arena_printf(&r->scratch,
+                                      "%s, in a command that has started this run and waits for it: each would wait "
+                                      "for the other. Give this run another workspace, or start it elsewhere",
+                                      r->turn_holder.z),
+                         1, STR(""));
+    frame_cancel(r->root);
+}
+
 static bool run_is_quiet(const struct run *r)
 {
     return !r->qhead && !r->effects.n && !r->sleeping && (r->turn != TURN_ASKED || r->stopping);
@@ -188,6 +202,8 @@ bool run_work(struct run *r, unsigned max)
         if (r->journal_bytes >= enough)
             max = 0;
     }
+    if (r->status == RUN_RUNNING)
+        run_waits_in_vain(r);
     if (r->status == RUN_RUNNING && r->started && run_is_quiet(r)) {
         if (r->stopping)
             stop_as(r, RUN_INTERRUPTED);

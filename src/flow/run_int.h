@@ -292,6 +292,8 @@ bool workspace_grant(struct run *r);
 void workspace_held(const struct frame *f);
 bool workspace_may_write(const struct step_type *t);
 void workspace_restored(struct frame *f, struct frame *child);
+/* It waits for a turn of somebody who waits for it. */
+bool workspace_in_vain(const struct run *r);
 /* It wants no more; safe for any frame. */
 void workspace_leave(struct frame *f);
 /* Its attempt has failed: a turn that it waits for is not wanted any more, one that it has stays. */

@@ -180,7 +180,7 @@ static bool run_has_turn(const struct turn *t, bool *asked)
     if (r->turn == TURN_HAS && r->turn_used && !t->first)
         leave_run_turn(r);
     if (r->turn == TURN_NONE && !r->stopping) {
-        r->turn_holder.z[0] = 0;
+        r->turn_holder = (struct turn_holder){0};
         bool alone = !r->io->turn_ask; /* a plan is made: nothing happens anywhere */
         r->turn = alone || r->io->turn_ask(r->io_ctx, &r->turn_holder) ? TURN_HAS : TURN_ASKED;
         r->turn_used = false;
@@ -194,6 +194,11 @@ static void begin_waiting_for_run(struct turn *t)
     struct run *r = t->f->run;
     begin_waiting(t, r->turn_holder.z[0] ? arena_printf(&r->scratch, "waits for the workspace: %s", r->turn_holder.z).p
                                          : "waits for its turn in the workspace among other runs");
+}
+
+bool workspace_in_vain(const struct run *r)
+{
+    return r->turn == TURN_ASKED && r->turn_holder.in_vain;
 }
 
 static void take(const struct turn *t)

@@ -493,7 +493,7 @@ enum rc host_new(const struct host_options *o, struct host **ret, struct err *er
     h->driver = driver_new(o->loop, o->store);
     h->egress = remote_new(o->loop, is_wanted, h);
     h->executor = remote_new(o->loop, is_wanted, h);
-    enum rc rc = turns_new(o->loop, o->home, &h->turns, err);
+    enum rc rc = turns_new(o->loop, o->home, NULL, &h->turns, err);
     if (rc == RC_OK)
         rc = store_each_open_run(o->store, take_row, h, err);
     if (rc != RC_OK) {

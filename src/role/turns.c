@@ -38,20 +38,20 @@ struct seat {
 struct turns {
     struct ev_loop *loop;
     int dir;
-    char *state_dir;
+    char *state_dir, *within;
     struct map lines; /* key -> line */
     ev_id timer;
     int64_t timer_ms;
 };
 
-enum rc turns_new(struct ev_loop *loop, const char *state_dir, struct turns **ret, struct err *err)
+enum rc turns_new(struct ev_loop *loop, const char *state_dir, const char *within, struct turns **ret, struct err *err)
 {
     int dir;
     enum rc rc = turn_dir_open(state_dir, &dir, err);
     if (rc)
         return rc;
     struct turns *t = calloc(1, sizeof *t);
-    if (!t || !(t->state_dir = strdup(state_dir)))
+    if (!t || !(t->state_dir = strdup(state_dir)) || !(t->within = strdup(within ? within : "")))
         PANIC("out of memory");
     t->loop = loop;
     t->dir = dir;
@@ -68,6 +68,7 @@ void turns_free(struct turns *t)
     map_done(&t->lines);
     close(t->dir);
     free(t->state_dir);
+    free(t->within);
     free(t);
 }
 
@@ -175,6 +176,25 @@ static void look(void *ctx)
 
 /* ---- asking and leaving ---- */
 
+/* Whoever has the turn keeps it until his command has ended, which is where this process was started; whoever else
+ * stands in the line waits for him, too. */
+static bool waits_for_us(const struct seat *s, struct turn_holder *who)
+{
+    char run[TURN_WHO_SIZE];
+    struct str rest = str_c(s->turns->within);
+    turn_lock_holder(&s->lock, run);
+    while (run[0] && rest.n) {
+        size_t colon = str_find(rest, STR(":"));
+        struct str id = colon == SIZE_MAX ? rest : str_n(rest.p, colon);
+        if (str_is(id, run)) {
+            snprintf(who->z, sizeof who->z, "run %.80s is writing there", run);
+            return true;
+        }
+        rest = str_from(rest, id.n + 1);
+    }
+    return false;
+}
+
 bool seat_ask(struct seat *s, struct turn_holder *who)
 {
     CHECK(!s->waits && (!s->has || s->leaving));
@@ -194,6 +214,7 @@ bool seat_ask(struct seat *s, struct turn_holder *who)
     }
     if (!alone)
         snprintf(who->z, sizeof who->z, "other runs come first");
+    who->in_vain = waits_for_us(s, who);
     line_add(s);
     look_in(s->turns, LOOK_MIN_MS);
     return false;

@@ -10,8 +10,10 @@
 struct turns;
 struct seat; /* of one run */
 
-/* `state_dir`: whose processes know of each other. */
-enum rc turns_new(struct ev_loop *loop, const char *state_dir, struct turns **ret, struct err *err) MUST_CHECK;
+/* `state_dir`: whose processes know of each other. `within`: the runs in whose commands this process was started
+ * (TREADLE_WITHIN: ids with `:` between them); NULL: none. */
+enum rc turns_new(struct ev_loop *loop, const char *state_dir, const char *within, struct turns **ret,
+                  struct err *err) MUST_CHECK;
 void turns_free(struct turns *t); /* after its seats */
 
 /* `granted` comes on the loop, after an ask that was not answered at once. Texts are copied. */

@@ -173,7 +173,7 @@ def test_state_inside_of_the_workspace(tmp_path):
     env = {"TREADLE_HOME": str(tmp_path / "ws/state")}
     got = run(tmp_path, [step], **env)["results"]["a"]
     assert got["stdout"] == "" and (tmp_path / "ws/beside").exists()
-    assert sorted(os.listdir(tmp_path / "ws/state")) == ["runs", "turns"]
+    assert sorted(os.listdir(tmp_path / "ws/state")) == ["runs", "seeds", "turns"]
     assert "TREADLE_HOME" in run(tmp_path, [step], "--sandbox", "standard", code=4, **env)
 
 

@@ -502,3 +502,50 @@ def test_a_home_on_which_overlayfs_cannot_write(treadle):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["results"]["s"]["stdout"] == "one\n" and "not taken back" not in done.stderr
     assert tree(ws) == before
+
+
+def within(treadle, args, inner, workspace="ws"):
+    """A run whose command starts another one, and what came of both."""
+    env = {"TREADLE_HOME": str(treadle.home), "T": str(treadle.path), "INNER": str(inner)}
+    run = f"\"$T\" run \"$INNER\" --run-id inner {args} > inner.out 2>&1; echo ended $?"
+    outer = flow(treadle, command("start", run, env=env, timeout=60), name="outer.json")
+    got = treadle("run", outer, "--workspace", workspace, "--run-id", "outer", "--sandbox", "none", "--json", code=0)
+    where = treadle.cwd / workspace / "inner.out"
+    return got.json["results"]["start"]["stdout"].split()[-1], where.read_text()
+
+
+def test_a_run_in_a_command_of_a_run_that_has_the_workspace(treadle):
+    ws = prepare(treadle)
+    inner = flow(treadle, command("s", "echo inner >> src/a.txt", timeout=30), name="inner.json")
+    code, said = within(treadle, f"--sandbox none --workspace '{ws}'", inner)
+    assert code == "1" and "run outer is writing there" in said and "each would wait for the other" in said, said
+    assert (ws / "src/a.txt").read_text() == "one\n"
+    shown = treadle("show", "inner", "--json", code=0).json
+    assert shown["error"]["class"] == "conflict" and shown["error"]["code"] == "waits_for_itself", shown
+    treadle("resume", "inner", "--sandbox", "none", code=0)  # now that the other one has ended
+    assert (ws / "src/a.txt").read_text() == "one\ninner\n"
+
+
+def test_a_run_in_a_command_of_a_run_elsewhere(treadle):
+    ws = prepare(treadle)
+    (treadle.cwd / "other").mkdir()
+    inner = flow(treadle, command("s", "echo inner >> src/a.txt", timeout=30), name="inner.json")
+    code, said = within(treadle, f"--sandbox none --workspace '{ws}'", inner, workspace="other")
+    assert code == "0" and (ws / "src/a.txt").read_text() == "one\ninner\n", said
+    reads = treadle.file("reads.json", steps_of({"name": "s", "type": "set_variable", "variables": {"a": 1}}))
+    treadle("rm", "inner", "outer", code=0)
+    code, said = within(treadle, f"--sandbox none --workspace '{ws}'", reads)
+    assert code == "0", said  # it writes nothing there
+
+
+def test_a_run_in_a_run_in_a_run(treadle):
+    """The innermost wants the workspace of the outermost, whose command waits for the one between."""
+    ws = prepare(treadle)
+    (treadle.cwd / "other").mkdir()
+    inner = flow(treadle, command("s", "echo inner >> src/a.txt"), name="innermost.json")
+    run = f"\"$T\" run '{inner}' --run-id innermost --sandbox none --workspace '{ws}'; echo innermost $?"
+    env = {"TREADLE_HOME": str(treadle.home), "T": str(treadle.path)}
+    between = flow(treadle, command("s", run, env=env, timeout=60), name="between.json")
+    code, said = within(treadle, f"--json --sandbox none --workspace '{treadle.cwd / 'other'}'", between)
+    assert code == "0" and "innermost 1" in said, said
+    assert (ws / "src/a.txt").read_text() == "one\n"

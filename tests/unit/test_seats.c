@@ -230,8 +230,8 @@ static void test_seats(void **state)
     struct err err;
     struct turn_holder holder;
     struct sitting s[3];
-    assert_int_equal(turns_new(loop, home, &here, &err), RC_OK);
-    assert_int_equal(turns_new(loop, home, &there, &err), RC_OK);
+    assert_int_equal(turns_new(loop, home, NULL, &here, &err), RC_OK);
+    assert_int_equal(turns_new(loop, home, NULL, &there, &err), RC_OK);
     for (size_t i = 0; i < 3; i++) {
         s[i] = (struct sitting){.loop = loop};
         s[i].seat = seat_new(i == 2 ? there : here, str_c(workspace), str_n(&"xyz"[i], 1), granted, &s[i]);
@@ -276,7 +276,7 @@ static void test_directory_removed(void **state)
     struct err err;
     struct turn_holder holder;
     struct sitting s[2];
-    assert_int_equal(turns_new(loop, home, &turns, &err), RC_OK);
+    assert_int_equal(turns_new(loop, home, NULL, &turns, &err), RC_OK);
     for (size_t i = 0; i < 2; i++) {
         s[i] = (struct sitting){.loop = loop};
         s[i].seat = seat_new(turns, str_c(workspace), str_n(&"xy"[i], 1), granted, &s[i]);
