@@ -266,6 +266,23 @@ static void add_names(struct val_list *l, const struct step_key *keys)
         val_list_push(l, val_str(str_c(keys->name)));
 }
 
+/* {prompt, turn, …} with the keys of claude_session, or a prompt. */
+static void define_exchanges(struct maker *k)
+{
+    struct val_list names = val_list_new(&k->a);
+    struct val_map propertyNames = val_map_new(&k->a), item = val_map_new(&k->a), all = val_map_new(&k->a);
+    add_names(&names, step_type_find(STR("claude_session"))->keys);
+    add_names(&names, step_common_keys);
+    val_list_push(&names, VAL_LIT("turn"));
+    VAL_MAP_SET(&propertyNames, "enum", val_list_done(&names));
+    VAL_MAP_SET(&item, "type", VAL_LIT("object"));
+    VAL_MAP_SET(&item, "propertyNames", val_map_done(&propertyNames));
+    VAL_MAP_SET(&all, "type", VAL_LIT("array"));
+    VAL_MAP_SET(&all, "minItems", val_int(1));
+    VAL_MAP_SET(&all, "items", of_any(k, "[{\"type\":\"string\"}]", val_map_done(&item)));
+    define(k, "exchanges", val_map_done(&all));
+}
+
 /* A task with an id and without a type has the keys of a claude step; other forms are as the loader takes them. */
 static void define_tasks(struct maker *k)
 {
@@ -383,6 +400,7 @@ static void define_blocks(struct maker *k)
                     "{\"$ref\":\"#/$defs/input\"}}"));
     define_workflow(k);
     define_tasks(k);
+    define_exchanges(k);
 }
 
 static struct val names_of(struct maker *k, const struct step_type *t)

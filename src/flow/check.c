@@ -366,6 +366,25 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
                      variable ? "" : "expected a variable, or inputs.…, steps.…, loop.…; put text in quotes"));
 }
 
+bool check_unheard(const struct reader *r, struct str name)
+{
+    const struct step_def *s;
+    struct nearest near = {.want = name};
+    if (r->l->inherits || is_root(name) || scope_variable(r, name) || scope_step(r, name, &s) != SIGHT_UNKNOWN ||
+        upper_case(name) || late_matches(r->l, name))
+        return false;
+    for (size_t i = 0; i < r->l->w->ninputs; i++)
+        nearest_try(&near, r->l->w->inputs[i].name);
+    for (size_t i = 0; r->at && i < r->at->nvariables; i++)
+        nearest_try(&near, r->at->variables[i].name);
+    scope_nearest_variable(r, &near);
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
+        nearest_try(&near, str_c(roots[i]));
+    root_nearest(&near);
+    scope_nearest_step(r, &near);
+    return !near.name.n;
+}
+
 /* What the author gave such a name himself wins: a step called `context`, an input called `date`. */
 static bool check_root_applies(const struct reader *r, struct str head)
 {
@@ -549,6 +568,9 @@ static void check_talk(const struct reader *r, struct place p)
 void check_names(struct loader *l)
 {
     struct err err;
+    for (size_t i = 0; i < l->nlater; i++)
+        if (l->later[i].kind == LATER_EXAMPLE)
+            load_examples_settle(l, (struct step_def *)l->later[i].step, l->later[i].config);
     for (size_t i = 0; i < l->nall; i++) {
         check_step_def(l, l->all[i]);
         check_secrets(l, l->all[i]);

@@ -55,12 +55,13 @@ struct places {
 /* Checked once all steps are known. */
 struct later {
     /* LATER_TALK: `step` needs a session */
-    enum { LATER_COND, LATER_STEP, LATER_TALK, LATER_TRANSFORM, LATER_VARIABLE } kind;
+    enum { LATER_COND, LATER_STEP, LATER_TALK, LATER_TRANSFORM, LATER_VARIABLE, LATER_EXAMPLE } kind;
     const struct step_def *step;
     const struct cond *cond; /* LATER_COND: read in the scope of `step` */
     struct str name, field;  /* LATER_STEP: a step that `step` reads, and which field of its result; or a variable */
     uint32_t line, col;
     const struct transform *transform; /* LATER_TRANSFORM: read in the scope of `step` */
+    const struct val *config;          /* LATER_EXAMPLE: the step's, with code blocks in its prompt */
 };
 
 /* A step that calls a workflow in a file. */
@@ -255,10 +256,17 @@ void load_type_keys(struct loader *l, struct step_def *s, unsigned depth);
 void load_tasks(struct loader *l, struct step_def *s, struct val_map *config, struct val_map *data, unsigned depth);
 /* load_each.c: a KEY_EACH key that holds steps becomes the one branch of `s`. False: it holds none, and is data. */
 bool load_each(struct loader *l, struct step_def *s, const struct step_key *row, const struct val *v, unsigned depth);
+/* load_exchanges.c: the exchanges of a conversation as a list of steps. */
+const struct list_def *load_exchanges(struct loader *l, struct step_def *s, const struct val *v, unsigned depth);
+/* An object with what is in either; `over` wins, and gives the place. */
+struct val load_merged(struct arena *a, const struct val *under, const struct val *over);
 /* The value is one that the key of a table may have; false: reported. */
 bool load_key_fits(struct loader *l, const struct step_key *table, const struct step_key *row, const struct member *m);
 /* load_prompt.c: a prompt, brought into one form. */
 struct val load_prompt(struct loader *l, const struct step_def *s, const struct val *v);
+/* load_example.c: holes in code blocks of a prompt that may be none; what they are is settled once all is known. */
+void load_examples(struct loader *l, const struct step_def *s, const struct val *config);
+void load_examples_settle(struct loader *l, struct step_def *s, const struct val *config);
 /* load_transform.c: checks operations on data, and the names that they read. */
 void load_operations(struct loader *l, const struct step_def *s, const struct val *v);
 /* load_graph.c: depends_on and goto, once the list's steps exist. */
@@ -297,6 +305,8 @@ bool scope_can_leave(const struct reader *r);
 /* Is the name a variable, or the iterator of a loop around? */
 bool scope_variable(const struct reader *r, struct str name);
 void scope_nearest_variable(const struct reader *r, struct nearest *n);
+/* Is there nothing of that name, nor nearly of that name, that a path could begin with? (check.c) */
+bool check_unheard(const struct reader *r, struct str name);
 /* Does it stand in the steps of some on_error? */
 bool scope_handler(const struct reader *r);
 

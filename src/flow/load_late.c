@@ -96,7 +96,8 @@ void load_late_name(struct loader *l, struct step_def *s, const struct val *v)
  * for the names in them are not of this place. */
 void load_late_keys(struct loader *l, struct step_def *s)
 {
-    static const char *const inner[] = {"steps", "cases", "default", "branches", "pipeline", "parallel_tasks", "tasks"};
+    static const char *const inner[] = {"steps",    "cases",          "default", "branches",
+                                        "pipeline", "parallel_tasks", "tasks",   "conversation"};
     struct val_map m = val_map_new(l->a);
     for (size_t i = 0; i < s->source->obj.n; i++) {
         const struct member *k = &s->source->obj.m[i];
@@ -162,7 +163,7 @@ enum rc load_late(const struct workflow *w, const struct step_def *s, struct str
     struct step_def *d = ARENA_NEW(a, struct step_def);
     struct val *source = ARENA_NEW(a, struct val);
     *d = *s;
-    d->type = step_type_find(type);
+    d->type = step_type_of(type, s->source);
     if (!d->type)
         return err_set(err, RC_INVALID, "the type of this step comes to `%s`, which is no step type", clip(type).z);
     *source = with_type(a, s->source, type);

@@ -140,7 +140,8 @@ static void part_step(struct loader *l, const struct step_def *s, const struct v
         end++;
     field = end == extract.n || extract.p[end] == '.' || extract.p[end] == '[' ? str_n(extract.p, end) : STR("");
     const struct val *at = VAL_GET(part, "step");
-    load_later(l, &(struct later){LATER_STEP, s, NULL, name, field, at->line, at->col, NULL});
+    load_later(l, &(struct later){
+                      .kind = LATER_STEP, .step = s, .name = name, .field = field, .line = at->line, .col = at->col});
 }
 
 /* Keys of an extraction that nobody asked for. */

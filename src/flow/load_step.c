@@ -174,7 +174,7 @@ static void step_type_read(struct loader *l, struct step_def *s)
         load_late_type(l, s, &m->val);
         return;
     }
-    s->type = step_type_find(s->type_name);
+    s->type = step_type_of(s->type_name, s->source);
     if (!s->type)
         type_unknown(l, &m->val, s->type_name);
 }

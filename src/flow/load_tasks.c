@@ -97,19 +97,6 @@ static const struct step_type *type_of(const struct tasks *t, const struct val *
     return val_is(type, VAL_STR) ? step_type_find(type->s) : t->group->type->task;
 }
 
-static struct val merged(struct arena *a, const struct val *under, const struct val *over)
-{
-    struct val_map m = val_map_new(a);
-    for (size_t i = 0; i < over->obj.n; i++)
-        val_map_add(&m, over->obj.m[i].key, over->obj.m[i].val, over->obj.m[i].line, over->obj.m[i].col);
-    for (size_t i = 0; i < under->obj.n; i++)
-        val_map_add(&m, under->obj.m[i].key, under->obj.m[i].val, under->obj.m[i].line, under->obj.m[i].col);
-    struct val v = val_map_done(&m);
-    v.line = over->line;
-    v.col = over->col;
-    return v;
-}
-
 /* Keys that the group's table shares with the task's. */
 static void inherit(const struct tasks *t, const struct val *task, struct val_map *m)
 {
@@ -123,7 +110,7 @@ static void inherit(const struct tasks *t, const struct val *task, struct val_ma
         if (!own)
             val_map_add(m, k->key, k->val, k->line, k->col);
         else if (own->type == VAL_OBJECT && k->val.type == VAL_OBJECT)
-            val_map_set(m, k->key, merged(t->l->a, &k->val, own));
+            val_map_set(m, k->key, load_merged(t->l->a, &k->val, own));
     }
 }
 

@@ -357,11 +357,13 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
     if (row->kind == KEY_COND) {
         r->conds[slot] = load_cond(l, &m->val);
     } else if (row->kind == KEY_STEPS) {
-        r->lists[slot] = load_list(l, &m->val, s, loop_iterator(l, s), depth + 1);
+        r->lists[slot] = s->type->exchange ? load_exchanges(l, s, &m->val, depth)
+                                           : load_list(l, &m->val, s, loop_iterator(l, s), depth + 1);
     } else if (row->kind == KEY_BRANCHES) {
         read_branches(l, s, m, depth);
-    } else if (row->kind == KEY_TASKS || (s->type->task && key_find(s->type->task->keys, m->key))) {
-        return; /* load_tasks() reads it, or gives it to each task */
+    } else if (row->kind == KEY_TASKS || (s->type->task && key_find(s->type->task->keys, m->key)) ||
+               (s->type->exchange && key_find(s->type->exchange->keys, m->key))) {
+        return; /* load_tasks() reads it, or gives it to each task; load_exchanges() likewise */
     } else if (row->kind == KEY_EACH && load_each(l, s, row, &m->val, depth)) {
         return;
     } else if (!load_key_fits(l, s->type->keys, written, m)) {
@@ -429,6 +431,8 @@ void load_type_keys(struct loader *l, struct step_def *s, unsigned depth)
     config.col = s->col;
     s->data = data;
     s->config = load_tree(l, &config);
+    if (s->config)
+        load_examples(l, s, &config);
     s->conds = (const struct cond *const *)r.conds;
     s->lists = (const struct list_def *const *)r.lists;
     if (s->type->check && s->config && l->ps->errors == before)

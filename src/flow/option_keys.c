@@ -23,6 +23,7 @@ const struct step_key claude_options_keys[] = {
     {"append_system_prompt", KEY_TEMPLATE, .doc = "Text behind the system prompt."},
     {"cwd", KEY_TEMPLATE, .fallback = "the workspace", .doc = "Directory that tools start in, inside the workspace."},
     {"timeout_ms", KEY_MS, KEY_FROM(1), .doc = "Of one call of the model."},
+    {"timeout_seconds", KEY_SECONDS, KEY_FROM_TO(0.001, 1e12), .doc = "The same in seconds."},
     {"retry_config", KEY_OBJECT, .choices = "model_retry", .doc = "How failed calls are tried again."},
     {"session_id", KEY_TEMPLATE, .doc = "The session that the step speaks in."},
     {"resume_session", KEY_ANY,
@@ -99,17 +100,23 @@ const struct step_key model_retry_keys[] = {
 
 const struct step_key session_config_keys[] = {
     {"session_name", KEY_TEMPLATE, .doc = "Name of the conversation."},
+    {"session_id", KEY_TEMPLATE, .doc = "As session_name.", .alias_of = "session_name"},
     {"persist", KEY_BOOL, .fallback = "true where it has a name", .doc = "Whether it outlives the run."},
     {"max_turns", KEY_INT, .fallback = "no bound", KEY_FROM(1), .doc = "Exchanges that it may have in all."},
+    {"max_session_turns", KEY_INT, .doc = "Of a conversation: at least as many as it has exchanges; else as max_turns.",
+     .alias_of = "max_turns"},
     {"description", KEY_TEMPLATE, .doc = "For people."},
     {"continue_on_restart", KEY_BOOL, .doc = "Accepted; it always goes on."},
     {"checkpoint_frequency", KEY_INT, KEY_FROM(0), .doc = "Accepted; every exchange is kept."},
+    {"checkpoint_interval", KEY_INT, .doc = "As checkpoint_frequency.", .alias_of = "checkpoint_frequency"},
     {0},
 };
 
 const struct step_key extraction_config_keys[] = {
     {"format", KEY_ENUM, .choices = "text|json|structured|summary|markdown", .fallback = "text; with a schema: json",
      .doc = "The form of the answer."},
+    {"output_format", KEY_ENUM, .choices = "text|json|structured|summary|markdown", .doc = "As format.",
+     .alias_of = "format"},
     {"use_content_extractor", KEY_BOOL, .doc = "Accepted; what `post_processing` names is always done."},
     {"post_processing", KEY_STRINGS, .doc = "What is picked out of it: extract_links, extract_code_blocks, …"},
     {"max_summary_length", KEY_INT, .fallback = "500", KEY_FROM_TO(1, INT32_MAX), .doc = "Characters of a summary."},

@@ -25,6 +25,11 @@ static const struct {
     {"stream_interrupted", 1ull << RC_NETWORK},
     {"api_error", 1ull << RC_SERVER | 1ull << RC_OVERLOADED | 1ull << RC_BAD_REPLY},
     {"temporary_error", 1ull << RC_SERVER | 1ull << RC_OVERLOADED | 1ull << RC_NETWORK},
+    {"stream_error", 1ull << RC_NETWORK},
+    {"parsing_error", 1ull << RC_BAD_REPLY},
+    {"api_timeout", 1ull << RC_TIMEOUT},
+    {"authentication_error", 1ull << RC_AUTH},
+    {"max_turns_exceeded", 1ull << RC_LIMIT},
     {"resource_limit", 1ull << RC_LIMIT},
     {"max_turns", 1ull << RC_LIMIT},
 };

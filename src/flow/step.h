@@ -66,8 +66,11 @@ struct step_type {
     const struct step_key *keys; /* ends with a NULL name */
     const char *provider;        /* model types: the default provider ("claude"), else NULL */
     const char *result_doc; /* names of the result's fields, "a|b|c": for checks of steps.X.field in messages only */
-    const struct step_type *task; /* a group of tasks: what a task is that does not say; else NULL */
-    const struct step_type *each; /* what does its KEY_EACH key for one piece; else NULL */
+    const struct step_type *task;     /* a group of tasks: what a task is that does not say; else NULL */
+    const struct step_type *each;     /* what does its KEY_EACH key for one piece; else NULL */
+    const struct step_type *exchange; /* what the items of its KEY_STEPS are, which have no type (load_exchanges.c) */
+    const char *variant_key;          /* a step that has this key is of the type `variant`, which has the same name */
+    const struct step_type *variant;
     const char *parts; /* a key whose members' names are fields of the result, to be read by their names alone too */
     bool writes;       /* to the workspace; types with a provider or steps inside do anyway */
     bool own_timeout;  /* hands the step's timeout to its effect, which keeps what there was until then */
@@ -104,6 +107,8 @@ struct step_type {
 
 /* By name or alias, NULL when unknown. */
 const struct step_type *step_type_find(struct str name);
+/* The same for a step as it is written, whose keys may make it one of the type's variant. */
+const struct step_type *step_type_of(struct str name, const struct val *source);
 /* Does it ask a model, which may use tools? `llm` has no provider of its own. */
 bool step_type_asks(const struct step_type *t);
 /* The i-th type in steps.def order, NULL past the end. */

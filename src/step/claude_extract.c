@@ -23,7 +23,8 @@ static bool read_config(struct frame *f, struct model_state *s, struct extractio
     bool schema = VAL_GET(s->config, "schema") || f->def->output_schema, known = false;
     x->config = VAL_GET(s->config, "extraction_config");
     x->config = val_is(x->config, VAL_OBJECT) ? x->config : &val_empty_object;
-    if (!frame_text(f, x->config, "format", schema ? STR("json") : STR("text"), &x->format) ||
+    if (!frame_text(f, x->config, "output_format", schema ? STR("json") : STR("text"), &x->format) ||
+        !frame_text(f, x->config, "format", x->format, &x->format) ||
         !frame_int(f, x->config, "max_summary_length", SUMMARY_DEFAULT, 1, INT32_MAX, &x->max_summary) ||
         !frame_bool(f, x->config, "include_metadata", false, &x->metadata))
         return false;

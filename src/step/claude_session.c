@@ -7,6 +7,8 @@
  * began. */
 #include "step/model.h"
 
+extern const struct step_type step_claude_conversation;
+
 struct talk {
     struct str name;
     bool persist, fresh;
@@ -25,9 +27,11 @@ static bool prepare(struct frame *f, struct model_state *s)
         !frame_text(f, s->config, "session_id", STR(""), &id))
         return false;
     name = name.n ? name : id;
-    if (!frame_text(f, c, "session_name", name, &t->name) || !frame_bool(f, c, "persist", t->name.n > 0, &t->persist) ||
+    if (!frame_text(f, c, "session_id", name, &name) || !frame_text(f, c, "session_name", name, &t->name) ||
+        !frame_bool(f, c, "persist", t->name.n > 0, &t->persist) ||
         !frame_bool(f, s->config, "continue_session", true, &goes_on) ||
-        !frame_int(f, c, "max_turns", INT64_MAX, 1, INT64_MAX, &t->max_turns))
+        !frame_int(f, c, "max_session_turns", INT64_MAX, 1, INT64_MAX, &t->max_turns) ||
+        !frame_int(f, c, "max_turns", t->max_turns, 1, INT64_MAX, &t->max_turns))
         return false;
     t->fresh = !goes_on;
     if (!t->name.n)
@@ -61,9 +65,32 @@ static void enter(struct frame *f)
     model_enter(f, &kind);
 }
 
+/* There, or written with a slip, which was reported. */
+static bool has_prompt(const struct step_def *s)
+{
+    for (size_t i = 0; i < s->source->obj.n; i++)
+        if (s->source->obj.m[i].key.n < 64 && str_distance(s->source->obj.m[i].key, STR("prompt"), 2) <= 2)
+            return true;
+    return false;
+}
+
+static void check(const struct step_def *s, struct problems *ps)
+{
+    model_check(s, ps);
+    if (!has_prompt(s))
+        problem_add(
+            ps, false, s->line, s->col,
+            "step `%.*s` (claude_session) has no `prompt`; expected one, or `conversation`, a list of exchanges",
+            STR_ARG(s->name));
+}
+
 static const struct step_key keys[] = {
-    CLAUDE_KEYS,
+    {"prompt", KEY_PROMPT, .doc = "What is asked: text, or a list of parts. This, or `conversation`."},
+    CLAUDE_OTHER_KEYS,
     PRESET_KEY("analysis"),
+    {"conversation", KEY_DATA, .choices = "exchanges",
+     .doc = "Several exchanges, one after the other: a list of {prompt, turn, …} with the keys of this step, or of "
+            "prompts."},
     {"session_config", KEY_OBJECT, .choices = "session_config",
      .doc = "{session_name, persist (true where it has a name), max_turns (exchanges in all), description}; "
             "continue_on_restart and checkpoint_frequency change nothing: every exchange is kept."},
@@ -80,6 +107,8 @@ const struct step_type step_claude_session = {.name = "claude_session",
                                               .provider = "claude",
                                               .result_doc = MODEL_RESULT "|session_id|claude_session_metadata",
                                               .talks = true,
-                                              .check = model_check,
+                                              .variant_key = "conversation",
+                                              .variant = &step_claude_conversation,
+                                              .check = check,
                                               .enter = enter,
                                               .child_done = model_child_done};

@@ -80,9 +80,13 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
 #define MODEL_RESULT "success|text|data|model|provider|stop_reason|turns|usage|cost_usd|degraded|error"
 
 /* Rows that all model types have. */
-#define MODEL_KEYS(temperature_)                                                                                    \
-    {"prompt", KEY_PROMPT, .required = true, .doc = "What is asked: text, or a list of parts."}, CODEBASE_KEY,      \
-        {"system", KEY_TEMPLATE, .doc = "The system prompt."},                                                      \
+#define PROMPT_KEY                                                                                \
+    {                                                                                             \
+        "prompt", KEY_PROMPT, .required = true, .doc = "What is asked: text, or a list of parts." \
+    }
+#define MODEL_KEYS(temperature_) PROMPT_KEY, MODEL_OTHER_KEYS(temperature_)
+#define MODEL_OTHER_KEYS(temperature_)                                                                              \
+    CODEBASE_KEY, {"system", KEY_TEMPLATE, .doc = "The system prompt."},                                            \
         {"temperature", KEY_NUMBER, KEY_FROM_TO(0, (temperature_)), .doc = "Sampling temperature."},                \
         {"max_tokens", KEY_INT, KEY_FROM_TO(1, INT32_MAX), .doc = "Longest answer, in tokens."},                    \
         {"top_p", KEY_NUMBER, KEY_FROM_TO(0, 1), .doc = "Nucleus sampling."},                                       \
@@ -105,12 +109,14 @@ bool model_read_schema(struct frame *f, const struct val *written, const struct 
     }
 
 /* Rows of the Claude family. */
-#define CLAUDE_KEYS                                                                                                    \
-    MODEL_KEYS(1), {"model", KEY_TEMPLATE, .fallback = "sonnet", .doc = "haiku, sonnet, opus, or a full model name."}, \
-    {                                                                                                                  \
-        "claude_options", KEY_OBJECT,                                                                                  \
-            .choices = "claude_options",                                                                               \
-            .doc = "The same options as a block, and more: [options of Claude](steps-models.md#options-of-claude)."    \
+#define CLAUDE_KEYS PROMPT_KEY, CLAUDE_OTHER_KEYS
+#define CLAUDE_OTHER_KEYS                                                                                           \
+    MODEL_OTHER_KEYS(1),                                                                                            \
+        {"model", KEY_TEMPLATE, .fallback = "sonnet", .doc = "haiku, sonnet, opus, or a full model name."},         \
+    {                                                                                                               \
+        "claude_options", KEY_OBJECT,                                                                               \
+            .choices = "claude_options",                                                                            \
+            .doc = "The same options as a block, and more: [options of Claude](steps-models.md#options-of-claude)." \
     }
 #define PRESET_KEY(fallback_)                                                                                 \
     {                                                                                                         \

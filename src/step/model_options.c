@@ -116,7 +116,10 @@ static void merge(struct val_map *m, const struct val *object)
         for (size_t k = 0; k < sizeof spellings / sizeof *spellings; k++)
             if (str_is(key, spellings[k][0]))
                 key = str_c(spellings[k][1]);
-        if (!str_is(key, "claude_options") && !str_is(key, "token_budget"))
+        double seconds = str_is(key, "timeout_seconds") ? val_to_double(&object->obj.m[i].val, -1) : -1;
+        if (seconds >= 0 && seconds < 1e12)
+            VAL_MAP_SET(m, "timeout_ms", val_int((int64_t)(seconds * 1000)));
+        else if (!str_is(key, "claude_options") && !str_is(key, "token_budget"))
             val_map_set(m, key, object->obj.m[i].val);
     }
 }

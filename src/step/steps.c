@@ -42,3 +42,9 @@ const struct step_type *step_type_find(struct str name)
             return types[i];
     return NULL;
 }
+
+const struct step_type *step_type_of(struct str name, const struct val *source)
+{
+    const struct step_type *t = step_type_find(name);
+    return t && t->variant && val_get(source, str_c(t->variant_key)) ? t->variant : t;
+}

@@ -18,6 +18,7 @@ struct generator {
     unsigned depth; /* of the step that is being written */
     bool dive;      /* straight down: bodies in bodies, as deep as they go */
     bool called;    /* in a workflow that is called: what is around it is not known by name there */
+    bool session;   /* the model step that is being written is a claude_session */
 };
 
 static void steps(struct generator *g, unsigned in, unsigned depth, unsigned count, bool parallel);
@@ -239,6 +240,7 @@ static bool model_type(struct generator *g, unsigned in)
         line(g, in,
              pick(g, 2) ? "claude_options: {fallback_model: haiku, timeout_ms: 50000}"
                         : "claude_options: {session_id: talk}");
+    g->session = which == 5;
     return which != 1 && which < 6;
 }
 
@@ -362,6 +364,12 @@ static void prompt(struct generator *g, unsigned in, bool claude)
         "{type: previous_response, step: base, extract_with: content_extractor, format: structured, post_processing: "
         "[extract_code_blocks], include_metadata: true}",
     };
+    if (g->session && pick(g, 3) == 0) {
+        line(g, in,
+             pick(g, 2) ? "conversation: [hello, {turn: 2, prompt: \"{{ steps.turn_1.success }}\"}]"
+                        : "conversation: [{prompt: hello, condition: \"not inputs.yes\"}, hello, hello]");
+        return;
+    }
     uint64_t first = claude ? 0 : 1, n = sizeof parts / sizeof *parts - (g->called ? 2 : 0);
     if (pick(g, 2) == 0)
         buf_printf(&g->out, "%*sprompt: [%s]\n", (int)in, "", parts[first + pick(g, n - first)]);

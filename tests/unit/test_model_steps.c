@@ -455,6 +455,34 @@ static void test_session_recorded_whole(void **state)
     assert_non_null(strstr(field("ask/turn:1", "messages"), "before"));
 }
 
+/* What was answered is not asked again, neither after a crash nor when a later exchange is tried again. */
+static void test_conversation(void **state)
+{
+    (void)state;
+    rig_start(&g, FLOW("") "    - {name: ask, type: claude_session, continue_session: false, retry: {max_attempts: 2, "
+                           "delay: 1s}, conversation: [one, \"{{ steps.turn_1.text }} two\"]}\n");
+    rig_ok(&g, "ask/conversation/turn_1/session:read", "{\"turns\": 7, \"messages\": []}");
+    rig_ok(&g, "ask/conversation/turn_1/turn:1", SAYS("1"));
+    assert_non_null(strstr(field("ask/conversation/turn_1/session:append", "name"), "ask"));
+    assert_non_null(strstr(field("ask/conversation/turn_1/session:append", "fresh"), "true"));
+    rig_ok(&g, "ask/conversation/turn_1/session:append", "{\"turns\": 1}");
+    rig_restart(&g, SIZE_MAX, false);
+    assert_null(rig_effect(&g, "ask/conversation/turn_1/turn:1"));
+    rig_ok(&g, "ask/conversation/turn_2/session:read", "{\"turns\": 1, \"messages\": []}");
+    rig_error(&g, "ask/conversation/turn_2/turn:1", ERROR("server"));
+    rig_restart(&g, SIZE_MAX, false);
+    rig_ok(&g, "ask/conversation/turn_2/session:read", "{\"turns\": 1, \"messages\": []}");
+    rig_pass(&g, 2000);
+    assert_null(rig_effect(&g, "ask/conversation/turn_1/turn:1"));
+    assert_non_null(strstr(field("ask/conversation/turn_2/turn:1", "messages"), "1 two"));
+    rig_ok(&g, "ask/conversation/turn_2/turn:1", SAYS("2"));
+    assert_string_equal(field("ask/conversation/turn_2/session:append", "fresh"), "");
+    rig_ok(&g, "ask/conversation/turn_2/session:append", "{\"turns\": 2}");
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_result("\"text\":\"2\"");
+    assert_result("\"exchanges\":[{");
+}
+
 /* Whatever model it asks: what an attempt changed with tools is taken back before the next. */
 static void test_attempts_begin_clean(void **state)
 {
@@ -503,6 +531,7 @@ int main(void)
         TEST(test_session),
         TEST(test_session_changed_meanwhile),
         TEST(test_session_recorded_whole),
+        TEST(test_conversation),
         TEST(test_extract_text_for_json),
         TEST(test_attempts_begin_clean),
     };
