@@ -264,7 +264,8 @@ static void in_time(struct generator *g, unsigned in)
     line(g, in + 4, "- {name: wait, type: approval, message: never}");
 }
 
-/* A workflow that meets a bound of its call, always at the same place. */
+/* A workflow that meets a bound of its call, always at the same place. What fills its memory is a variable, which every
+ * life of the run has in memory; a step's result leaves it. */
 static void bounded(struct generator *g, unsigned in)
 {
     static const char *const bounds[] = {"{max_total_steps: 2, preserve_error_context: true, continue_on_error: true}",
@@ -279,8 +280,8 @@ static void bounded(struct generator *g, unsigned in)
                (int)in + 2, "");
     line(g, in + 4, "- {name: one, type: test_echo, value: 1}");
     line(g, in + 4, "- {name: two, type: gemini, prompt: hello, on_error: continue}");
-    line(g, in + 4, "- {name: many, type: test_echo, value: \"{{ range(1, 40000) }}\"}");
-    line(g, in + 4, "- {name: last, type: test_echo, value: \"{{ length(steps.many) }}\"}");
+    line(g, in + 4, "- {name: fill, type: set_variable, variables: {full: \"{{ range(1, 40000) }}\"}}");
+    line(g, in + 4, "- {name: last, type: test_echo, value: \"{{ length(full) }}\"}");
 }
 
 /* One that is read from a file, before the run or in it; or a stored one. */
