@@ -233,9 +233,13 @@ static inline struct list_state *list_of(struct frame *f)
 void run_count_usage(struct run *r, const struct val *result);
 /* The same for one sum. */
 void spending_add(struct spending *s, const struct val *result);
-/* And for the steps around the call that a result came from. */
-void steps_count_usage(struct frame *f, const struct val *result);
 bool effect_had_retries(const struct frame *f);
+
+/* budget.c */
+/* Adds what a call cost to what the steps around it have spent. */
+void steps_count_usage(struct frame *f, const struct val *result);
+/* What earlier lives have spent on calls below a step. */
+struct spending budget_recalled(const struct past *p);
 
 /* step.c: something below was worked on also between the earlier life and this one: the steps around it had less time.
  */

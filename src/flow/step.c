@@ -14,7 +14,6 @@
 
 #include "base/panic.h"
 #include "flow/shelf.h"
-#include "flow/units.h"
 
 #include <stdio.h>
 
@@ -302,7 +301,7 @@ static void step_enter(struct frame *f)
     f->started_ms = run_now(f->run);
     const struct past *p = f->past;
     if (p)
-        step_state_of(f)->spent = p->spent;
+        step_state_of(f)->spent = budget_recalled(p);
     if (p && p->done) {
         const struct val *ok = VAL_GET(&p->done->val, "ok");
         if (p->late)
@@ -508,84 +507,4 @@ struct frame *frame_step(struct frame *parent, const char *segment, size_t tag, 
     f->locals = locals ? box_ref(locals) : NULL;
     run_queue(f, QUEUED_ENTER);
     return f;
-}
-
-static bool over_budget(struct frame *f, const char *why)
-{
-    struct run *r = f->run;
-    switch (r->workflow->over_budget) {
-    case OVER_BUDGET_CONTINUE:
-        if (!r->told_budget)
-            frame_event(f, EVENT_NOTE, why, NULL);
-        r->told_budget = true;
-        return true;
-    case OVER_BUDGET_ABORT:
-        if (!r->error)
-            r->error = error_box(RC_BUDGET, STR(""), str_c(why), f->attempt, f->path);
-        frame_cancel(r->root);
-        return false;
-    case OVER_BUDGET_PAUSE:
-        break;
-    }
-    frame_hold(f, why);
-    f->failing.rc = RC_BUDGET;
-    return false;
-}
-
-void steps_count_usage(struct frame *f, const struct val *result)
-{
-    for (f = f->parent; f; f = f->parent)
-        if (f->ops == &step_ops && f->state)
-            spending_add(&step_state_of(f)->spent, result);
-}
-
-/* False: the step has failed. Its handler, which then runs, is not bound by what it has spent itself. */
-static bool within(struct frame *step, const struct budget *b, const char *whose)
-{
-    const struct spending *s = &step_state_of(step)->spent;
-    if (step->failing_set)
-        return true;
-    if ((b->usd < 0 || s->usd < b->usd) && (b->tokens < 0 || s->tokens < b->tokens))
-        return true;
-    struct str why = arena_printf(&step->arena,
-                                  "the budget of %s is spent (%s, %lld tokens); raise it and resume with "
-                                  "--workflow FILE",
-                                  whose, units_usd(s->usd).z, (long long)s->tokens);
-    step_fail(step, &(struct failure){.rc = RC_BUDGET, .message = why, .final = true, .below = true});
-    return false;
-}
-
-/* Of the steps around, and of the workflows that they call. */
-static bool within_budgets_around(struct frame *f)
-{
-    for (struct frame *p = f->parent; p; p = p->parent)
-        if (p->ops == &step_ops &&
-            !within(p, &p->def->budget, arena_printf(&p->arena, "step `%.*s`", STR_ARG(p->def->name)).p))
-            return false;
-    for (const struct instance *i = f->instance; i->parent; i = i->parent)
-        if (!within(i->step, &i->workflow->budget,
-                    arena_printf(&f->arena, "workflow `%.*s`", STR_ARG(i->workflow->name)).p))
-            return false;
-    return true;
-}
-
-bool frame_budget(struct frame *f)
-{
-    const struct run *r = f->run;
-    const struct budget *b = &r->budget;
-    const struct run_totals *t = &r->totals;
-    char why[200];
-    if (!within_budgets_around(f))
-        return false;
-    if (b->usd >= 0 && t->cost_usd >= b->usd)
-        snprintf(why, sizeof why,
-                 "the budget of %s is spent (%s); raise workflow.budget and resume with --workflow FILE",
-                 units_usd(b->usd).z, units_usd(t->cost_usd).z);
-    else if (b->tokens >= 0 && t->input_tokens + t->output_tokens >= b->tokens)
-        snprintf(why, sizeof why,
-                 "the budget of %lld tokens is spent; raise workflow.budget and resume with --workflow FILE",
-                 (long long)b->tokens);
-    else
-        return true;
-    return over_budget(f, why);
 }

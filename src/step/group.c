@@ -15,6 +15,7 @@
  * (flow/recover.c), and whoever reads iterations back (flow/away.c). For them the record says which are `again`. */
 #include "step/group.h"
 
+#include "base/fault.h"
 #include "base/panic.h"
 
 #include <stdio.h>
@@ -122,7 +123,8 @@ struct group *group_new(struct frame *f, const struct group_plan *plan, const st
     for (size_t i = 0; i < plan->n; i++)
         g->m[i].generation = 1;
     const struct val *past;
-    while (plan->restarts && (past = frame_recorded(f, restart_segment(g, g->restarts + 1)))) {
+    bool forgets = fault_hit("group.forgotten"); /* a seeded bug for the simulation to catch */
+    while (plan->restarts && !forgets && (past = frame_recorded(f, restart_segment(g, g->restarts + 1)))) {
         int64_t cause = val_get_int(past, STR("member"), -1);
         if (cause < 0 || cause >= (int64_t)plan->n ||
             !restart_allowed(&plan->policy, &g->log, val_get_int(past, STR("at_ms"), 0))) {

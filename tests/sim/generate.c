@@ -549,6 +549,17 @@ static void transform(struct generator *g, unsigned in, bool parallel, unsigned 
     options(g, in, true, parallel, end);
 }
 
+/* In turns, until the money is spent: after the same call always. */
+static void capped(struct generator *g, unsigned in, bool parallel, unsigned end)
+{
+    static const char *const budgets[] = {"{usd: 0.0015}", "{tokens: 40}", "{usd: 0.0005, tokens: 1000}"};
+    line(g, in, "type: for_loop");
+    buf_printf(&g->out, "%*sdata_source: [a, b, c, d, e]\n%*sbudget: %s\n", (int)in, "", (int)in, "",
+               budgets[pick(g, 3)]);
+    options(g, in, false, parallel, end);
+    line(g, in, "steps: [{name: asked, type: gemini, prompt: hello}]");
+}
+
 static void compound(struct generator *g, unsigned in, unsigned depth, bool parallel, unsigned end, unsigned id)
 {
     uint64_t kind = pick(g, 6);
@@ -588,6 +599,10 @@ static void step_of(struct generator *g, unsigned in, unsigned depth, bool paral
     }
     if (pick(g, 6) == 0) {
         waits(g, in, parallel, end, id);
+        return;
+    }
+    if (pick(g, 20) == 0) {
+        capped(g, in, parallel, end);
         return;
     }
     if (pick(g, depth < 4 ? 14 : 7) == 0) {

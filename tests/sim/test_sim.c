@@ -108,6 +108,7 @@ static struct workflow *load(uint64_t seed, bool serial)
 }
 
 static struct coverage total[COVER_ROWS];
+static struct kind_seen kinds[EFFECT_LOAD + 1];
 static uint64_t batches_kept, batches_lost, effects_adopted, effects_interrupted, effects_never, deaths, reached,
     read_again, went_on;
 static uint64_t answers[4];
@@ -125,6 +126,11 @@ static void add_coverage(const struct world *w)
     effects_never += w->never;
     deaths += w->deaths;
     reached += w->reached;
+    for (size_t i = 0; i <= EFFECT_LOAD; i++) {
+        kinds[i].begun += w->kinds[i].begun;
+        kinds[i].ended += w->kinds[i].ended;
+        kinds[i].lost += w->kinds[i].lost;
+    }
     for (size_t i = 0; i < COVER_ROWS; i++) {
         const uint64_t *from = &w->cover[i].ran;
         uint64_t *to = &total[i].ran;
@@ -442,6 +448,21 @@ static bool never_fails(const struct step_type *t)
     return t->leaves || strcmp(t->name, "set_variable") == 0;
 }
 
+/* Effects of every kind must have begun, ended well, and been under way when those who carried them out died. */
+static bool kinds_covered(void)
+{
+    static const char *const names[EFFECT_LOAD + 1] = {"model",   "command", "tool",  "read", "output",    "checkpoint",
+                                                       "session", "cache",   "files", "code", "workspace", "load"};
+    bool all = true;
+    for (size_t i = 0; i <= EFFECT_LOAD; i++) {
+        const struct kind_seen *k = &kinds[i];
+        printf("effects of kind %s: %llu, ended well %llu, lost %llu\n", names[i], (unsigned long long)k->begun,
+               (unsigned long long)k->ended, (unsigned long long)k->lost);
+        all &= k->begun && (i == EFFECT_LOAD || (k->ended && k->lost));
+    }
+    return all;
+}
+
 /* Every step type must have been seen to start and to end, effects to be retried, held and cancelled. */
 static bool covered(void)
 {
@@ -483,7 +504,7 @@ static int simulate(uint64_t first, uint64_t n, uint64_t exhaustive, uint64_t cu
     survey_print();
     if (excused > EXCUSED_MOST + n / 100)
         printf("that is too often to be chance\n");
-    return excused > EXCUSED_MOST + n / 100 || (n >= 50 && (!covered() || !surveyed(n >= 250)));
+    return excused > EXCUSED_MOST + n / 100 || (n >= 50 && (!covered() || !kinds_covered() || !surveyed(n >= 250)));
 }
 
 /* `first`: where in the seeds to look for it; a bug that needs much to happen at once is far from the first. */
@@ -522,6 +543,7 @@ int main(int argc, char **argv)
                    control(argv[0], "recover.believe=0", "1") && control(argv[0], "effect.forgotten=0", "300") &&
                    control(argv[0], "variables.shared=0", "1") && control(argv[0], "workspace.unrestored=0", "1") &&
                    control(argv[0], "isolate.outside=0", "1") && control(argv[0], "workspace.unasked=0", "1") &&
-                   control(argv[0], "effect.elsewhere=0", "1"));
+                   control(argv[0], "effect.elsewhere=0", "1") && control(argv[0], "budget.forgotten=0", "1") &&
+                   control(argv[0], "steps.forgotten=0", "1") && control(argv[0], "group.forgotten=0", "1"));
     return ok ? 0 : 1;
 }

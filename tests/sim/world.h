@@ -125,6 +125,9 @@ struct world {
     char violation[512];
     struct arena arena;
     struct coverage cover[COVER_ROWS];
+    struct kind_seen {
+        uint64_t begun, ended, lost; /* lost: they had begun when whoever carried them out died */
+    } kinds[EFFECT_LOAD + 1];        /* by effect_kind */
     struct run_options options;
 };
 

@@ -108,6 +108,7 @@ static void arrive(struct world *w, struct pending_event *p)
         if (d->started - d->finished - d->lost)
             violate(w, "%s was started while it was running", d->path);
         d->started++;
+        w->kinds[p->effect].begun++;
         uint64_t *life = ARENA_NEW(&w->arena, uint64_t);
         *life = w->lives[who(p->effect)];
         map_put(&w->begun, begun_key(w, p), life);
@@ -125,6 +126,7 @@ static void start_effect(void *ctx, const struct effect *e)
         p->effect = e->kind;
         p->request = box_new(e->request);
         w->cover[COVER_LOADS].ran++;
+        w->kinds[EFFECT_LOAD].begun++;
     } else if (e->reach) {
         send(w, e, 0)->reach = true;
         w->reached++;
@@ -229,6 +231,7 @@ static void effect_dies(struct world *w, const struct pending_event *p)
         files_change(w, p, false);
     if (apply)
         deed_of(w, str_c(p->path))->lost++;
+    w->kinds[p->effect].lost += apply;
     arena_done(&a);
 }
 
@@ -247,6 +250,7 @@ static void effect_ends(struct world *w, size_t i)
     } else {
         v = effect_result(w, &p, &a, &ok);
         d->finished += apply;
+        w->kinds[p.effect].ended += apply && ok;
     }
     if (apply && ok && !d->due) {
         d->due = w->batch + 1;
