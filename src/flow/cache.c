@@ -84,14 +84,10 @@ static void request_head(struct frame *f, const struct cache_use *c, const char 
     VAL_MAP_SET(m, "ttl_ms", val_int(c->ttl_ms));
 }
 
-static void look(struct frame *f, struct cache_use *c)
+static void search(struct frame *f, struct cache_use *c)
 {
     struct val_map m = val_map_new(&f->arena);
     struct val *request = ARENA_NEW(&f->arena, struct val);
-    if (!c->entry.n) {
-        c->go_on(f);
-        return;
-    }
     request_head(f, c, "find", &m);
     *request = val_map_done(&m);
     frame_effect(f, "cache:find", TAG_FIND,
@@ -99,6 +95,24 @@ static void look(struct frame *f, struct cache_use *c)
                                        .request = request,
                                        .on_interrupt = ON_INTERRUPT_RETRY,
                                        .label = "look in the cache"});
+}
+
+static void look(struct frame *f, struct cache_use *c)
+{
+    const struct past *p = past_below(f, "cache:find");
+    if (!c->entry.n)
+        c->go_on(f);
+    else if (flight_join(f, p && (p->intent || p->result)))
+        search(f, c);
+}
+
+void cache_turn(struct frame *f)
+{
+    struct cache_use *c = frame_cache_use(f);
+    if (c->timed)
+        step_time_anew(f);
+    c->timed = false;
+    search(f, c);
 }
 
 void cache_begin(struct frame *f, void (*go_on)(struct frame *f))
@@ -184,13 +198,14 @@ void cache_found(struct frame *f, struct frame *child)
     } else if (why.rc) {
         frame_event(f, EVENT_NOTE, arena_printf(&f->arena, "the cache is not used: %.*s", STR_ARG(why.message)).p,
                     NULL);
+        flight_leave(f);
         c->entry = STR("");
         c->go_on(f);
     } else if (!result) {
         c->go_on(f);
     } else {
         struct val v = as_hit(&f->arena, result);
-        c->hit = true;
+        c->hit = c->kept = true;
         step_ok(f, &v);
     }
 }
@@ -247,8 +262,10 @@ void cache_keep(struct frame *f)
 
 bool cache_kept(struct frame *f, struct frame *child)
 {
-    if (child_ok(child))
+    if (child_ok(child)) {
+        frame_cache_use(f)->kept = true;
         return true;
+    }
     struct failure why = child_failure(child);
     if (why.rc == RC_CANCELLED || why.rc == RC_INTERRUPTED) {
         step_fail(f, &why);

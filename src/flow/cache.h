@@ -5,6 +5,8 @@
  *   cache:find    looks for it        found: the step ends with it
  *   cache:keep    behind a good end: keeps it for later
  *
+ * Of several steps of a run that would keep the same entry only one at a time does its work (flight.c).
+ *
  * step.c asks here before it enters a step's type, step_end.c before it records the step's end. */
 #include "flow/frame.h"
 
@@ -14,6 +16,9 @@ struct cache_use {
     int64_t ttl_ms;
     bool asks; /* the type is to say what makes the key */
     bool hit;
+    bool kept;                 /* there is something to be found now */
+    bool leads, waits, timed;  /* flight.c; timed: its time stands still */
+    struct frame *next;        /* which waits behind it */
     const struct val *request; /* of cache:keep, while there is a result to be kept */
     void (*go_on)(struct frame *f);
 };
@@ -38,6 +43,13 @@ static inline bool cache_keeps(const struct cache_use *c)
 {
     return c->entry.n && !c->hit;
 }
+
+/* flight.c: true: it may look, and do the work; false: another does it, and cache_turn() is called later. `looked`: it
+ * has looked in an earlier life. */
+bool flight_join(struct frame *f, bool looked);
+/* It has ended, or its attempt has; safe for any frame. */
+void flight_leave(struct frame *f);
+void cache_turn(struct frame *f);
 
 /* step.c */
 struct cache_use *frame_cache_use(struct frame *f);

@@ -5,6 +5,7 @@
  *
  * Whoever has ended is unlinked before its parent is told, as the parent may end itself then; names are still looked up
  * through the parent until the frame is freed. */
+#include "flow/cache.h"
 #include "flow/run_int.h"
 
 #include "base/panic.h"
@@ -101,6 +102,7 @@ void frame_end(struct frame *f, bool ok, struct box *result)
     CHECK(f->status != FRAME_ENDED && !f->first && !f->effect);
     frame_timer_clear(f);
     workspace_leave(f);
+    flight_leave(f);
     frame_set_status(f, FRAME_ENDED);
     f->ok = ok;
     f->result = result;
@@ -244,6 +246,8 @@ void frame_turn(struct frame *f)
             f->ops->more(f);
     } else if (what == QUEUED_TURN) {
         workspace_turn(f);
+    } else if (what == QUEUED_CACHE) {
+        cache_turn(f);
     } else {
         CHECK(what == QUEUED_ENTER);
         if (!instance_has_memory(f))

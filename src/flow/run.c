@@ -183,7 +183,7 @@ bool run_work(struct run *r, unsigned max)
     CHECK_OBJ(r, RUN_MAGIC);
     limits_hold(r);
     int64_t enough = r->journal_bytes + WORK_BYTES;
-    while (r->status == RUN_RUNNING && (r->qhead || workspace_grant(r) || waits_match(r)) && max--) {
+    while (r->status == RUN_RUNNING && (r->qhead || workspace_grant(r) || flight_grant(r) || waits_match(r)) && max--) {
         limits_rest(r, false);
         struct frame *f = r->qhead;
         r->qhead = f->qnext;
@@ -346,6 +346,7 @@ void run_free(struct run *r)
     free_tree(r->root);
     shelf_free(r);
     past_free_all(r);
+    flights_free(r);
     called_free_all(r);
     waits_free(r);
     box_unref(r->inputs);

@@ -56,7 +56,7 @@ struct void_path {
     uint64_t forked_seq; /* records before it belong to the run that this one was forked from */
 };
 
-enum queued { QUEUED_NO, QUEUED_ENTER, QUEUED_CHILD, QUEUED_DRAINED, QUEUED_MORE, QUEUED_TURN };
+enum queued { QUEUED_NO, QUEUED_ENTER, QUEUED_CHILD, QUEUED_DRAINED, QUEUED_MORE, QUEUED_TURN, QUEUED_CACHE };
 
 enum { ROOM_FOR_TEXTS = 80 };
 enum { RUN_MAGIC = 0x72756e31, FRAME_MAGIC = 0x66726d31 };
@@ -100,6 +100,7 @@ struct run {
     enum { TURN_NONE, TURN_ASKED, TURN_HAS } turn;
     bool turn_used; /* somebody wrote: before another does, other runs are let in */
     struct turn_holder turn_holder;
+    struct map flights;         /* entry of the cache -> who is making it, and who waits for it (flight.c) */
     bool walking;               /* a new life is still going through what the journal knows */
     struct map effects, timers; /* pending id -> frame; keys lie in the frames */
     uint64_t next_id;
@@ -302,6 +303,11 @@ bool workspace_in_vain(const struct run *r);
 void workspace_leave(struct frame *f);
 /* Its attempt has failed: a turn that it waits for is not wanted any more, one that it has stays. */
 void workspace_wait_over(struct frame *f);
+
+/* flight.c: nothing else is to be done: whoever waits for a result that nobody is making may make it. True: there was
+ * somebody. */
+bool flight_grant(struct run *r);
+void flights_free(struct run *r);
 
 /* isolate.c: a copy of the workspace for a list or an attempt at a step, and what is below it. */
 /* Does the step say that its lists, or it itself, work in copies? */

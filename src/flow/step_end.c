@@ -249,6 +249,7 @@ void step_attempt_failed(struct frame *f)
         return;
     }
     workspace_wait_over(f);
+    flight_leave(f);
     f->leave = LEAVE_NO;
     f->failures++;
     int64_t wait = -1;

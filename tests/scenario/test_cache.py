@@ -158,3 +158,92 @@ workflow:
     assert (treadle.home / "runs" / done["run_id"] / "sessions/a.jsonl").exists()
     treadle("rm", done["run_id"], code=0)
     assert not (treadle.home / "runs" / done["run_id"]).exists()
+
+
+SHARED = """
+workflow:
+  name: shared
+  inputs: {{n: {{type: integer, default: 6}}}}
+  steps:
+    - name: all
+      type: for_loop
+      data_source: "{{{{ range(1, inputs.n) }}}}"
+      parallel: true
+      max_parallel: 20
+      break_on_error: false
+      steps:
+        - {{name: ask, type: claude, prompt: "{prompt}", cache: true{more}}}
+"""
+
+
+def shared(treadle, provider, prompt="Tell me about rain.", more="", code=0):
+    file = treadle.file("w.yaml", SHARED.format(prompt=prompt, more=more))
+    return treadle("run", file, "--json", "--run-id", "r", env=provider.env, code=code).json
+
+
+def test_the_same_at_the_same_time_is_asked_once(treadle, fake_provider):
+    provider = fake_provider([{"text": "wet"}], delay_ms=300)
+    got = shared(treadle, provider)
+    results = [i["results"]["ask"] for i in got["results"]["all"]["iterations"]]
+    assert [r["text"] for r in results] == ["wet"] * 6 and got["usage"]["calls"] == 1
+    assert sorted(r.get("cached", False) for r in results) == [False] + [True] * 5
+    assert provider.total() == 1
+
+
+def test_what_differs_is_asked_side_by_side(treadle, fake_provider):
+    provider = fake_provider([{"text": "wet"}], delay_ms=400)
+    began = time.monotonic()
+    assert shared(treadle, provider, prompt="Tell me about {{ item % 3 }}.")["usage"]["calls"] == 3
+    assert time.monotonic() - began < 1.15 and provider.total() == 3
+
+
+def test_where_the_first_fails_the_next_one_asks(treadle, fake_provider):
+    bad = {"status": 400, "body": {"error": {"message": "no"}}, "times": 2}
+    provider = fake_provider([bad, {"text": "wet"}], delay_ms=100)
+    got = shared(treadle, provider)
+    assert sorted(i["success"] for i in got["results"]["all"]["iterations"]) == [False] * 2 + [True] * 4
+    assert provider.total() == 3
+
+
+def test_what_is_not_kept_is_asked_by_each(treadle, fake_provider):
+    provider = fake_provider([{"text": "wet"}], delay_ms=50)
+    got = shared(treadle, provider, more=", expected_outputs: {text: dry}, on_error: continue")
+    assert provider.total() == 6 and all("error" in i["results"]["ask"] for i in got["results"]["all"]["iterations"])
+
+
+def test_time_spent_waiting_is_not_the_steps(treadle, fake_provider):
+    """Each has 1.5 s; the first three fail after most of it, one after another."""
+    bad = {"status": 400, "body": {"error": {"message": "no"}}, "times": 3}
+    provider = fake_provider([bad, {"text": "wet"}], delay_ms=800)
+    got = shared(treadle, provider, more=", timeout: 1500ms")
+    assert sorted(i["success"] for i in got["results"]["all"]["iterations"]) == [False] * 3 + [True] * 3
+
+
+def test_a_kill_while_others_wait(treadle, fake_provider):
+    provider = fake_provider([{"text": "wet"}], delay_ms=1000)
+    file = treadle.file("w.yaml", SHARED.format(prompt="Tell me about rain.", more=""))
+    process = treadle.start("run", file, "--run-id", "r", env=provider.env)
+    end = time.monotonic() + 10
+    while provider.total() < 1 and time.monotonic() < end:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    got = treadle("resume", "r", "--json", env=provider.env, code=0).json
+    assert [i["results"]["ask"]["text"] for i in got["results"]["all"]["iterations"]] == ["wet"] * 6
+    assert provider.total() == 2  # the call that was in flight, again
+
+
+def test_a_step_that_asks_for_itself_inside_does_not_wait_for_itself(treadle):
+    file = treadle.file("w.yaml", """
+workflow:
+  name: nested
+  inputs: {n: {type: integer, default: 3}}
+  steps:
+    - name: deeper
+      type: pipeline
+      pipeline_file: w.yaml
+      condition: inputs.n > 1
+      inputs: {n: "{{ inputs.n - 1 }}"}
+      cache: {key: the same}
+""")
+    treadle("run", file, "--json", code=0, timeout=20)
