@@ -158,7 +158,10 @@ enum rc convert_read(enum convert_format f, struct str text, const struct conver
     case CONVERT_XML:
         return xml_read(text, a, ret, err);
     case CONVERT_YAML:
-        return yaml_parse(a, text, "line", &yaml, ret, err);
+        rc = yaml_parse(a, text, "line", &yaml, ret, err);
+        if (rc && strncmp(err->msg, "line:", 5) == 0)
+            err->msg[4] = ' '; /* as the other formats say it: "line 2:1: …" */
+        return rc;
     case CONVERT_COUNT:
         break;
     }

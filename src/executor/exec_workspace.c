@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "base/panic.h"
 #include "executor/executor.h"
+#include "executor/measure.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -434,6 +435,8 @@ enum rc workspace_request(struct workspace *main, struct workspace *w, const str
     enum rc rc;
     if (str_is(action, "rollback")) {
         rc = request_rollback(w, req, a, &m, err);
+    } else if (str_is(action, "measure")) {
+        rc = workspace_measure(&w->root, val_get_int(req, STR("max"), 0), cancel, a, &m, err);
     } else if (str_is(action, "isolate") && target.n) {
         rc = workspace_isolate(w, target, cancel, &id, err);
         struct sha256_hex x = sha256_hex(&id);
@@ -442,7 +445,7 @@ enum rc workspace_request(struct workspace *main, struct workspace *w, const str
         rc = workspace_merge(main, w, req, &changed, err);
         VAL_MAP_SET(&m, "changed", val_int((int64_t)changed));
     } else {
-        rc = err_set(err, RC_INVALID, "expected an action: rollback, or isolate or merge with a target");
+        rc = err_set(err, RC_INVALID, "expected an action: rollback or measure, or isolate or merge with a target");
     }
     if (rc == RC_EXISTS || rc == RC_CONFLICT)
         *code = "changed";

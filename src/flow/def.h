@@ -158,6 +158,7 @@ struct wanted_input {
 
 struct run_limits {
     int64_t wall_ms, frames, memory, journal, output, max_parallel, max_depth; /* 0: none */
+    int64_t workspace; /* bytes of files in it, looked at after each step that may have written there */
 };
 
 struct file_ref {

@@ -9,6 +9,8 @@
 enum old_target {
     OLD_FRAMES,
     OLD_MEMORY_MB,
+    OLD_WORKSPACE_MB,
+    OLD_OUTPUT_MB,
     OLD_WALL_S,
     OLD_DEPTH,
     OLD_PARALLEL,
@@ -21,14 +23,24 @@ static const struct {
     const char *key;
     enum old_target target;
 } targets[] = {
-    {"max_total_steps", OLD_FRAMES},      {"max_memory_mb", OLD_MEMORY_MB},
-    {"memory_limit_mb", OLD_MEMORY_MB},   {"max_execution_time_s", OLD_WALL_S},
-    {"max_recursion_time", OLD_WALL_S},   {"timeout_seconds", OLD_WALL_S},
-    {"max_nesting_depth", OLD_DEPTH},     {"max_depth", OLD_DEPTH},
-    {"max_parallel_steps", OLD_PARALLEL}, {"max_tokens_total", OLD_TOKENS},
-    {"total_token_budget", OLD_TOKENS},   {"max_cost_usd", OLD_USD},
-    {"max_cost_per_run", OLD_USD},        {"max_cost_per_step", OLD_STEP_USD},
-    {"threshold_usd", OLD_USD},           {"action_on_exceed", OLD_ACTION},
+    {"max_workspace_size_mb", OLD_WORKSPACE_MB},
+    {"max_output_size_mb", OLD_OUTPUT_MB},
+    {"max_total_steps", OLD_FRAMES},
+    {"max_memory_mb", OLD_MEMORY_MB},
+    {"memory_limit_mb", OLD_MEMORY_MB},
+    {"max_execution_time_s", OLD_WALL_S},
+    {"max_recursion_time", OLD_WALL_S},
+    {"timeout_seconds", OLD_WALL_S},
+    {"max_nesting_depth", OLD_DEPTH},
+    {"max_depth", OLD_DEPTH},
+    {"max_parallel_steps", OLD_PARALLEL},
+    {"max_tokens_total", OLD_TOKENS},
+    {"total_token_budget", OLD_TOKENS},
+    {"max_cost_usd", OLD_USD},
+    {"max_cost_per_run", OLD_USD},
+    {"max_cost_per_step", OLD_STEP_USD},
+    {"threshold_usd", OLD_USD},
+    {"action_on_exceed", OLD_ACTION},
 };
 
 #define ENABLED_ROW                                                                      \
@@ -41,6 +53,8 @@ static const struct {
 const struct step_key resource_limits_keys[] = {
     {"max_total_steps", KEY_INT, KEY_FROM(1), .doc = "As limits.frames."},
     {"max_memory_mb", KEY_INT, MEMORY_RANGE, .doc = "As limits.memory, in MB."},
+    {"max_workspace_size_mb", KEY_INT, MEMORY_RANGE, .doc = "As limits.workspace, in MB."},
+    {"max_output_size_mb", KEY_INT, MEMORY_RANGE, .doc = "As limits.output, in MB."},
     {"max_execution_time_s", KEY_SECONDS, KEY_ABOVE(0), .doc = "As limits.wall, in seconds."},
     {"max_nesting_depth", KEY_INT, DEPTH_RANGE, .doc = "As limits.max_depth."},
     {"max_parallel_steps", KEY_INT, KEY_FROM_TO(1, 100000), .doc = "As limits.max_parallel."},
@@ -102,6 +116,12 @@ static void action(struct loader *l, const struct member *m)
         BAD(l, &m->val, "`%s` is `%s`; expected pause, continue or abort", clip(m->key).z, clip(s).z);
 }
 
+static void megabytes(struct loader *l, const struct step_key *keys, const struct member *m, int64_t *ret)
+{
+    if (load_int(l, keys, m, ret))
+        *ret <<= 20;
+}
+
 static void old_limit(struct loader *l, const struct step_key *keys, const struct member *m, enum old_target target)
 {
     struct run_limits *r = &l->w->limits;
@@ -112,8 +132,13 @@ static void old_limit(struct loader *l, const struct step_key *keys, const struc
         (void)load_int(l, keys, m, &r->frames);
         break;
     case OLD_MEMORY_MB:
-        if (load_int(l, keys, m, &r->memory))
-            r->memory <<= 20;
+        megabytes(l, keys, m, &r->memory);
+        break;
+    case OLD_WORKSPACE_MB:
+        megabytes(l, keys, m, &r->workspace);
+        break;
+    case OLD_OUTPUT_MB:
+        megabytes(l, keys, m, &r->output);
         break;
     case OLD_WALL_S:
         (void)load_duration(l, keys, m, &r->wall_ms);

@@ -15,6 +15,7 @@ const struct step_key performance_keys[] = {
 
 const struct step_key workspace_config_keys[] = {
     {"create_if_missing", KEY_BOOL, .fallback = "true", .doc = "false: `treadle run` refuses where there is none."},
+    {"max_size_mb", KEY_INT, KEY_FROM_TO(1, 1 << 20), .doc = "As limits.workspace."},
     {0},
 };
 
@@ -29,7 +30,9 @@ const struct step_key directories_keys[] = {
     {0},
 };
 
-static const char stay[] = "files stay in the workspace; treadle diff RUN shows which of them a run has changed";
+static const char stay[] =
+    "a run never removes what is in the workspace, which may not be its own; a last step of type "
+    "file_ops, `operation: delete`, removes what it names";
 
 static const struct unused_key unused[] = {
     {"performance.cache_strategy", "results are found by a hash of what they depend on"},
@@ -42,8 +45,7 @@ static const struct unused_key unused[] = {
     {"performance.file_operation_timeout", "write `timeout` on the step"},
     {"workspace_config.cleanup_on_success", stay},
     {"workspace_config.cleanup_on_error", stay},
-    {"workspace_config.preserve_structure", stay},
-    {"workspace_config.max_size_mb", "`limits` bounds what is recorded, not the files of the workspace"},
+    {"workspace_config.preserve_structure", "files stay where steps put them"},
     {"output_config.create_subdirs", "directories are made where an output_to_file needs them"},
     {"output_config.compress_large_files", "files are written as they are"},
     {"output_config.compression_threshold_mb", "files are written as they are"},
@@ -93,6 +95,13 @@ static void structure(struct loader *l, const struct member *m)
     }
 }
 
+static void workspace_size(struct loader *l, const struct member *m)
+{
+    int64_t mb;
+    if (load_int(l, workspace_config_keys, m, &mb) && !l->w->limits.workspace)
+        l->w->limits.workspace = mb << 20;
+}
+
 static void setting(struct loader *l, const struct member *block, const struct step_key *table, const struct member *m)
 {
     struct str path = arena_printf(l->ps->a, "%.*s.%.*s", STR_ARG(block->key), STR_ARG(m->key));
@@ -107,6 +116,8 @@ static void setting(struct loader *l, const struct member *block, const struct s
         performance(l, m);
     else if (table == directories_keys)
         structure(l, m);
+    else if (str_is(m->key, "max_size_mb"))
+        workspace_size(l, m);
     else if (!load_bool(l, m, &on))
         return;
     else if (table == output_config_keys)

@@ -153,6 +153,8 @@ void load_limits(struct loader *l, const struct member *m, struct run_limits *re
             (void)load_size(l, limit_keys, k, &ret->journal);
         else if (str_is(k->key, "output"))
             (void)load_size(l, limit_keys, k, &ret->output);
+        else if (str_is(k->key, "workspace"))
+            (void)load_size(l, limit_keys, k, &ret->workspace);
         else if (str_is(k->key, "max_parallel"))
             (void)load_int(l, limit_keys, k, &ret->max_parallel);
         else if (str_is(k->key, "max_depth"))

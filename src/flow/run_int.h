@@ -296,6 +296,8 @@ bool workspace_grant(struct run *r);
 /* A frame is held: while a person is waited for, other runs may write. */
 void workspace_held(const struct frame *f);
 bool workspace_may_write(const struct step_type *t);
+/* Has it the turn in the workspace, or in a copy of it? */
+bool workspace_writes(const struct frame *f);
 void workspace_restored(struct frame *f, struct frame *child);
 /* It waits for a turn of somebody who waits for it. */
 bool workspace_in_vain(const struct run *r);

@@ -217,6 +217,7 @@ static void start_attempt(struct frame *f)
     s->has_config = false;
     s->pinned = NULL;
     s->sets = s->also = NULL;
+    s->measured = false;
     s->cache = (struct cache_use){0};
     f->failing_set = false;
     f->leave = LEAVE_NO;
@@ -403,6 +404,10 @@ static void step_child_done(struct frame *f, struct frame *c)
     }
     if (c->tag == TAG_OUTPUT && c->ops == &effect_ops) {
         step_output_written(f, c);
+        return;
+    }
+    if (c->tag == TAG_SIZE && c->ops == &effect_ops) {
+        step_measured(f, c);
         return;
     }
     if (cache_is(c) && c->ops == &effect_ops) {

@@ -370,9 +370,58 @@ static void conclude(struct frame *f)
     succeed(f, b);
 }
 
+/* The workflow's that it belongs to, or that of the run; 0: none. */
+static int64_t most_in_workspace(const struct frame *f)
+{
+    int64_t own = f->instance->workflow->limits.workspace;
+    return own ? own : f->run->workflow->limits.workspace;
+}
+
+/* How large the workspace is now is part of the journal, as every answer from outside. */
+static void measure(struct frame *f)
+{
+    struct val_map m = val_map_new(&f->arena);
+    struct val *request = ARENA_NEW(&f->arena, struct val);
+    VAL_MAP_SET(&m, "action", VAL_LIT("measure"));
+    VAL_MAP_SET(&m, "max", val_int(most_in_workspace(f)));
+    *request = val_map_done(&m);
+    frame_effect(f, "size:1", TAG_SIZE,
+                 &(struct effect_plan){.kind = EFFECT_WORKSPACE,
+                                       .request = request,
+                                       .on_interrupt = ON_INTERRUPT_RETRY,
+                                       .label = "measure the workspace"});
+}
+
+void step_measured(struct frame *f, const struct frame *c)
+{
+    int64_t most = most_in_workspace(f), bytes = c->ok ? val_get_int(child_result(c), STR("bytes"), 0) : 0;
+    if (!c->ok) {
+        step_fail_as(f, c);
+    } else if (bytes > most) {
+        struct failure why = {.rc = RC_LIMIT, .code = STR("workspace_size"), .final = true};
+        why.message = arena_printf(&f->arena,
+                                   "the workspace has more than %lld MB of files after this step (limits.workspace, or "
+                                   "workspace_config.max_size_mb); remove what is not needed, or allow more",
+                                   (long long)(most >> 20));
+        if (most < 1 << 20)
+            why.message = arena_printf(&f->arena,
+                                       "the workspace has more than %lld bytes of files after this step "
+                                       "(limits.workspace); remove what is not needed, or allow more",
+                                       (long long)most);
+        step_fail(f, &why);
+    } else {
+        step_state_of(f)->measured = true;
+        step_take_ok(f);
+    }
+}
+
 void step_take_ok(struct frame *f)
 {
     struct step_state *s = step_state_of(f);
+    if (!s->measured && workspace_writes(f) && most_in_workspace(f)) {
+        measure(f);
+        return;
+    }
     struct arena *a = &f->run->scratch;
     struct val whole = s->ok->val, path;
     struct err err;

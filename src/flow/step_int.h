@@ -8,7 +8,7 @@
 enum phase { PHASE_CONDITION, PHASE_FILES, PHASE_CACHE, PHASE_ENTER, PHASE_CHILD, PHASE_OK };
 
 /* Of the step's own children, beside those of its type. */
-enum { TAG_OUTPUT = SIZE_MAX - 1, TAG_HANDLER = SIZE_MAX - 2 };
+enum { TAG_OUTPUT = SIZE_MAX - 1, TAG_HANDLER = SIZE_MAX - 2, TAG_SIZE = SIZE_MAX - 3 };
 
 /* Before the attempt's own state, which types keep in frame->type_state. */
 struct step_state {
@@ -25,6 +25,7 @@ struct step_state {
     struct cache_use cache;
     enum phase phase;
     bool fetching;
+    bool measured;             /* that what it left in the workspace is not too much */
     struct frame *overdue;     /* its time is over, and what fetches for what it has yielded so far */
     struct frame *child;       /* PHASE_CHILD: whose end is being looked at, when that must be done again */
     struct spending spent;     /* on calls below, in all attempts and lives */
@@ -44,6 +45,8 @@ static inline struct step_state *step_state_of(struct frame *f)
 bool step_end_well(struct frame *f, struct box *result, const char *flag, struct err *err);
 /* The type has succeeded: s->ok is checked and written, then the step ends. Once more after something was fetched. */
 void step_take_ok(struct frame *f);
+/* The end of the child TAG_SIZE. */
+void step_measured(struct frame *f, const struct frame *c);
 /* Everything below has stopped: try again or give up. */
 void step_attempt_failed(struct frame *f);
 /* True when the step had failed already in an earlier life, and its handler has begun. */

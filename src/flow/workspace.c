@@ -311,6 +311,11 @@ void workspace_restored(struct frame *f, struct frame *child)
     t->go_on(f, t->ctx);
 }
 
+bool workspace_writes(const struct frame *f)
+{
+    return f->turn && f->turn->writing && *f->turn->writing == f;
+}
+
 void workspace_leave(struct frame *f)
 {
     struct run *r = f->run;

@@ -2,15 +2,22 @@
  *
  *   enter ─┬─ pinned: the result was known, a file is being written ─────────────────────────┐
  *          ├─ a .jsonl file ─▶ read (an effect) ─┐                                           ▼
+ *          │     stream_mode ─▶ read, work, read, work, … ─┤
  *          └─ an expression, a template ─────────┴─▶ work ─▶ more ─▶ more ─▶ … ─▶ result ─▶ step_ok
  *
  * Everything that the operations may read (results, variables, inputs) is looked up once, at the beginning, and copied:
  * what other branches do while this works changes nothing. So the result follows from the journal, and after a crash it
  * is computed again. Only where a file is written before the step ends it is pinned, lest the file and the result come
- * from two computations. */
+ * from two computations.
+ *
+ * In stream mode the file comes in chunks, and the first operations, as far as they look at one row at a time, are done
+ * with each chunk as it comes; what they leave is kept, and the others are done with all of that. So a file may be much
+ * larger than what is made of it. */
 #include "data/json.h"
 #include "data/transform.h"
-#include "flow/frame.h"
+#include "step/rows.h"
+
+#define KEPT_MAX ((size_t)256 << 20) /* memory for what the first operations leave of a file */
 
 enum { FILE_MAX = 4 << 20, NAMES_MAX = 200 };
 
@@ -23,8 +30,12 @@ static const struct step_key keys[] = {
      .doc = "The field of the result that holds the outcome; a name of its own for later steps."},
     {"output_format", KEY_ENUM, .choices = "json|jsonl|string|count", .fallback = "json",
      .doc = "json: as it is; jsonl: output_to_file gets a line for each item; string: as JSON text; count: how many."},
-    {"stream_mode", KEY_BOOL, .fallback = "false", .doc = "Accepted; the work is always done in slices."},
-    {"chunk_size", KEY_INT, KEY_FROM_TO(1, 1000000000), .doc = "Accepted; slices are bounded by work."},
+    {"stream_mode", KEY_BOOL, .fallback = "false",
+     .doc = "Whether a .jsonl file is read chunk by chunk: it may then be of any size, as long as what the first "
+            "operations (`filter`, `map`, `sanitize`) leave of it fits into memory. Other data is worked on in slices "
+            "anyway."},
+    {"chunk_size", KEY_INT, KEY_FROM_TO(1, 1000000000), .fallback = "as many as fit into 4 MB",
+     .doc = "With stream_mode: how many lines a chunk has at most."},
     {"lazy", KEY_DATA, .doc = "Accepted; the same operations are done."},
     {0}};
 
@@ -42,12 +53,21 @@ struct work {
     struct known *known;
     size_t nknown;
     const struct val *input;
+    bool streams;                         /* the rows come in chunks: */
+    const struct transform *first, *rest; /* what is done with each, or NULL: nothing; and with all that is left */
+    struct rows rows;
+    struct arena chunk, kept; /* the chunk at hand; what is left of the chunks before it */
+    struct val_list left;
+    const struct val *outcome; /* where nothing is to be done with what is left */
 };
 
 static void free_state(void *state)
 {
     struct work *w = state;
     transform_end(w->run);
+    w->run = NULL;
+    arena_done(&w->chunk);
+    arena_done(&w->kept);
 }
 
 /* ---- names ---- */
@@ -174,7 +194,7 @@ static void finish(struct frame *f)
 {
     struct work *w = f->type_state;
     struct arena *a = &f->arena;
-    const struct val *c = frame_config(f, false), *v = transform_result(w->run);
+    const struct val *c = frame_config(f, false), *v = w->outcome ? w->outcome : transform_result(w->run);
     struct str format, field;
     struct val time; /* the same in each life of the run */
     if (!c || !frame_text(f, c, "output_format", STR("json"), &format) ||
@@ -194,6 +214,8 @@ static void finish(struct frame *f)
     step_ok(f, result);
 }
 
+static void chunk_worked(struct frame *f);
+
 static void more(struct frame *f)
 {
     struct work *w = f->type_state;
@@ -204,36 +226,159 @@ static void more(struct frame *f)
         step_fail(f, FAILURE(rc == RC_NOT_FOUND ? RC_EXPRESSION : rc, str_c(err.msg)));
     else if (again)
         frame_more(f);
+    else if (w->streams)
+        chunk_worked(f);
     else
         finish(f);
+}
+
+static bool parse(struct frame *f, const struct val *operations, const struct transform **ret)
+{
+    struct err err = {.rc = RC_OK};
+    if (transform_parse(&f->arena, operations, false, tell, &err, ret) == RC_OK)
+        return true;
+    step_fail(f, FAILURE(RC_INVALID, str_c(err.msg)));
+    return false;
+}
+
+/* What is to be done, and the names that it reads. NULL: the step has failed. */
+static struct work *prepare(struct frame *f, struct val *ret_operations)
+{
+    const struct val *c = frame_config(f, false);
+    struct arena *a = &f->arena;
+    struct err err = {.rc = RC_OK};
+    struct work *w = ARENA_NEW(a, struct work);
+    f->type_state = w;
+    if (!c || !fill_templates(f, VAL_GET(c, "operations"), ret_operations) || !parse(f, ret_operations, &w->rest))
+        return NULL;
+    w->known = arena_calloc(a, NAMES_MAX, sizeof *w->known);
+    w->scope = frame_scope(f, true);
+    w->scope.resolve = resolve;
+    w->scope.ctx = w;
+    if (transform_each_path(w->rest, ask, &(struct asking){f, w}, &err) != RC_OK) {
+        frame_fail(f, &err);
+        return NULL;
+    }
+    return w;
 }
 
 /* Takes a value that lives as long as the frame. */
 static void begin(struct frame *f, const struct val *input)
 {
-    const struct val *c = frame_config(f, false);
-    struct arena *a = &f->arena;
     struct val operations;
-    struct err err = {.rc = RC_OK};
-    const struct transform *t;
-    if (!c || !fill_templates(f, VAL_GET(c, "operations"), &operations))
+    struct work *w = prepare(f, &operations);
+    if (!w)
         return;
-    if (transform_parse(a, &operations, false, tell, &err, &t) != RC_OK) {
-        step_fail(f, FAILURE(RC_INVALID, str_c(err.msg)));
-        return;
-    }
-    struct work *w = ARENA_NEW(a, struct work);
-    f->type_state = w;
     w->input = input;
-    w->known = arena_calloc(a, NAMES_MAX, sizeof *w->known);
-    w->scope = frame_scope(f, true);
-    w->scope.resolve = resolve;
-    w->scope.ctx = w;
-    if (transform_each_path(t, ask, &(struct asking){f, w}, &err) != RC_OK) {
-        frame_fail(f, &err);
+    w->run = transform_begin(w->rest, input, &w->scope, &f->arena);
+    more(f);
+}
+
+/* ---- a file in chunks ---- */
+
+static enum rc no_index(void *ctx, const struct expr_path *path, bool local, struct err *err)
+{
+    (void)ctx;
+    return local && str_is(path->seg[0].name, "index") ? err_set(err, RC_INVALID, "reads its place") : RC_OK;
+}
+
+/* Does it make of each row something by itself, wherever the row stands? */
+static bool by_rows(struct frame *f, const struct val *op)
+{
+    static const char *const names[] = {"filter", "map", "sanitize"};
+    struct str name = val_get_str(op, STR("operation"), STR(""));
+    struct val_list one = val_list_new(&f->arena);
+    const struct transform *t;
+    struct err err;
+    bool known = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        known |= str_is(name, names[i]);
+    if (!known || VAL_GET(op, "as"))
+        return false;
+    val_list_push(&one, *op);
+    struct val list = val_list_done(&one);
+    return transform_parse(&f->arena, &list, false, tell, &err, &t) == RC_OK &&
+           transform_each_path(t, no_index, NULL, &err) == RC_OK;
+}
+
+static void stream(struct frame *f, const struct val *c, struct str path)
+{
+    struct val operations, part;
+    int64_t lines;
+    if (!frame_int(f, c, "chunk_size", 0, 0, INT64_MAX, &lines))
+        return;
+    struct work *w = prepare(f, &operations);
+    if (!w)
+        return;
+    size_t n = 0;
+    while (n < operations.arr.n && by_rows(f, &operations.arr.v[n]))
+        n++;
+    part = (struct val){.type = VAL_ARRAY, .arr = {operations.arr.v, n}};
+    if (n && !parse(f, &part, &w->first))
+        return;
+    part = (struct val){.type = VAL_ARRAY, .arr = {operations.arr.v + n, operations.arr.n - n}};
+    w->rest = NULL;
+    if (part.arr.n && !parse(f, &part, &w->rest))
+        return;
+    w->streams = true;
+    arena_init(&w->kept, KEPT_MAX);
+    w->left = val_list_new(&w->kept);
+    rows_start(f, &w->rows, path, lines);
+}
+
+static void all_read(struct frame *f, struct work *w)
+{
+    struct val *input = ARENA_NEW(&f->arena, struct val);
+    *input = val_list_done(&w->left);
+    w->input = input;
+    w->streams = false;
+    if (!w->rest) {
+        w->outcome = input;
+        finish(f);
         return;
     }
-    w->run = transform_begin(t, input, &w->scope, a);
+    w->run = transform_begin(w->rest, input, &w->scope, &f->arena);
+    more(f);
+}
+
+static void next_chunk(struct frame *f, struct work *w)
+{
+    transform_end(w->run);
+    w->run = NULL;
+    arena_done(&w->chunk);
+    if (!rows_next(f, &w->rows))
+        all_read(f, w);
+}
+
+static void keep_rows(struct frame *f, struct work *w, const struct val *rows)
+{
+    for (size_t i = 0; i < rows->arr.n && !arena_over(&w->kept); i++)
+        val_list_push(&w->left, val_copy(&w->kept, &rows->arr.v[i]));
+    if (arena_over(&w->kept))
+        step_failf(f, RC_LIMIT,
+                   "more than %zu MB are left of the file after its first operations; expected a `filter` that leaves "
+                   "less, or a file_ops stream_process, which writes a file",
+                   KEPT_MAX >> 20);
+    else
+        next_chunk(f, w);
+}
+
+static void chunk_worked(struct frame *f)
+{
+    struct work *w = f->type_state;
+    keep_rows(f, w, transform_result(w->run));
+}
+
+static void chunk_read(struct frame *f, struct work *w, struct frame *child)
+{
+    struct val *rows = ARENA_NEW(&w->chunk, struct val);
+    if (!rows_child(f, &w->rows, child, &w->chunk, rows))
+        return;
+    if (!w->first) {
+        keep_rows(f, w, rows);
+        return;
+    }
+    w->run = transform_begin(w->first, rows, &w->scope, &w->chunk);
     more(f);
 }
 
@@ -324,44 +469,33 @@ static void enter(struct frame *f)
     const struct val *c = frame_config(f, false), *source = c ? VAL_GET(c, "input_source") : NULL;
     if (!c)
         return;
-    if (val_is(source, VAL_STR) && is_data_file(source->s))
+    bool streams;
+    if (!frame_bool(f, c, "stream_mode", false, &streams))
+        return;
+    if (val_is(source, VAL_STR) && is_data_file(source->s) && streams)
+        stream(f, c, source->s);
+    else if (val_is(source, VAL_STR) && is_data_file(source->s))
         read_file(f, source->s);
     else if (find_input(f, c, &input))
         begin(f, input);
 }
 
-/* A line, a value. */
-static bool parse_lines(struct frame *f, struct str text, struct val *ret)
-{
-    struct val_list out = val_list_new(&f->arena);
-    size_t number = 0;
-    while (text.n) {
-        size_t end = str_find(text, STR("\n"));
-        struct str line = str_trim(str_n(text.p, end < text.n ? end : text.n));
-        text = end < text.n ? str_from(text, end + 1) : STR("");
-        struct val v;
-        struct err err;
-        number++;
-        if (!line.n)
-            continue;
-        if (json_parse(&f->arena, line, NULL, &v, &err) != RC_OK) {
-            step_failf(f, RC_INVALID, "line %zu of the file is no JSON: %s", number, err.msg);
-            return false;
-        }
-        val_list_push(&out, v);
-    }
-    *ret = val_list_done(&out);
-    return true;
-}
-
 static void child_done(struct frame *f, struct frame *child)
 {
+    struct work *w = f->type_state;
+    if (w && w->streams) {
+        chunk_read(f, w, child);
+        return;
+    }
+    struct failure why = child_ok(child) ? (struct failure){0} : child_failure(child);
+    if (why.rc == RC_LIMIT)
+        why.message = arena_printf(&f->arena, "%.*s; `stream_mode: true` reads larger files", STR_ARG(why.message));
     if (!child_ok(child)) {
-        step_fail_as(f, child);
+        step_fail(f, &why);
         return;
     }
     struct val *rows = ARENA_NEW(&f->arena, struct val);
-    if (parse_lines(f, val_get_str(child_result(child), STR("text"), STR("")), rows))
+    if (rows_parse(f, val_get_str(child_result(child), STR("text"), STR("")), 0, &f->arena, rows))
         begin(f, rows);
 }
 

@@ -1,4 +1,9 @@
-"""data_transform with real files: lines in, lines out, and other work beside much data."""
+"""data_transform with real files: lines in, lines out, chunk by chunk, and other work beside much data."""
+import json
+
+import pytest
+
+from conftest import measured
 
 
 def test_lines_in_and_out(treadle):
@@ -63,3 +68,60 @@ workflow:
     command = [i for i, line in enumerate(lines) if "both/command" in line]
     data = [i for i, line in enumerate(lines) if "both/data/t" in line]
     assert command and data and max(command) < max(data), "the command waited for the data"
+
+
+def op(operation, **keys):
+    return {"operation": operation, **keys}
+
+
+OPERATIONS = [
+    [],
+    [op("filter", condition="n % 3 == 0")],
+    [op("map", expression="{n: item.n, double: n * 2}"), op("filter", condition="double > 9"),
+     op("sort", by="double", order="desc")],
+    [op("filter", condition="n > least"), op("map", expression="{n: n, at: index}")],
+    [op("map", field="k", mapping={"a": "A"}), op("group_by", key="k", aggregate={"n": "count"})],
+    [op("sanitize", rules=["trim_whitespace"]), op("unique", field="k")],
+    [op("filter", condition="k == 'a'", **{"as": "few"})],
+    [op("aggregate", function="sum", value_field="n")],
+]
+
+
+@pytest.mark.parametrize("number", range(len(OPERATIONS)))
+def test_a_streamed_file_comes_to_the_same(treadle, number):
+    rows = [{"n": i, "k": "abc"[i % 3] + " " * (i % 2), "t": "é" * (i % 5)} for i in range(50)]
+    lines = [json.dumps(row) + "\r\n" * (1 + i % 2) for i, row in enumerate(rows)]
+    treadle.file("workspace/in.jsonl", "\ufeff" + "".join(lines))
+    step = {"type": "data_transform", "input_source": "in.jsonl", "operations": OPERATIONS[number], "output_field": "o"}
+    steps = [{"name": "whole", **step},
+             *({"name": f"by{n}", **step, "stream_mode": True, "chunk_size": n} for n in (1, 7, 99))]
+    file = treadle.file("w.json", {"workflow": {"name": "w", "variables": {"least": 20}, "steps": steps}})
+    got = treadle("run", file, "--json", "--workspace", "workspace", code=0).json["results"]
+    whole = got.pop("whole")
+    for name, result in got.items():
+        assert result == whole, name
+
+
+def test_a_file_of_50_megabytes(treadle):
+    line = json.dumps({"text": "x" * 1000, "n": 0})
+    treadle.file("workspace/in.jsonl", "".join(line.replace('"n": 0', f'"n": {i}') + "\n" for i in range(50000)))
+    step = {"name": "t", "type": "data_transform", "input_source": "in.jsonl", "output_to_file": "few.json",
+            "operations": [op("filter", condition="n % 10000 == 1"), op("map", expression="n")]}
+    for streams in (False, True):
+        file = treadle.file("w.json", {"workflow": {"name": "w", "steps": [{**step, "stream_mode": streams}]}})
+        code, _, err, peak = measured(treadle, "run", file, "--workspace", "workspace")
+        assert code == (0 if streams else 1), err
+        assert streams or "`stream_mode: true` reads larger files" in err
+    assert (treadle.cwd / "outputs/few.json").read_text() == "[1,10001,20001,30001,40001]"
+    assert peak < 120 * 1024, peak
+    print(f"peak memory: {peak} KiB")
+
+
+def test_a_streamed_file_that_is_broken(treadle):
+    treadle.file("workspace/in.jsonl", '{"a": 1}\n\n{"a": 2}\n{"a":\n')
+    step = {"name": "t", "type": "data_transform", "input_source": "in.jsonl", "operations": [], "stream_mode": True,
+            "chunk_size": 2}
+    file = treadle.file("w.json", {"workflow": {"name": "w", "steps": [step]}})
+    assert "line 4 of the file is no JSON" in treadle("run", file, "--workspace", "workspace", code=1).err
+    file = treadle.file("w.json", {"workflow": {"name": "w", "steps": [{**step, "input_source": "../in.jsonl"}]}})
+    assert "outside" in treadle("run", file, "--workspace", "workspace", "--json", code=1).out

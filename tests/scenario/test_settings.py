@@ -81,3 +81,27 @@ def test_the_size_of_the_cache_by_the_environment(treadle, head, kept):
     run(treadle, head, steps, "--workspace", "ws", env={"PIPELINE_CACHE_SIZE": "1"})
     files = [p for p in (treadle.cwd.parent / "home/cache").rglob("*") if p.is_file() and p.stat().st_size > 600000]
     assert len(files) == kept
+
+
+@pytest.mark.parametrize("head, code", [
+    ("workspace_config: {max_size_mb: 1}", "workspace_size"), ("limits: {workspace: 1MB}", "workspace_size"),
+    ("resource_limits: {max_workspace_size_mb: 1}", "workspace_size"),
+    ("workspace_config: {max_size_mb: 1}, limits: {workspace: 10MB}", None),
+    ("resource_limits: {max_output_size_mb: 1}", "output")])
+def test_the_size_of_the_workspace_is_bounded(treadle, head, code):
+    file = treadle.file("w.yaml", """
+workflow: {name: w, %s, steps: [
+  {name: small, type: command, run: "head -c 900000 /dev/zero > a; mkdir .git; head -c 900000 /dev/zero > .git/x"},
+  {name: reads, type: file_ops, operation: list},
+  {name: large, type: command, retry: {max_attempts: 3},
+   run: "head -c 900000 /dev/zero > b; head -c 1500000 /dev/zero"},
+  {name: after, type: test_echo, value: 1}]}
+""" % head)
+    treadle("validate", file, code=0)
+    got = treadle("run", file, "--workspace", "ws", "--json", code=1 if code else 0).json
+    assert "small" in got["results"] and ("after" in got["results"]) == (code is None)
+    measured = treadle("logs", got["run_id"], code=0).out.count("measure the workspace")
+    assert measured == (2 if "output" not in head else 0)  # after each of those that write
+    if code == "workspace_size":
+        assert got["error"]["code"] == code and got["error"]["step"] == "large" and got["error"]["class"] == "limit"
+        assert "more than 1 MB of files" in got["error"]["message"] and got["error"]["attempts"] == 1

@@ -92,7 +92,7 @@ def test_nothing_is_asked_about_a_file_that_will_not_do(treadle, fake_provider):
                        ({"source": "none.txt"}, "none.txt does not exist"),
                        ({"source": "*.txt"}, "stream_process takes one file"),
                        ({"chunk_by": "lines", "chunk_size": 16}, "line 1 of in.txt is larger than a chunk"),
-                       ({"chunk_size": 3}, "`chunk_size` is 3 bytes"),
+                       ({"chunk_size": "{{ 3 }}"}, "chunk_size"),
                        ({"overwrite": False, "destination": "latin.txt"}, "latin.txt exists already"),
                        ({"destination": "../out.txt"}, "out.txt"),
                        ({"source": "../in.txt"}, "in.txt")]:

@@ -536,9 +536,11 @@ static void transform(struct generator *g, unsigned in, bool parallel, unsigned 
                                              "{operation: map, expression: \"{n: item, odd: item % 2}\"}",
                                              "{operation: unique}", "{operation: query, expression: \"$[?@ != 3]\"}"};
     line(g, in, "type: data_transform");
-    if (pick(g, 6) == 0)
+    if (pick(g, 6) == 0) {
         line(g, in, "input_source: rows.jsonl");
-    else
+        if (pick(g, 2))
+            line(g, in, "stream_mode: true");
+    } else
         line(g, in, pick(g, 30) ? "input_source: \"range(1, 9)\"" : "input_source: \"range(1, 60000)\"");
     line(g, in, "operations:");
     for (uint64_t i = pick(g, 3); i; i--)
@@ -759,6 +761,8 @@ static void generate(uint64_t seed, bool serial, struct buf *ret)
     if (pick(&g, 2))
         buf_addz(&g.out, "  output: \"{{ steps.many.iterations[*].index || [] }}{{ steps.fork.deep || 0 }}\"\n");
     buf_printf(&head, "workflow:\n  limits: {max_parallel: %d", serial ? 1 : 1000);
+    if (seed % 3 == 0)
+        buf_addz(&head, ", workspace: 1MB");
     run_bounds(&g, &head);
     if (pick(&g, 3) == 0)
         buf_addz(&head, "  cache_config: {enabled: true}\n");

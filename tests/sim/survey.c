@@ -72,7 +72,8 @@ static const char *const spellings[] = {"condition:",
                                         "prune_results:",
                                         "error_context_fields",
                                         "performance_budgets:",
-                                        "stream_process"};
+                                        "stream_process",
+                                        "stream_mode: true"};
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
 /* ---- keys ---- */

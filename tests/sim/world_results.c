@@ -66,8 +66,7 @@ static struct val files_result(struct world *w, struct arena *a, const struct pe
             val_list_push(&ends, val_int((int64_t)i + 1));
         VAL_MAP_SET(&done, "stamp", VAL_LIT("as it was"));
         VAL_MAP_SET(&done, "ends", val_list_done(&ends));
-        VAL_MAP_SET(&done, "text",
-                    val_str(arena_printf(a, "from %lld\n", (long long)val_get_int(request, STR("from"), 0))));
+        VAL_MAP_SET(&done, "text", val_str(arena_printf(a, "%lld\n", (long long)val_get_int(request, STR("from"), 0))));
         *ok = h % 37 != 0;
         return *ok ? val_map_done(&done) : text_of(a, "class", "conflict");
     }

@@ -93,7 +93,7 @@ static const struct {
     {CONVERT_CSV, "a\n\xFF\n", "byte 2 is not UTF-8"},
     {CONVERT_JSON, "{", "1:2"},
     {CONVERT_JSONL, "1\n{\n", "line 2"},
-    {CONVERT_YAML, "a: [", "line:2:1"},
+    {CONVERT_YAML, "a: [", "line 2:1"},
     {CONVERT_XML, "", "no well-formed XML"},
     {CONVERT_XML, "<a><b></a>", "line 1:"},
     {CONVERT_XML, "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>", "a document type"},
