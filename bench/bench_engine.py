@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the engine costs as the whole program: start-up, steps, barriers, ten thousand model calls.
 
-    bench_engine.py [start] [steps] [large] [loops] [resumed] [barriers] [calls]     default: all
+    bench_engine.py [start] [steps] [large] [loops] [talks] [resumed] [barriers] [calls]     default: all
 
 Peak memory of loops first grows to what has a size of its own (SQLite's cache of 16 MiB above all), and then no more.
 
@@ -62,6 +62,7 @@ class Bench:
 
     def run(self, *arguments, env=None):
         spent = self.treadle("run", *arguments, env=env)
+        spent.journal = sum(path.stat().st_size for path in (self.directory / "home" / "runs").glob("*/journal.db"))
         shutil.rmtree(self.directory / "home" / "runs", ignore_errors=True)
         return spent
 
@@ -79,13 +80,17 @@ class Bench:
             runs = [run(count) for _ in range(times if count < 100000 else 2)]
             best = min(runs, key=lambda spent: spent.seconds)
             spent = {"time": best.seconds * 1e6, "CPU": min(r.cpu for r in runs) * 1e6,
-                     "memory": min(r.memory for r in runs) * 1024}
+                     "memory": min(r.memory for r in runs) * 1024,
+                     "journal": getattr(best, "journal", 0)}
             if before:
                 each = {name: (spent[name] - before[1][name]) / (count - before[0]) for name in spent}
                 print(f"{title:20} {count:6} {best.seconds * 1000:8.1f} ms, {spent['memory'] / 2 ** 20:5.1f} MiB"
                       f"   each further: {each['time']:5.1f} us, {each['CPU']:5.1f} us CPU, {each['memory']:5.0f} bytes"
+                      + (f", {each['journal']:.0f} bytes of journal" if spent["journal"] else "")
                       + (f"   growth: time {each['time'] / last['time']:.2f}, CPU {each['CPU'] / last['CPU']:.2f}, "
-                         f"peak memory {spent['memory'] / before[1]['memory']:.2f}" if last else ""))
+                         f"peak memory {spent['memory'] / before[1]['memory']:.2f}"
+                         + (f", journal {each['journal'] / last['journal']:.2f}" if spent["journal"] else "")
+                         if last else ""))
                 last = each
             before = count, spent
 
@@ -99,6 +104,43 @@ class Bench:
     def loops(self):
         self.growth("loop in order", lambda count: self.run(self.loop_file(count, False, False)))
         self.growth("loop, 8 at a time", lambda count: self.run(self.loop_file(count, True, False)))
+        self.growth("while_loop", lambda count: self.run(self.while_file(count)))
+        self.growth("loop of 100 KB", lambda count: self.run(self.large_loop_file(count)), (100, 1000, 10000), 1)
+
+    def while_file(self, count):
+        body = [{"name": "add", "type": "set_variable", "variables": {"n": "{{ n + 1 }}"}}]
+        return self.file("while", [{"name": "all", "type": "while_loop", "condition": f"n < {count}",
+                                    "max_iterations": 10 ** 6, "steps": body}], variables={"n": 0})
+
+    def large_loop_file(self, count):
+        body = [{"name": "say", "type": "test_echo", "value": "{{ item }} {{ text }}"}]
+        return self.file("large-loop", [{"name": "all", "type": "for_loop", "data_source": f"range(1, {count})",
+                                         "steps": body}], variables={"text": 100000 * "x"})
+
+    def talks(self):
+        """Each call of a model carries all that was said before: its time grows with that, the journal must not."""
+        def session(count):
+            ask = {"name": "ask", "type": "claude_session", "prompt": "What is {{ 100000 + item }}?"}
+            return self.run(self.file("session", [{"name": "all", "type": "for_loop", "steps": [ask],
+                                                   "data_source": f"range(1, {count})"}]), "--mock")
+
+        def agent(count):
+            (self.directory / "workspace").mkdir(exist_ok=True)
+            (self.directory / "workspace" / "notes.txt").write_text(80 * "a line of text\n")
+            fixtures = self.directory / "fixtures.json"
+            read = {"name": "Read", "input": {"file_path": "notes.txt"}}
+            fixtures.write_text(json.dumps({"fixtures": [{"match": {"turn": count}, "reply": {"text": "done"}},
+                                                         {"reply": {"tool_calls": [read]}}]}))
+            ask = {"name": "ask", "type": "claude", "prompt": "Read.", "allowed_tools": ["Read"], "max_turns": count}
+            return self.run(self.file("agent", [ask]), "--mock", fixtures)
+
+        def batch(count):
+            tasks = [{"id": f"t{i}", "prompt": f"{i} " + 2000 * "x"} for i in range(count)]
+            return self.run(self.file("batch", [{"name": "all", "type": "claude_batch", "tasks": tasks}]), "--mock")
+        counts = 50, 100, 200, 400, 800
+        self.growth("session, exchanges", session, counts, 1)
+        self.growth("agent, tool turns", agent, counts, 1)
+        self.growth("claude_batch, tasks", batch, counts, 1)
 
     def resumed(self):
         self.growth("resumed in order", lambda count: self.resume(self.loop_file(count, False, True)))
@@ -185,7 +227,7 @@ class Bench:
 
 
 def main():
-    names = sys.argv[1:] or ["start", "steps", "large", "loops", "resumed", "barriers", "calls"]
+    names = sys.argv[1:] or ["start", "steps", "large", "loops", "talks", "resumed", "barriers", "calls"]
     directory = pathlib.Path(tempfile.mkdtemp(prefix="bench-engine-", dir="."))
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     try:

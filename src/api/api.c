@@ -16,6 +16,7 @@
 #include <strings.h>
 
 enum { WAIT_MAX_S = 3600, LOOK_MS = 100, RUN_NAME_MAX = 80, WAITING_MAX = 512 /* half of the connections */ };
+enum { RESULTS_MAX = 32 << 20 }; /* bytes of records that an answer about a run puts together */
 
 struct pending {
     uint64_t id;
@@ -130,21 +131,42 @@ static enum rc open_store(struct api *a, struct err *err)
 struct reading {
     struct store *store;
     struct str run;
+    size_t left; /* bytes that may still be read */
+    bool over;   /* and there were more */
 };
+
+struct reading_each {
+    struct reading *x;
+    bool (*cb)(void *ctx, const struct record *r);
+    void *cb_ctx;
+};
+
+static bool read_one(void *ctx, const struct record *r)
+{
+    struct reading_each *e = ctx;
+    e->x->over |= r->data.n > e->x->left;
+    if (e->x->over)
+        return false;
+    e->x->left -= r->data.n;
+    return e->cb(e->cb_ctx, r);
+}
 
 static enum rc read_each(void *ctx, enum record_kind kind, struct str path, bool below,
                          bool (*cb)(void *ctx, const struct record *r), void *cb_ctx, struct err *err)
 {
     struct reading *x = ctx;
-    return store_each_at(x->store, x->run, kind, path, below, cb, cb_ctx, err);
+    struct reading_each each = {x, cb, cb_ctx};
+    enum rc rc = store_each_at(x->store, x->run, kind, path, below, read_one, &each, err);
+    return rc == RC_OK && x->over ? err_set(err, RC_LIMIT, "more than %d bytes", RESULTS_MAX) : rc;
 }
 
-/* With the iterations of loops in their places; they stand in records of their own. */
+/* With the iterations of loops in their places; they stand in records of their own. An answer is built in memory, and
+ * others are waiting: of results that are too large for that it says so, and leaves them null. */
 static enum rc whole_outcome(struct api *a, struct str run, struct arena *arena, struct val *outcome, struct val *ret,
                              struct err *err)
 {
     const struct val *refs = VAL_GET(outcome, "refs");
-    struct reading reading = {a->store, run};
+    struct reading reading = {.store = a->store, .run = run, .left = RESULTS_MAX};
     struct away_reader r = {&reading, read_each};
     struct val_map m = val_map_new(arena);
     *ret = *outcome;
@@ -155,7 +177,18 @@ static enum rc whole_outcome(struct api *a, struct str run, struct arena *arena,
         if (!str_is(outcome->obj.m[i].key, "refs"))
             val_map_set(&m, outcome->obj.m[i].key, outcome->obj.m[i].val);
     struct val v = val_map_done(&m);
-    return rc ? rc : away_expand(&r, &v, arena, ret, err);
+    rc = rc ? rc : away_expand(&r, &v, arena, ret, err);
+    if (!reading.over)
+        return rc;
+    m = val_map_new(arena);
+    val_map_merge(&m, &v);
+    VAL_MAP_SET(&m, "results_left_out",
+                val_str(arena_printf(arena,
+                                     "the results are larger than %d MB: what is null in them is left out; "
+                                     "`treadle show %.*s --json` writes all of it",
+                                     RESULTS_MAX >> 20, STR_ARG(run))));
+    *ret = val_map_done(&m);
+    return RC_OK;
 }
 
 /* The answer about a run, built in `arena`; false: there is none of that name. */

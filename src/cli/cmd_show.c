@@ -424,25 +424,18 @@ static struct val tree_value(struct show *s)
     return whole;
 }
 
-/* The iterations of loops, from where they are; what cannot be read is null. */
-static struct val whole_results(struct show *s, struct val results)
+/* Large results and the iterations of loops are read while they are written, one at a time. */
+static int write_whole(struct show *s, const struct val *v)
 {
     struct store *store = NULL;
     struct err err;
-    struct val whole = results;
-    if (!results.away)
-        return results;
-    enum rc rc = store_open(s->run.home.journal, STORE_READ, &store, &err);
-    if (rc == RC_OK) {
-        struct reread_source source = {store, str_c(s->run.home.id)};
-        struct away_reader r = reread_from(&source);
-        rc = away_expand(&r, &results, &s->arena, &whole, &err);
-    }
+    if (store_open(s->run.home.journal, STORE_READ, &store, &err) != RC_OK)
+        return fail(EXIT_ENVIRONMENT, "the journal of %s cannot be read: %s", s->run.home.id, err.msg);
+    struct reread_source source = {store, str_c(s->run.home.id)};
+    struct away_reader r = reread_from(&source);
+    int code = said_json_from(v, &r, EXIT_OK);
     store_close(store);
-    if (rc == RC_OK)
-        return whole;
-    fprintf(stderr, "treadle: warning: the iterations of some loops cannot be read: %s\n", err.msg);
-    return results;
+    return code;
 }
 
 static int print_json(struct show *s)
@@ -456,7 +449,7 @@ static int print_json(struct show *s)
     for (const struct digest_node *n = t->first; n; n = n->next)
         if (n->result)
             val_map_set(&results, n->name, *n->result);
-    VAL_MAP_SET(&m, "results", whole_results(s, val_map_done(&results)));
+    VAL_MAP_SET(&m, "results", val_map_done(&results));
     if (d->output)
         VAL_MAP_SET(&m, "output", *d->output);
     if (d->error)
@@ -486,7 +479,7 @@ static int print_json(struct show *s)
         VAL_MAP_SET(&m, "deaths", deaths);
     set_text(&m, STR("explanation"), explain_run(&s->run, d, s->workflow, a));
     struct val v = val_map_done(&m);
-    return said_json(&v, EXIT_OK);
+    return write_whole(s, &v);
 }
 
 static int run(const struct command *c, const struct args *args)

@@ -184,10 +184,11 @@ static void add_done(struct digest *d, struct digest_node *n, const struct recor
     if (went_on && VAL_GET(ok, "error"))
         set_error(d, n, VAL_GET(ok, "error"));
     if (n->parent == d->root) {
-        struct val *kept = ARENA_NEW(&d->arena, struct val);
-        *kept = val_copy(&d->arena, ok);
+        struct val *kept = ARENA_NEW(&d->arena, struct val), whole = *ok;
         struct err ignored; /* a place that is not there stays null */
-        (void)!away_put(&d->arena, kept, VAL_GET(v, "refs"), &ignored);
+        (void)!away_put(&d->arena, &whole, VAL_GET(v, "refs"), &ignored);
+        if (!away_leave(&d->arena, &whole, arena_str(&d->arena, r->path), r->attempt, AWAY_KEEP, kept))
+            *kept = val_copy(&d->arena, &whole);
         n->result = kept;
     }
 }

@@ -100,6 +100,21 @@ def test_memory_of_the_answer(treadle):
     assert peaks[3 * FEW] - peaks[FEW] < 10000  # KiB: of 32 MB more
 
 
+def test_memory_of_show(treadle):
+    """It has the tree of steps in memory, and of the results one at a time."""
+    peaks = {}
+    for count in (100, 400):
+        say = {"type": "test_echo", "value": {"text": "{{ item || 0 }} {{ text }}"}}
+        steps = [{**loop(count), "steps": [{**say, "name": "say"}]},
+                 *[{"name": f"s{i}", "type": "test_echo", "value": {"text": "{{ text }}"}} for i in range(count)]]
+        name = f"w{count}"
+        treadle("run", file(treadle, name, *steps, variables={"text": 50000 * "x"}), "--run-id", name, code=0)
+        code, out, err, peaks[count] = measured(treadle, "show", name, "--json")
+        assert code == 0 and len(out) > count * 100000, err
+        assert len(json.loads(out)["results"]["all"]["iterations"]) == count
+    assert peaks[400] - peaks[100] < 8000  # KiB: of 30 MB more
+
+
 def test_journal_holds_nothing_again(treadle):
     sizes = {}
     inner = {"name": "b", "type": "for_loop", "data_source": "range(1, 10)", "steps": [loop(10)]}

@@ -231,6 +231,29 @@ def test_bad_starts_are_explained(service, body, status, says):
         assert problem["errors"][0]["line"] >= 1
 
 
+def test_results_beyond_what_an_answer_holds(service):
+    """Told as left out; the gateway builds its answers in memory."""
+    yaml = """
+workflow:
+  name: large
+  variables: {text: "%s"}
+  steps:
+    - name: all
+      type: for_loop
+      data_source: range(1, 400)
+      steps: [{name: say, type: test_echo, value: "{{ item }} {{ text }}"}]
+    - {name: small, type: test_echo, value: 7}
+  output: done
+""" % (100000 * "x")
+    s = service()
+    body = s.ended(s.run(yaml))
+    assert body["status"] == "succeeded" and body["output"] == "done", body["status"]
+    assert body["results"]["small"] == 7 and body["results"]["all"]["iterations"] is None
+    assert "larger than 32 MB" in body["results_left_out"] and body["run_id"] in body["results_left_out"]
+    few = s.ended(s.run(yaml.replace("range(1, 400)", "range(1, 100)")))
+    assert len(few["results"]["all"]["iterations"]) == 100 and "results_left_out" not in few
+
+
 def test_web_pages_cannot_use_a_browser(service):
     s = service(mock="")
     for headers, wanted in [({"Host": "evil.example:7433"}, 421), ({"Origin": "http://evil.example"}, 403),
