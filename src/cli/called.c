@@ -45,11 +45,22 @@ enum rc called_place(const char *file, struct arena *a, struct workflow_text *re
     return rc;
 }
 
+/* Names with slashes lie in directories of it; none begins with a dot, so none leads out. */
+static bool stored_name(struct str name)
+{
+    bool begins = true;
+    for (size_t i = 0; i < name.n; i++) {
+        if (!name.p[i] || (begins && (name.p[i] == '.' || name.p[i] == '/')))
+            return false;
+        begins = name.p[i] == '/';
+    }
+    return name.n && !begins;
+}
+
 static enum rc find_stored(struct str name, struct arena *a, struct workflow_text *ret, struct err *err)
 {
     char home[PATH_MAX];
-    bool good = name.n && name.p[0] != '.' && !memchr(name.p, '/', name.n) && !memchr(name.p, 0, name.n);
-    if (!good)
+    if (!stored_name(name))
         return err_set(err, RC_INVALID,
                        "`%.*s` cannot be the name of a stored workflow; expected that of a file in "
                        "$TREADLE_HOME/workflows, without .yaml",

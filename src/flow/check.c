@@ -353,6 +353,9 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
         return;
     }
     bool variable = near.name.n != 0;
+    bool no_value = variable && path->n == 1 && root_needs_field(near.name); /* `inputs` for `input`: no value either */
+    if (no_value)
+        near = (struct nearest){.want = name};
     scope_nearest_step(r, &near);
     if (!near.name.n && !r->cond && r->l->bare_inputs && path->n == 1) { /* {{ file }}, given as --input file=… */
         load_wanted(r->l, (struct wanted_input){name, p.line, p.col});

@@ -42,6 +42,16 @@ bool root_known(struct str name)
     return find(name) != NULL;
 }
 
+bool root_needs_field(struct str name)
+{
+    static const char *const others[] = {"inputs", "steps", "state", "loop", "global_vars", "variables", "env"};
+    const struct root *root = find(name);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (str_is(name, others[i]))
+            return true;
+    return root && !root->bare;
+}
+
 /* Tries all fields: true when `name` is one. */
 static bool one_of(const char *bars, struct nearest *near)
 {

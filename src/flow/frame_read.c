@@ -71,6 +71,19 @@ bool frame_pin(struct frame *f, const struct val *object)
     return false;
 }
 
+/* What a template made of a key that is an object; false: the step has failed. */
+static bool objects_fit(struct frame *f, const struct val *config)
+{
+    for (const struct step_key *k = f->def->type->keys; k->name; k++) {
+        const struct val *v = k->kind == KEY_OBJECT && !k->alias_of ? val_get(config, str_c(k->name)) : NULL;
+        if (!v || v->type == VAL_OBJECT || v->type == VAL_NULL)
+            continue;
+        step_failf(f, RC_INVALID, "`%s` is %s; expected an object", k->name, val_type_name(v));
+        return false;
+    }
+    return true;
+}
+
 const struct val *frame_config(struct frame *f, bool pin)
 {
     struct step_state *s = step_state_of(f);
@@ -97,6 +110,8 @@ const struct val *frame_config(struct frame *f, bool pin)
         frame_fail(f, &err);
         return NULL;
     }
+    if (!objects_fit(f, &whole))
+        return NULL;
     s->config = val_copy(&f->arena, &whole);
     s->has_config = true;
     return !pin || frame_pin(f, &s->config) ? &s->config : NULL;

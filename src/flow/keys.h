@@ -33,6 +33,7 @@ extern const struct unused_key call_config_unused_keys[];
 extern const struct step_key claude_options_keys[], token_budget_keys[], model_retry_keys[], session_config_keys[],
     extraction_config_keys[], tasks_config_keys[];
 extern const struct unused_key claude_options_unused_keys[];
+extern const struct unused_key token_budget_unused_keys[];
 /* Of blocks of older workflows (load_old.c). */
 extern const struct step_key resource_limits_keys[], safety_keys[], safety_config_keys[], cost_limits_keys[],
     cost_alerts_keys[], token_management_keys[];

@@ -313,6 +313,8 @@ bool scope_handler(const struct reader *r);
 /* check_root.c: names that the engine gives. */
 bool root_known(struct str name);
 void root_nearest(struct nearest *n);
+/* Is it a name, of these or of inputs, steps and their like, that means little without a field? */
+bool root_needs_field(struct str name);
 /* Reports what is wrong with a path that begins with such a name; false: it does not. */
 bool check_root(const struct reader *r, const struct expr_path *path, uint32_t line, uint32_t col);
 

@@ -6,7 +6,7 @@
 #include "base/panic.h"
 #include "flow/load_int.h"
 
-/* A text that is one hole and nothing else may stand where a number or boolean is expected. */
+/* A text that is one hole and nothing else may stand where a number, a boolean or an object is expected. */
 static bool whole_template(const struct val *v)
 {
     if (v->type != VAL_STR)
@@ -141,7 +141,8 @@ bool load_key_fits(struct loader *l, const struct step_key *table, const struct 
     struct str text;
     double x;
     bool b;
-    if (row->kind >= KEY_BOOL && row->kind <= KEY_INTS && whole_template(&m->val))
+    bool whole = (row->kind >= KEY_BOOL && row->kind <= KEY_INTS) || (row->kind == KEY_OBJECT && !row->choices);
+    if (whole && whole_template(&m->val))
         return true;
     switch (row->kind) {
     case KEY_ANY:
@@ -233,7 +234,7 @@ static void collect_assigned(struct loader *l, struct step_def *s)
     bool sets = strcmp(s->type->name, "set_variable") == 0;
     if (sets || strcmp(s->type->name, "checkpoint") == 0) {
         v = given(s, sets ? "variables" : "state");
-        l->names_open |= sets ? !val_is(v, VAL_OBJECT) : given(s, "action") != NULL;
+        l->names_open |= sets ? !val_is(v, VAL_OBJECT) : given(s, "action") || (v && v->type != VAL_OBJECT);
         for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++) {
             const struct member *m = &v->obj.m[i];
             load_assigned(l, m->key);

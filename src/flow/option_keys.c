@@ -86,6 +86,11 @@ const struct step_key token_budget_keys[] = {
     {0},
 };
 
+const struct unused_key token_budget_unused_keys[] = {
+    {"max_input_tokens", "a prompt is as long as it is; `budget` bounds what is spent"},
+    {0},
+};
+
 const struct step_key model_retry_keys[] = {
     {"max_retries", KEY_INT, .fallback = "3", KEY_FROM_TO(0, 999), .doc = "Attempts after the first."},
     {"backoff_strategy", KEY_ENUM, .choices = "exponential|linear|fixed", .fallback = "exponential",
@@ -153,7 +158,11 @@ static const struct key_block blocks[] = {
      .unused = claude_options_unused_keys,
      .plain = true,
      .open = true},
-    {.name = "token_budget", .keys = token_budget_keys, .plain = true, .open = true},
+    {.name = "token_budget",
+     .keys = token_budget_keys,
+     .unused = token_budget_unused_keys,
+     .plain = true,
+     .open = true},
     {.name = "model_retry", .keys = model_retry_keys, .plain = true, .open = true},
     {.name = "session_config", .keys = session_config_keys, .plain = true, .open = true},
     {.name = "extraction_config", .keys = extraction_config_keys, .plain = true},

@@ -566,6 +566,9 @@ static enum rc resolve_root(struct frame *f, const struct val *key, size_t n, st
     if (*ret)
         return RC_OK;
     struct str field = n > 1 && scope_is_named(head) ? key_name(&key[1]) : STR("");
+    if (n == 1 && workflow_env_listed(f->instance->workflow, head))
+        return err_set(err, RC_NOT_FOUND, "the environment variable %.*s is not set; set it, or write %.*s || \"…\"",
+                       STR_ARG(head), STR_ARG(head));
     return err_set(err, RC_NOT_FOUND,
                    "`%.*s%s%.*s` is not known here; expected inputs, steps, state, loop, workflow, run, env, or "
                    "a variable",
