@@ -13,6 +13,7 @@
 #include "agent/part.h"
 #include "base/buf.h"
 #include "flow/keys.h"
+#include "flow/range.h"
 #include "flow/talk.h"
 
 #include <stdio.h>
@@ -55,11 +56,13 @@ static struct str inject_name(const struct piece *x)
 
 static bool part_fits(const struct step_key *row, const struct val *v)
 {
+    struct err err;
+    double x;
     switch (row->kind) {
     case KEY_BOOL:
         return v->type == VAL_BOOL;
     case KEY_INT:
-        return v->type == VAL_INT && v->i >= row->least && v->i <= row->most;
+        return key_number(str_c(row->name), row, v, &x, &err) == RC_OK;
     case KEY_OBJECT:
         return v->type == VAL_OBJECT;
     case KEY_STRINGS:
