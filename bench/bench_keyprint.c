@@ -27,6 +27,14 @@ static void letters(char *p, size_t n)
         p[i] = digits[rng_below(&rng, 64)];
 }
 
+/* As keys are: letters, digits, `-` and `_`. */
+static void plain(char *p, size_t n)
+{
+    letters(p, n);
+    for (size_t i = 0; i < n; i++)
+        p[i] = p[i] == '+' ? '-' : p[i] == '/' ? '_' : p[i];
+}
+
 static void prose(char *p, size_t n)
 {
     for (size_t i = 0; i < n;) {
@@ -137,7 +145,7 @@ int main(int argc, char **argv)
     rng_seed(&rng, 1);
     keyprints_begin(&p);
     for (size_t i = 0; i < 3; i++) {
-        letters(key, lengths[i]);
+        plain(key, lengths[i]);
         CHECK(keyprints_add(&p, "KEY", str_n(key, lengths[i])));
     }
     keyprints_use(&p);

@@ -2,19 +2,26 @@
  * gets hold of it can try guesses. It consists of:
  *
  *   proof   SHA-256 of salt and key, stretched a thousand times: a guess can be confirmed, and costs that much
- *   hint    the upper 20 bits of a rolling hash: what makes the search fast. All that it gives away is 20 bits. (A
- * whole rolling hash would be 64 linear equations about the key; of a short key that is most of it.) length, and which
- * of three alphabets all characters are of
+ *   hint    the upper 20 bits of a hash: what makes the search fast. All that it gives away is 20 bits. (A whole hash
+ *           would be 32 linear equations about the key; of a short key that is much of it.)
+ *   length, and which of four alphabets all characters are of
  *
  * The least key, 20 random characters, has 80 bits if they are hexadecimal digits and 119 if they are letters and
  * digits; 60 and 99 remain, at a thousand hashes a guess. Keys of providers have 128 and more.
  *
  * How a text is searched. Keys consist of characters that words consist of, but are much longer than words. So the text
  * is looked at in steps of a key's length: where the character is none of the alphabet, no key is around it. Only in
- * longer runs of the alphabet the rolling hash (a cyclic polynomial over a random table) goes over each byte, and only
- * where its hint agrees, once in a million, the proof is made. Encoded keys are found by decoding: the windows of a run
- * in base64 at four alignments, and in hexadecimal at two, go through the same hash. One fingerprint serves all forms,
- * so nothing more is given away for them. What is encoded may come in lines, as base64 and xxd write it.
+ * longer runs of the alphabet there is hashing, and only where a hint agrees, once in a million, the proof is made.
+ *
+ * The hash of a window is the exclusive or of a random number for each byte, rotated by the byte's place. So hashes of
+ * all windows, of whatever length, come from one row of sums: G[s + length] ^ G[s] is that of the window at s, rotated
+ * by s. The row is made once for all keys; what is left for each is a comparison of neighbours without any order, which
+ * is done for four places at a time.
+ *
+ * Encoded keys are found by decoding: the windows of a run in base64 at four alignments, and in hexadecimal at two.
+ * There too only single bytes are decoded, in steps of a key's length, until a run of the alphabet is met. One
+ * fingerprint serves all forms, so nothing more is given away for them. What is encoded may come in lines, as base64
+ * and xxd write it.
  *
  * What repeats itself, or comes in small pieces, would be proved again and again; so proofs are remembered for the time
  * of one text, by a keyed hash of the window. */
@@ -29,16 +36,17 @@
 #include <sys/random.h>
 
 enum {
-    MAGIC = 0x4b505231,
+    MAGIC = 0x4b505232,
     HINT_BITS = 20,
     STRETCH = 1024,
     BREAKS_MAX = 2, /* in a row, within what is encoded: CR LF */
-    BLOCK = 4096    /* decoded bytes at a time */
+    TURN = 32,      /* places after which the rotation is the same again */
+    PIECE = 4224    /* places of windows that are looked at together: a multiple of three and of TURN */
 };
 
 /* ---- alphabets ---- */
 
-enum { TOKEN = 1, VISIBLE = 2, ANY = 4, BASE64 = 8, HEX = 16, BREAK = 32 /* of lines */ };
+enum { PLAIN = 1, TOKEN = 2, VISIBLE = 4, ANY = 8, BASE64 = 16, HEX = 32, BREAK = 64 /* of lines */ };
 
 static unsigned char kinds[256]; /* which alphabets a byte is of */
 static signed char base64_digit[256], hex_digit[256];
@@ -59,6 +67,7 @@ static void fill_tables(void)
     for (int c = 0; c < 256; c++) {
         bool letter = c < 128 && base64_digit[c] >= 0;
         kinds[c] = ANY;
+        kinds[c] |= letter && c != '+' && c != '/' ? PLAIN : 0;
         kinds[c] |= letter || (c && strchr(more, c)) ? TOKEN : 0;
         kinds[c] |= c > ' ' && c <= '~' ? VISIBLE : 0;
         kinds[c] |= letter ? BASE64 : 0;
@@ -69,26 +78,30 @@ static void fill_tables(void)
 
 /* ---- the set of this process ---- */
 
+typedef uint32_t four __attribute__((vector_size(16)));
+
 static struct {
     struct keyprints p;
-    uint64_t in[256];                 /* the random table */
-    uint64_t out[KEYPRINTS_MAX][256]; /* the same, rotated by the key's length */
+    uint32_t numbers[256]; /* of the bytes */
+    /* By key: its hint and which bits of a sum it is, as they are where a window begins at a place that leaves this
+     * remainder by TURN. */
+    four hint[KEYPRINTS_MAX][TURN / 4], mask[KEYPRINTS_MAX][TURN / 4];
 } set;
 
-static uint64_t rotl(uint64_t x, unsigned k)
+static uint32_t rotr(uint32_t x, unsigned k)
 {
-    k %= 64;
-    return k ? x << k | x >> (64 - k) : x;
+    k %= TURN;
+    return k ? x >> k | x << (TURN - k) : x;
 }
 
-static void random_table(const unsigned char *salt, uint64_t table[256])
+static void random_numbers(const unsigned char *salt, uint32_t numbers[256])
 {
     uint64_t seed;
     struct rng rng;
     memcpy(&seed, salt, sizeof seed);
     rng_seed(&rng, seed);
     for (int i = 0; i < 256; i++)
-        table[i] = rng_next(&rng);
+        numbers[i] = (uint32_t)(rng_next(&rng) >> 32);
 }
 
 static struct sha256 prove(const unsigned char salt[32], struct str key)
@@ -113,19 +126,19 @@ void keyprints_begin(struct keyprints *p)
 
 bool keyprints_add(struct keyprints *p, const char *name, struct str key)
 {
-    uint64_t table[256], h = 0;
-    unsigned common = TOKEN | VISIBLE | ANY;
+    uint32_t numbers[256], h = 0;
+    unsigned common = PLAIN | TOKEN | VISIBLE | ANY;
     if (key.n < KEYPRINT_LEAST || key.n > KEYPRINT_MOST || p->n == KEYPRINTS_MAX)
         return false;
     fill_tables();
-    random_table(p->salt, table);
+    random_numbers(p->salt, numbers);
     for (size_t i = 0; i < key.n; i++) {
-        h = rotl(h, 1) ^ table[(unsigned char)key.p[i]];
+        h ^= rotr(numbers[(unsigned char)key.p[i]], (unsigned)(i % TURN));
         common &= kinds[(unsigned char)key.p[i]];
     }
     struct keyprint *k = &p->v[p->n++];
-    *k = (struct keyprint){.length = (uint32_t)key.n, .hint = (uint32_t)(h >> (64 - HINT_BITS))};
-    k->alphabet = common & TOKEN ? TOKEN : common & VISIBLE ? VISIBLE : ANY;
+    *k = (struct keyprint){.length = (uint32_t)key.n, .hint = h >> (32 - HINT_BITS)};
+    k->alphabet = common & -common; /* the narrowest */
     k->proof = prove(p->salt, key);
     snprintf(k->name, sizeof k->name, "%s", name);
     return true;
@@ -136,7 +149,7 @@ static bool is_sound(const struct keyprints *p)
     for (size_t i = 0; i < p->n && p->n <= KEYPRINTS_MAX; i++) {
         const struct keyprint *k = &p->v[i];
         if (k->length < KEYPRINT_LEAST || k->length > KEYPRINT_MOST || !memchr(k->name, 0, sizeof k->name) ||
-            (k->alphabet != TOKEN && k->alphabet != VISIBLE && k->alphabet != ANY))
+            (k->alphabet != PLAIN && k->alphabet != TOKEN && k->alphabet != VISIBLE && k->alphabet != ANY))
             return false;
     }
     return p->magic == MAGIC && p->n <= KEYPRINTS_MAX;
@@ -149,10 +162,12 @@ void keyprints_use(const struct keyprints *p)
         return;
     }
     fill_tables();
-    random_table(p->salt, set.in);
+    random_numbers(p->salt, set.numbers);
     for (size_t i = 0; i < p->n; i++)
-        for (int c = 0; c < 256; c++)
-            set.out[i][c] = rotl(set.in[c], p->v[i].length);
+        for (unsigned k = 0; k < TURN; k++) {
+            set.hint[i][k / 4][k % 4] = rotr(p->v[i].hint << (32 - HINT_BITS), k);
+            set.mask[i][k / 4][k % 4] = rotr(~(uint32_t)0 << (32 - HINT_BITS), k);
+        }
     set.p = *p;
 }
 
@@ -180,12 +195,16 @@ struct search {
     struct view view;
     unsigned alphabet;       /* keys of this one are looked for */
     size_t least;            /* the shortest key's length */
-    const struct code *code; /* of what is decoded */
+    const struct code *code; /* of what is decoded, */
+    size_t begin;            /* and where in the view it begins */
     size_t which;            /* the key, and its fingerprint */
     const struct keyprint *print;
     struct keymatches *found;
     struct keyprint_proved *proved;
 };
+
+/* A window from `first` to before `last` of a run holds a key. */
+typedef void on_window(struct search *q, size_t first, size_t last);
 
 static bool is_key(struct search *q, const unsigned char *window)
 {
@@ -226,45 +245,84 @@ static void note(struct search *q, size_t begin, size_t end)
     f->v[f->n++] = (struct keymatch){begin, end, q->print};
 }
 
-/* The hash after byte `i` of a sequence of which each byte comes once. */
-struct rolling {
-    uint64_t h;
-    size_t n; /* bytes taken */
-};
-
-/* Takes the bytes of `p` from `from` to `to`; those of the window before must still lie there. Returns where the first
- * window ends whose hint agrees (one past its last byte), or 0: none. */
-static size_t roll(const struct search *q, struct rolling *r, const unsigned char *p, size_t from, size_t to)
+/* sums[i]: of the bytes before `i`. */
+static void sum_up(const unsigned char *p, size_t n, uint32_t *sums)
 {
-    const uint64_t *in = set.in, *out = set.out[q->which];
-    size_t length = q->print->length, i = from;
-    uint64_t h = r->h, hint = q->print->hint;
-    for (; i < to && r->n < length; i++) {
-        h = rotl(h, 1) ^ in[p[i]];
-        if (++r->n == length && h >> (64 - HINT_BITS) == hint) {
-            r->h = h;
-            return i + 1;
-        }
-    }
-    for (; i < to; i++) {
-        h = (h << 1 | h >> 63) ^ in[p[i]] ^ out[p[i - length]];
-        if (h >> (64 - HINT_BITS) == hint) {
-            r->h = h;
-            return i + 1;
-        }
-    }
-    r->h = h;
-    return 0;
+    uint32_t g = 0;
+    size_t i = 0;
+    sums[0] = 0;
+    for (; i + TURN <= n; i += TURN)
+        for (unsigned k = 0; k < TURN; k++)
+            sums[i + k + 1] = g ^= rotr(set.numbers[p[i + k]], k);
+    for (; i < n; i++)
+        sums[i + 1] = g ^= rotr(set.numbers[p[i]], (unsigned)(i % TURN));
 }
 
-static void raw_run(struct search *q, size_t begin, size_t end)
+/* The first place from `from` on, before `to`, where a window begins whose hint agrees; `to`: none. */
+static size_t agree(const struct search *q, const uint32_t *sums, size_t from, size_t to)
 {
-    const unsigned char *p = q->view.p;
-    struct rolling r = {0};
-    size_t length = q->print->length;
-    for (size_t at = begin; (at = roll(q, &r, p, at, end)) != 0;)
-        if (is_key(q, p + at - length))
-            note(q, at - length, at);
+    const four *hint = set.hint[q->which], *mask = set.mask[q->which];
+    const uint32_t *ends = sums + q->print->length;
+    size_t s = from;
+    for (; s < to; s++) {
+        if (s % TURN == 0) {
+            four any = {0};
+            for (; s + TURN <= to && !(any[0] | any[1] | any[2] | any[3]); s += TURN) {
+                for (unsigned k = 0; k < TURN / 4; k++) {
+                    four a, b;
+                    memcpy(&a, sums + s + 4 * k, sizeof a);
+                    memcpy(&b, ends + s + 4 * k, sizeof b);
+                    any |= (four)(((a ^ b ^ hint[k]) & mask[k]) == 0);
+                }
+            }
+            if (any[0] | any[1] | any[2] | any[3])
+                s -= TURN;
+            if (s == to)
+                break;
+        }
+        uint32_t x = sums[s] ^ ends[s]; /* NOLINT: sum_up() has filled both */
+        if (((x ^ hint[s % TURN / 4][s % 4]) & mask[s % TURN / 4][s % 4]) == 0)
+            return s;
+    }
+    return to;
+}
+
+/* The longest window that is looked for in a run. */
+static size_t longest(const struct search *q)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < set.p.n; i++)
+        if (set.p.v[i].alphabet == q->alphabet && set.p.v[i].length > most)
+            most = set.p.v[i].length;
+    return most;
+}
+
+/* `n` bytes, of which those before `places` are the beginnings of windows; `first`: of them in the run. */
+static void sweep(struct search *q, const unsigned char *p, size_t n, size_t places, on_window *cb, size_t first)
+{
+    uint32_t sums[PIECE + KEYPRINT_MOST + 1];
+    sum_up(p, n, sums);
+    for (q->which = 0; q->which < set.p.n; q->which++) {
+        q->print = &set.p.v[q->which];
+        size_t length = q->print->length;
+        if (q->print->alphabet != q->alphabet || n < length)
+            continue;
+        size_t to = n - length + 1 < places ? n - length + 1 : places;
+        for (size_t s = 0; (s = agree(q, sums, s, to)) < to; s++)
+            if (is_key(q, p + s))
+                cb(q, first + s, first + s + length);
+    }
+    explicit_bzero(sums, (n + 1) * sizeof *sums);
+}
+
+static void raw_run(void *ctx, size_t begin, size_t end)
+{
+    struct search *q = ctx;
+    size_t most = longest(q);
+    for (size_t at = begin; at < end; at += PIECE) {
+        size_t n = end - at < PIECE + most - 1 ? end - at : PIECE + most - 1;
+        sweep(q, q->view.p + at, n, PIECE, note, at);
+    }
 }
 
 /* ---- decoded ---- */
@@ -291,39 +349,32 @@ static size_t decode_base64(const unsigned char *s, size_t n, unsigned char *ret
 }
 
 struct code {
-    unsigned alphabet;
     size_t bits, alignments; /* of a character */
+    size_t group;            /* bytes after which a character begins with a byte again */
     size_t (*decode)(const unsigned char *s, size_t n, unsigned char *ret);
 };
-static const struct code base64 = {BASE64, 6, 4, decode_base64}, hex = {HEX, 4, 2, decode_hex};
+static const struct code base64 = {6, 4, 3, decode_base64}, hex = {4, 2, 1, decode_hex};
 
-/* One alignment of a run: its bytes are decoded block by block, each behind the last window of the one before. */
-static void decoded_run(struct search *q, const struct code *c, size_t begin, size_t end)
+static void note_decoded(struct search *q, size_t first, size_t last)
 {
-    unsigned char block[KEYPRINT_MOST + BLOCK];
-    const unsigned char *p = q->view.p;
-    size_t total = (end - begin) * c->bits / 8, length = q->print->length, kept = 0;
-    struct rolling r = {0};
-    for (size_t done = 0; done < total;) {
-        size_t n = total - done < BLOCK / 3 * 3 ? total - done : BLOCK / 3 * 3;
-        c->decode(p + begin + done * 8 / c->bits, n, block + kept);
-        for (size_t at = kept; (at = roll(q, &r, block, at, kept + n)) != 0;) {
-            size_t last = done + at - kept, first = last - length; /* bytes of the run */
-            if (is_key(q, block + at - length))
-                note(q, begin + first * 8 / c->bits, begin + (last * 8 + c->bits - 1) / c->bits);
-        }
-        done += n;
-        n += kept;
-        kept = n < length ? n : length;
-        memmove(block, block + n - kept, kept);
-    }
-    explicit_bzero(block, sizeof block);
+    const struct code *c = q->code;
+    note(q, q->begin + first * 8 / c->bits, q->begin + (last * 8 + c->bits - 1) / c->bits);
 }
 
-static void code_run(struct search *q, const struct code *c, size_t begin, size_t end)
+/* A run of decoded bytes that are of the alphabet. */
+static void decoded_run(void *ctx, size_t begin, size_t end)
 {
-    for (size_t i = 0; i < c->alignments && begin + i < end; i++)
-        decoded_run(q, c, begin + i, end);
+    struct search *q = ctx;
+    unsigned char piece[PIECE + KEYPRINT_MOST];
+    const struct code *c = q->code;
+    const unsigned char *p = q->view.p + q->begin;
+    size_t most = longest(q);
+    for (size_t at = begin / c->group * c->group; at < end; at += PIECE) {
+        size_t n = end - at < PIECE + most - 1 ? end - at : PIECE + most - 1;
+        c->decode(p + at * 8 / c->bits, n, piece);
+        sweep(q, piece, n, PIECE, note_decoded, at);
+        explicit_bzero(piece, n);
+    }
 }
 
 static size_t chars_of(const struct keyprint *k, const struct code *c)
@@ -335,30 +386,78 @@ static size_t chars_of(const struct keyprint *k, const struct code *c)
 
 typedef void on_run(void *ctx, size_t begin, size_t end);
 
-/* Runs of at least `least` characters of the alphabet, from `from` to `to`. */
-static void each_run(const unsigned char *p, size_t from, size_t to, unsigned alphabet, size_t least, on_run *cb,
-                     void *ctx)
+/* Byte `i` of what `p` holds: as it is (`bits` 8), or decoded. */
+static inline __attribute__((always_inline)) unsigned char byte_at(const unsigned char *p, size_t i, unsigned bits)
+{
+    if (bits == 8)
+        return p[i];
+    if (bits == 4)
+        return (unsigned char)(hex_digit[p[2 * i]] << 4 | hex_digit[p[2 * i + 1]]);
+    unsigned r = (unsigned)(i % 3);
+    const unsigned char *at = p + i / 3 * 4 + r;
+    return (unsigned char)((unsigned)base64_digit[at[0]] << (2 + 2 * r) | (unsigned)base64_digit[at[1]] >> (4 - 2 * r));
+}
+
+/* Are the next eight bytes? */
+static inline bool all_of(const unsigned char *p, unsigned alphabet)
+{
+    return kinds[p[0]] & kinds[p[1]] & kinds[p[2]] & kinds[p[3]] & kinds[p[4]] & kinds[p[5]] & kinds[p[6]] &
+           kinds[p[7]] & alphabet;
+}
+
+/* Runs of at least `least` bytes of the alphabet, from `from` to `to`. */
+static inline __attribute__((always_inline)) void runs(const unsigned char *p, unsigned bits, size_t from, size_t to,
+                                                       unsigned alphabet, size_t least, on_run *cb, void *ctx)
 {
     size_t known = from; /* up to there no run goes back */
     for (size_t i = from + least - 1; i < to;) {
-        if (!(kinds[p[i]] & alphabet)) {
+        if (!(kinds[byte_at(p, i, bits)] & alphabet)) {
             known = i + 1;
             i += least;
             continue;
         }
         size_t begin = i, end = i + 1;
-        while (begin > known && kinds[p[begin - 1]] & alphabet)
+        while (begin > known && kinds[byte_at(p, begin - 1, bits)] & alphabet)
             begin--;
-        while (end < to && end - begin < least && kinds[p[end]] & alphabet)
+        while (end < to && end - begin < least && kinds[byte_at(p, end, bits)] & alphabet)
             end++;
         if (end - begin >= least) {
-            while (end < to && kinds[p[end]] & alphabet)
+            while (bits == 8 && to - end >= 8 && all_of(p + end, alphabet))
+                end += 8;
+            while (end < to && kinds[byte_at(p, end, bits)] & alphabet)
                 end++;
             cb(ctx, begin, end);
         }
         known = end;
         i = end + least;
     }
+}
+
+static void each_run(const unsigned char *p, size_t from, size_t to, unsigned alphabet, size_t least, on_run *cb,
+                     void *ctx)
+{
+    runs(p, 8, from, to, alphabet, least, cb, ctx);
+}
+
+/* The same of the bytes that base64 and hexadecimal digits stand for. */
+static void each_base64_run(const unsigned char *p, size_t n, unsigned alphabet, size_t least, on_run *cb, void *ctx)
+{
+    runs(p, 6, 0, n, alphabet, least, cb, ctx);
+}
+
+static void each_hex_run(const unsigned char *p, size_t n, unsigned alphabet, size_t least, on_run *cb, void *ctx)
+{
+    runs(p, 4, 0, n, alphabet, least, cb, ctx);
+}
+
+/* The length of the shortest key of the alphabet; 0: there is none. */
+static size_t shortest(unsigned alphabet)
+{
+    size_t least = 0;
+    for (size_t i = 0; i < set.p.n; i++)
+        if (set.p.v[i].alphabet == alphabet && (!least || set.p.v[i].length < least))
+            least = set.p.v[i].length;
+    return least;
 }
 
 static int by_begin(const void *a, const void *b)
@@ -369,24 +468,20 @@ static int by_begin(const void *a, const void *b)
     return x->end == y->end ? 0 : x->end > y->end ? -1 : 1;
 }
 
-/* Goes through the keys for what can be in a run. */
-static void raw_runs(void *ctx, size_t begin, size_t end)
+/* A run of digits, of each alignment and for keys of each alphabet. */
+static void code_run(void *ctx, size_t begin, size_t end)
 {
     struct search *q = ctx;
-    for (q->which = 0; q->which < set.p.n; q->which++) {
-        q->print = &set.p.v[q->which];
-        if (q->print->alphabet == q->alphabet && end - begin >= q->print->length)
-            raw_run(q, begin, end);
-    }
-}
-
-static void code_runs(void *ctx, size_t begin, size_t end)
-{
-    struct search *q = ctx;
-    for (q->which = 0; q->which < set.p.n; q->which++) {
-        q->print = &set.p.v[q->which];
-        if (end - begin >= chars_of(q->print, q->code))
-            code_run(q, q->code, begin, end);
+    const struct code *c = q->code;
+    for (size_t i = 0; i < c->alignments && begin + i < end; i++) {
+        q->begin = begin + i;
+        size_t n = (end - q->begin) * c->bits / 8;
+        for (q->alphabet = PLAIN; q->alphabet <= ANY; q->alphabet *= 2) {
+            size_t least = shortest(q->alphabet);
+            if (least)
+                (c == &hex ? each_hex_run : each_base64_run)(q->view.p + q->begin, n, q->alphabet, least, decoded_run,
+                                                             q);
+        }
     }
 }
 
@@ -395,9 +490,9 @@ static void coded_view(struct search *q)
 {
     const struct view *v = &q->view;
     q->code = &base64;
-    code_runs(q, 0, v->n);
+    code_run(q, 0, v->n);
     q->code = &hex;
-    each_run(v->p, 0, v->n, HEX, q->least * 2, code_runs, q);
+    each_run(v->p, 0, v->n, HEX, q->least * 2, code_run, q);
 }
 
 static void add_gap(struct view *v, size_t at, size_t skipped)
@@ -435,10 +530,7 @@ static void coded_run(void *ctx, size_t begin, size_t end)
 {
     struct search *q = ctx;
     const unsigned char *p = (const unsigned char *)q->s.p;
-    bool lines = false;
-    for (size_t i = begin; i < end && !lines; i++)
-        lines = kinds[p[i]] & BREAK;
-    if (!lines) {
+    if (!memchr(p + begin, '\n', end - begin) && !memchr(p + begin, '\r', end - begin)) {
         q->view = (struct view){.p = p + begin, .n = end - begin, .base = begin};
         coded_view(q);
         return;
@@ -464,15 +556,13 @@ void keyprints_scan(struct str s, bool joined, struct keyprint_proved *proved, s
     const unsigned char *p = (const unsigned char *)s.p;
     struct view whole = {.p = p, .n = s.n};
     struct search q = {.s = s, .view = whole, .found = ret, .least = KEYPRINT_MOST, .proved = proved};
-    unsigned alphabets = 0;
-    for (size_t i = 0; i < set.p.n; i++) {
-        const struct keyprint *k = &set.p.v[i];
-        q.least = k->length < q.least ? k->length : q.least;
-        alphabets |= k->alphabet;
+    for (size_t i = 0; i < set.p.n; i++)
+        q.least = set.p.v[i].length < q.least ? set.p.v[i].length : q.least;
+    for (q.alphabet = PLAIN; q.alphabet <= ANY; q.alphabet *= 2) {
+        size_t least = shortest(q.alphabet);
+        if (least)
+            each_run(p, 0, s.n, q.alphabet, least, raw_run, &q);
     }
-    for (q.alphabet = TOKEN; q.alphabet <= ANY; q.alphabet *= 2)
-        if (alphabets & q.alphabet)
-            each_run(p, 0, s.n, q.alphabet, q.least, raw_runs, &q);
     each_run(p, 0, s.n, BASE64 | (joined ? BREAK : 0), q.least * 4 / 3, coded_run, &q);
     if (ret->n > 1)
         qsort(ret->v, ret->n, sizeof *ret->v, by_begin);

@@ -163,7 +163,7 @@ static void test_lines_do_not_wait(void **state)
     keyprints_use(&p);
     buf_init(&b, 1000);
     keyprint_stream_add(&s, "a line\nKEY=01234567", 19, reference_keep, &b);
-    assert_string_equal(b.p, "a line\n"); /* `=` may be a key's, so all of the word waits */
+    assert_string_equal(b.p, "a line\nKEY="); /* `=` is of no key of letters and digits, so only the rest waits */
     keyprint_stream_add(&s, "89abcdef0123\n", 13, reference_keep, &b);
     assert_string_equal(b.p, "a line\nKEY=[secret SHORT]\n");
     keyprint_stream_end(&s, reference_keep, &b);
