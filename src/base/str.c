@@ -133,3 +133,15 @@ uint64_t str_hash(struct str s, uint64_t seed)
     h *= 0x9e3779b97f4a7c15u;
     return h ^ (h >> 29);
 }
+
+bool str_has_word(struct str list, struct str word)
+{
+    for (size_t from = 0; from <= list.n && word.n;) {
+        size_t n = str_find(str_from(list, from), STR(" "));
+        size_t end = n == SIZE_MAX ? list.n : from + n;
+        if (str_eq(str_n(list.p + from, end - from), word))
+            return true;
+        from = end + 1;
+    }
+    return false;
+}

@@ -36,6 +36,8 @@ static inline bool str_is(struct str a, const char *z)
     return str_eq(a, str_c(z));
 }
 
+/* Is it one of the words of `list`, which spaces separate? */
+bool str_has_word(struct str list, struct str word);
 static inline bool str_starts(struct str s, struct str prefix)
 {
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);

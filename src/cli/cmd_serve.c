@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/home.h"
 #include "cli/listen.h"
+#include "cli/offered.h"
 #include "cli/sealed.h"
 #include "cli/service_ask.h"
 #include "cli/session.h"
@@ -55,6 +56,22 @@ static void tell_missing_keys(void)
         if ((!key || !*key) && provider_needs_key(p, str_c(base && *base ? base : p->default_base)))
             fprintf(stderr, "treadle: no key for %s: steps that ask it fail; set %s and start the service again\n",
                     p->mock_name, p->key_env);
+    }
+}
+
+/* A name that is listed and not set is a slip of the pen more often than not. */
+static void tell_offered(struct str names)
+{
+    while (names.n) {
+        size_t n = str_find(names, STR(" "));
+        char name[OFFERED_SIZE];
+        snprintf(name, sizeof name, "%.*s", (int)(n < names.n ? n : names.n), names.p);
+        const char *v = getenv(name);
+        fprintf(stderr,
+                v && *v ? "treadle: workflows that are sent may give commands the secret %s\n"
+                        : "treadle: warning: the secret %s, which workflows that are sent may name, is not set\n",
+                name);
+        names = n < names.n ? str_from(names, n + 1) : STR("");
     }
 }
 
@@ -181,14 +198,16 @@ static int first_life(const struct args *args)
     enum sandbox_tier tier = SANDBOX_DEFAULT;
     const char *wanted = args_get(args, "sandbox");
     struct run_limits limits;
+    char offered[OFFERED_SIZE];
     struct err err;
-    if (limits_of(args, &limits, &err) != RC_OK || (wanted && tier_parse(wanted, &tier, &err) != RC_OK) ||
-        tier_settle(&tier, &err) != RC_OK ||
+    if (limits_of(args, &limits, &err) != RC_OK || offered_read(args, offered, &err) != RC_OK ||
+        (wanted && tier_parse(wanted, &tier, &err) != RC_OK) || tier_settle(&tier, &err) != RC_OK ||
         tokens_read(args_get(args, "token-file"), &tokens, &ntokens, &err) != RC_OK ||
         open_sockets(args, ntokens > 0, fds, &n, &err) != RC_OK || open_control(args, &control, &err) != RC_OK)
         return fail(exit_of(err.rc) == EXIT_USAGE && err.rc != RC_BUSY ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);
     if (!args_get(args, "mock"))
         tell_missing_keys();
+    tell_offered(str_c(offered));
     struct sealed sealed;
     const char *without;
     if (!sealed_make(&sealed, &without))
@@ -326,6 +345,11 @@ static int second_life(const struct args *args, struct given *g)
     if (limits_as_text(args, limits, &err) != RC_OK)
         return fail(EXIT_USAGE, "%s", err.msg);
     add_option(&engine, "--limits", limits);
+    char offered[OFFERED_SIZE];
+    if (offered_read(args, offered, &err) != RC_OK)
+        return fail(EXIT_USAGE, "%s", err.msg);
+    add_option(&engine, "--secrets", offered);
+    add_option(&executor, "--secrets", offered);
     add_option(&egress, "--mock", mock);
     add_option(&executor, "--sandbox", args_get(args, "sandbox"));
     add_option(&gateway, "--db", db);
@@ -405,6 +429,7 @@ static const struct option options[] = {
     {"behind-proxy", 0, NULL, "Listen on other addresses than the loopback: a proxy that speaks TLS is in front.",
      false},
     {"sandbox", 0, "TIER", "How far commands are confined: strict (default), standard or none.", false},
+    {"secret", 0, "NAME", "A variable that workflows which are sent may name as a secret. Repeatable.", false},
     {"db", 0, "PATH", "The journal of all runs (default $TREADLE_HOME/service.db).", false},
     {"mock", 0, "FIXTURES", "Answer instead of the models, as treadle run --mock does.", true},
     {"max-running", 0, "N", "Runs carried on at once (default 200); more wait in a queue.", false},

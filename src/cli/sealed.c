@@ -45,6 +45,11 @@ static bool is_of_provider(struct str name)
     return false;
 }
 
+bool sealed_for_calls(struct str name)
+{
+    return is_of_provider(name) || is_one_of(name, proxies, sizeof proxies / sizeof *proxies);
+}
+
 static bool seal(int fd)
 {
     return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
@@ -66,8 +71,7 @@ static bool seal_environment(struct sealed *s)
             at++;
             continue;
         }
-        bool calls = is_of_provider(name) || is_one_of(name, proxies, sizeof proxies / sizeof *proxies);
-        if (!fd_write_all(calls ? s->egress : s->commands, str_n(line.p, line.n + 1)))
+        if (!fd_write_all(sealed_for_calls(name) ? s->egress : s->commands, str_n(line.p, line.n + 1)))
             return false;
         char *plain = strndup(name.p, name.n);
         bool gone = plain && unsetenv(plain) == 0; /* the next one is at this place now */

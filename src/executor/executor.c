@@ -99,6 +99,7 @@ struct executor {
     struct command_limits limits;
     struct str *places; /* of commands, see launch_plan.h */
     size_t nplaces;
+    struct str offered;      /* confined: the only secrets that commands may have */
     struct redactor secrets; /* that have been, or may have been, given to commands of this run */
     struct workspace *changes;
     unsigned max_commands, running;
@@ -286,13 +287,28 @@ static bool command_places(struct job *j)
     return true;
 }
 
+/* A workflow that came over the network may be a stranger's: it gets what the operator lists, and nothing else. */
+static enum rc only_offered(const struct job *j, struct err *err)
+{
+    const struct val *v = VAL_GET(&j->request, "secrets");
+    struct val one = {.type = VAL_ARRAY, .arr = {v, 1}};
+    v = val_is(v, VAL_STR) ? &one : v;
+    for (size_t i = 0; j->x->confined && !j->bash && val_at(v, i); i++) {
+        struct str name = val_at(v, i)->type == VAL_STR ? val_at(v, i)->s : STR("");
+        if (!str_has_word(j->x->offered, name))
+            return err_set(err, RC_INVALID, EXECUTOR_NOT_OFFERED, (int)(name.n < 100 ? name.n : 100), name.p,
+                           (int)(name.n < 100 ? name.n : 100), name.p);
+    }
+    return RC_OK;
+}
+
 static void command_accept(struct job *j)
 {
     struct executor *x = j->x;
     j->spec.tier = x->tier;
     j->spec.cgroup_fd = x->cgroup;
     j->spec.within = x->tier == SANDBOX_STRICT ? NULL : x->within;
-    if (!command_places(j)) {
+    if (!command_places(j) || only_offered(j, &j->err) != RC_OK) {
         job_fail(j);
         return;
     }
@@ -665,8 +681,11 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->checkpoints_dir = o->checkpoints_dir ? arena_cstr(&x->arena, str_c(o->checkpoints_dir)) : NULL;
     x->stored_dir = o->state_dir ? arena_printf(&x->arena, "%s/workflows", o->state_dir).p : NULL;
     x->workflow_dir = o->workflow_dir ? arena_cstr(&x->arena, str_c(o->workflow_dir)) : NULL;
+    x->offered = arena_str(&x->arena, o->offered);
+    /* One that it may not have is not looked for either: what is taken out would tell what it is. */
     for (size_t i = 0; i < o->nsecrets; i++)
-        redact_add(&x->secrets, o->secrets[i], str_c(getenv(arena_cstr(&x->arena, o->secrets[i]))));
+        if (!o->confined || str_has_word(o->offered, o->secrets[i]))
+            redact_add(&x->secrets, o->secrets[i], str_c(getenv(arena_cstr(&x->arena, o->secrets[i]))));
     *ret = x;
     return RC_OK;
 }

@@ -120,9 +120,15 @@ struct executor_options {
     unsigned max_commands;       /* at once; 0: 64. More wait */
     const struct str *secrets;   /* names of environment variables whose values no result may hold */
     size_t nsecrets;
+    struct str offered;     /* with `confined`: commands may be given those of these names, separated by spaces, only */
     enum sandbox_tier tier; /* how far commands are confined */
     bool no_namespaces;     /* always the subreaper's way of ending a tree; for tests of it. Not with strict */
 };
+/* What is said of a secret, twice %.*s, that is none of `offered`. */
+#define EXECUTOR_NOT_OFFERED                                                                                       \
+    "workflows that are sent to the service may not name the secret %.*s; whoever runs the service can let them, " \
+    "with "                                                                                                        \
+    "`treadle serve --secret %.*s` (or TREADLE_SECRETS), or store the workflow"
 struct executor;
 enum rc executor_new(const struct executor_options *o, struct executor **ret, struct err *err) MUST_CHECK;
 /* Kills what runs and waits (bounded: 5 s) until it is gone. Not from inside of a `done`. */

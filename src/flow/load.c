@@ -156,6 +156,22 @@ static void secret_env(struct loader *l, const struct val *root)
                     clip(l->w->env[k]).z);
 }
 
+/* Egress alone has the keys of providers, so a list with one of them can only disappoint, and late. */
+static void provider_keys(struct loader *l, const struct val *root, const char *key, const char *remedy)
+{
+    static const char *const names[] = {"ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"};
+    const struct val *v = val_get(root, str_c(key));
+    struct val one = {.type = VAL_ARRAY, .arr = {v, 1}};
+    v = val_is(v, VAL_STR) ? &one : v;
+    for (size_t i = 0; val_at(v, i); i++)
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            if (val_at(v, i)->type == VAL_STR && str_is(val_at(v, i)->s, names[k]))
+                BAD(l, val_at(v, i),
+                    "`%s` lists %s, a provider's key, which model steps use without being told and nothing else gets; "
+                    "expected it to be left out%s",
+                    key, names[k], remedy);
+}
+
 /* ---- defaults ---- */
 
 static void default_key(struct loader *l, const struct member *m)
@@ -318,6 +334,9 @@ static void load_root(struct loader *l, const struct val *root, const struct val
         if (!str_starts(root->obj.m[i].key, STR("retry_")))
             workflow_key(l, &root->obj.m[i]);
     secret_env(l, root);
+    provider_keys(l, root, "env", "");
+    provider_keys(l, root, "secrets",
+                  " (a program that asks the provider itself can get it in a variable of another name)");
     if (!val_member(root, STR("name")) && !l->inside)
         problem_add(l->ps, false, root->line, root->col,
                     "the workflow has no `name`; expected one, such as `name: review`");

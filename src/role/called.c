@@ -3,6 +3,7 @@
 
 #include "base/keyprint.h"
 #include "base/sha256.h"
+#include "executor/executor.h"
 
 struct str called_directory(struct str path)
 {
@@ -78,6 +79,26 @@ const struct str *called_secrets(const struct workflow *w, struct arena *a, size
     struct str *v = arena_calloc(a, *n ? *n : 1, sizeof *v);
     (void)add_secrets(w, v);
     return v;
+}
+
+bool called_offered(const struct workflow *w, struct str offered, struct arena *a,
+                    void (*problems)(void *ctx, const struct workflow_text *t, const struct problems *ps), void *ctx)
+{
+    struct problems ps = {.a = a, .sources = w->sources, .nsources = w->nsources};
+    const struct val *written = VAL_GET(w->source, "secrets");
+    for (size_t i = 0; i < w->nsecrets; i++) {
+        struct str name = w->secrets[i];
+        const struct val *at = val_is(written, VAL_ARRAY) ? val_at(written, i) : written;
+        if (!str_has_word(offered, name))
+            problem_add(&ps, false, at ? at->line : 0, at ? at->col : 0, EXECUTOR_NOT_OFFERED, STR_ARG(name),
+                        STR_ARG(name));
+    }
+    bool good = !ps.n;
+    if (!good)
+        problems(ctx, &(struct workflow_text){.file = w->file}, &ps);
+    for (size_t i = 0; i < w->nchildren; i++)
+        good = called_offered(w->children[i], offered, a, problems, ctx) && good;
+    return good;
 }
 
 /* ---- in a journal ---- */

@@ -28,6 +28,10 @@ void called_keep(struct called_files *f, const struct called_file *c);
 enum rc called_keyless(const struct called_files *f, struct str file, struct str text, struct err *err) MUST_CHECK;
 /* The names of the secrets that the workflow and those that it calls list; in `a`. */
 const struct str *called_secrets(const struct workflow *w, struct arena *a, size_t *n);
+/* Are all secrets of the workflow, and of those that it calls, among the words of `offered`? Those that are not are
+ * told to `problems`, a file at a time. */
+bool called_offered(const struct workflow *w, struct str offered, struct arena *a,
+                    void (*problems)(void *ctx, const struct workflow_text *t, const struct problems *ps), void *ctx);
 /* The directory of an absolute path to a file. */
 struct str called_directory(struct str path);
 

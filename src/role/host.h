@@ -21,6 +21,7 @@ struct host_options {
     unsigned max_running;     /* at once; 0: 200 */
     unsigned max_per_group;   /* of one workflow, or one concurrency key; 0: no bound */
     struct run_limits limits; /* of each run; 0: none (flow/limits.h) */
+    struct str offered;       /* names, separated by spaces: secrets of workflows that are sent; of the caller */
     /* For the obituary: the run that is about to be executed; empty afterwards. `run` may be NULL (it is being loaded).
      */
     void (*executing)(void *ctx, struct str id, const struct run *run);

@@ -314,6 +314,12 @@ static bool check_start(struct start *s)
         reply(s->q);
         return false;
     }
+    if (!name.n && !called_offered(s->workflow, s->q->host->o.offered, a, note_problems, s)) {
+        struct val list = val_list_done(&s->problems);
+        set_problem(s->q, 422, VAL_GET(val_at(&list, 0), "detail")->s, &list);
+        reply(s->q);
+        return false;
+    }
     if (called_keyless(&s->files, s->file, s->text, &err) != RC_OK) {
         refuse(s->q, 422, err.msg);
         return false;

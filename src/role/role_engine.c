@@ -195,7 +195,7 @@ static enum rc begin(struct role *r, struct err *err)
     const char *db = role_option(r, "db"), *home = role_option(r, "home");
     if (!db || !home)
         return err_set(err, RC_USAGE, "--db and --home are missing");
-    const char *limits_given = role_option(r, "limits");
+    const char *limits_given = role_option(r, "limits"), *offered = role_option(r, "secrets");
     struct run_limits limits = {0};
     enum rc rc = limits_parse_all(&limits, str_c(limits_given ? limits_given : ""), err);
     if (rc != RC_OK)
@@ -217,6 +217,7 @@ static enum rc begin(struct role *r, struct err *err)
                                              .store = s->store,
                                              .home = home,
                                              .mock = role_option(r, "mock") != NULL,
+                                             .offered = str_c(offered ? offered : ""),
                                              .max_running = (unsigned)number(r, "max-running"),
                                              .max_per_group = (unsigned)number(r, "max-per-workflow"),
                                              .limits = limits,

@@ -26,7 +26,8 @@ struct state {
     struct role *role;
     struct keeper *keeper;
     enum sandbox_tier tier;
-    struct map sites; /* run -> site */
+    struct str offered; /* secrets that runs of workflows which were sent may have */
+    struct map sites;   /* run -> site */
 };
 
 /* A call that waits for its site, or that is refused on the next turn. */
@@ -79,6 +80,7 @@ static enum rc open_site(struct site *p, const struct val *where, struct err *er
                                                      .cache_dir = directory(where, STR("cache_dir"), &a),
                                                      .secrets = secrets,
                                                      .nsecrets = nsecrets,
+                                                     .offered = p->state->offered,
                                                      .state_dir = directory(where, STR("state_dir"), &a),
                                                      .checkpoints_dir = directory(where, STR("checkpoints_dir"), &a)},
                           &p->executor, err);
@@ -213,8 +215,9 @@ static enum rc begin(struct role *r, struct err *err)
     CHECK(s);
     s->role = r;
     r->state = s;
-    const char *tier = role_option(r, "sandbox");
+    const char *tier = role_option(r, "sandbox"), *offered = role_option(r, "secrets");
     enum rc rc = role_variables(r, err);
+    s->offered = str_c(offered ? offered : "");
     if (rc == RC_OK && tier)
         rc = tier_parse(tier, &s->tier, err);
     if (rc != RC_OK)

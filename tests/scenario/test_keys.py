@@ -235,7 +235,8 @@ USES = json.dumps({"workflow": {"name": "uses", "secrets": ["FOR_COMMANDS"], "st
 
 
 def test_each_process_has_what_is_its_own(service, provider):  # noqa: F811
-    s = service(env={**provider.env, "FOR_COMMANDS": VARIABLE, "https_proxy": "http://user:proxy-password@127.0.0.1:9"})
+    s = service("--secret", "FOR_COMMANDS", env={**provider.env, "FOR_COMMANDS": VARIABLE,
+                                                 "https_proxy": "http://user:proxy-password@127.0.0.1:9"})
 
     def check_all():
         for role in ROLES:
@@ -274,7 +275,7 @@ def test_a_secret_is_kept_out_of_what_comes_before_the_command_that_has_it(servi
         {"name": "keep", "type": "command", "run": "printf %s \"$FOR_COMMANDS\" > kept", "secrets": ["FOR_COMMANDS"]},
         {"name": "go", "type": "wait_signal", "signal": "go"},
         {"name": "read", "type": "command", "run": "cat kept"}]
-    s = service(mock="", env={"FOR_COMMANDS": VARIABLE})
+    s = service("--secret", "FOR_COMMANDS", mock="", env={"FOR_COMMANDS": VARIABLE})
     run = s.run(json.dumps(text))
     wait_for(lambda: s.show(run)["status"] == "waiting", 20, "waiting")
     s.kill("executor")
