@@ -113,6 +113,7 @@ BLOCKS = {
     "cache": [in_step("claude", "cache")],
     "cache_config": [in_workflow("cache_config")],
     "performance": [in_workflow("performance")],
+    "workspace_config": [in_workflow("workspace_config")],
     "call_config": [in_step("pipeline", "config")],
     "memory_limits": [in_step("pipeline", "config", "memory_limits")],
     "performance_budgets": [in_step("pipeline", "config", "performance_budgets")],
