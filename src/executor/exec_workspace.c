@@ -165,13 +165,13 @@ static struct str why_untracked(const struct workspace *w, const struct val *req
 }
 
 /* A copy is made of what the workspace is now, which may be more than was planned with. */
-static enum rc make_view(struct workspace *w, const struct sha256 *planned, struct str cwd, struct overlay *ret,
-                         struct err *err)
+static enum rc make_view(struct workspace *w, const struct sha256 *planned, struct str cwd, struct str root,
+                         struct overlay *ret, struct err *err)
 {
     struct sha256 now = *planned;
     bool copy = w->no_layers || fault_hit("view.no_layers");
     enum rc rc = copy ? snapshot_take(&w->s, NULL, &now, err) : RC_OK;
-    return rc ? rc : overlay_new(&w->s, &now, cwd, copy, ret, err);
+    return rc ? rc : overlay_new(&w->s, &now, cwd, root, copy, ret, err);
 }
 
 enum rc workspace_begin(struct workspace *w, const struct val *req, struct str cwd, bool no_view, struct overlay *ret,
@@ -187,7 +187,7 @@ enum rc workspace_begin(struct workspace *w, const struct val *req, struct str c
     }
     enum rc rc = workspace_open(w, err);
     if (rc == RC_OK && snapshot_of(req, &u.snapshot) && wants_view(w, req) && !w->no_views) {
-        rc = make_view(w, &u.snapshot, cwd, ret, err);
+        rc = make_view(w, &u.snapshot, cwd, val_get_str(req, STR("root"), STR(".")), ret, err);
     } else if (rc == RC_OK) {
         u.untracked = why_untracked(w, req);
         rc = undo_write(&w->s, &u, err);
@@ -279,10 +279,18 @@ struct noting {
     struct workspace *w;
     struct undo *u;
     const struct val *plan;
+    struct str root; /* below which its paths are; or empty */
     struct map seen;
     struct err *err;
 };
 
+static struct str whole_path(const struct noting *n, struct str path)
+{
+    bool top = !path.n || str_is(path, ".");
+    return !n->root.n || top ? path : arena_printf(n->u->changes.a, "%.*s/%.*s", STR_ARG(n->root), STR_ARG(path));
+}
+
+/* By its path in the whole workspace. */
 static enum rc note_path(struct noting *n, struct str path)
 {
     struct node before, after;
@@ -297,7 +305,7 @@ static enum rc note_path(struct noting *n, struct str path)
     if (rc == RC_OK)
         rc = undo_look(&n->w->s, path, &after, n->err);
     const struct val *plan = n->plan, *hash = VAL_GET(plan, "after");
-    if (rc == RC_OK && str_eq(path, val_get_str(plan, STR("path"), STR(""))) && val_is(hash, VAL_STR)) {
+    if (rc == RC_OK && str_eq(path, whole_path(n, val_get_str(plan, STR("path"), STR("")))) && val_is(hash, VAL_STR)) {
         /* it is known what was written, whatever somebody has made of it since */
         after = (struct node){.type = NODE_FILE, .mode = (mode_t)(val_get_int(plan, STR("mode"), 0644) & 07777)};
         if (!sha256_read(hash->s, &after.hash))
@@ -313,7 +321,7 @@ static enum rc note_list(struct noting *n, const struct val *list)
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && val_at(list, i); i++)
         if (val_is(val_at(list, i), VAL_STR))
-            rc = note_path(n, val_at(list, i)->s);
+            rc = note_path(n, whole_path(n, val_at(list, i)->s));
     return rc;
 }
 
@@ -322,7 +330,7 @@ enum rc workspace_note(struct workspace *w, const struct val *req, struct err *e
     struct arena a = {0};
     struct undo u = entry_of(req);
     const struct val *plan = VAL_GET(req, "plan"), *items = VAL_GET(plan, "items");
-    struct noting n = {.w = w, .u = &u, .plan = plan, .err = err};
+    struct noting n = {.w = w, .u = &u, .plan = plan, .root = val_get_str(req, STR("root"), STR("")), .err = err};
     u.changes.a = &a;
     pthread_mutex_lock(&w->mutex);
     enum rc rc = workspace_open(w, err);
@@ -330,12 +338,12 @@ enum rc workspace_note(struct workspace *w, const struct val *req, struct err *e
         u.untracked = val_get_str(plan, STR("why"), STR("there was no snapshot"));
         rc = undo_write(&w->s, &u, err);
     } else if (rc == RC_OK) {
-        rc = note_path(&n, val_get_str(plan, STR("path"), STR("")));
+        rc = note_path(&n, whole_path(&n, val_get_str(plan, STR("path"), STR(""))));
         for (size_t i = 0; rc == RC_OK && val_at(items, i); i++) {
             const struct val *from = val_at(val_at(items, i), 1), *to = val_at(val_at(items, i), 2);
-            rc = note_path(&n, val_is(from, VAL_STR) ? from->s : STR(""));
+            rc = note_path(&n, whole_path(&n, val_is(from, VAL_STR) ? from->s : STR("")));
             if (rc == RC_OK)
-                rc = note_path(&n, val_is(to, VAL_STR) ? to->s : STR(""));
+                rc = note_path(&n, whole_path(&n, val_is(to, VAL_STR) ? to->s : STR("")));
         }
         if (rc == RC_OK && (rc = note_list(&n, VAL_GET(plan, "dirs"))) == RC_OK)
             rc = note_list(&n, VAL_GET(plan, "rmdirs"));

@@ -58,6 +58,7 @@ struct job {
     struct job *prev, *next;
     struct executor *x;
     struct workspace *w; /* where it acts */
+    struct beneath root; /* a directory of it that is all it sees; fd -1: it sees all of it */
     uint64_t id;
     enum exec_kind kind;
     enum job_state state;
@@ -112,6 +113,12 @@ struct executor {
 
 /* ------------------------------------------------------------------------------------------------ jobs */
 
+/* What it takes for the workspace. */
+static const struct beneath *job_root(const struct job *j)
+{
+    return j->root.fd >= 0 ? &j->root : workspace_root(j->w);
+}
+
 static struct job *job_find(struct executor *x, uint64_t id)
 {
     for (struct job *j = x->first; j; j = j->next)
@@ -131,6 +138,8 @@ static void job_free(struct job *j)
 {
     overlay_done(&j->view); /* what is in it is swept up when the run goes on */
     workspace_let_go(j->x->changes, j->w);
+    if (j->root.fd >= 0)
+        close(j->root.fd);
     if (j->spec.cwd_fd >= 0)
         close(j->spec.cwd_fd);
     arena_done(&j->arena);
@@ -273,17 +282,27 @@ static bool is_tracked(const struct job *j)
     return val_is(VAL_GET(&j->request, "frame"), VAL_STR) && val_is(VAL_GET(&j->request, "plan"), VAL_OBJECT);
 }
 
-/* An isolated workspace is shown where the workspace is, but in tier standard, which can move nothing. */
+/* An isolated workspace is shown where the workspace is, but in tier standard, which can move nothing. A directory of
+ * the workspace is shown where it is, without what is around it. */
 static bool command_places(struct job *j)
 {
     struct executor *x = j->x;
-    struct str *own;
+    struct str *own, below = val_get_str(&j->request, STR("root"), STR(""));
+    bool isolated = workspace_is_isolated(j->w);
     j->spec.places = x->places, j->spec.nplaces = x->nplaces;
-    if (!workspace_is_isolated(j->w) || x->tier != SANDBOX_STANDARD)
-        return true;
-    if (tier_places(x->tier, workspace_root(j->w), x->state_dir, &j->arena, &own, &j->spec.nplaces, &j->err) != RC_OK)
-        return false;
-    j->spec.places = own;
+    if (x->tier == SANDBOX_STANDARD && (isolated || below.n)) {
+        if (tier_places(x->tier, job_root(j), x->state_dir, &j->arena, &own, &j->spec.nplaces, &j->err) != RC_OK)
+            return false;
+        j->spec.places = own;
+    } else if (below.n) {
+        own = arena_calloc(&j->arena, x->nplaces, sizeof *own);
+        memcpy(own, x->places, x->nplaces * sizeof *own);
+        static const enum launch_place moved[] = {LAUNCH_PLACE_WORKSPACE, LAUNCH_PLACE_ALIAS};
+        for (size_t i = 0; i < sizeof moved / sizeof *moved; i++)
+            if (own[moved[i]].n)
+                own[moved[i]] = arena_printf(&j->arena, "%.*s/%.*s", STR_ARG(own[moved[i]]), STR_ARG(below));
+        j->spec.places = own;
+    }
     return true;
 }
 
@@ -312,11 +331,11 @@ static void command_accept(struct job *j)
         job_fail(j);
         return;
     }
-    j->spec.workspace_fd = workspace_root(j->w)->fd;
-    enum rc rc = j->bash ? request_bash(&j->request, workspace_root(j->w), &j->arena, &j->spec, &j->err)
+    j->spec.workspace_fd = job_root(j)->fd;
+    enum rc rc = j->bash ? request_bash(&j->request, job_root(j), &j->arena, &j->spec, &j->err)
                  : j->kind == EXEC_CODE
-                     ? request_code(&j->request, workspace_root(j->w), x->self, &j->arena, &j->spec, &j->err)
-                     : request_command(&j->request, workspace_root(j->w), &j->arena, &x->secrets, &j->spec, &j->err);
+                     ? request_code(&j->request, job_root(j), x->self, &j->arena, &j->spec, &j->err)
+                     : request_command(&j->request, job_root(j), &j->arena, &x->secrets, &j->spec, &j->err);
     if (rc == RC_INVALID_REQUEST) { /* the model's mistake, to be told to the model */
         struct val_map m = val_map_new(&j->arena);
         VAL_MAP_SET(&m, "text", val_str(arena_str(&j->arena, str_c(j->err.msg))));
@@ -359,7 +378,7 @@ static enum rc tool_job(struct job *j)
     int64_t timeout = val_get_int(&j->request, STR("timeout_ms"), TOOL_TIME_MS);
     const struct val *input = VAL_GET(&j->request, "input");
     struct tool_call c = {.arena = &j->arena,
-                          .root = workspace_root(j->w),
+                          .root = job_root(j),
                           .plan = VAL_GET(&j->request, "plan"),
                           .cancel = &j->cancel,
                           .deadline_ms =
@@ -369,10 +388,10 @@ static enum rc tool_job(struct job *j)
     enum rc rc = read_phase(j, &c.phase);
     c.input = c.phase == TOOL_SETTLE ? &val_empty_object : input; /* only the plan counts then */
     if (rc == RC_OK)
-        rc = request_cwd(&j->request, workspace_root(j->w), &j->arena, &c.cwd, &j->err);
+        rc = request_cwd(&j->request, job_root(j), &j->arena, &c.cwd, &j->err);
     if (rc)
         return rc;
-    rc = beneath_open(workspace_root(j->w), c.cwd, O_PATH | O_DIRECTORY, &fd, &j->err);
+    rc = beneath_open(job_root(j), c.cwd, O_PATH | O_DIRECTORY, &fd, &j->err);
     if (rc == RC_OK)
         close(fd);
     else if (rc != RC_NOT_FOUND || !str_is(name, "Write")) /* which makes the directories that it needs */
@@ -386,7 +405,7 @@ static enum rc checkpoint_job(struct job *j)
 {
     struct executor *x = j->x;
     struct tool_call c = {.arena = &j->arena,
-                          .root = workspace_root(j->w),
+                          .root = job_root(j),
                           .cwd = STR("."),
                           .deadline_ms = clock_mono_ms() + CHECKPOINT_MS,
                           .cancel = &j->cancel};
@@ -396,7 +415,7 @@ static enum rc checkpoint_job(struct job *j)
 static enum rc files_job(struct job *j)
 {
     struct fileop op = {.arena = &j->arena,
-                        .root = workspace_root(j->w),
+                        .root = job_root(j),
                         .run_dir = j->x->run_dir,
                         .request = &j->request,
                         .plan = VAL_GET(&j->request, "plan"),
@@ -543,10 +562,9 @@ static void work(void *ctx)
     else if (j->kind == EXEC_WORKSPACE)
         rc = workspace_request(x->changes, j->w, &j->request, &j->cancel, &j->arena, &j->result, &j->code, &j->err);
     else if (j->kind == EXEC_READ)
-        rc = exec_read(
-            &j->request,
-            &(struct exec_places){x->workflow_dir, x->stored_dir, workspace_root(j->w), x->not_here, x->confined},
-            &j->arena, &j->result, &j->code, &j->err);
+        rc = exec_read(&j->request,
+                       &(struct exec_places){x->workflow_dir, x->stored_dir, job_root(j), x->not_here, x->confined},
+                       &j->arena, &j->result, &j->code, &j->err);
     else if (j->kind == EXEC_CHECKPOINT)
         rc = checkpoint_job(j);
     else if (j->kind == EXEC_SESSION)
@@ -581,6 +599,23 @@ static void file_accept(struct job *j)
 
 /* ------------------------------------------------------------------------------------------------ the front */
 
+/* It was made when its workflow was called, and is named without links; so it is the same directory, or there is none.
+ */
+static bool job_open_root(struct job *j)
+{
+    struct str below = val_get_str(&j->request, STR("root"), STR(""));
+    const struct beneath *all = workspace_root(j->w);
+    if (!below.n)
+        return true;
+    if (beneath_directory(all, below, &j->root.fd, &j->err) != RC_OK) {
+        j->root.fd = -1;
+        err_wrap(&j->err, "the workspace of the called workflow");
+        return false;
+    }
+    j->root.path = arena_printf(&j->arena, "%.*s/%.*s", STR_ARG(all->path), STR_ARG(below));
+    return true;
+}
+
 void executor_start(struct executor *x, uint64_t id, enum exec_kind kind, const struct val *request,
                     void (*done)(void *ctx, uint64_t id, bool ok, const struct val *result), void *ctx)
 {
@@ -590,7 +625,7 @@ void executor_start(struct executor *x, uint64_t id, enum exec_kind kind, const 
     if (!j)
         PANIC("out of memory");
     j->x = x, j->id = id, j->kind = kind, j->done = done, j->ctx = ctx;
-    j->spec.cwd_fd = j->spec.lock_fd = j->view.dir = -1;
+    j->spec.cwd_fd = j->spec.lock_fd = j->view.dir = j->root.fd = -1;
     j->w = x->changes;
     j->request = val_copy(&j->arena, request);
     j->prev = x->last;
@@ -598,6 +633,10 @@ void executor_start(struct executor *x, uint64_t id, enum exec_kind kind, const 
     x->last = j;
     struct str place = val_get_str(request, STR("place"), STR(""));
     if (place.n && workspace_find(x->changes, place, &j->w, &j->err) != RC_OK) {
+        job_fail(j);
+        return;
+    }
+    if (!job_open_root(j)) {
         job_fail(j);
         return;
     }

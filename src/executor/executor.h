@@ -56,7 +56,8 @@
  *     -> {outcome: "again" | "kept": nobody knows, why | "changed", path, offline};
  *     with `force`, files that somebody else has changed since stay as they are.
  *
- *     With `place` all of this (and EXEC_READ, EXEC_CODE, EXEC_CHECKPOINT) is in that isolated workspace.
+ *     With `place` all of this (and EXEC_READ, EXEC_CODE, EXEC_CHECKPOINT) is in that isolated workspace; with `root`,
+ * a directory of the workspace by its path there without links, it takes that for the workspace.
  *
  * EXEC_WORKSPACE  {action: rollback, attempts: [{step: path, attempt?} or {step: path, iterations: [first, last]}],
  *                 force?} -> {restored, untracked, why?}

@@ -27,6 +27,8 @@ static const struct {
     {"stream_copy", copy, true},
     {"move", move, true},
     {"delete", fileop_delete, true},
+    {"make_directory", fileop_make_directory, true},
+    {"remove_directory", fileop_remove_directory, true},
     {"list", fileop_list, false},
     {"validate", fileop_validate, false},
     {"convert", fileop_convert, true},

@@ -1,6 +1,6 @@
 #pragma once
 /* EXEC_FILES: whole operations on files of the workspace, for workflows: copy, move, delete, list, validate, convert,
- * process.
+ * process; and making and removing the directory that is a called workflow's own.
  *
  * Runs on a pool thread. Everything stays beneath the workspace; nothing inside of version control directories (.git
  * and the like) is read or changed. An operation that changes something has two phases, so that a crash in between can
@@ -40,6 +40,10 @@ struct fileop {
  *       is a pattern
  *   delete
  *       sources, recursive?, include_hidden?, dry_run?, files?: there: more than one path is meant
+ *   make_directory
+ *       path, fresh?: what is there must be empty -> {path: without links, created}
+ *   remove_directory
+ *       path -> {path, removed: files}: with all that is in it, whatever that is
  *   list
  *       path? (.), pattern?, glob? (true; false: a regular expression), recursive?, include_hidden?, limit?,
  *       sort_by?: path|name|size|modified, order?: asc|desc, details? (true: objects; false: paths)

@@ -39,6 +39,7 @@ struct selection {
     bool directories;  /* these too */
     int64_t before_ms; /* only what was changed before that time; 0: all */
     struct str skip;   /* a directory that is left out with all below, or empty */
+    bool everything;   /* also version control directories, sockets, pipes, devices */
     bool all;          /* a version control directory is an error, not left out: all means all */
 };
 /* Adds the entries of directory `dir` (a path without links), in order of their names. */
@@ -129,6 +130,8 @@ enum rc fileop_over(struct fileop *op, struct err *err) MUST_CHECK; /* RC_CANCEL
 
 enum rc fileop_transfer(struct fileop *op, bool move, struct val *ret, struct err *err) MUST_CHECK; /* fileop_move.c */
 enum rc fileop_delete(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;
+enum rc fileop_make_directory(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK; /* fileop_directory.c */
+enum rc fileop_remove_directory(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;
 enum rc fileop_list(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK; /* fileop_look.c */
 enum rc fileop_validate(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;
 enum rc fileop_convert(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK; /* fileop_convert.c */

@@ -190,7 +190,7 @@ static enum rc walk_entry(struct walker *w, int dir, struct str path, struct str
         (s->skip.n && path_within(s->skip, own)))
         goto done; /* gone meanwhile, or not asked for */
     is_dir = S_ISDIR(st.st_mode);
-    if (is_guarded_name(n)) {
+    if (is_guarded_name(n) && !s->everything) {
         if (s->all)
             rc = err_set(w->err, RC_INVALID,
                          "%.*s belongs to version control and is left alone; name what stands beside it", STR_ARG(own));
@@ -198,7 +198,7 @@ static enum rc walk_entry(struct walker *w, int dir, struct str path, struct str
     }
     if (excluded(s, own, below, n))
         goto done;
-    if (!S_ISREG(st.st_mode) && !is_dir && !S_ISLNK(st.st_mode)) {
+    if (!S_ISREG(st.st_mode) && !is_dir && !S_ISLNK(st.st_mode) && !s->everything) {
         if (s->all)
             rc = err_set(w->err, RC_INVALID, "%.*s is neither a file nor a directory nor a link", STR_ARG(own));
         goto done;

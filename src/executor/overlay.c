@@ -22,7 +22,8 @@ enum { PLAN_MAX = 1 << 20, DEPTH_MAX = 200 };
 
 /* ---- a new one ---- */
 
-static enum rc write_plan(struct snapshots *s, struct str cwd, const struct overlay *v, struct err *err)
+static enum rc write_plan(struct snapshots *s, struct str cwd, struct str root, const struct overlay *v,
+                          struct err *err)
 {
     struct arena a = {0};
     struct buf b;
@@ -32,9 +33,9 @@ static enum rc write_plan(struct snapshots *s, struct str cwd, const struct over
     buf_init(&b, PLAN_MAX);
     enum rc rc = snapshot_guarded(s, &v->base, &a, &guarded, &n, err);
     if (rc == RC_OK) {
-        buf_printf(&b, "%s%c%s%c%.*s/views/%u%c%.*s%c%.*s%c%.*s%c", v->copied ? OVERLAY_COPY : OVERLAY_LAYERS, 0,
+        buf_printf(&b, "%s%c%s%c%.*s/views/%u%c%.*s%c%.*s%c%.*s%c%.*s%c", v->copied ? OVERLAY_COPY : OVERLAY_LAYERS, 0,
                    s->shown.n ? OVERLAY_READ : OVERLAY_WRITE, 0, STR_ARG(s->dir.path), v->number, 0,
-                   STR_ARG(s->workspace.path), 0, STR_ARG(shown), 0, STR_ARG(cwd), 0);
+                   STR_ARG(s->workspace.path), 0, STR_ARG(shown), 0, STR_ARG(cwd), 0, STR_ARG(root), 0);
         for (size_t i = 0; i < n; i++)
             buf_printf(&b, "%.*s%c", STR_ARG(guarded[i]), 0);
         int fd = openat(v->dir, "plan", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -74,8 +75,8 @@ static enum rc make_parts(struct snapshots *s, struct overlay *v, struct err *er
     return rc;
 }
 
-enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, bool copy, struct overlay *ret,
-                    struct err *err)
+enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, struct str root, bool copy,
+                    struct overlay *ret, struct err *err)
 {
     char name[40];
     *ret = (struct overlay){.number = ++s->last_view, .dir = -1, .copied = copy, .base = *snapshot, .scan = {.fd = -1}};
@@ -85,7 +86,7 @@ enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct s
     ret->dir = openat(s->dir.fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     enum rc rc = ret->dir < 0 ? objects_error(err, str_c(name)) : make_parts(s, ret, err);
     if (rc == RC_OK)
-        rc = write_plan(s, cwd, ret, err);
+        rc = write_plan(s, cwd, root, ret, err);
     if (rc)
         overlay_drop(s, ret);
     return rc;

@@ -18,10 +18,11 @@ struct overlay {
     struct sha256 base; /* the snapshot that the command saw at its start */
     uint32_t entry;     /* without one: of the undo log, which says that it is not known what it changes */
 };
-/* For a command that starts in directory `cwd` of the workspace. A copy is made of what the last snapshot saw, which
+/* For a command that starts in directory `cwd` of the workspace and takes `root` (".", or a path without links) for it.
+ * A copy is made of what the last snapshot saw, which
  * must be `snapshot`. */
-enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, bool copy, struct overlay *ret,
-                    struct err *err) MUST_CHECK;
+enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct str cwd, struct str root, bool copy,
+                    struct overlay *ret, struct err *err) MUST_CHECK;
 /* What was written there, compared with the snapshot; contents are kept. `skipped` counts what is not taken over:
  * devices, sockets and pipes. */
 enum rc overlay_changes(struct snapshots *s, struct overlay *v, struct changes *ret, size_t *skipped,
@@ -39,11 +40,12 @@ void overlays_sweep(struct snapshots *s);
 void overlay_remove(int dir, const char *name);
 
 /* The plan: texts, each ended by a NUL: how, what may be done in version control directories, the view's directory, the
- * workspace's, where it is shown, the directory to start in, and paths of version control directories. */
+ * workspace's, where it is shown, the directory to start in, what of it is the command's workspace, and paths of
+ * version control directories. */
 #define OVERLAY_LAYERS "layers"
 #define OVERLAY_COPY   "copy"
 #define OVERLAY_WRITE  "write"
 #define OVERLAY_READ   "read"
-/* In the launcher, in a mount namespace of its own: mounts the view over the workspace and makes its root, or
+/* In the launcher, in a mount namespace of its own: mounts the view over the workspace and makes what the plan says, or
  * (`in_cwd`) the directory of the plan, the current one. False with errno. */
 bool overlay_mount(int view_dir, bool user_namespace, bool in_cwd);

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PLAN_MAX = 1 << 20 };
@@ -74,13 +76,13 @@ static bool show_guarded(int real, int shown, const char *path, bool read_only)
 }
 
 struct plan {
-    const char *how, *guarded, *view, *workspace, *shown, *cwd;
+    const char *how, *guarded, *view, *workspace, *shown, *cwd, *root;
     const char *paths, *end;
 };
 
 static bool split(const char *text, size_t n, struct plan *p)
 {
-    const char **parts[] = {&p->how, &p->guarded, &p->view, &p->workspace, &p->shown, &p->cwd};
+    const char **parts[] = {&p->how, &p->guarded, &p->view, &p->workspace, &p->shown, &p->cwd, &p->root};
     p->end = text + n;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (text >= p->end)
@@ -124,6 +126,20 @@ static bool mount_copy(const struct plan *p, int view)
     return ok;
 }
 
+/* What others have put in its place meanwhile is not followed. */
+static bool enter_root(const char *root)
+{
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, root, &how, sizeof how);
+    bool ok = fd >= 0 && fchdir(fd) == 0;
+    int e = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = e;
+    return ok;
+}
+
 bool overlay_mount(int view_dir, bool user_namespace, bool in_cwd)
 {
     static char text[PLAN_MAX];
@@ -143,7 +159,7 @@ bool overlay_mount(int view_dir, bool user_namespace, bool in_cwd)
     int shown = ok ? open(p.shown, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     for (const char *path = p.paths; ok && shown >= 0 && path < p.end; path += strlen(path) + 1)
         ok = show_guarded(real, shown, path, read_only);
-    ok = ok && shown >= 0 && fchdir(shown) == 0 && (!in_cwd || chdir(p.cwd) == 0);
+    ok = ok && shown >= 0 && fchdir(shown) == 0 && (in_cwd ? chdir(p.cwd) == 0 : enter_root(p.root));
     int e = errno, fds[] = {real, view, shown};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)

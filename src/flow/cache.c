@@ -47,7 +47,7 @@ static struct str entry_of(struct frame *f, const struct val *key)
     VAL_MAP_SET(&m, "step", val_str(f->def->name));
     VAL_MAP_SET(&m, "type", val_str(str_c(f->def->type->name)));
     if (f->def->cache->by_workspace)
-        VAL_MAP_SET(&m, "workspace", val_str(f->run->workspace));
+        VAL_MAP_SET(&m, "workspace", val_str(frame_workspace_path(f, a)));
     VAL_MAP_SET(&m, "key", *key);
     struct val v = val_map_done(&m);
     struct sha256 h = sha256_of(json_canonical(a, &v));

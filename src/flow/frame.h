@@ -163,6 +163,13 @@ void frame_cancel_children(struct frame *f);
 void step_fail(struct frame *f, const struct failure *why);
 /* The attempt has failed because this child has. */
 void step_fail_as(struct frame *f, const struct frame *child);
+/* For types with `failed`: goes on. */
+void frame_failed(struct frame *f);
+/* In `failed`, before it does something that cannot be done without: the failure is recorded, so that a later life does
+ * not go on with the attempt. When the failed run is resumed the step begins anew. False: it cannot be recorded. */
+bool frame_keep_failure(struct frame *f);
+/* In enter(): has an earlier life recorded that? Then the step has failed, again. */
+bool frame_failed_before(struct frame *f);
 /* printf form of step_fail. */
 void step_failf(struct frame *f, enum rc rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
@@ -202,6 +209,7 @@ struct call_plan {
     const struct val *seen;       /* with inherit_context: {include?, exclude?}, names of its variables; or NULL */
     const struct val *defaults;   /* over its own `defaults`, or NULL */
     bool isolated;                /* works in a copy of the workspace, as frame_isolate() */
+    struct str root;              /* the directory of its caller's workspace that is its own; empty: all of that */
     bool apart;                   /* one of several calls of `parent`: see frame_call() */
     int64_t max_depth, max_steps; /* 0: not said */
     int64_t max_memory;           /* bytes, of the workflow and those that it calls; 0: not said */
@@ -231,6 +239,8 @@ struct workflow_parts {
  * to be read first. A text is parsed once, however often it is called. */
 struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text *t, unsigned inherits,
                                      struct workflow_parts *parts);
+/* The workspace of the workflow that it belongs to, as people know it; in `a`. */
+struct str frame_workspace_path(const struct frame *f, struct arena *a);
 /* Where files that the frame's workflow names are relative to; empty: the run's workflow_dir. */
 struct str frame_dir(const struct frame *f);
 /* Was its workflow come upon in the run? Then files that it names are read below the allowed directories only. */

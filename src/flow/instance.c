@@ -172,6 +172,10 @@ struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, 
                             .begins = plan->variables,
                             .seen = plan->seen,
                             .dir = arena_str(&f->arena, plan->dir.n ? plan->dir : up->dir),
+                            .root = !plan->root.n ? up->root
+                                    : up->root.n
+                                        ? arena_printf(&f->arena, "%.*s/%.*s", STR_ARG(up->root), STR_ARG(plan->root))
+                                        : arena_str(&f->arena, plan->root),
                             .step = parent,
                             .depth = up->depth + 1,
                             .max_depth = plan->max_depth ? plan->max_depth : up->max_depth,
@@ -331,6 +335,12 @@ struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text
                                 .message = arena_printf(&f->arena, "%.*s:%u:%u: %.*s%.*s", STR_ARG(t->file),
                                                         first->line, first->col, STR_ARG(first->text), STR_ARG(more))});
     return NULL;
+}
+
+struct str frame_workspace_path(const struct frame *f, struct arena *a)
+{
+    struct str all = f->run->workspace, own = f->instance->root;
+    return own.n ? arena_printf(a, "%.*s/%.*s", STR_ARG(all), STR_ARG(own)) : all;
 }
 
 const struct val *frame_function(const struct frame *f, struct str name)

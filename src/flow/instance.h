@@ -14,6 +14,7 @@ struct instance {
     struct box *inputs;
     const struct val *defaults; /* the workflow's, over its caller's where it inherits them */
     struct str dir;             /* of its file; empty: the run's */
+    struct str root;            /* its workspace: a directory of the run's, by its path there; empty: all of that */
     struct frame *step;         /* the step that calls it */
     unsigned depth;             /* 0: the run's own */
     int64_t max_depth;          /* of it and what it calls; 0: not said */

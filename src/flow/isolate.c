@@ -47,13 +47,19 @@ struct frame **isolate_writing(struct frame *f)
 struct val isolate_located(struct frame *f, enum effect_kind kind, struct val request)
 {
     const struct isolate *p = isolate_of(f);
-    bool there = kind == EFFECT_COMMAND || kind == EFFECT_TOOL || kind == EFFECT_READ || kind == EFFECT_FILES ||
-                 kind == EFFECT_CODE || kind == EFFECT_CHECKPOINT || kind == EFFECT_WORKSPACE;
-    if (!p || !there || fault_hit("isolate.outside")) /* a seeded bug for the simulation to catch */
+    struct str root = f->instance->root;
+    bool files = kind == EFFECT_COMMAND || kind == EFFECT_TOOL || kind == EFFECT_READ || kind == EFFECT_FILES ||
+                 kind == EFFECT_CODE || kind == EFFECT_CHECKPOINT;
+    bool there = p && (files || kind == EFFECT_WORKSPACE);
+    bool below = files && root.n;
+    if ((!there && !below) || fault_hit("isolate.outside")) /* a seeded bug for the simulation to catch */
         return request;
     struct val_map m = val_map_new(&f->arena);
     val_map_merge(&m, &request);
-    VAL_MAP_SET(&m, "place", val_str(p->id));
+    if (there)
+        VAL_MAP_SET(&m, "place", val_str(p->id));
+    if (below)
+        VAL_MAP_SET(&m, "root", val_str(root));
     return val_map_done(&m);
 }
 

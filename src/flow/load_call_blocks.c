@@ -42,6 +42,15 @@ const struct step_key workspace_isolation_keys[] = {
     {0},
 };
 
+const struct step_key call_workspace_keys[] = {
+    {"create_on_start", KEY_BOOL, .doc = "Accepted; workspace_dir is made when the workflow is called."},
+    {"cleanup_on_success", KEY_BOOL, .fallback = "false", .doc = "As beside it."},
+    {"cleanup_on_error", KEY_BOOL, .fallback = "false", .doc = "As beside it."},
+    {"preserve_outputs", KEY_BOOL, .doc = "Accepted; what steps write by output_to_file lies in output_dir."},
+    {"max_size_mb", KEY_INT, KEY_FROM(1), .doc = "Accepted; `limits` bounds what is recorded."},
+    {0},
+};
+
 const struct step_key inheritance_keys[] = {
     {"global_vars", KEY_OBJECT, .choices = "inherited_variables",
      .doc = "{include, exclude}: the caller's variables that can be read inside, as they are when it is called."},

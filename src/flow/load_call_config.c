@@ -16,6 +16,14 @@ const struct step_key call_config_keys[] = {
      .doc = "The same in one block, and which of the caller's variables are inherited; see below."},
     {"workspace_isolation", KEY_ANY, .choices = "workspace_isolation", .fallback = "false",
      .doc = "As `workspace: isolated` of the step."},
+    {"workspace_dir", KEY_TEMPLATE,
+     .doc = "A directory below the caller's workspace that is the workflow's own workspace, made where it is missing."},
+    {"cleanup_on_success", KEY_BOOL, .fallback = "false",
+     .doc = "Whether that directory is removed at the good end, with all that is in it, if it was made for this call."},
+    {"cleanup_on_error", KEY_BOOL, .fallback = "false", .doc = "The same when it fails."},
+    {"reuse_workspace", KEY_BOOL, .fallback = "true",
+     .doc = "false: that directory must not be there yet, or be empty."},
+    {"workspace", KEY_OBJECT, .choices = "call_workspace", .doc = "{cleanup_on_success, cleanup_on_error}: the same."},
     {"max_depth", KEY_INT, .fallback = "10", KEY_FROM_TO(1, 100),
      .doc = "How deep workflows may call one another, counted from the run's own."},
     {"warn_at_depth", KEY_INT, KEY_FROM_TO(1, 100), .doc = "From which depth on a note says how deep it is."},
@@ -64,19 +72,13 @@ const struct step_key call_config_keys[] = {
 
 static const char recorded[] = "every step is recorded: a run that was stopped goes on with treadle resume";
 static const char observed[] = "every step is recorded with its times and its result: treadle show, treadle logs";
-static const char callers[] = "a workflow that is called works in the directories of its caller";
 static const char file_once[] =
     "a workflow's file is read once a run; write `cache: {key: …}` on the step to keep its result";
 static const char freed[] = "memory is freed when a step ends, and what loops have done leaves it before";
 static const char same[] = "runs are the same everywhere; try one with --mock or --dry-run";
 
 const struct unused_key call_config_unused_keys[] = {
-    {"workspace_dir", callers},
-    {"workspace_enabled", callers},
-    {"cleanup_on_success", callers},
-    {"cleanup_on_error", callers},
-    {"reuse_workspace", callers},
-    {"workspace", callers},
+    {"workspace_enabled", "write workspace_dir, or `workspace: isolated` on the step"},
     {"checkpoint_enabled", recorded},
     {"checkpoint_frequency", recorded},
     {"checkpoint_dir", recorded},
@@ -217,11 +219,57 @@ static void total_duration(struct step_def *s, const struct val *config)
     }
 }
 
+struct val load_call_paths(struct loader *l, const struct val *config)
+{
+    const struct member *dir = val_member(config, STR("workspace_dir"));
+    if (!dir)
+        return *config;
+    struct val_map m = val_map_new(l->a);
+    for (size_t i = 0; i < config->obj.n; i++) {
+        const struct member *k = &config->obj.m[i];
+        val_map_add(&m, k->key, k == dir ? load_dollars(l, &k->val) : k->val, k->line, k->col);
+    }
+    struct val v = val_map_done(&m);
+    v.line = config->line;
+    v.col = config->col;
+    return v;
+}
+
+/* As text; what links lead to is seen in the run. */
+static bool leads_out(struct str path)
+{
+    int depth = 0;
+    while (path.n) {
+        size_t n = str_find(path, STR("/"));
+        struct str part = n == SIZE_MAX ? path : str_n(path.p, n);
+        depth += str_is(part, "..") ? -1 : part.n && !str_is(part, ".");
+        if (depth < 0)
+            return true;
+        path = str_from(path, n == SIZE_MAX ? path.n : n + 1);
+    }
+    return false;
+}
+
+static void own_directory(struct loader *l, const struct val *config)
+{
+    static const char *const about[] = {"cleanup_on_success", "cleanup_on_error", "reuse_workspace"};
+    const struct val *dir = VAL_GET(config, "workspace_dir");
+    if (val_is(dir, VAL_STR) && !is_hole(dir) && leads_out(dir->s))
+        BAD(l, dir, "`workspace_dir` is `%s`, which leads out of the workspace; expected a directory below it",
+            clip(dir->s).z);
+    for (size_t i = 0; !dir && i < sizeof about / sizeof *about; i++) {
+        const struct member *m = val_member(config, str_c(about[i]));
+        if (m)
+            problem_add(l->ps, true, m->line, m->col, "`%s` has no effect without `workspace_dir`", about[i]);
+    }
+}
+
 void load_call_config(struct loader *l, struct step_def *s, const struct common *c)
 {
     const struct val *config = VAL_GET(s->source, "config");
     for (size_t i = 0; val_is(config, VAL_OBJECT) && i < config->obj.n; i++)
         config_key(l, s, c, &config->obj.m[i]);
+    own_directory(l, config);
     total_duration(s, config);
     on_timeout(l, s, c, config);
 }

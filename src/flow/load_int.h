@@ -244,7 +244,8 @@ void load_call(struct loader *l, struct step_def *s, const struct common *c, uns
 void load_called_files(struct loader *l);
 /* load_call_blocks.c: checks a block in its `config`; false: the row is of none. */
 bool load_call_block(struct loader *l, const struct step_key *row, const struct member *m);
-/* load_call_config.c: its `config`. */
+/* load_call_config.c: its `config`; and that with `${X}` in its paths turned into holes. */
+struct val load_call_paths(struct loader *l, const struct val *config);
 void load_call_config(struct loader *l, struct step_def *s, const struct common *c);
 /* load.c: a workflow written inside another, called `name` unless it says otherwise; and one in another file. NULL:
  * reported. The caller gets a reference. */

@@ -378,6 +378,8 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
         struct val v = m->val;
         if (row->kind == KEY_PROMPT)
             v = load_prompt(l, s, &v);
+        else if (row->choices && strcmp(row->choices, "call_config") == 0)
+            v = load_call_paths(l, &v);
         else if (row->kind == KEY_ANY && expression_key(row->name) && v.type == VAL_STR &&
                  str_find(v.s, STR("{{")) == SIZE_MAX && !is_data_file(v.s))
             v = read_expression(l, s, &v);

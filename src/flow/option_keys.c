@@ -185,6 +185,7 @@ static const struct key_block blocks[] = {
     {.name = "performance_budgets", .keys = performance_budgets_keys},
     {.name = "on_budget_exceeded", .keys = on_budget_exceeded_keys},
     {.name = "workspace_isolation", .keys = workspace_isolation_keys},
+    {.name = "call_workspace", .keys = call_workspace_keys},
     {.name = "inheritance", .keys = inheritance_keys},
     {.name = "inherited_variables", .keys = inherited_variables_keys},
     {.name = "inherited_providers", .keys = inherited_providers_keys},

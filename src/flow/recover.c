@@ -616,7 +616,7 @@ static enum rc recover(struct run *r, const struct record *rec, struct err *err)
     }
     fold_time(r, rec, &data->val);
     const struct val *refs = VAL_GET(&data->val, "refs"), *referring = NULL;
-    if (refs && rec->kind == RECORD_DONE)
+    if (refs && (rec->kind == RECORD_DONE || rec->kind == RECORD_RESULT))
         referring = VAL_GET(&data->val, "ok");
     else if (refs && rec->kind == RECORD_OPEN)
         referring = VAL_GET(&data->val, "partial");

@@ -276,7 +276,7 @@ const struct val *scope_named(struct frame *f, const struct val *key, size_t n, 
         if (str_is(head, "workflow") || str_is(head, "run"))
             return workflow_field(f, key, n, a, used);
         if (str_is(head, "workspace") && str_is(name, "path"))
-            return keep_text(a, f->run->workspace);
+            return keep_text(a, frame_workspace_path(f, a));
         if (str_is(head, "step"))
             v = step_field(f, key, n, a, used);
         else if (str_is(head, "config"))

@@ -214,7 +214,7 @@ static void start_attempt(struct frame *f)
     struct step_state *s = step_state_of(f);
     if (!frame_settle_late(f))
         return;
-    s->has_config = false;
+    s->has_config = s->parting = false;
     s->pinned = NULL;
     s->sets = s->also = NULL;
     s->measured = false;

@@ -101,6 +101,9 @@ struct step_type {
     /* The time of an attempt is over, and its children still run: what of a result there is, an object, in the frame's
      * arena; or NULL. May be NULL. */
     const struct val *(*unfinished)(struct frame *f);
+    /* An attempt has failed (not: was cancelled), and nothing below runs any more. True: something is to be done before
+     * what follows from that, which frame_failed() is then called for. May be NULL. */
+    bool (*failed)(struct frame *f);
     /* Frees what `type_state` holds outside the arena, at the end of each attempt. May be NULL. */
     void (*free_state)(void *type_state);
 };

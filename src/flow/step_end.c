@@ -250,6 +250,13 @@ void step_attempt_failed(struct frame *f)
     }
     workspace_wait_over(f);
     flight_leave(f);
+    if (f->def->type->failed && !s->parting) {
+        s->parting = true;
+        frame_timer_clear(f);
+        f->status = FRAME_RUNNING;
+        if (f->def->type->failed(f))
+            return;
+    }
     f->leave = LEAVE_NO;
     f->failures++;
     int64_t wait = -1;
@@ -278,6 +285,60 @@ void step_attempt_failed(struct frame *f)
     s->waiting = true;
     frame_timer_clear(f);
     frame_sleep(f, wait);
+}
+
+void frame_failed(struct frame *f)
+{
+    CHECK(step_state_of(f)->parting && f->failing_set);
+    step_attempt_failed(f);
+}
+
+#define KEPT_FAILURE "failed:1"
+
+static enum rc record_failure(struct frame *f, const struct val *partial, struct err *err)
+{
+    const struct failure *why = &f->failing;
+    struct val_map m = val_map_new(&f->run->scratch), e = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&e, "class", val_str(str_c(rc_name(why->rc))));
+    VAL_MAP_SET(&e, "code", val_str(why->code));
+    VAL_MAP_SET(&e, "message", val_str(why->message));
+    VAL_MAP_SET(&e, "final", val_bool(why->final));
+    VAL_MAP_SET(&e, "goes_on", val_bool(why->goes_on));
+    VAL_MAP_SET(&m, "ok", *partial);
+    VAL_MAP_SET(&m, "failed", val_map_done(&e));
+    if (partial->away)
+        VAL_MAP_SET(&m, "refs", away_places(&f->run->scratch, partial));
+    struct val data = val_map_done(&m);
+    return run_append_value(f->run, RECORD_RESULT, path_join(&f->run->scratch, f->base, KEPT_FAILURE), 1, &data, err);
+}
+
+bool frame_keep_failure(struct frame *f)
+{
+    struct step_state *s = step_state_of(f);
+    struct err err;
+    const struct past *p = past_below(f, KEPT_FAILURE);
+    f->failing.below = false;
+    if ((p && p->result) || record_failure(f, &s->partial, &err) == RC_OK)
+        return true;
+    s->partial = val_null; /* too large, together */
+    return record_failure(f, &s->partial, &err) == RC_OK;
+}
+
+bool frame_failed_before(struct frame *f)
+{
+    const struct past *p = past_below(f, KEPT_FAILURE);
+    const struct val *e = p && p->result ? VAL_GET(&p->result->val, "failed") : NULL;
+    if (!e)
+        return false;
+    const struct val *partial = VAL_GET(&p->result->val, "ok");
+    enum rc rc = rc_from_name(val_get_str(e, STR("class"), STR("internal")));
+    step_fail(f, &(struct failure){.rc = rc == RC_COUNT ? RC_INTERNAL : rc,
+                                   .code = val_get_str(e, STR("code"), STR("")),
+                                   .message = val_get_str(e, STR("message"), STR("")),
+                                   .final = val_get_bool(e, STR("final"), false),
+                                   .goes_on = val_get_bool(e, STR("goes_on"), false),
+                                   .partial = val_is(partial, VAL_OBJECT) ? partial : NULL});
+    return true;
 }
 
 void step_fail(struct frame *f, const struct failure *why)

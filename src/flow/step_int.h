@@ -26,6 +26,7 @@ struct step_state {
     enum phase phase;
     bool fetching;
     bool measured;             /* that what it left in the workspace is not too much */
+    bool parting;              /* its attempt has failed, and its type was told */
     struct frame *overdue;     /* its time is over, and what fetches for what it has yielded so far */
     struct frame *child;       /* PHASE_CHILD: whose end is being looked at, when that must be done again */
     struct spending spent;     /* on calls below, in all attempts and lives */

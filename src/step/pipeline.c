@@ -7,6 +7,7 @@
 #include "base/panic.h"
 #include "data/json.h"
 #include "flow/frame.h"
+#include "step/pipeline_place.h"
 #include "step/pipeline_plan.h"
 #include "step/pipeline_result.h"
 
@@ -39,6 +40,8 @@ struct call {
     struct workflow_text text; /* where it is read in the run */
     unsigned inherits;         /* enum inherits */
     struct workflow_parts parts;
+    struct call_place place;
+    struct box *result; /* to be given once the directory is gone */
 };
 
 static void free_call(void *state)
@@ -46,6 +49,8 @@ static void free_call(void *state)
     struct call *c = state;
     workflow_unref(c->workflow);
     c->workflow = NULL;
+    box_unref(c->result);
+    c->result = NULL;
 }
 
 static struct str called_name(struct frame *f)
@@ -168,9 +173,15 @@ static const struct val *told_inputs(struct frame *f, const struct val *beside)
     return v;
 }
 
+static void give(struct frame *f)
+{
+    const struct call *c = f->type_state;
+    step_ok(f, &c->result->val);
+}
+
 static void finish(struct frame *f, struct frame *c)
 {
-    const struct call *call = f->type_state;
+    struct call *call = f->type_state;
     const struct val *outputs = VAL_GET(call->plan, "outputs");
     struct val v;
     struct err err;
@@ -189,7 +200,9 @@ static void finish(struct frame *f, struct frame *c)
     bool by_steps = (!outputs || outputs->type == VAL_NULL) && !call->workflow->output;
     v = pruned_result(f, VAL_GET(call->plan, "prune"), &v, by_steps);
     const struct val *told = told_inputs(f, &v);
-    step_ok(f, told ? told : &v);
+    call->result = box_new(told ? told : &v);
+    if (!call_place_close(f, &call->place, call->plan, true, give))
+        give(f);
 }
 
 /* ---- what there is where it ends otherwise ---- */
@@ -249,6 +262,16 @@ static const struct val *unfinished(struct frame *f)
 
 /* ---- calling ---- */
 
+static void execute(struct frame *f)
+{
+    struct call *c = f->type_state;
+    struct call_plan p = pipeline_call_plan(c->plan);
+    p.workflow = c->workflow;
+    p.dir = c->dir;
+    p.root = c->place.root;
+    frame_call(f, "workflow:1", TAG_RUN, &p);
+}
+
 static void call(struct frame *f)
 {
     struct call *c = f->type_state;
@@ -260,13 +283,11 @@ static void call(struct frame *f)
     c->plan = plan;
     const struct val *fallback = VAL_GET(plan, "fallback"), *told = told_inputs(f, fallback);
     f->fallback = context_of(f, NULL, told ? told : fallback);
-    struct call_plan p = pipeline_call_plan(plan);
-    p.workflow = c->workflow;
-    p.dir = c->dir;
-    if (!frame_depth(f, p.max_depth, c->workflow->name))
+    if (!frame_depth(f, val_get_int(plan, STR("max_depth"), 0), c->workflow->name))
         return;
     frame_warn_depth(f, val_get_int(plan, STR("warn_depth"), 0), c->workflow->name);
-    frame_call(f, "workflow:1", TAG_RUN, &p);
+    if (!call_place_open(f, &c->place, plan, execute))
+        execute(f);
 }
 
 /* ---- reading what is called ---- */
@@ -392,6 +413,11 @@ static void enter(struct frame *f)
     struct call *c = ARENA_NEW(&f->arena, struct call);
     f->type_state = c;
     c->parts.texts = val_map_new(&f->arena);
+    if (frame_failed_before(f)) {
+        c->plan = frame_pinned(f);
+        call_place_recall(f, &c->place);
+        return;
+    }
     if (!f->def->child) {
         if (!frame_depth(f, 0, f->def->name)) /* before anything is read, in case it never ends */
             return;
@@ -408,6 +434,11 @@ static void enter(struct frame *f)
 
 static void child_done(struct frame *f, struct frame *c)
 {
+    struct call *call = f->type_state;
+    if (call_place_is(c)) {
+        call_place_done(f, &call->place, c);
+        return;
+    }
     if (child_ok(c)) {
         (c->tag == TAG_LOAD ? loaded : c->tag == TAG_PART ? part_loaded : finish)(f, c);
         return;
@@ -423,6 +454,14 @@ static void child_done(struct frame *f, struct frame *c)
     step_fail(f, &why);
 }
 
+/* Without its directory the attempt cannot be gone on with. */
+static bool failed(struct frame *f)
+{
+    struct call *c = f->type_state;
+    bool cleans = c && c->place.made && c->plan && val_get_bool(c->plan, STR("cleans_failed"), false);
+    return cleans && frame_keep_failure(f) && call_place_close(f, &c->place, c->plan, false, frame_failed);
+}
+
 const struct step_type step_pipeline = {.name = "pipeline",
                                         .doc = "Calls another workflow.",
                                         .keys = keys,
@@ -430,4 +469,5 @@ const struct step_type step_pipeline = {.name = "pipeline",
                                         .enter = enter,
                                         .child_done = child_done,
                                         .unfinished = unfinished,
+                                        .failed = failed,
                                         .free_state = free_call};

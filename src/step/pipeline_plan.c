@@ -125,7 +125,36 @@ static bool plan_inheritance(struct frame *f, const struct val *config, struct v
     return true;
 }
 
-/* Either spelling of a workspace of its own. */
+/* A directory of the workspace for itself, and what becomes of it; the older block says some of it too. */
+static bool plan_directory(struct frame *f, const struct val *config, struct val_map *m)
+{
+    const struct val *block = VAL_GET(config, "workspace");
+    struct str dir;
+    bool well, failed, cleans, cleans_failed, reuse;
+    if (!frame_text(f, config, "workspace_dir", STR(""), &dir) ||
+        !frame_bool(f, block, "cleanup_on_success", false, &well) ||
+        !frame_bool(f, block, "cleanup_on_error", false, &failed) ||
+        !frame_bool(f, config, "cleanup_on_success", well, &cleans) ||
+        !frame_bool(f, config, "cleanup_on_error", failed, &cleans_failed) ||
+        !frame_bool(f, config, "reuse_workspace", true, &reuse))
+        return false;
+    if (!dir.n && VAL_GET(config, "workspace_dir")) {
+        step_failf(f, RC_INVALID, "`workspace_dir` is empty; expected a directory below the workspace");
+        return false;
+    }
+    if (!dir.n)
+        return true;
+    VAL_MAP_SET(m, "dir", val_str(dir));
+    if (!reuse)
+        VAL_MAP_SET(m, "fresh", val_true);
+    if (cleans)
+        VAL_MAP_SET(m, "cleans", val_true);
+    if (cleans_failed)
+        VAL_MAP_SET(m, "cleans_failed", val_true);
+    return true;
+}
+
+/* Either spelling of a copy of the workspace. */
 static bool plan_workspace(struct frame *f, const struct val *c, struct val_map *m)
 {
     const struct val *config = VAL_GET(c, "config"), *isolation = VAL_GET(config, "workspace_isolation");
@@ -137,7 +166,7 @@ static bool plan_workspace(struct frame *f, const struct val *c, struct val_map 
         return false;
     if (isolated || str_is(said, "isolated"))
         VAL_MAP_SET(m, "isolated", val_true);
-    return true;
+    return plan_directory(f, config, m);
 }
 
 /* The caller's inputs, as far as they are asked for. */
@@ -152,8 +181,8 @@ static struct val inputs_of_caller(struct frame *f, const struct workflow *w)
 }
 
 /* The pinned object: {inputs, outputs, fallback, inherit_context, inherit_providers, inherit_functions, variables,
- * seen, defaults, isolated, max_depth, max_steps, warn_depth, max_memory, warn_memory, memory_ends_run, step_ms, over,
- * prune, context}. */
+ * seen, defaults, isolated, dir, fresh, cleans, cleans_failed, max_depth, max_steps, warn_depth, max_memory,
+ * warn_memory, memory_ends_run, step_ms, over, prune, context}. */
 const struct val *pipeline_plan(struct frame *f, const struct workflow *w)
 {
     const struct val *c = frame_config(f, false);

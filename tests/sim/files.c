@@ -291,7 +291,8 @@ static struct val files_workspace(struct world *w, struct arena *a, const struct
     return val_map_done(&m);
 }
 
-/* Whatever is below a frame with a copy works in the innermost one; not so what handles its failure. */
+/* Whatever is below a frame with a copy works in the innermost one; not so what handles its failure, or makes and
+ * removes the directory that it has there. */
 static void files_place(struct world *w, const struct pending_event *p)
 {
     const struct site *inner = &files_of(w)->sites;
@@ -299,7 +300,7 @@ static void files_place(struct world *w, const struct pending_event *p)
     for (const struct site *s = inner->next; s; s = s->next) {
         struct str name = str_c(s->name), rest = str_from(path, name.n);
         if (str_starts(path, name) && str_starts(rest, STR("/")) && !str_starts(rest, STR("/on_error")) &&
-            name.n > strlen(inner->name))
+            !str_is(rest, "/place:dir") && !str_is(rest, "/place:clean") && name.n > strlen(inner->name))
             inner = s;
     }
     if (inner != site_asked(w, &p->request->val) && !w->violation[0])

@@ -539,7 +539,7 @@ int main(int argc, char **argv)
     bool ok =
         n < 50 || (control(argv[0], "outbox.barrier=0", "1") && control(argv[0], "effect.unrecorded=0", "1") &&
                    control(argv[0], "recover.forget=0", "1") && control(argv[0], "wait.lost=0", "1") &&
-                   control(argv[0], "wait.twice=0", "1") && control(argv[0], "variables.apart=0", "1") &&
+                   control(argv[0], "wait.twice=0", "1") && control(argv[0], "variables.apart=0", "100") &&
                    control(argv[0], "recover.believe=0", "1") && control(argv[0], "effect.forgotten=0", "300") &&
                    control(argv[0], "variables.shared=0", "1") && control(argv[0], "workspace.unrestored=0", "1") &&
                    control(argv[0], "isolate.outside=0", "1") && control(argv[0], "workspace.unasked=0", "1") &&

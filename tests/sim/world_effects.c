@@ -92,8 +92,10 @@ static struct str begun_key(struct world *w, const struct pending_event *p)
 static void arrive(struct world *w, struct pending_event *p)
 {
     p->under_way = false;
-    if (w->run && is_apply(p))
+    if (w->run && is_apply(p)) {
         check_turn(w, p);
+        check_directory(w, p);
+    }
     if (is_apply(p)) {
         struct str path = str_c(p->path);
         struct deed *d = deed_of(w, path);

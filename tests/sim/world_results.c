@@ -50,6 +50,38 @@ static struct val tool_result(struct world *w, struct arena *a, const struct val
     return val_map_done(&m);
 }
 
+/* A directory that a called workflow has for its own: by where it lies, and the workspace around it. */
+static struct file *directory_of(struct world *w, struct arena *a, const struct val *request, struct str path)
+{
+    struct str place = val_get_str(request, STR("place"), STR("")), root = val_get_str(request, STR("root"), STR(""));
+    return file_of(w, arena_printf(a, "directory %.*s:%.*s%s%.*s", STR_ARG(place), STR_ARG(root), root.n ? "/" : "",
+                                   STR_ARG(path)));
+}
+
+static void directory_changes(struct world *w, struct arena *a, const struct val *request, struct val_map *done)
+{
+    struct str what = val_get_str(request, STR("operation"), STR("")),
+               path = val_get_str(request, STR("path"), STR(""));
+    bool make = str_is(what, "make_directory");
+    if (!make && !str_is(what, "remove_directory"))
+        return;
+    struct file *f = directory_of(w, a, request, path);
+    snprintf(f->hash, sizeof f->hash, "%s", make ? "here" : "gone");
+    VAL_MAP_SET(done, "path", val_str(path));
+    VAL_MAP_SET(done, "created", val_bool(make && str_hash(path, 5) % 3));
+}
+
+/* What works in such a directory finds it. */
+static void check_directory(struct world *w, const struct pending_event *p)
+{
+    const struct val *request = &p->request->val;
+    struct str root = val_get_str(request, STR("root"), STR(""));
+    struct arena a = {0};
+    if (root.n && !VAL_GET(request, "place") && strcmp(directory_of(w, &a, &val_empty_object, root)->hash, "here") != 0)
+        violate(w, "%s works in a directory that is not there", p->path);
+    arena_done(&a);
+}
+
 /* One file for each operation, named by its path, since what matters is that it changes once. */
 static struct val files_result(struct world *w, struct arena *a, const struct pending_event *p, bool *ok)
 {
@@ -81,6 +113,7 @@ static struct val files_result(struct world *w, struct arena *a, const struct pe
         VAL_MAP_SET(&m, "plan", val_map_done(&made));
         return val_map_done(&m);
     }
+    directory_changes(w, a, request, &done);
     if (!plan) /* only looked, or there was nothing to do */
         return val_map_done(&done);
     struct str before = val_get_str(plan, STR("before"), STR("?")), after = val_get_str(plan, STR("after"), STR("?"));

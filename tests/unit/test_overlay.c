@@ -27,7 +27,7 @@ static void layers(void **state)
     test_begin(&p);
     make_workspace(&p);
     struct sha256 id = test_take(&p);
-    OK(&p, overlay_new(&p.s, &id, STR("."), false, &v, &p.err));
+    OK(&p, overlay_new(&p.s, &id, STR("."), STR("."), false, &v, &p.err));
     struct changes c = {.a = &p.arena};
     size_t skipped;
     OK(&p, overlay_changes(&p.s, &v, &c, &skipped, &p.err));
@@ -72,7 +72,7 @@ static void a_copy(void **state)
     test_begin(&p);
     make_workspace(&p);
     struct sha256 id = test_take(&p);
-    OK(&p, overlay_new(&p.s, &id, STR("d"), true, &v, &p.err));
+    OK(&p, overlay_new(&p.s, &id, STR("d"), STR("."), true, &v, &p.err));
     const char *copy = in_view(&p, &v, "copy", "");
     test_tree(copy, ".git/:755 a:644:one d/:755 d/b:644:two d/deep/:755 d/deep/c:644:three keep/:755 keep/k:644:four");
     struct changes c = {.a = &p.arena};
