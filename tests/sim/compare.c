@@ -96,30 +96,37 @@ struct first_failure {
     struct str class, code;
 };
 
-static const struct step_def *step_named(const struct workflow *w, struct str name)
+/* The list in which the step is written, or NULL. */
+static const struct val *list_written(const struct val *in, struct str name)
 {
-    for (size_t i = 0; i < w->nall; i++)
-        if (str_eq(w->all[i]->name, name))
-            return w->all[i];
-    const struct step_def *d = NULL;
-    for (size_t i = 0; !d && i < w->nchildren; i++)
-        d = step_named(w->children[i], name);
-    return d;
+    const struct val *found = NULL;
+    for (size_t i = 0; in->type == VAL_OBJECT && !found && i < in->obj.n; i++)
+        found = list_written(&in->obj.m[i].val, name);
+    for (size_t i = 0; in->type == VAL_ARRAY && !found && i < in->arr.n; i++) {
+        const struct val *one = &in->arr.v[i];
+        found = str_eq(val_get_str(one, STR("name"), STR("")), name) ? in : list_written(one, name);
+    }
+    return found;
 }
 
-/* Do those below `group` run side by side, and does the first failure end them all? */
+/* Do those below `group` run side by side, and does the first failure end them all? As they are written: of workflows
+ * whose step has a type that is known late nothing is loaded before. */
 static bool ends_with_the_first(const struct workflow *w, struct str group, struct str member)
 {
     struct str rest;
-    const struct step_def *d = step_named(w, plain_segment(member));
-    if (d)
-        return d->list->graph;
-    d = step_named(w, plain_segment(last_segment(group, &rest)));
-    if (!d || VAL_GET(d->source, "strategy"))
+    const struct val *list = list_written(w->source, plain_segment(member));
+    bool graph = false;
+    for (size_t i = 0; list && i < list->arr.n; i++)
+        graph |= VAL_GET(&list->arr.v[i], "depends_on") != NULL;
+    if (list)
+        return graph;
+    const struct val *step = step_written(w->source, plain_segment(last_segment(group, &rest)));
+    struct str type = val_get_str(step, STR("type"), STR(""));
+    if (!step || VAL_GET(step, "strategy"))
         return false;
-    if (str_is(d->type_name, "for_loop"))
-        return val_get_bool(d->source, STR("parallel"), false) && val_get_bool(d->source, STR("break_on_error"), true);
-    return str_is(d->type_name, "parallel") && !VAL_GET(d->source, "fail");
+    if (str_is(type, "for_loop"))
+        return val_get_bool(step, STR("parallel"), false) && val_get_bool(step, STR("break_on_error"), true);
+    return str_is(type, "parallel") && !VAL_GET(step, "fail");
 }
 
 struct ends {         /* of the members of such groups */
