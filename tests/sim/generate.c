@@ -459,8 +459,8 @@ static void stream(struct generator *g, unsigned in, bool parallel, unsigned end
         "{type: claude, prompt: \"hello {{ loop.index }}\", allowed_tools: [Write], on_error: continue}",
         "{type: command, run: make test, stdin: \"{{ chunk }}\", retry: {max_attempts: 2, delay: 10ms}}",
         "{type: test_echo, value: \"{{ chunk }}\", condition: \"loop.index != 1\"}",
-        "{steps: [{name: a, type: test_echo, value: \"{{ chunk }}\"}, {name: b, type: gemini, prompt: \"{{ steps.a "
-        "}}\"}]}"};
+        ("{steps: [{name: a, type: test_echo, value: \"{{ chunk }}\"}, "
+         "{name: b, type: gemini, prompt: \"{{ steps.a }}\"}]}")};
     line(g, in, "type: file_ops");
     line(g, in, "operation: stream_process");
     line(g, in, "source: \"{{ inputs.file }}\"");
