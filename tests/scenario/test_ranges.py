@@ -115,6 +115,7 @@ BLOCKS = {
     "performance": [in_workflow("performance")],
     "workspace_config": [in_workflow("workspace_config")],
     "call_config": [in_step("pipeline", "config")],
+    "call_workspace": [in_step("pipeline", "config", "workspace")],
     "memory_limits": [in_step("pipeline", "config", "memory_limits")],
     "performance_budgets": [in_step("pipeline", "config", "performance_budgets")],
     "model_settings": [in_step("pipeline", "config", "inheritance", "providers", "override", "gemini")],
