@@ -128,6 +128,9 @@ const struct val *frame_defaults(const struct frame *f);
 /* The declaration of a function that models may call, by the workflow or, where it inherits them, by its callers; or
  * NULL. */
 const struct val *frame_function(const struct frame *f, struct str name);
+/* What calls around a step say of it to whom makes answers up: {response?, delay_ms?} in the frame's arena, or NULL. A
+ * step is told by its name in the workflow that is called, or by its path (`plain`: the step's own) below the call. */
+const struct val *frame_mock(struct frame *f, struct str plain);
 /* All variables that are known in the frame, {name: value}, built in `a`. */
 struct val frame_all_variables(const struct frame *f, struct arena *a);
 /* A key of the run's workflow as it was written, or NULL. */
@@ -209,6 +212,7 @@ struct call_plan {
     const struct val *seen;       /* with inherit_context: {include?, exclude?}, names of its variables; or NULL */
     const struct val *defaults;   /* over its own `defaults`, or NULL */
     bool isolated;                /* works in a copy of the workspace, as frame_isolate() */
+    const struct val *mocks;      /* {responses?, delays?}, by steps inside; or NULL */
     struct str root;              /* the directory of its caller's workspace that is its own; empty: all of that */
     bool apart;                   /* one of several calls of `parent`: see frame_call() */
     int64_t max_depth, max_steps; /* 0: not said */

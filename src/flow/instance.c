@@ -171,6 +171,7 @@ struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, 
                             .functions = plan->inherit_functions,
                             .begins = plan->variables,
                             .seen = plan->seen,
+                            .mocks = plan->mocks,
                             .dir = arena_str(&f->arena, plan->dir.n ? plan->dir : up->dir),
                             .root = !plan->root.n ? up->root
                                     : up->root.n
@@ -335,6 +336,43 @@ struct workflow *frame_load_workflow(struct frame *f, const struct workflow_text
                                 .message = arena_printf(&f->arena, "%.*s:%u:%u: %.*s%.*s", STR_ARG(t->file),
                                                         first->line, first->col, STR_ARG(first->text), STR_ARG(more))});
     return NULL;
+}
+
+/* Below the call: `plain` without the path of the step that calls, where both are without attempts. */
+static struct str below_call(const struct instance *i, struct str plain)
+{
+    size_t depth = 1;
+    for (size_t k = 0; k < i->step->path.n; k++)
+        depth += i->step->path.p[k] == '/';
+    while (depth && plain.n) {
+        size_t slash = str_find(plain, STR("/"));
+        plain = str_from(plain, slash == SIZE_MAX ? plain.n : slash + 1);
+        depth--;
+    }
+    return plain;
+}
+
+const struct val *frame_mock(struct frame *f, struct str plain)
+{
+    const struct val *response = NULL, *delay = NULL;
+    for (const struct instance *i = f->instance; i && i->step; i = i->parent) {
+        struct str names[] = {below_call(i, plain), i == f->instance ? f->def->name : STR("")};
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+            response = response ? response : val_get(VAL_GET(i->mocks, "responses"), names[k]);
+            delay = delay ? delay : val_get(VAL_GET(i->mocks, "delays"), names[k]);
+        }
+    }
+    if (!response && !delay)
+        return NULL;
+    struct val_map m = val_map_new(&f->arena);
+    double ms = val_to_double(delay, 0);
+    if (response)
+        VAL_MAP_SET(&m, "response", *response);
+    if (ms > 0 && ms < 1e12)
+        VAL_MAP_SET(&m, "delay_ms", val_int((int64_t)ms));
+    struct val *v = ARENA_NEW(&f->arena, struct val);
+    *v = val_map_done(&m);
+    return v;
 }
 
 struct str frame_workspace_path(const struct frame *f, struct arena *a)

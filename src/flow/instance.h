@@ -27,6 +27,7 @@ struct instance {
     bool memory_ends_run;       /* having too much ends the run */
     bool functions;             /* those that its callers declare are known */
     const struct val *begins;   /* variables besides its own, or NULL */
+    const struct val *mocks;    /* {responses?, delays?}: of its steps, where answers are made up; or NULL */
     const struct val *seen;     /* {include?, exclude?}: which of its caller's variables are; NULL: all */
 };
 

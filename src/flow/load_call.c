@@ -149,12 +149,38 @@ static void inputs(struct loader *l, const struct step_def *s, const struct work
     }
 }
 
+/* ---- made-up answers ---- */
+
+static void mocked_step(struct loader *l, const struct workflow *w, const struct member *m)
+{
+    struct nearest near = {.want = m->key};
+    for (size_t i = 0; i < w->nall; i++) {
+        if (str_eq(w->all[i]->name, m->key) || w->all[i]->late_name)
+            return;
+        nearest_try(&near, w->all[i]->name);
+    }
+    if (str_find(m->key, STR("/")) == SIZE_MAX)
+        problem_add(l->ps, false, m->line, m->col, "workflow `%s` has no step `%s`; %s", clip(w->name).z,
+                    clip(m->key).z, load_hint(l, &near, "expected one of its steps"));
+}
+
+static void mocked_steps(struct loader *l, const struct step_def *s, const struct workflow *w)
+{
+    static const char *const keys[] = {"mock_responses", "mock_delays"};
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        const struct val *v = val_get(given(s, "config"), str_c(keys[k]));
+        for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++)
+            mocked_step(l, w, &v->obj.m[i]);
+    }
+}
+
 /* ---- workflows ---- */
 
 static void take(struct loader *l, struct step_def *s, struct workflow *child)
 {
     s->child = child;
     inputs(l, s, child);
+    mocked_steps(l, s, child);
 }
 
 static void load_inside(struct loader *l, struct step_def *s, const struct val *v, unsigned depth)

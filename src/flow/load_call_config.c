@@ -67,6 +67,11 @@ const struct step_key call_config_keys[] = {
          "{total_duration_ms, step_duration_ms, memory_usage_mb}: of an attempt, of each step inside, of its values."},
     {"on_budget_exceeded", KEY_OBJECT, .choices = "on_budget_exceeded", .fallback = "{action: warn}",
      .doc = "{action}: a note; it fails with the code performance_budget_exceeded; or the run does."},
+    {"mock_responses", KEY_OBJECT,
+     .doc = "With --mock, answers of steps inside, by their names or paths: as `mock_response` of the step."},
+    {"mock_delays", KEY_OBJECT, .doc = "With --mock, milliseconds that a made-up answer takes, in the same way."},
+    {"mock_mode", KEY_BOOL, .fallback = "true",
+     .doc = "false: neither of them counts. Without --mock or --dry-run no answer is ever made up."},
     {0},
 };
 
@@ -103,9 +108,6 @@ const struct unused_key call_config_unused_keys[] = {
     {"collect_metrics", observed},
     {"metrics", observed},
     {"performance_monitoring", observed},
-    {"mock_mode", "run with --mock"},
-    {"mock_responses", "give fixtures with --mock FILE"},
-    {"mock_delays", "give fixtures with --mock FILE"},
     {"debug", "an `approval` step stops a run; treadle logs shows what each step did"},
     {"development_mode", same},
     {"dev_features", same},
@@ -264,12 +266,22 @@ static void own_directory(struct loader *l, const struct val *config)
     }
 }
 
+static void mock_delays(struct loader *l, const struct val *delays)
+{
+    for (size_t i = 0; val_is(delays, VAL_OBJECT) && i < delays->obj.n; i++) {
+        const struct member *m = &delays->obj.m[i];
+        if (!is_hole(&m->val) && (!val_is_number(&m->val) || val_to_double(&m->val, -1) < 0))
+            BAD(l, &m->val, "the delay of `%s` is %s; expected milliseconds", clip(m->key).z, load_found(&m->val));
+    }
+}
+
 void load_call_config(struct loader *l, struct step_def *s, const struct common *c)
 {
     const struct val *config = VAL_GET(s->source, "config");
     for (size_t i = 0; val_is(config, VAL_OBJECT) && i < config->obj.n; i++)
         config_key(l, s, c, &config->obj.m[i]);
     own_directory(l, config);
+    mock_delays(l, VAL_GET(config, "mock_delays"));
     total_duration(s, config);
     on_timeout(l, s, c, config);
 }

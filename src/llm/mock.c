@@ -255,7 +255,7 @@ static int64_t decide(struct call *c, const struct http_request *req, const stru
     struct regex_match groups;
     struct mock_fixtures *f = &c->mock->fixtures;
     struct mock_fixture *x = mock_fixtures_match(f, &call, &groups), own;
-    if (!x && info->mock) {
+    if (!x && (VAL_GET(info->mock, "response") || VAL_GET(info->mock, "error"))) {
         own = brought(&c->a, info->mock);
         groups = (struct regex_match){0};
         x = &own;
@@ -265,6 +265,8 @@ static int64_t decide(struct call *c, const struct http_request *req, const stru
         return 0;
     }
     int64_t delay = x ? x->delay_ms : 0;
+    if (!x || x == &own)
+        delay = val_get_int(info->mock, STR("delay_ms"), 0);
     if (x && (x->network != MOCK_NET_OK || x->status)) {
         set_failure(c, x, r.provider);
         delay = x->network == MOCK_NET_HANG ? limit : delay;

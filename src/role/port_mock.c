@@ -77,7 +77,7 @@ static struct str step_of(struct str path, unsigned *attempt)
 static const struct val *brought(const struct val *mock, struct arena *a)
 {
     const struct val *error = VAL_GET(mock, "error"), *response = VAL_GET(mock, "response");
-    if (!mock)
+    if (!error && !response)
         return NULL;
     struct val_map m = val_map_new(a);
     if (error) {
@@ -136,7 +136,7 @@ static bool answered(struct port_mock *p, const struct effect *e, port_done *don
         w->next->link = &w->next;
     p->answers = w;
     int64_t limit = val_get_int(e->request, STR("timeout_ms"), INT64_MAX);
-    int64_t delay = x ? x->delay_ms : 0;
+    int64_t delay = x ? x->delay_ms : val_get_int(VAL_GET(e->request, "mock"), STR("delay_ms"), 0);
     bool late = delay >= limit;
     delay = late ? limit : delay;
     w->result = outcome(reply, delay, late, &w->a);

@@ -2,6 +2,7 @@
  * template brought something else in. */
 #include "step/mocked.h"
 
+#include "agent/agent.h"
 #include "flow/frame.h"
 
 static const char error_expected[] =
@@ -57,7 +58,8 @@ void mocked_check(const struct step_def *s, struct problems *ps)
 bool mocked_read(struct frame *f, const struct val *config, const struct val **ret)
 {
     const struct val *response = VAL_GET(config, "mock_response"), *error = VAL_GET(config, "mock_error");
-    *ret = NULL;
+    const struct val *around = frame_mock(f, agent_plain_path(&f->arena, f->path));
+    *ret = around;
     if (!response && !error)
         return true;
     if (error && wrong(error, is_command(f->def))) {
@@ -73,6 +75,8 @@ bool mocked_read(struct frame *f, const struct val *config, const struct val **r
         VAL_MAP_SET(&m, "error", val_map_done(&e));
     else
         VAL_MAP_SET(&m, "response", *response);
+    if (VAL_GET(around, "delay_ms"))
+        VAL_MAP_SET(&m, "delay_ms", *VAL_GET(around, "delay_ms"));
     struct val *v = ARENA_NEW(&f->arena, struct val);
     *v = val_map_done(&m);
     *ret = v;

@@ -1,7 +1,8 @@
 #pragma once
 /* The keys `mock_response` and `mock_error`: what a step that asks the outside gets where answers are made up.
  *
- * They travel in the effect's request as `mock`, {response} or {error: {message, …}}. Only what makes answers up
+ * They, or what a call around says of the step (`mock_responses`, `mock_delays`), travel in the effect's request as
+ * `mock`: {response?, delay_ms?} or {error: {message, …}, delay_ms?}. Only what makes answers up
  * (llm/mock.h, role/port_mock.h, the plan of --dry-run) looks at it; a provider and a shell never see it. */
 #include "flow/step.h"
 

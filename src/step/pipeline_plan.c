@@ -169,6 +169,23 @@ static bool plan_workspace(struct frame *f, const struct val *c, struct val_map 
     return plan_directory(f, config, m);
 }
 
+/* Only what makes answers up looks at it. */
+static bool plan_mocks(struct frame *f, const struct val *config, struct val_map *m)
+{
+    const struct val *responses = VAL_GET(config, "mock_responses"), *delays = VAL_GET(config, "mock_delays");
+    struct val_map mocks = val_map_new(&f->arena);
+    bool on;
+    if (!frame_bool(f, config, "mock_mode", true, &on))
+        return false;
+    if (responses)
+        VAL_MAP_SET(&mocks, "responses", *responses);
+    if (delays)
+        VAL_MAP_SET(&mocks, "delays", *delays);
+    if (on && mocks.n)
+        VAL_MAP_SET(m, "mocks", val_map_done(&mocks));
+    return true;
+}
+
 /* The caller's inputs, as far as they are asked for. */
 static struct val inputs_of_caller(struct frame *f, const struct workflow *w)
 {
@@ -181,7 +198,7 @@ static struct val inputs_of_caller(struct frame *f, const struct workflow *w)
 }
 
 /* The pinned object: {inputs, outputs, fallback, inherit_context, inherit_providers, inherit_functions, variables,
- * seen, defaults, isolated, dir, fresh, cleans, cleans_failed, max_depth, max_steps, warn_depth, max_memory,
+ * seen, defaults, isolated, dir, fresh, cleans, cleans_failed, mocks, max_depth, max_steps, warn_depth, max_memory,
  * warn_memory, memory_ends_run, step_ms, over, prune, context}. */
 const struct val *pipeline_plan(struct frame *f, const struct workflow *w)
 {
@@ -191,7 +208,7 @@ const struct val *pipeline_plan(struct frame *f, const struct workflow *w)
     int64_t depth, steps, warn_depth;
     struct val inputs;
     struct err err;
-    if (!c || !plan_inheritance(f, config, &m) || !plan_workspace(f, c, &m) ||
+    if (!c || !plan_inheritance(f, config, &m) || !plan_workspace(f, c, &m) || !plan_mocks(f, config, &m) ||
         !frame_int(f, config, "max_depth", 0, 1, INT64_MAX, &depth) ||
         !frame_int(f, config, "max_total_steps", 0, 1, INT64_MAX, &steps) ||
         !frame_int(f, config, "warn_at_depth", 0, 1, INT64_MAX, &warn_depth))
@@ -239,6 +256,7 @@ struct call_plan pipeline_call_plan(const struct val *plan)
                               .isolated = val_get_bool(plan, STR("isolated"), false),
                               .variables = VAL_GET(plan, "variables"),
                               .seen = VAL_GET(plan, "seen"),
+                              .mocks = VAL_GET(plan, "mocks"),
                               .defaults = VAL_GET(plan, "defaults"),
                               .max_depth = val_get_int(plan, STR("max_depth"), 0),
                               .max_steps = val_get_int(plan, STR("max_steps"), 0),
