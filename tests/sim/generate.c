@@ -323,8 +323,8 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
     static const char *const more[] = {
         "", ", prune_results: {remove_fields: [text, model]}, error_context_fields: [input_data, execution_metadata]",
         ", timeout_warning_seconds: 5, warn_at_depth: 1, memory_warning_mb: 1",
-        ", performance_budgets: {step_duration_ms: 1}, mock_mode: true, mock_responses: {a/b: x}, mock_delays: {a/b: "
-        "1}",
+        (", performance_budgets: {step_duration_ms: 1}, "
+         "mock_mode: true, mock_responses: {a/b: x}, mock_delays: {a/b: 1}"),
         ", workspace_isolation: true, inheritance: {global_vars: {exclude: unused}, functions: {inherit: true}}"};
     static const char *const dirs[] = {", workspace: {cleanup_on_success: true}", ", cleanup_on_success: true",
                                        ", cleanup_on_error: true",
