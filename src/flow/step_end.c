@@ -407,6 +407,8 @@ static void write_output(struct frame *f, const struct val *v, struct str path)
     struct val_map m = val_map_new(a);
     if (f->def->workflow->outputs_by_step)
         path = arena_printf(a, "%.*s/%.*s", STR_ARG(f->def->name), STR_ARG(path));
+    if (step_state_of(f)->ok->val.away) /* then it may lie on the shelf, from which it goes while the file is written */
+        content = arena_str(a, content);
     VAL_MAP_SET(&m, "path", val_str(arena_str(a, path)));
     VAL_MAP_SET(&m, "text", val_str(content));
     struct val *request = ARENA_NEW(a, struct val);
