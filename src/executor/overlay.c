@@ -18,7 +18,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { PLAN_MAX = 1 << 20, DEPTH_MAX = 200 };
+enum { PLAN_MAX = 1 << 20, DEPTH_MAX = 200, VIEWS_MAX = 1 << 20 };
 
 /* ---- a new one ---- */
 
@@ -79,10 +79,15 @@ enum rc overlay_new(struct snapshots *s, const struct sha256 *snapshot, struct s
                     struct overlay *ret, struct err *err)
 {
     char name[40];
-    *ret = (struct overlay){.number = ++s->last_view, .dir = -1, .copied = copy, .base = *snapshot, .scan = {.fd = -1}};
-    snprintf(name, sizeof name, "views/%u", ret->number);
-    if (mkdirat(s->dir.fd, name, 0700) != 0)
-        return objects_error(err, str_c(name));
+    *ret = (struct overlay){.dir = -1, .copied = copy, .base = *snapshot, .scan = {.fd = -1}};
+    /* Those of an earlier life are there still if a command beside us ran when this workspace was opened. */
+    for (bool made = false; !made;) {
+        ret->number = ++s->last_view;
+        snprintf(name, sizeof name, "views/%u", ret->number);
+        made = mkdirat(s->dir.fd, name, 0700) == 0;
+        if (!made && (errno != EEXIST || ret->number >= VIEWS_MAX))
+            return objects_error(err, str_c(name));
+    }
     ret->dir = openat(s->dir.fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     enum rc rc = ret->dir < 0 ? objects_error(err, str_c(name)) : make_parts(s, ret, err);
     if (rc == RC_OK)
