@@ -255,8 +255,10 @@ const struct val *session_env(struct session *s)
 {
     struct val_map m = val_map_new(&s->arena);
     add_envs(s, &m, s->workflow);
-    add_env(s, &m, STR("CLAUDE_MODEL")); /* what model steps use where the workflow says nothing */
-    add_env(s, &m, STR("GEMINI_MODEL"));
+    if (!s->resume) { /* what model steps use where the workflow says nothing, from the first step to the last */
+        add_env(s, &m, STR("CLAUDE_MODEL"));
+        add_env(s, &m, STR("GEMINI_MODEL"));
+    }
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) /* where it says nothing of its own */
         add_env(s, &m, str_c(bounds[i]));
     struct val *o = ARENA_NEW(&s->arena, struct val);

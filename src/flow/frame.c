@@ -78,6 +78,16 @@ void frame_event(struct frame *f, enum event_kind kind, const char *detail, stru
                                      .data = data ? &data->val : NULL});
 }
 
+void frame_total(struct frame *f, size_t n)
+{
+    struct box *b = box_empty();
+    struct val_map m = val_map_new(&b->arena);
+    VAL_MAP_SET(&m, "total_items", val_int((int64_t)n));
+    b->val = val_map_done(&m);
+    frame_event(f, EVENT_NOTE, NULL, b);
+    box_unref(b);
+}
+
 static size_t *count_of(struct run *r, enum frame_status s)
 {
     return s == FRAME_WAITING    ? &r->sleeping

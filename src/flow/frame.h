@@ -376,3 +376,5 @@ struct arena *frame_scratch(struct frame *f);
 int64_t frame_now(const struct frame *f);
 /* Tells people something. */
 void frame_event(struct frame *f, enum event_kind kind, const char *detail, struct box *data);
+/* For progress: how many items there will be below this frame. */
+void frame_total(struct frame *f, size_t n);

@@ -346,17 +346,6 @@ static void free_loop(void *state)
     l->last_error = NULL;
 }
 
-/* For progress: how many there will be. */
-static void tell_total(struct frame *f, size_t n)
-{
-    struct box *b = box_empty();
-    struct val_map m = val_map_new(&b->arena);
-    VAL_MAP_SET(&m, "total_items", val_int((int64_t)n));
-    b->val = val_map_done(&m);
-    frame_event(f, EVENT_NOTE, NULL, b);
-    box_unref(b);
-}
-
 static bool make_group(struct frame *f, struct loop *l)
 {
     struct group_plan plan = {.n = l->n};
@@ -396,7 +385,7 @@ static void enter(struct frame *f)
     }
     l->broken = frame_past_broken(f);
     f->type_state = l;
-    tell_total(f, l->n);
+    frame_total(f, l->n);
     if (VAL_GET(plan, "group") && !make_group(f, l))
         return;
     start_more(f);

@@ -126,16 +126,6 @@ static void start_more(struct frame *f)
         frame_workspace(f, join, NULL);
 }
 
-static void tell_total(struct frame *f, size_t n)
-{
-    struct box *b = box_empty();
-    struct val_map m = val_map_new(&b->arena);
-    VAL_MAP_SET(&m, "total_items", val_int((int64_t)n));
-    b->val = val_map_done(&m);
-    frame_event(f, EVENT_NOTE, NULL, b);
-    box_unref(b);
-}
-
 static void indexed(struct frame *f, struct stream *s, const struct val *result)
 {
     struct val *kept = ARENA_NEW(&f->arena, struct val);
@@ -149,7 +139,7 @@ static void indexed(struct frame *f, struct stream *s, const struct val *result)
     }
     s->n = s->ends->arr.n;
     (void)frame_past_count(f); /* frames of chunks that earlier lives have done */
-    tell_total(f, s->n);
+    frame_total(f, s->n);
     start_more(f);
 }
 

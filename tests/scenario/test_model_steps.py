@@ -28,13 +28,15 @@ def test_model_that_is_asked(treadle, fake_provider, kind, more, env, model):
     assert provider.requests()[0]["body"]["model"].startswith(model)
 
 
-def test_the_environment_may_change_while_a_run_stands_still(treadle, fake_provider):
-    provider = fake_provider(script=[{"nth": 1, "status": 401, "body": "no"}, {"text": "yes"}])
-    file = workflow(treadle, step("claude_smart"), )
-    treadle("run", file, "--run-id", "r", "--quiet", env={**provider.env, "CLAUDE_MODEL": "haiku"}, code=1)
+@pytest.mark.parametrize("began", [{"CLAUDE_MODEL": "haiku"}, {}])
+def test_the_environment_may_change_while_a_run_stands_still(treadle, fake_provider, began):
+    provider = fake_provider(script=[{"nth": 1, "status": 401, "body": "no"}, {"text": "yes"}] * 2)
+    steps = [step("claude_smart"), {**step("claude_smart"), "name": "later"}]
+    file = workflow(treadle, *steps)
+    treadle("run", file, "--run-id", "r", "--quiet", env={**provider.env, **began}, code=1)
     treadle("resume", "r", "--quiet", env={**provider.env, "CLAUDE_MODEL": "opus"})
     asked = [r["body"]["model"] for r in provider.requests()]
-    assert len(asked) == 2 and len(set(asked)) == 1 and "haiku" in asked[0]
+    assert len(asked) == 3 and len(set(asked)) == 1 and ("haiku" in asked[0]) == bool(began) and "opus" not in asked[0]
 
 
 def test_gemini_model_of_the_environment(treadle, fake_provider):

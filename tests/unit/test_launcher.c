@@ -576,9 +576,12 @@ static void test_misuse(void **state)
 static void test_image(void **state)
 {
     struct util *u = *state;
+    char built[4096];
     const char *path = launcher_image();
-    if (!path)
+    snprintf(built, sizeof built, "%s/launcher", getenv("TREADLE_BINARY_DIR") ? getenv("TREADLE_BINARY_DIR") : ".");
+    if (!path && access(built, F_OK) != 0) /* sanitizers */
         skip();
+    assert_non_null(path);
     assert_ptr_equal(launcher_image(), path);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     assert_int_equal(fd < 0 ? -1 : write(fd, "x", 1), -1);
