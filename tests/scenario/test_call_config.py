@@ -32,6 +32,7 @@ def test_what_there_was_in_time(treadle):
     assert "still at work after 0.5 s" in got.err
 
 
+@pytest.mark.strict  # elsewhere an interrupted command waits for a person
 @pytest.mark.parametrize("point", ["before.done=1", "after.done=1", "after.done=4", "before.done=6", "after.done=6"])
 def test_what_there_was_in_time_after_a_kill(treadle_faults, point):
     """It is told the same by every later life, and the part that was done is not done again."""

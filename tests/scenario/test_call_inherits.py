@@ -149,6 +149,7 @@ workflow:
 """
 
 
+@pytest.mark.strict  # a copy is shown where the workspace is
 @pytest.mark.parametrize("how", ["workspace: isolated", "config: {workspace_isolation: true}",
                                  "config: {workspace_isolation: {enabled: true, base_dir: ./ws, permissions: '0750'}}"])
 def test_a_copy_of_the_workspace(treadle, how):
@@ -166,6 +167,7 @@ def test_a_copy_goes_when_the_workflow_fails(treadle):
     assert sorted(p.name for p in (treadle.cwd / "workspace").iterdir()) == ["f"]
 
 
+@pytest.mark.strict  # elsewhere an interrupted command waits for a person
 @pytest.mark.parametrize("point", ["before.intent=2", "after.intent=2", "after.result=2", "before.done=3",
                                    "after.done=3", "before.intent=5", "after.intent=5", "before.result=5",
                                    "after.result=5"])

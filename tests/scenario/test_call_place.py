@@ -44,7 +44,7 @@ workflow:
 
 
 @pytest.mark.parametrize("spelling", ["${step.name}", "{{ step.name }}", "call"])
-@pytest.mark.parametrize("sandbox", ["strict", "none"])
+@pytest.mark.parametrize("sandbox", [pytest.param("strict", marks=pytest.mark.strict), "none"])
 def test_it_sees_its_directory_alone(treadle, spelling, sandbox):
     treadle.file("w.yaml", SEES % spelling)
     got = treadle("run", "w.yaml", "--mock", "--json", "--run-id", "r", "--sandbox", sandbox, code=0).json["results"]
@@ -120,7 +120,7 @@ SLOW = '- {name: slow, type: command, run: "sleep 60"}'
     ("workspace: {cleanup_on_success: true}, cleanup_on_success: false", "", True),
     ("cleanup_on_error: true, timeout_seconds: 1.5", SLOW, False),
     ("cleanup_on_error: true, timeout_seconds: 1.5, on_timeout: graceful", SLOW, False),
-    ("cleanup_on_error: true, max_retries: 1", FAIL, False),
+    pytest.param("cleanup_on_error: true, max_retries: 1", FAIL, False, marks=pytest.mark.strict),
     ("cleanup_on_success: true, workspace_isolation: true", "", False),
 ])
 def test_cleanup(treadle, config, end, stays):
@@ -238,6 +238,7 @@ workflow:
     assert "the workspace of the called workflow" in got["error"]["message"] and not list(outside.iterdir())
 
 
+@pytest.mark.strict  # elsewhere what an attempt changed stays
 def test_another_attempt_begins_in_a_new_one(treadle):
     treadle.file("w.yaml", """
 workflow:
@@ -275,6 +276,7 @@ workflow:
 """
 
 
+@pytest.mark.strict  # elsewhere an interrupted command waits for a person
 @pytest.mark.parametrize("end", ["", FAIL, '- {name: slow, type: command, run: "sleep 60"}'])
 @pytest.mark.parametrize("point", [f"{side}.{kind}={n}" for side in ("before", "after")
                                    for kind, n in [("open", 1), ("intent", 1), ("result", 1), ("result", 3),

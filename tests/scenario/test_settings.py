@@ -61,7 +61,7 @@ def test_performance(treadle):
 
 def test_older_variables(treadle):
     env = {"PIPELINE_TRACE": "1", "PIPELINE_CHECKPOINT_DIR": "c", "PIPELINE_MAX_STPES": "4", "PIPELINE_DEBUG": "true",
-           "PIPELINE_SANDBOX_MODE": "false", "PIPELINE_MAX_WORKERS": "2"}
+           "PIPELINE_SANDBOX_MODE": "false", "PIPELINE_MAX_WORKERS": "2", "TREADLE_SANDBOX": ""}
     told = run(treadle, "description: d", REPORT, env=env).err
     assert "PIPELINE_TRACE has no effect; treadle logs has every step" in told
     assert "PIPELINE_CHECKPOINT_DIR has no effect" in told and "treadle resume" in told
