@@ -1,7 +1,8 @@
-/* Loops around read() and write(), written once. */
+/* Loops around read(), write() and send(), written once. */
 #include "base/fd.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 ssize_t fd_read(int fd, void *p, size_t n)
@@ -59,4 +60,38 @@ bool fd_write_all(int fd, struct str s)
         s = str_from(s, (size_t)n);
     }
     return true;
+}
+
+enum fd_sent fd_send_some(int fd, struct str s, size_t *sent)
+{
+    while (*sent < s.n) {
+        ssize_t n = send(fd, s.p + *sent, s.n - *sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN ? FD_FULL : FD_FAILED;
+        *sent += (size_t)n;
+    }
+    return FD_SENT;
+}
+
+bool fd_send_all(int fd, struct str s)
+{
+    while (s.n) {
+        ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        s = str_from(s, (size_t)n);
+    }
+    return true;
+}
+
+void fd_close(int fd)
+{
+    int was = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = was;
 }

@@ -1,9 +1,10 @@
-/* Unix socket names are short (108 bytes) and run directories need not be, so both sides go through
- * /proc/self/fd/N/control.sock, where N is the directory. */
+/* One small object a connection, in each direction: the owner answers when what was asked is durable. */
 #include "cli/control.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fd.h"
+#include "cli/local_socket.h"
 #include "data/json.h"
 #include "ev/loop.h"
 
@@ -13,10 +14,9 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_TIMEOUT_S = 30, RECEIVE_MS = 200, REQUESTS_MAX = 64 };
+enum { ANSWER_TIMEOUT_S = 30, RECEIVE_MS = 200, REQUESTS_MAX = 64, PATH_BYTES = 4200 };
 
 struct control_request {
     struct control *control;
@@ -34,12 +34,9 @@ struct control {
     void *ctx;
 };
 
-static int open_dir(const char *run_dir, struct sockaddr_un *sa)
+static void socket_path(const char *run_dir, char path[PATH_BYTES])
 {
-    int dir = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    *sa = (struct sockaddr_un){.sun_family = AF_UNIX};
-    snprintf(sa->sun_path, sizeof sa->sun_path, "/proc/self/fd/%d/control.sock", dir);
-    return dir;
+    snprintf(path, PATH_BYTES, "%s/control.sock", run_dir);
 }
 
 static void request_free(struct control_request *q)
@@ -93,8 +90,7 @@ static void incoming(void *ctx)
     int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
     struct control_request *q = fd < 0 || c->n >= REQUESTS_MAX ? NULL : calloc(1, sizeof *q);
     if (!q) {
-        if (fd >= 0)
-            close(fd);
+        fd_close(fd);
         return;
     }
     struct timeval tv = {.tv_usec = RECEIVE_MS * 1000};
@@ -125,7 +121,9 @@ struct control *control_new(struct ev_loop *l, const char *run_dir,
                             struct err *err)
 {
     struct sockaddr_un sa;
-    int dir = open_dir(run_dir, &sa), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    char path[PATH_BYTES];
+    socket_path(run_dir, path);
+    int dir = local_socket_address(path, &sa), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct control *c = calloc(1, sizeof *c);
     if (dir >= 0 && fd >= 0 && c) {
         unlinkat(dir, "control.sock", 0); /* of an owner that died: we hold the lock now */
@@ -138,10 +136,8 @@ struct control *control_new(struct ev_loop *l, const char *run_dir,
     }
     err_set(err, RC_IO, "no control socket in %s: %s", run_dir, strerror(errno));
     free(c);
-    if (dir >= 0)
-        close(dir);
-    if (fd >= 0)
-        close(fd);
+    fd_close(dir);
+    fd_close(fd);
     return NULL;
 }
 
@@ -158,28 +154,12 @@ void control_free(struct control *c)
     free(c);
 }
 
-static enum rc send_all(int fd, struct str s)
-{
-    while (s.n) {
-        ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return RC_IO;
-        s = str_from(s, (size_t)n);
-    }
-    return RC_OK;
-}
-
 static enum rc exchange(int fd, const struct val *request, struct arena *a, struct err *err)
 {
     char text[4096];
-    struct timeval tv = {.tv_sec = ANSWER_TIMEOUT_S};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
     struct str line = json_text(a, request);
     line = arena_printf(a, "%.*s\n", STR_ARG(line));
-    if (send_all(fd, line) != RC_OK)
+    if (!fd_send_all(fd, line))
         return err_set(err, RC_IO, "the run's process cannot be asked: %s", strerror(errno));
     ssize_t got = recv(fd, text, sizeof text, 0);
     if (got <= 0)
@@ -195,18 +175,13 @@ static enum rc exchange(int fd, const struct val *request, struct arena *a, stru
 
 enum rc control_ask(const char *run_dir, const struct val *request, struct err *err)
 {
-    struct sockaddr_un sa;
     struct arena a = {0};
-    int dir = open_dir(run_dir, &sa), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    enum rc rc;
-    if (dir < 0 || fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0)
-        rc = err_set(err, RC_IO, "nobody listens in %s: %s", run_dir, strerror(errno));
-    else
-        rc = exchange(fd, request, &a, err);
+    char path[PATH_BYTES];
+    socket_path(run_dir, path);
+    int fd = local_socket_connect(path, ANSWER_TIMEOUT_S);
+    enum rc rc = fd < 0 ? err_set(err, RC_IO, "nobody listens in %s: %s", run_dir, strerror(errno))
+                        : exchange(fd, request, &a, err);
     arena_done(&a);
-    if (fd >= 0)
-        close(fd);
-    if (dir >= 0)
-        close(dir);
+    fd_close(fd);
     return rc;
 }

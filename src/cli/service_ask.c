@@ -1,15 +1,14 @@
-/* The socket's name may be longer than the 107 bytes that a socket's address takes, so both sides go through
- * /proc/self/fd/N/NAME, where N is the directory. One request a connection: what comes until its end is the answer. */
+/* One request a connection, in HTTP: what comes until its end is the answer. */
 #include "cli/service_ask.h"
 
 #include "base/buf.h"
 #include "base/fd.h"
+#include "cli/local_socket.h"
 #include "cli/seen_run.h"
 #include "cli/session.h"
 #include "data/json.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,41 +16,27 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 1 << 20, ANSWER_TIMEOUT_S = 30, BACKLOG = 64 };
+enum { ANSWER_MAX = 1 << 20, ANSWER_TIMEOUT_S = 30, BACKLOG = 64, PATH_BYTES = 4200 };
 
-/* The directory's descriptor, which keeps the address good; -1. */
-static int address_of(const char *journal, struct sockaddr_un *sa)
+static void socket_path(const char *journal, char path[PATH_BYTES])
 {
-    char path[4200], *slash;
-    snprintf(path, sizeof path, "%s.sock", journal);
-    slash = strrchr(path, '/');
-    if (!slash)
-        return -1;
-    *slash = 0;
-    int dir = open(*path ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    *sa = (struct sockaddr_un){.sun_family = AF_UNIX};
-    int n = snprintf(sa->sun_path, sizeof sa->sun_path, "/proc/self/fd/%d/%s", dir, slash + 1);
-    if (dir >= 0 && n < (int)sizeof sa->sun_path)
-        return dir;
-    if (dir >= 0)
-        close(dir);
-    errno = dir < 0 ? errno : ENAMETOOLONG;
-    return -1;
+    snprintf(path, PATH_BYTES, "%s.sock", journal);
 }
 
 static bool somebody_listens(const struct sockaddr_un *sa)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool yes = fd >= 0 && connect(fd, (const struct sockaddr *)sa, sizeof *sa) == 0;
-    if (fd >= 0)
-        close(fd);
+    fd_close(fd);
     return yes;
 }
 
 enum rc service_listen(const char *journal, int *ret, struct err *err)
 {
     struct sockaddr_un sa;
-    int dir = address_of(journal, &sa), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    char path[PATH_BYTES];
+    socket_path(journal, path);
+    int dir = local_socket_address(path, &sa), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     enum rc rc = RC_OK;
     mode_t old = umask(0177);
     if (dir >= 0 && somebody_listens(&sa))
@@ -63,24 +48,12 @@ enum rc service_listen(const char *journal, int *ret, struct err *err)
              bind(fd, (struct sockaddr *)&sa, sizeof sa) != 0 || listen(fd, BACKLOG) != 0)
         rc = err_set(err, RC_IO, "cannot listen on %s.sock: %s", journal, strerror(errno));
     umask(old);
-    if (dir >= 0)
-        close(dir);
+    fd_close(dir);
     if (rc == RC_OK)
         *ret = fd;
-    else if (fd >= 0)
-        close(fd);
+    else
+        fd_close(fd);
     return rc;
-}
-
-static bool send_all(int fd, struct str s)
-{
-    while (s.n) {
-        ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
-        if (n < 0 && errno != EINTR)
-            return false;
-        s = str_from(s, n > 0 ? (size_t)n : 0);
-    }
-    return true;
 }
 
 /* "HTTP/1.1 202 …", a head that we need nothing of, and the body. */
@@ -112,32 +85,25 @@ static enum rc not_running(const struct home_run *r, struct err *err)
 static enum rc ask(const struct home_run *r, const char *what, const struct val *body, struct arena *a, struct val *ret,
                    struct err *err)
 {
-    struct sockaddr_un sa;
-    struct timeval tv = {.tv_sec = ANSWER_TIMEOUT_S};
+    char path[PATH_BYTES];
     struct buf answer;
     struct str text = json_text(a, body);
     struct str request = arena_printf(a,
                                       "POST /v1/runs/%s/%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                                       "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%.*s",
                                       r->id, what, text.n, STR_ARG(text));
-    int dir = address_of(r->journal, &sa), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socket_path(r->journal, path);
+    int fd = local_socket_connect(path, ANSWER_TIMEOUT_S);
     enum rc rc;
     buf_init(&answer, ANSWER_MAX);
-    if (fd >= 0) {
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
-    }
-    if (dir < 0 || fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0)
+    if (fd < 0)
         rc = not_running(r, err);
-    else if (!send_all(fd, request) || !fd_read_all(fd, &answer))
+    else if (!fd_send_all(fd, request) || !fd_read_all(fd, &answer))
         rc = err_set(err, RC_IO, "the service does not answer, and may have done it all the same");
     else
         rc = read_answer(buf_str(&answer), a, ret, err);
     buf_done(&answer);
-    if (fd >= 0)
-        close(fd);
-    if (dir >= 0)
-        close(dir);
+    fd_close(fd);
     return rc;
 }
 

@@ -166,6 +166,8 @@ void frame_cancel_children(struct frame *f);
 void step_fail(struct frame *f, const struct failure *why);
 /* The attempt has failed because this child has. */
 void step_fail_as(struct frame *f, const struct frame *child);
+/* The attempt ends as this child has: the child_done() of a step that only waits for one thing. */
+void step_end_as(struct frame *f, struct frame *child);
 /* For types with `failed`: goes on. */
 void frame_failed(struct frame *f);
 /* In `failed`, before it does something that cannot be done without: the failure is recorded, so that a later life does

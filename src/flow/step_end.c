@@ -394,6 +394,14 @@ void step_fail_as(struct frame *f, const struct frame *child)
     step_fail(f, &why);
 }
 
+void step_end_as(struct frame *f, struct frame *child)
+{
+    if (child_ok(child))
+        step_ok(f, child_result(child));
+    else
+        step_fail_as(f, child);
+}
+
 static void write_output(struct frame *f, const struct val *v, struct str path)
 {
     struct arena *a = &f->arena;

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/panic.h"
 #include "http/chunks.h"
 
@@ -273,20 +274,16 @@ static void linger(struct connection *c)
 static void write_some(void *ctx)
 {
     struct connection *c = ctx;
-    while (c->sent < c->out.n) {
-        ssize_t n = send(c->fd, c->out.p + c->sent, c->out.n - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN) {
-            if (!c->writing)
-                c->writing = ev_writable(c->server->o.loop, c->fd, write_some, c);
-            return;
-        }
-        if (n < 0) {
-            connection_free(c);
-            return;
-        }
-        c->sent += (size_t)n;
+    switch (fd_send_some(c->fd, buf_str(&c->out), &c->sent)) {
+    case FD_FULL:
+        if (!c->writing)
+            c->writing = ev_writable(c->server->o.loop, c->fd, write_some, c);
+        return;
+    case FD_FAILED:
+        connection_free(c);
+        return;
+    case FD_SENT:
+        break;
     }
     ev_cancel(c->server->o.loop, c->writing);
     c->writing = 0;

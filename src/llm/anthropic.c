@@ -174,19 +174,10 @@ static enum rc build_messages(struct wire *w)
 
 static void build_tools(struct wire *w)
 {
-    const struct val *tools = VAL_GET(w->request, "tools");
-    if (!val_is(tools, VAL_ARRAY) || tools->arr.n == 0)
+    struct val_list tools;
+    if (!wire_tools(w, "input_schema", WIRE_ANTHROPIC, &tools))
         return;
-    struct val_list out = val_list_new(w->a);
-    for (size_t i = 0; i < tools->arr.n; i++) {
-        struct val_map m = val_map_new(w->a);
-        VAL_MAP_SET(&m, "name", val_str(val_get_str(&tools->arr.v[i], STR("name"), (struct str){0})));
-        VAL_MAP_SET(&m, "description", val_str(val_get_str(&tools->arr.v[i], STR("description"), (struct str){0})));
-        const struct val *schema = VAL_GET(&tools->arr.v[i], "input_schema");
-        VAL_MAP_SET(&m, "input_schema", wire_tool_schema(w->a, schema, WIRE_ANTHROPIC));
-        val_list_push(&out, val_map_done(&m));
-    }
-    VAL_MAP_SET(&w->body, "tools", val_list_done(&out));
+    VAL_MAP_SET(&w->body, "tools", val_list_done(&tools));
     struct str choice = val_get_str(w->request, STR("tool_choice"), STR("auto"));
     if (!str_is(choice, "auto")) {
         struct val_map m = val_map_new(w->a);

@@ -150,18 +150,9 @@ static enum rc build_contents(struct wire *w)
 
 static bool build_tools(struct wire *w)
 {
-    const struct val *tools = VAL_GET(w->request, "tools");
-    if (!val_is(tools, VAL_ARRAY) || tools->arr.n == 0)
+    struct val_list declarations, list = val_list_new(w->a);
+    if (!wire_tools(w, "parametersJsonSchema", WIRE_GEMINI, &declarations))
         return false;
-    struct val_list declarations = val_list_new(w->a), list = val_list_new(w->a);
-    for (size_t i = 0; i < tools->arr.n; i++) {
-        const struct val *t = &tools->arr.v[i];
-        struct val_map m = val_map_new(w->a);
-        VAL_MAP_SET(&m, "name", val_str(val_get_str(t, STR("name"), (struct str){0})));
-        VAL_MAP_SET(&m, "description", val_str(val_get_str(t, STR("description"), (struct str){0})));
-        VAL_MAP_SET(&m, "parametersJsonSchema", wire_tool_schema(w->a, VAL_GET(t, "input_schema"), WIRE_GEMINI));
-        val_list_push(&declarations, val_map_done(&m));
-    }
     struct val_map m = val_map_new(w->a);
     VAL_MAP_SET(&m, "functionDeclarations", val_list_done(&declarations));
     val_list_push(&list, val_map_done(&m));

@@ -103,18 +103,13 @@ static enum rc build_messages(struct wire *w, struct str system)
 
 static void build_tools(struct wire *w)
 {
-    const struct val *tools = VAL_GET(w->request, "tools");
-    if (!val_is(tools, VAL_ARRAY) || tools->arr.n == 0)
+    struct val_list tools, out = val_list_new(w->a);
+    if (!wire_tools(w, "parameters", WIRE_OPENAI, &tools))
         return;
-    struct val_list out = val_list_new(w->a);
-    for (size_t i = 0; i < tools->arr.n; i++) {
-        const struct val *t = &tools->arr.v[i];
-        struct val_map f = val_map_new(w->a), m = val_map_new(w->a);
-        VAL_MAP_SET(&f, "name", val_str(val_get_str(t, STR("name"), (struct str){0})));
-        VAL_MAP_SET(&f, "description", val_str(val_get_str(t, STR("description"), (struct str){0})));
-        VAL_MAP_SET(&f, "parameters", wire_tool_schema(w->a, VAL_GET(t, "input_schema"), WIRE_OPENAI));
+    for (size_t i = 0; i < tools.n; i++) {
+        struct val_map m = val_map_new(w->a);
         VAL_MAP_SET(&m, "type", VAL_LIT("function"));
-        VAL_MAP_SET(&m, "function", val_map_done(&f));
+        VAL_MAP_SET(&m, "function", tools.v[i]);
         val_list_push(&out, val_map_done(&m));
     }
     VAL_MAP_SET(&w->body, "tools", val_list_done(&out));

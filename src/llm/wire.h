@@ -49,7 +49,8 @@ enum wire_dialect { WIRE_ANTHROPIC, WIRE_GEMINI, WIRE_OPENAI };
 /* A copy of the schema with only what the provider's structured output takes; limits that must go are told in the
  * description. False: the schema cannot be expressed there (free-form objects, recursion, …), ask in the prompt. */
 bool wire_schema(struct arena *a, const struct val *schema, enum wire_dialect dialect, struct val *ret);
-/* The schema of a tool's input: as it is, unless the provider takes only some keywords. */
-struct val wire_tool_schema(struct arena *a, const struct val *schema, enum wire_dialect dialect);
+/* The request's tools as {name, description, SCHEMA_KEY: schema}, the schema as it is unless the provider takes only
+ * some keywords. False: it has none. */
+bool wire_tools(const struct wire *w, const char *schema_key, enum wire_dialect dialect, struct val_list *ret);
 /* `system` with the wish for an answer that fits `schema` behind it. */
 struct str wire_ask_for_schema(struct arena *a, struct str system, const struct val *schema);

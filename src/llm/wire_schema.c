@@ -242,7 +242,7 @@ bool wire_schema(struct arena *a, const struct val *schema, enum wire_dialect di
     return true;
 }
 
-struct val wire_tool_schema(struct arena *a, const struct val *schema, enum wire_dialect dialect)
+static struct val tool_schema(struct arena *a, const struct val *schema, enum wire_dialect dialect)
 {
     struct val fitted;
     if (dialect == WIRE_GEMINI && wire_schema(a, schema, dialect, &fitted))
@@ -253,6 +253,21 @@ struct val wire_tool_schema(struct arena *a, const struct val *schema, enum wire
     VAL_MAP_SET(&m, "type", VAL_LIT("object"));
     VAL_MAP_SET(&m, "properties", val_empty_object);
     return val_map_done(&m);
+}
+
+bool wire_tools(const struct wire *w, const char *schema_key, enum wire_dialect dialect, struct val_list *ret)
+{
+    const struct val *tools = VAL_GET(w->request, "tools");
+    *ret = val_list_new(w->a);
+    for (size_t i = 0; val_is(tools, VAL_ARRAY) && i < tools->arr.n; i++) {
+        const struct val *t = &tools->arr.v[i];
+        struct val_map m = val_map_new(w->a);
+        VAL_MAP_SET(&m, "name", val_str(val_get_str(t, STR("name"), (struct str){0})));
+        VAL_MAP_SET(&m, "description", val_str(val_get_str(t, STR("description"), (struct str){0})));
+        val_map_set(&m, str_c(schema_key), tool_schema(w->a, VAL_GET(t, "input_schema"), dialect));
+        val_list_push(ret, val_map_done(&m));
+    }
+    return ret->n > 0;
 }
 
 struct str wire_ask_for_schema(struct arena *a, struct str system, const struct val *schema)

@@ -1,6 +1,7 @@
 /* Reads in pieces into one buffer that grows to the largest message under way and shrinks afterwards. */
 #include "role/channel.h"
 
+#include "base/fd.h"
 #include "base/panic.h"
 
 #include <errno.h>
@@ -157,26 +158,20 @@ static void writable(void *ctx)
 
 static void flush(struct channel *c)
 {
-    while (c->sent < c->out.n) {
-        ssize_t n = send(c->fd, c->out.p + c->sent, c->out.n - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN) {
-            if (!c->writing)
-                c->writing = ev_writable(c->loop, c->fd, writable, c);
-            if (c->sent > KEEP) {
-                buf_consume(&c->out, c->sent);
-                c->sent = 0;
-            }
-            return;
-        }
-        if (n < 0) { /* the reading side may still have something for us, and then the end */
-            c->broken = true;
-            buf_clear(&c->out);
+    switch (fd_send_some(c->fd, buf_str(&c->out), &c->sent)) {
+    case FD_FULL:
+        if (!c->writing)
+            c->writing = ev_writable(c->loop, c->fd, writable, c);
+        if (c->sent > KEEP) {
+            buf_consume(&c->out, c->sent);
             c->sent = 0;
-            break;
         }
-        c->sent += (size_t)n;
+        return;
+    case FD_FAILED: /* the reading side may still have something for us, and then the end */
+        c->broken = true;
+        break;
+    case FD_SENT:
+        break;
     }
     if (c->writing) {
         ev_cancel(c->loop, c->writing);

@@ -116,14 +116,6 @@ static void enter(struct frame *f)
         frame_wait(f, "wait:1", 0, &wait);
 }
 
-static void child_done(struct frame *f, struct frame *c)
-{
-    if (child_ok(c))
-        step_ok(f, child_result(c));
-    else
-        step_fail_as(f, c);
-}
-
 const struct step_type step_approval = {.name = "approval",
                                         .doc = "Asks a person and waits for the answer.",
                                         .keys = keys,
@@ -132,4 +124,4 @@ const struct step_type step_approval = {.name = "approval",
                                         .check = check,
                                         .acts = true,
                                         .enter = enter,
-                                        .child_done = child_done};
+                                        .child_done = step_end_as};

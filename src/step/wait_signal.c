@@ -53,14 +53,6 @@ static void enter(struct frame *f)
         frame_wait(f, "wait:1", 0, &wait);
 }
 
-static void child_done(struct frame *f, struct frame *c)
-{
-    if (child_ok(c))
-        step_ok(f, child_result(c));
-    else
-        step_fail_as(f, c);
-}
-
 const struct step_type step_wait_signal = {.name = "wait_signal",
                                            .doc = "Waits for a signal from outside.",
                                            .keys = keys,
@@ -69,4 +61,4 @@ const struct step_type step_wait_signal = {.name = "wait_signal",
                                            .check = check,
                                            .acts = true,
                                            .enter = enter,
-                                           .child_done = child_done};
+                                           .child_done = step_end_as};

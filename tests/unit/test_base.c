@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -210,6 +211,44 @@ static void fd_says_what_went_wrong(void **state)
 }
 
 /* ---- map ---- */
+
+static void fd_sends_what_fits_and_then_the_rest(void **state)
+{
+    (void)state;
+    enum { SIZE = 4 << 20 };
+    int p[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p), 0);
+    char *text = malloc(SIZE), *got = malloc(SIZE);
+    for (size_t i = 0; i < SIZE; i++)
+        text[i] = (char)(i * 7 % 251);
+    size_t sent = 0, read = 0;
+    enum fd_sent how;
+    int times = 0;
+    while ((how = fd_send_some(p[1], str_n(text, SIZE), &sent)) == FD_FULL) {
+        assert_true(sent > read && sent < SIZE);
+        read += (size_t)fd_read_full(p[0], got + read, sent - read);
+        times++;
+    }
+    assert_int_equal(how, FD_SENT);
+    assert_int_equal(sent, SIZE);
+    assert_true(times > 1);
+    assert_int_equal(fd_read_full(p[0], got + read, SIZE - read), (ssize_t)(SIZE - read));
+    assert_memory_equal(got, text, SIZE);
+    free(text);
+    free(got);
+
+    assert_true(fd_send_all(p[1], STR("end")));
+    errno = ENOENT;
+    fd_close(-1);
+    fd_close(p[0]);
+    assert_int_equal(errno, ENOENT);
+    sent = 0; /* nobody reads any more: an error, and no signal */
+    assert_int_equal(fd_send_some(p[1], STR("x"), &sent), FD_FAILED);
+    assert_int_equal(sent, 0);
+    assert_false(fd_send_all(p[1], STR("x")));
+    fd_close(p[1]);
+    assert_false(fd_send_all(p[1], STR("x")));
+}
 
 static void map_behaves_like_a_table(void **state)
 {
@@ -455,6 +494,7 @@ int main(void)
         cmocka_unit_test(buf_overflow_sticks),
         cmocka_unit_test(fd_reads_to_the_end_or_the_ceiling),
         cmocka_unit_test(fd_says_what_went_wrong),
+        cmocka_unit_test(fd_sends_what_fits_and_then_the_rest),
         cmocka_unit_test(map_behaves_like_a_table),
         cmocka_unit_test(str_basics),
         cmocka_unit_test(str_utf8),
