@@ -104,7 +104,9 @@ static enum rc choose_inputs(struct fork *f, struct err *err)
     for (int i = 0; rc == RC_OK && (given = args_nth(f->args, "set", i)); i++)
         rc = input_read(f->new, "set", given, a, &m, err);
     struct val v = val_map_done(&m);
-    return rc == RC_OK ? workflow_inputs(f->new, &v, a, &f->inputs, err) : rc;
+    if (rc == RC_OK)
+        rc = workflow_inputs(f->new, &v, a, &f->inputs, err);
+    return rc == RC_OK ? workflow_names_known(f->new, &f->inputs, "--set ", err) : rc;
 }
 
 static enum rc choose_directories(struct fork *f, struct err *err)

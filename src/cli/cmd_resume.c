@@ -52,11 +52,12 @@ static void tell_changed(const struct session *s, const struct workflow *old, co
 }
 
 /* What the new version declares is filled in from its defaults. */
-static int take_inputs(struct session *s)
+static int take_inputs(struct session *s, bool new_version)
 {
     struct err err;
     struct val given = s->inputs;
-    if (workflow_inputs(s->workflow, &given, &s->arena, &s->inputs, &err) == RC_OK)
+    if (workflow_inputs(s->workflow, &given, &s->arena, &s->inputs, &err) == RC_OK &&
+        (!new_version || workflow_names_known(s->workflow, &s->inputs, "treadle fork with --set ", &err) == RC_OK))
         return EXIT_OK;
     return fail(EXIT_USAGE, "the run's inputs do not suit the new version: %s", err.msg);
 }
@@ -83,7 +84,7 @@ static int prepare(struct session *s, const struct args *args, struct past_run *
     if (code == EXIT_OK && file)
         code = compare(s, old, s->workflow, file);
     if (code == EXIT_OK)
-        code = take_inputs(s);
+        code = take_inputs(s, file != NULL);
     if (code == EXIT_OK && run_options_read(s, args, &err) != RC_OK)
         code = fail(exit_of(err.rc), "%s", err.msg);
     if (code == EXIT_OK && args_get(args, "live"))

@@ -52,7 +52,7 @@ static enum rc gather_inputs(const struct workflow *w, const struct args *args, 
     if (rc == RC_OK)
         rc = workflow_inputs(w, &given, a, ret, err);
     if (rc == RC_OK)
-        rc = workflow_names_known(w, ret, err);
+        rc = workflow_names_known(w, ret, "--input ", err);
     if (rc == RC_OK && val_depth(ret) > INPUT_DEPTH_MAX)
         rc = err_set(err, RC_USAGE, "the inputs are nested more than %d levels deep", INPUT_DEPTH_MAX);
     return rc;
@@ -135,6 +135,13 @@ static int run(const struct command *c, const struct args *args)
     return code;
 }
 
+static void help_wanted(const struct workflow *w, const struct wanted_input *x)
+{
+    uint32_t line = x->line;
+    struct str file = workflow_place(w, &line);
+    printf("  %-20.*s any, required: read at %.*s:%u:%u\n", STR_ARG(x->name), STR_ARG(file), line, x->col);
+}
+
 /* treadle run --help FILE: what this workflow wants to be given. */
 static int help(const struct command *c, const struct args *args)
 {
@@ -148,7 +155,13 @@ static int help(const struct command *c, const struct args *args)
            STR_ARG(w->description), args->words[0]);
     for (size_t i = 0; i < w->ninputs; i++)
         printf(w->inputs[i].required ? " --input %.*s=VALUE" : " [--input %.*s=VALUE]", STR_ARG(w->inputs[i].name));
+    for (size_t i = 0; i < w->nwanted; i++)
+        if (w->wanted[i].kind == WANTED_INPUT)
+            printf(" --input %.*s=VALUE", STR_ARG(w->wanted[i].name));
     printf("\n%s", w->ninputs ? "\nInputs:\n" : "\nThis workflow declares no inputs.\n");
+    for (size_t i = 0; i < w->nwanted; i++)
+        if (w->wanted[i].kind == WANTED_INPUT)
+            help_wanted(w, &w->wanted[i]);
     for (size_t i = 0; i < w->ninputs; i++) {
         const struct input_def *in = &w->inputs[i];
         struct val sample = {.type = (uint8_t)in->type};

@@ -24,6 +24,18 @@ static int tell(int code)
     return code;
 }
 
+static void valid(const char *file, const struct workflow *w)
+{
+    const char *before = "; a run needs";
+    printf("%s: workflow `%.*s` is valid (%zu step%s)", file, STR_ARG(w->name), w->nall, w->nall == 1 ? "" : "s");
+    for (size_t i = 0; i < w->nwanted; i++)
+        if (w->wanted[i].kind == WANTED_INPUT) {
+            printf("%s --input %.*s=…", before, STR_ARG(w->wanted[i].name));
+            before = "";
+        }
+    printf("\n");
+}
+
 static int run(const struct command *c, const struct args *args)
 {
     (void)c;
@@ -39,8 +51,7 @@ static int run(const struct command *c, const struct args *args)
                               w->workspace_dir.n ? w->workspace_dir : STR("./workspace"), true);
         arena_done(&called);
         if (one == EXIT_OK && !json && !args_get(args, "quiet"))
-            printf("%s: workflow `%.*s` is valid (%zu step%s)\n", args->words[i], STR_ARG(w->name), w->nall,
-                   w->nall == 1 ? "" : "s");
+            valid(args->words[i], w);
         if (loaded)
             workflow_unref(w);
         if (one > code)

@@ -37,7 +37,7 @@ void input_environment(const struct workflow *w, struct arena *a, struct val_map
 {
     for (size_t i = 0; i < w->nwanted; i++) {
         struct str name = w->wanted[i].name, upper = change_case(a, name, 'a', 'z');
-        bool given = false;
+        bool given = w->wanted[i].kind != WANTED_BARE;
         for (size_t k = 0; k < m->n; k++)
             given |= str_eq(m->m[k].key, name);
         const char *v = getenv(arena_cstr(a, name));

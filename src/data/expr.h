@@ -66,8 +66,8 @@ void expr_cache_free(struct expr_cache *c); /* NULL is fine */
 enum rc expr_eval(const struct expr *e, struct expr_scope *scope, struct arena *a, struct val *ret,
                   struct err *err) MUST_CHECK;
 
-/* Calls `cb` for each path in `e`, for checks before a run. `soft` is true under `||`, exists and empty. Stops and
- * returns the first rc that is not RC_OK. */
+/* Calls `cb` for each path in `e`, for checks before a run. `soft` is true under `||`, exists and empty, and where
+ * these were asked about the same path first: `x exists ? x : 1`. Stops and returns the first rc that is not RC_OK. */
 enum rc expr_each_path(const struct expr *e,
                        enum rc (*cb)(void *ctx, const struct expr_path *path, bool soft, struct err *err), void *ctx,
                        struct err *err) MUST_CHECK;

@@ -469,19 +469,75 @@ enum rc expr_parse_hole(struct lexer *l, const struct expr **ret)
 
 /* ---- what an expression refers to ---- */
 
+/* What is evaluated before the part at hand and decides about it: the condition of `? :`, the left side of and, or. */
+struct guard {
+    const struct expr *asks;
+    const struct guard *up;
+};
 struct walk {
     enum rc (*cb)(void *ctx, const struct expr_path *path, bool soft, struct err *err);
     void *ctx;
     struct err *err;
-    bool impure; /* collects: something that is not known before running */
+    const struct guard *guards;
+    unsigned looks; /* nodes of guards that may still be looked at */
+    bool impure;    /* collects: something that is not known before running */
 };
+enum { GUARD_LOOKS_MAX = 200000 };
+
+/* Is one of the paths the beginning of the other, or the same? */
+static bool same_thing(const struct expr *a, const struct expr *b)
+{
+    for (size_t i = 0; i < a->nseg && i < b->nseg; i++)
+        if (a->seg[i].index || b->seg[i].index || !str_eq(a->seg[i].name, b->seg[i].name))
+            return false;
+    return true;
+}
+
+/* Does `n` ask whether `path` is there? */
+static bool asks_for(struct walk *w, const struct expr *n, const struct expr *path, bool asking)
+{
+    if (!n || w->looks == 0)
+        return false;
+    w->looks--;
+    switch (n->kind) {
+    case N_CONST:
+    case N_LOCAL:
+    case N_ITEM:
+        return false;
+    case N_PATH:
+        return asking && same_thing(n, path);
+    case N_GET:
+    case N_EACH:
+        return asks_for(w, n->a, path, asking);
+    case N_ARRAY:
+    case N_OBJECT:
+    case N_CALL:
+    case N_TEXT:
+        for (size_t i = 0; i < n->n; i++)
+            if (asks_for(w, n->list[i], path, asking))
+                return true;
+        return false;
+    default:
+        asking |= n->kind == N_DEFAULT || n->kind == N_EXISTS || n->kind == N_EMPTY;
+        return asks_for(w, n->a, path, asking) || asks_for(w, n->b, path, asking) || asks_for(w, n->c, path, asking);
+    }
+}
+
+static bool is_guarded(struct walk *w, const struct expr *path)
+{
+    for (const struct guard *g = w->guards; g; g = g->up)
+        if (asks_for(w, g->asks, path, false))
+            return true;
+    return false;
+}
 
 static enum rc walk(struct walk *w, const struct expr *n, bool soft);
+static enum rc walk_guarded(struct walk *w, const struct expr *n, bool soft);
 
 static enum rc walk_path(struct walk *w, const struct expr *n, bool soft)
 {
     struct expr_path path = {.seg = n->seg, .n = n->nseg, .line = n->line, .col = n->col};
-    return w->cb(w->ctx, &path, soft, w->err);
+    return w->cb(w->ctx, &path, soft || is_guarded(w, n), w->err);
 }
 
 bool expr_is_root(struct str name)
@@ -534,16 +590,26 @@ static enum rc walk(struct walk *w, const struct expr *n, bool soft)
         return RC_OK;
     default:
         TRY(walk(w, n->a, soft || n->kind == N_DEFAULT || n->kind == N_EXISTS || n->kind == N_EMPTY));
-        TRY(walk(w, n->b, soft));
-        return walk(w, n->c, soft);
+        return walk_guarded(w, n, soft);
     }
+}
+
+static enum rc walk_guarded(struct walk *w, const struct expr *n, bool soft)
+{
+    const struct guard own = {n->a, w->guards}, *outer = w->guards;
+    if (n->kind == N_COND || n->kind == N_AND || n->kind == N_OR)
+        w->guards = &own;
+    TRY(walk(w, n->b, soft));
+    TRY(walk(w, n->c, soft));
+    w->guards = outer;
+    return RC_OK;
 }
 
 enum rc expr_each_path(const struct expr *e,
                        enum rc (*cb)(void *ctx, const struct expr_path *path, bool soft, struct err *err), void *ctx,
                        struct err *err)
 {
-    struct walk w = {.cb = cb, .ctx = ctx, .err = err};
+    struct walk w = {.cb = cb, .ctx = ctx, .err = err, .looks = GUARD_LOOKS_MAX};
     return walk(&w, e, false);
 }
 

@@ -159,6 +159,14 @@ static struct str seg_name(const struct expr_path *path, size_t i)
     return i < path->n && !path->seg[i].index ? path->seg[i].name : STR("");
 }
 
+/* Without declarations any may be given; what is sure to be read must be. */
+static void want(const struct reader *r, enum wanted_kind kind, struct str name, struct place p)
+{
+    struct str head = kind == WANTED_INPUT ? STR("inputs") : STR("global_vars");
+    if (name.n && !r->cond && !wanted_guarded(r, head, name))
+        load_wanted(r->l, (struct wanted_input){kind, name, p.line, p.col});
+}
+
 static void check_input(const struct reader *r, struct str name, struct place p)
 {
     const struct workflow *w = r->l->w;
@@ -171,6 +179,8 @@ static void check_input(const struct reader *r, struct str name, struct place p)
     if (w->ninputs)
         REPORT(r, false, p, "unknown input `%s`; %s", clip(name).z,
                load_hint(r->l, &near, "expected a name declared in `inputs`"));
+    else
+        want(r, WANTED_INPUT, name, p);
 }
 
 /* A misspelt name is an error; one that is like none may be set by a caller, which shares its `global_vars` with a
@@ -182,6 +192,8 @@ static void check_variable(const struct reader *r, struct str head, struct str n
     struct nearest near = {.want = name};
     scope_nearest_variable(r, &near);
     bool inherited = !str_is(head, "state") && !near.name.n;
+    if (inherited)
+        want(r, WANTED_VARIABLE, name, p);
     if (inherited || (r->cond && !near.name.n)) {
         REPORT(r, true, p, "the variable `%s` is set nowhere in this workflow; expected it in `variables`%s",
                clip(name).z, inherited ? ", or in those of a workflow that calls this one" : "");
@@ -358,7 +370,7 @@ static void check_bare(const struct reader *r, const struct expr_path *path, boo
         near = (struct nearest){.want = name};
     scope_nearest_step(r, &near);
     if (!near.name.n && !r->cond && r->l->bare_inputs && path->n == 1) { /* {{ file }}, given as --input file=… */
-        load_wanted(r->l, (struct wanted_input){name, p.line, p.col});
+        load_wanted(r->l, (struct wanted_input){WANTED_BARE, name, p.line, p.col});
         REPORT(r, true, p,
                "`%s` is looked for among the inputs of the run; expected it declared, and read as inputs.%s",
                clip(name).z, clip(name).z);
@@ -427,8 +439,11 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
     struct str head = path->seg[0].name, name = seg_name(path, 1);
     struct place p = place_of(r, path->line, path->col);
     (void)err;
-    if ((r->l->inherits & INHERITS_NAMES) && !str_is(head, "file:") && !known_here(r, path))
+    if ((r->l->inherits & INHERITS_NAMES) && !str_is(head, "file:") && !known_here(r, path)) {
+        if (str_is(head, "inputs") && !soft)
+            want(r, WANTED_INPUT, name, p);
         return RC_OK;
+    }
     if (!str_is(head, "file:") &&
         problems_full(r->l->ps, soft)) /* finding the nearest name is work; nobody would see it */
         return RC_OK;

@@ -150,10 +150,12 @@ struct input_def {
     const struct val *choices;  /* array of the values that are allowed, or NULL */
 };
 
-/* A bare name that nothing in the workflow gives, where it is read first. */
+/* What is read and neither declared nor set here (flow/wanted.c): inputs.x, a bare name, a variable of a caller. */
+enum wanted_kind { WANTED_INPUT, WANTED_BARE, WANTED_VARIABLE };
 struct wanted_input {
+    enum wanted_kind kind;
     struct str name;
-    uint32_t line, col;
+    uint32_t line, col; /* where it is read first */
 };
 
 struct run_limits {
@@ -197,7 +199,7 @@ struct workflow {
     enum over_budget over_budget;
     const struct str *env, *secrets; /* names */
     size_t nenv, nsecrets;
-    const struct wanted_input *wanted; /* undeclared inputs that templates read by their bare names */
+    const struct wanted_input *wanted; /* what must be given */
     size_t nwanted;
     bool names_open; /* steps may come to set variables of which nothing here says the names */
     struct run_limits limits;
@@ -314,9 +316,12 @@ enum rc cond_each_path(const struct cond *c,
 /* Given inputs against the declared ones: defaults filled in, types checked, unknown ones refused. RC_USAGE. */
 enum rc workflow_inputs(const struct workflow *w, const struct val *given, struct arena *a, struct val *ret,
                         struct err *err) MUST_CHECK;
-/* Is there something for every bare name that templates read? `inputs`: as workflow_inputs() made them. Not asked of a
- * workflow that is called: its caller's variables may be its own. RC_USAGE with the places. */
-enum rc workflow_names_known(const struct workflow *w, const struct val *inputs, struct err *err) MUST_CHECK;
+/* Is there something for all that a run of it must be given? `inputs`: as workflow_inputs() made them; `option`: what
+ * gives one, such as "--input ". RC_USAGE with all that is missing, and the places. */
+enum rc workflow_names_known(const struct workflow *w, const struct val *inputs, const char *option,
+                             struct err *err) MUST_CHECK;
+/* The same of a workflow that is called, as far as inputs.x goes: its caller's variables may be its own. */
+enum rc workflow_call_known(const struct workflow *w, const struct val *inputs, struct err *err) MUST_CHECK;
 /* Is it one that the workflow declares? Any is, where none is declared. */
 bool workflow_takes_input(const struct workflow *w, struct str name);
 /* What the command line's `NAME=TEXT` means for input `name`: read as its declared type (JSON for arrays and objects);

@@ -48,23 +48,6 @@ void load_found_env(struct loader *l, struct str name)
     push_name(l, &l->found_env, &l->nfound_env, &l->found_env_cap, name);
 }
 
-void load_wanted(struct loader *l, struct wanted_input x)
-{
-    for (size_t i = 0; i < l->nwanted; i++)
-        if (str_eq(l->wanted[i].name, x.name))
-            return;
-    if (l->nwanted >= LOAD_NAMES_MAX)
-        return;
-    if (l->nwanted == l->wanted_cap) {
-        l->wanted_cap = l->wanted_cap ? 2 * l->wanted_cap : 8;
-        struct wanted_input *more = arena_calloc(l->a, l->wanted_cap, sizeof *more);
-        if (l->nwanted)
-            memcpy(more, l->wanted, l->nwanted * sizeof *more);
-        l->wanted = more;
-    }
-    l->wanted[l->nwanted++] = x;
-}
-
 /* Templates read them although they are not listed: from now on they are. */
 static void add_found_env(struct loader *l)
 {

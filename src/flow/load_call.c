@@ -133,12 +133,28 @@ static void check_given_input(struct loader *l, const struct workflow *w, const 
             load_found(&m->val), val_type_name(&(struct val){.type = (uint8_t)d->type}));
 }
 
+/* Of a workflow that declares nothing: what it reads. Its caller's own inputs are its inputs when it is given none. */
+static void check_wanted(struct loader *l, const struct step_def *s, const struct workflow *w, const struct val *v)
+{
+    const struct val *inherit = VAL_GET(given(s, "config"), "inherit_context");
+    struct err err;
+    if (!v && takes_inputs(s)) {
+        bool surely = val_is(inherit, VAL_BOOL) && !l->w->ninputs;
+        for (size_t i = 0; surely && i < w->nwanted; i++)
+            if (w->wanted[i].kind == WANTED_INPUT)
+                load_wanted(l, (struct wanted_input){WANTED_INPUT, w->wanted[i].name, s->line, s->col});
+    } else if (workflow_call_known(w, v, &err) != RC_OK) {
+        BAD(l, v ? v : s->source, "workflow `%s`: %s", clip(w->name).z, err.msg);
+    }
+}
+
 /* What is given, against what is declared; both are known. */
 static void inputs(struct loader *l, const struct step_def *s, const struct workflow *w)
 {
     const struct val *v = given(s, "inputs");
     if (v && v->type != VAL_OBJECT)
         return;
+    check_wanted(l, s, w, v);
     for (size_t i = 0; v && w->ninputs && i < v->obj.n; i++)
         check_given_input(l, w, &v->obj.m[i]);
     for (size_t i = 0; i < w->ninputs; i++) {

@@ -195,8 +195,6 @@ void load_assigned(struct loader *l, struct str name);
 bool load_plain_name(struct str name);
 /* An environment variable that a template reads by its bare name. */
 void load_found_env(struct loader *l, struct str name);
-/* An input that no declaration names. */
-void load_wanted(struct loader *l, struct wanted_input x);
 /* The path of a directory that the workflow names. */
 void load_directory(struct loader *l, const struct member *m, struct str *ret);
 /* load_settings.c: false: it is another key. */
@@ -318,6 +316,10 @@ void root_nearest(struct nearest *n);
 bool root_needs_field(struct str name);
 /* Reports what is wrong with a path that begins with such a name; false: it does not. */
 bool check_root(const struct reader *r, const struct expr_path *path, uint32_t line, uint32_t col);
+
+/* wanted.c: what a run must be given; and does a condition of the step, or of one around it, read HEAD.NAME itself? */
+void load_wanted(struct loader *l, struct wanted_input x);
+bool wanted_guarded(const struct reader *r, struct str head, struct str name);
 
 /* workflow.c */
 bool input_type_fits(enum val_type declared, const struct val *v);

@@ -201,29 +201,6 @@ enum rc workflow_inputs(const struct workflow *w, const struct val *given, struc
                               : err_set(err, RC_USAGE, "%.*s\n  and %zu more", STR_ARG(bad.text), bad.n - bad.shown);
 }
 
-enum rc workflow_names_known(const struct workflow *w, const struct val *inputs, struct err *err)
-{
-    struct arena a = {0};
-    struct complaints bad = {.a = &a};
-    for (size_t i = 0; i < w->nwanted && !w->names_open; i++) {
-        const struct wanted_input *x = &w->wanted[i];
-        uint32_t line = x->line;
-        struct str file = workflow_place(w, &line);
-        if (val_get(inputs, x->name))
-            continue;
-        err_set(err, RC_USAGE,
-                "%.*s:%u:%u: unknown name `%s`: no input of that name is given, and nothing here sets it; expected "
-                "--input %s=…, or another name",
-                STR_ARG(file), line, x->col, clip(x->name).z, clip(x->name).z);
-        complain(&bad, err);
-    }
-    if (bad.n)
-        err_set(err, RC_USAGE, "%.*s%s", STR_ARG(bad.text), bad.shown < bad.n ? "\n  and more" : "");
-    enum rc rc = bad.n ? err->rc : RC_OK;
-    arena_done(&a);
-    return rc;
-}
-
 enum rc workflow_input_text(const struct workflow *w, struct str name, struct str text, struct arena *a,
                             struct val *ret, struct err *err)
 {

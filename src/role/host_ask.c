@@ -331,7 +331,7 @@ static bool check_start(struct start *s)
     }
     if (workflow_inputs(s->workflow, given && given->type == VAL_OBJECT ? given : &val_empty_object, a, &s->inputs,
                         &err) != RC_OK ||
-        workflow_names_known(s->workflow, &s->inputs, &err) != RC_OK) {
+        workflow_names_known(s->workflow, &s->inputs, "inputs.", &err) != RC_OK) {
         refuse(s->q, 422, err.msg);
         return false;
     }

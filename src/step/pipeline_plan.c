@@ -216,7 +216,8 @@ const struct val *pipeline_plan(struct frame *f, const struct workflow *w)
     const struct val of_m = {.type = VAL_OBJECT, .obj = {.m = m.m, .n = m.n}};
     bool own = !given && val_get_bool(&of_m, STR("inherit_context"), false);
     struct val some = own ? inputs_of_caller(f, w) : val_empty_object;
-    if (workflow_inputs(w, own ? &some : given, &f->arena, &inputs, &err) != RC_OK) {
+    if (workflow_inputs(w, own ? &some : given, &f->arena, &inputs, &err) != RC_OK ||
+        workflow_call_known(w, &inputs, &err) != RC_OK) {
         step_failf(f, RC_INVALID, "workflow `%.*s`: %s", STR_ARG(w->name), err.msg);
         return NULL;
     }
