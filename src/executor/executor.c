@@ -16,24 +16,17 @@
 
 #include "base/clock.h"
 #include "base/panic.h"
-#include "executor/cache_file.h"
 #include "executor/cgroup.h"
-#include "executor/checkpoint.h"
 #include "executor/exec_code.h"
-#include "executor/exec_files.h"
-#include "executor/exec_workspace.h"
-#include "executor/fileop.h"
 #include "executor/hint.h"
+#include "executor/job.h"
 #include "executor/launcher_image.h"
 #include "executor/request.h"
-#include "executor/session_file.h"
 #include "executor/tier.h"
-#include "executor/tools.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,82 +35,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHECKPOINT_MS = 10 * 60 * 1000 }; /* a workspace may be large */
-enum {
-    WITHIN_MAX = 2000,
-    EXECUTOR_MAGIC = 0x45584543,
-    MAX_COMMANDS = 64,
-    FREE_WAIT_MS = 5000,
-    TOOL_TIME_MS = 60000, /* of a file tool, unless the request says less */
-    LOCK_TRIES = 100
-};
-
-enum job_state { JOB_WAITING, JOB_RUNNING, JOB_WORKING, JOB_REFUSED };
-
-struct job {
-    struct job *prev, *next;
-    struct executor *x;
-    struct workspace *w; /* where it acts */
-    struct beneath root; /* a directory of it that is all it sees; fd -1: it sees all of it */
-    uint64_t id;
-    enum exec_kind kind;
-    enum job_state state;
-    bool bash;
-    struct arena arena;
-    struct val request;
-    void (*done)(void *ctx, uint64_t id, bool ok, const struct val *result);
-    void *ctx;
-    /* commands */
-    struct command_spec spec;
-    struct command *command;
-    /* Commands whose changes are kept track of: a view is made, the command runs in it, what it changed is taken over.
-     */
-    enum { STAGE_NONE, STAGE_BEGIN, STAGE_RUN, STAGE_END } stage;
-    bool discarded, late; /* late: cancelled when all was over */
-    uint64_t flooded;     /* bytes that it had printed when it was stopped for that */
-    struct overlay view;
-    /* file jobs */
-    ev_id event; /* of the work, or of the turn that reports a refusal */
-    atomic_bool cancel;
-    bool worked; /* the worker has let go (under the mutex) */
-    /* the outcome */
-    bool cancelled, failed;
-    struct err err;
-    const char *code;
-    struct val result;
-};
-
-struct executor {
-    uint32_t magic;
-    struct ev_loop *loop;
-    struct arena arena;
-    const char *lock_path, *state_dir, *workflow_dir, *run_dir, *checkpoints_dir, *sessions_dir, *cache_dir,
-        *stored_dir, *self, *launcher, *output_dir, *within;
-    bool cache_keeps_only, not_here, confined;
-    struct beneath workspace, output;
-    enum sandbox_tier tier;
-    int cgroup; /* below which commands have groups, or -1 */
-    struct command_limits limits;
-    struct str *places; /* of commands, see launch_plan.h */
-    size_t nplaces;
-    struct str offered;      /* confined: the only secrets that commands may have */
-    struct redactor secrets; /* that have been, or may have been, given to commands of this run */
-    struct workspace *changes;
-    unsigned max_commands, running;
-    uint32_t launch_flags;
-    struct job *first, *last; /* in order of their start */
-    pthread_mutex_t mutex;
-    pthread_cond_t let_go;
-    unsigned working; /* workers that have not let go yet (under the mutex) */
-};
+enum { WITHIN_MAX = 2000, EXECUTOR_MAGIC = 0x45584543, MAX_COMMANDS = 64, FREE_WAIT_MS = 5000, LOCK_TRIES = 100 };
 
 /* ------------------------------------------------------------------------------------------------ jobs */
-
-/* What it takes for the workspace. */
-static const struct beneath *job_root(const struct job *j)
-{
-    return j->root.fd >= 0 ? &j->root : workspace_root(j->w);
-}
 
 static struct job *job_find(struct executor *x, uint64_t id)
 {
@@ -358,130 +278,7 @@ static void command_accept(struct job *j)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ file jobs */
-
-static enum rc read_phase(struct job *j, enum tool_phase *phase)
-{
-    static const char *const names[] = {"prepare", "apply", "settle"};
-    struct str s = val_get_str(&j->request, STR("phase"), STR("apply"));
-    for (int i = 0; i < 3; i++)
-        if (str_is(s, names[i])) {
-            *phase = (enum tool_phase)i;
-            return RC_OK;
-        }
-    return err_set(&j->err, RC_INVALID, "phase must be prepare, apply or settle");
-}
-
-static enum rc tool_job(struct job *j)
-{
-    struct str name = val_get_str(&j->request, STR("tool"), str_n("", 0));
-    int64_t timeout = val_get_int(&j->request, STR("timeout_ms"), TOOL_TIME_MS);
-    const struct val *input = VAL_GET(&j->request, "input");
-    struct tool_call c = {.arena = &j->arena,
-                          .root = job_root(j),
-                          .plan = VAL_GET(&j->request, "plan"),
-                          .cancel = &j->cancel,
-                          .deadline_ms =
-                              clock_mono_ms() + (timeout > 0 && timeout < TOOL_TIME_MS ? timeout : TOOL_TIME_MS),
-                          .output_limit = request_output_limit(&j->request, TOOL_OUTPUT_LIMIT)};
-    int fd;
-    enum rc rc = read_phase(j, &c.phase);
-    c.input = c.phase == TOOL_SETTLE ? &val_empty_object : input; /* only the plan counts then */
-    if (rc == RC_OK)
-        rc = request_cwd(&j->request, job_root(j), &j->arena, &c.cwd, &j->err);
-    if (rc)
-        return rc;
-    rc = beneath_open(job_root(j), c.cwd, O_PATH | O_DIRECTORY, &fd, &j->err);
-    if (rc == RC_OK)
-        close(fd);
-    else if (rc != RC_NOT_FOUND || !str_is(name, "Write")) /* which makes the directories that it needs */
-        return err_wrap(&j->err, "working directory");
-    if (!tool_run(name, &c, &j->result))
-        return err_set(&j->err, RC_INVALID, "there is no tool %.*s", STR_ARG(name));
-    return RC_OK;
-}
-
-static enum rc checkpoint_job(struct job *j)
-{
-    struct executor *x = j->x;
-    struct tool_call c = {.arena = &j->arena,
-                          .root = job_root(j),
-                          .cwd = STR("."),
-                          .deadline_ms = clock_mono_ms() + CHECKPOINT_MS,
-                          .cancel = &j->cancel};
-    return exec_checkpoint(&j->request, x->checkpoints_dir, &c, &j->result, &j->code, &j->err);
-}
-
-static enum rc files_job(struct job *j)
-{
-    struct fileop op = {.arena = &j->arena,
-                        .root = job_root(j),
-                        .run_dir = j->x->run_dir,
-                        .request = &j->request,
-                        .plan = VAL_GET(&j->request, "plan"),
-                        .cancel = &j->cancel};
-    enum rc rc = read_phase(j, &op.phase);
-    if (rc)
-        return rc;
-    rc = fileop_run(&op, &j->result, &j->err);
-    j->code = op.code;
-    return rc;
-}
-
-static bool settles_command(const struct job *j)
-{
-    return j->kind == EXEC_COMMAND || str_is(val_get_str(&j->request, STR("tool"), STR("")), "Bash");
-}
-
-/* Operations on files tell apart by themselves what a crash has left; what is added here is the way back for later. */
-static enum rc change_job(struct job *j)
-{
-    enum tool_phase phase = TOOL_APPLY;
-    enum rc rc = read_phase(j, &phase);
-    if (rc == RC_OK && settles_command(j)) {
-        struct val plan;
-        struct val_map own = val_map_new(&j->arena), m = val_map_new(&j->arena);
-        if (phase == TOOL_SETTLE)
-            return workspace_settle(j->w, &j->request, &j->arena, &j->result, &j->err);
-        VAL_MAP_SET(&own, "offline", val_bool(request_offline(&j->request, j->x->tier)));
-        plan = val_map_done(&own);
-        rc = workspace_prepare(j->w, &plan, &j->cancel, &j->arena, &plan, &j->err);
-        if (rc == RC_OK)
-            VAL_MAP_SET(&m, "plan", plan);
-        j->result = val_map_done(&m);
-        return rc;
-    }
-    if (rc == RC_OK)
-        rc = j->kind == EXEC_TOOL ? tool_job(j) : files_job(j);
-    const struct val *plan = VAL_GET(&j->result, "plan");
-    if (rc || !val_is(VAL_GET(&j->request, "frame"), VAL_STR))
-        return rc;
-    if (phase == TOOL_PREPARE && val_is(plan, VAL_OBJECT)) {
-        struct val whole;
-        rc = workspace_prepare(j->w, plan, &j->cancel, &j->arena, &whole, &j->err);
-        struct val_map m = val_map_new(&j->arena);
-        if (rc == RC_OK)
-            VAL_MAP_SET(&m, "plan", whole);
-        j->result = val_map_done(&m);
-        return rc;
-    }
-    bool done = phase == TOOL_SETTLE ? str_is(val_get_str(&j->result, STR("outcome"), STR("")), "done")
-                                     : !val_get_bool(&j->result, STR("is_error"), false);
-    if (!done || !VAL_GET(VAL_GET(&j->request, "plan"), "snapshot") || phase == TOOL_PREPARE)
-        return rc;
-    return workspace_note(j->w, &j->request, &j->err);
-}
-
-/* A command's view is made, or what it changed there is taken over. */
-static enum rc view_job(struct job *j)
-{
-    struct str cwd;
-    if (j->stage == STAGE_END)
-        return workspace_end(j->w, &j->request, &j->view, j->discarded, &j->err);
-    enum rc rc = beneath_path(workspace_root(j->w), &j->arena, j->spec.cwd_fd, &cwd, &j->err);
-    bool no_view = (j->spec.flags & LAUNCH_SUBREAPER) || tier_state_inside(j->spec.places);
-    return rc ? rc : workspace_begin(j->w, &j->request, cwd, no_view, &j->view, &j->err);
-}
+/* ------------------------------------------------------------------------------------------------ pool threads */
 
 static void on_worked(void *ctx);
 static void on_view(void *ctx);
@@ -514,7 +311,7 @@ static void view_work(void *ctx)
 {
     struct job *j = ctx;
     struct err said = j->err;
-    if (view_job(j) != RC_OK)
+    if (job_view(j) != RC_OK)
         j->failed = true, j->code = NULL;
     else
         j->err = said;
@@ -549,30 +346,10 @@ static void on_view(void *ctx)
     }
 }
 
-/* On a pool thread. */
 static void work(void *ctx)
 {
     struct job *j = ctx;
-    struct executor *x = j->x;
-    enum rc rc = RC_OK;
-    if (atomic_load(&j->cancel))
-        rc = err_set(&j->err, RC_CANCELLED, "cancelled");
-    else if (j->kind == EXEC_TOOL || j->kind == EXEC_FILES || j->kind == EXEC_COMMAND)
-        rc = change_job(j);
-    else if (j->kind == EXEC_WORKSPACE)
-        rc = workspace_request(x->changes, j->w, &j->request, &j->cancel, &j->arena, &j->result, &j->code, &j->err);
-    else if (j->kind == EXEC_READ)
-        rc = exec_read(&j->request,
-                       &(struct exec_places){x->workflow_dir, x->stored_dir, job_root(j), x->not_here, x->confined},
-                       &j->arena, &j->result, &j->code, &j->err);
-    else if (j->kind == EXEC_CHECKPOINT)
-        rc = checkpoint_job(j);
-    else if (j->kind == EXEC_SESSION)
-        rc = exec_session(&j->request, x->sessions_dir, x->run_dir, &j->arena, &j->result, &j->err);
-    else if (j->kind == EXEC_CACHE)
-        rc = exec_cache(&j->request, x->cache_dir, x->cache_keeps_only, &j->arena, &j->result, &j->err);
-    else
-        rc = exec_output(&j->request, &x->output, &j->arena, &j->result, &j->code, &j->err);
+    enum rc rc = job_act(j);
     j->failed = rc != RC_OK;
     j->late = rc == RC_OK && j->kind == EXEC_WORKSPACE; /* done is done, whoever wants it no more */
     let_go(j);

@@ -1,5 +1,5 @@
 #pragma once
-/* What the files of the host share: host.c (lives), host_queue.c (who is next), host_ask.c (requests). */
+/* What the files of the host share: host.c (lives), host_queue.c (who is next), host_ask*.c (requests). */
 #include "base/map.h"
 #include "role/called.h"
 #include "role/engine.h"

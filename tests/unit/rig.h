@@ -6,6 +6,9 @@
 #include "flow/away.h"
 #include "flow/run.h"
 
+#define WORKFLOW(steps) "workflow:\n  name: w\n  steps:\n" steps
+#define ALL             SIZE_MAX /* of the journal: what a restart keeps */
+
 struct rig_record {
     struct record r;
     struct rig_record *next;

@@ -3,7 +3,7 @@
 
 #include "unit/rig.c"
 
-#define WORKFLOW(step)    "workflow:\n  name: w\n  steps:\n    - {name: ask, type: claude, prompt: hello" step "}\n"
+#define ASK(step)         "workflow:\n  name: w\n  steps:\n    - {name: ask, type: claude, prompt: hello" step "}\n"
 #define TOOLS             ", allowed_tools: [Read, Write, Bash]"
 #define USAGE             "\"usage\": {\"input_tokens\": 10, \"output_tokens\": 5}, \"cost_usd\": 0.01"
 #define END               "\"stop_reason\": \"end_turn\", " USAGE "}"
@@ -37,7 +37,7 @@ static void assert_said(const char *path, const char *text)
 static void test_answer(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(""));
+    rig_start(&g, ASK(""));
     assert_string_equal(messages("ask/turn:1"),
                         "[{\"content\":[{\"text\":\"hello\",\"type\":\"text\"}],\"role\":\"user\"}]");
     rig_ok(&g, "ask/turn:1", "{\"text\": \"hi\", \"model\": \"m\", \"provider\": \"p\", " END);
@@ -62,7 +62,7 @@ static void test_hash_of_a_request(void **state)
     (void)state;
     const char *hash[2], *same;
     for (int i = 0; i < 2; i++) {
-        rig_start(&g, WORKFLOW(TOOLS));
+        rig_start(&g, ASK(TOOLS));
         rig_ok(&g, "ask/turn:1", CALLS(CALL("Read", "{\"file_path\": \"a\"}")));
         rig_ok(&g, "ask/turn:1/tool:1", i ? "{\"text\": \"one\"}" : "{\"text\": \"two\"}");
         hash[i] = intent_hash("ask/turn:2");
@@ -79,14 +79,14 @@ static void test_hash_of_a_request(void **state)
     assert_string_not_equal(hash[0], hash[1]);
     free((char *)hash[0]);
     free((char *)hash[1]);
-    rig_start(&g, WORKFLOW(""));
+    rig_start(&g, ASK(""));
 }
 
 /* One after another, in the order asked; then all results go back in one message. */
 static void test_tools_in_order(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(TOOLS));
+    rig_start(&g, ASK(TOOLS));
     rig_ok(&g, "ask/turn:1", CALLS(CALL("Read", "{\"file_path\": \"a\"}") "," CALL("Bash", "{\"command\": \"ls\"}")));
     assert_null(rig_effect(&g, "ask/turn:1/tool:2"));
     rig_ok(&g, "ask/turn:1/tool:1", "{\"text\": \"one\", \"is_error\": false}");
@@ -108,7 +108,7 @@ static void test_tools_not_allowed(void **state)
     static const char *const names[] = {"Edit", "read", "", "../Read", "Read/../Bash", "turn:9", "\\u0000", "Read\\n"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char reply[1000];
-        rig_start(&g, WORKFLOW(TOOLS));
+        rig_start(&g, ASK(TOOLS));
         snprintf(reply, sizeof reply, CALLS("{\"id\": \"i\", \"name\": \"%s\", \"input\": {}}"), names[i]);
         rig_ok(&g, "ask/turn:1", reply);
         assert_said("ask/turn:2", "\"is_error\":true");
@@ -122,7 +122,7 @@ static void test_tools_not_allowed(void **state)
 static void test_no_tools_at_all(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(""));
+    rig_start(&g, ASK(""));
     rig_ok(&g, "ask/turn:1", CALLS(CALL("Read", "{}")));
     assert_said("ask/turn:2", "There is no tool `Read` here");
 }
@@ -145,7 +145,7 @@ static void test_odd_replies(void **state)
         "{\"raw\": {\"a\": [1, {}]}, \"cost_usd\": \"x\", \"usage\": {}}",
     };
     for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
-        rig_start(&g, WORKFLOW(TOOLS));
+        rig_start(&g, ASK(TOOLS));
         rig_ok(&g, "ask/turn:1", replies[i]);
         if (rig_effect(&g, "ask/turn:1/tool:1"))
             rig_ok(&g, "ask/turn:1/tool:1", replies[i]);
@@ -162,7 +162,7 @@ static void test_too_many_tools(void **state)
 {
     (void)state;
     static char reply[64 << 10];
-    rig_start(&g, WORKFLOW(TOOLS));
+    rig_start(&g, ASK(TOOLS));
     size_t n = (size_t)snprintf(reply, sizeof reply, "{\"tool_calls\": [" CALL("Bash", "{}"));
     for (int i = 0; i < 128; i++)
         n += (size_t)snprintf(reply + n, sizeof reply - n, "," CALL("Bash", "{}"));
@@ -176,7 +176,7 @@ static void test_too_many_tools(void **state)
 static void test_max_turns(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(TOOLS ", max_turns: 2, retry: 3"));
+    rig_start(&g, ASK(TOOLS ", max_turns: 2, retry: 3"));
     for (int i = 0; i < 2; i++) {
         rig_ok(&g, i ? "ask/turn:2" : "ask/turn:1", CALLS(CALL("Read", "{}")));
         rig_ok(&g, i ? "ask/turn:2/tool:1" : "ask/turn:1/tool:1", "{\"text\": \"x\"}");
@@ -190,7 +190,7 @@ static void test_max_turns(void **state)
 static void test_pause(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(""));
+    rig_start(&g, ASK(""));
     rig_ok(&g, "ask/turn:1", "{\"text\": \"one \", \"stop_reason\": \"pause\", \"raw\": [2], " USAGE "}");
     assert_said("ask/turn:2", "\"raw\":[2]");
     rig_ok(&g, "ask/turn:2", "{\"text\": \"two \", \"stop_reason\": \"pause\"}");
@@ -208,7 +208,7 @@ static void test_schema(void **state)
                                        " {\\\"n\\\": 1} \\n"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         char reply[500];
-        rig_start(&g, WORKFLOW(SCHEMA));
+        rig_start(&g, ASK(SCHEMA));
         snprintf(reply, sizeof reply, "{\"text\": \"%s\", " END, good[i]);
         rig_ok(&g, "ask/turn:1", reply);
         rig_assert_status(&g, RUN_SUCCEEDED);
@@ -222,7 +222,7 @@ static void test_schema(void **state)
 static void test_schema_corrections(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(SCHEMA));
+    rig_start(&g, ASK(SCHEMA));
     rig_ok(&g, "ask/turn:1", "{\"text\": \"{\\\"n\\\": \\\"x\\\"}\", " END);
     assert_said("ask/turn:2", "does not fit the wanted JSON Schema");
     rig_ok(&g, "ask/turn:2", "{\"text\": \"``````\", " END);
@@ -239,7 +239,7 @@ static void test_schema_corrections(void **state)
 static void test_budget_of_a_step(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(TOOLS ", budget: {usd: 0.015}"));
+    rig_start(&g, ASK(TOOLS ", budget: {usd: 0.015}"));
     rig_ok(&g, "ask/turn:1", CALLS(CALL("Read", "{}")));
     rig_ok(&g, "ask/turn:1/tool:1", "{\"text\": \"x\"}");
     rig_ok(&g, "ask/turn:2", CALLS(CALL("Read", "{}")));
@@ -276,7 +276,7 @@ static void test_budget_of_the_run(void **state)
 static void test_same_words_after_a_crash(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(TOOLS));
+    rig_start(&g, ASK(TOOLS));
     rig_ok(&g, "ask/turn:1", CALLS(CALL("Read", "{\"file_path\": \"a\"}") "," CALL("Edit", "{}")));
     rig_ok(&g, "ask/turn:1/tool:1", "{\"text\": \"one\", \"is_error\": false}");
     const char *said = messages("ask/turn:2");
@@ -297,7 +297,7 @@ static void test_same_words_after_a_crash(void **state)
 static void test_two_phases(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(TOOLS));
+    rig_start(&g, ASK(TOOLS));
     rig_ok(&g, "ask/turn:1", CALLS(CALL("Write", "{\"file_path\": \"a\", \"content\": \"x\"}")));
     assert_string_equal(val_get_str(rig_effect(&g, "ask/turn:1/tool:1")->e.request, STR("phase"), STR("")).p,
                         "prepare");
@@ -332,7 +332,7 @@ static void test_two_phases(void **state)
 static void test_two_phases_refused(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(TOOLS));
+    rig_start(&g, ASK(TOOLS));
     rig_ok(&g, "ask/turn:1", CALLS(CALL("Write", "{}")));
     rig_ok(&g, "ask/turn:1/tool:1", "{\"text\": \"no path\", \"is_error\": true}");
     assert_said("ask/turn:2", "no path");
@@ -346,7 +346,7 @@ static void test_two_phases_refused(void **state)
 static void test_interrupted_shell(void **state)
 {
     (void)state;
-    rig_start(&g, WORKFLOW(TOOLS));
+    rig_start(&g, ASK(TOOLS));
     rig_ok(&g, "ask/turn:1", CALLS(CALL("Bash", "{\"command\": \"make\"}")));
     rig_ok(&g, "ask/turn:1/tool:1", PLAN);
     rig_restart(&g, SIZE_MAX, false);
@@ -358,7 +358,7 @@ static void test_interrupted_shell(void **state)
     rig_ok(&g, "ask/turn:1/tool:1", "{\"text\": \"made\"}");
     assert_said("ask/turn:2", "made");
     rig_done(&g);
-    rig_start(&g, WORKFLOW(TOOLS ", on_interrupt: fail, retry: 3"));
+    rig_start(&g, ASK(TOOLS ", on_interrupt: fail, retry: 3"));
     rig_ok(&g, "ask/turn:1", CALLS(CALL("Bash", "{\"command\": \"make\"}")));
     rig_ok(&g, "ask/turn:1/tool:1", PLAN);
     rig_restart(&g, SIZE_MAX, false);

@@ -3,11 +3,7 @@
 
 #include "unit/rig.c"
 
-#include <time.h>
-
-#define REPLY           "{\"text\": \"hi\", \"stop_reason\": \"end_turn\"}"
-#define WORKFLOW(steps) "workflow:\n  name: w\n  steps:\n" steps
-#define ALL             SIZE_MAX
+#define REPLY "{\"text\": \"hi\", \"stop_reason\": \"end_turn\"}"
 
 static struct rig g;
 
@@ -483,129 +479,6 @@ static void test_extract_from_a_reply(void **state)
     }
 }
 
-/* ---- journals that no engine wrote ---- */
-
-#define RUN "1 1 . {}\n"
-#define FORGED                                                                                                     \
-    WORKFLOW(                                                                                                      \
-        "    - {name: c, type: command, run: x}\n"                                                                 \
-        "    - {name: each, type: for_loop, data_source: [1, 2], steps: [{name: e, type: test_echo, value: 1}]}\n" \
-        "    - {name: ask, type: claude, prompt: hello, allowed_tools: [Read, Write]}\n"                           \
-        "    - {name: w, type: while_loop, condition: \"steps.e < 1\", steps: [{name: e, type: test_echo, value: " \
-        "1}]}\n")
-
-/* Each is refused, or the run fails, waits, or goes on; it never takes Treadle down. */
-static void test_forged_journals(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *journal;
-        bool refused;
-    } t[] = {
-        {RUN "4 1 c/exec:1 {\"ok\": null}\n", false},
-        {RUN "4 1 c/exec:1 {}\n", false},
-        {RUN "4 1 c/exec:1 {\"ok\": {\"exit_code\": \"0\"}}\n", false},
-        {RUN "4 1 c/exec:1 {\"error\": 7}\n", false},
-        {RUN "4 1 c {\"error\": {}, \"retry_ms\": 9223372036854775807}\n", false},
-        {RUN "4 1 c/exec:1 {\"error\": {}, \"retry_ms\": 9223372036854775807}\n", false},
-        {RUN "2 1 c {\"config\": []}\n", false},
-        {RUN "2 1 c {\"config\": {\"run\": [1]}}\n", false},
-        {RUN "5 1 c {}\n", false},
-        {RUN "5 1 . {\"ok\": {\"c\": 1}}\n", false},
-        {RUN "5 1 c {\"ok\": 1}\n2 1 each {\"config\": 1}\n", false},
-        {RUN "5 1 c {\"ok\": 1}\n2 1 each {\"config\": {\"items\": [1], \"max_parallel\": 0}}\n", false},
-        {RUN "5 1 c {\"ok\": 1}\n2 1 each {\"config\": {\"items\": [1], \"max_parallel\": -5}}\n", false},
-        {RUN "5 1 c {\"ok\": 1}\n5 1 each/0 {\"error\": 1}\n", false},
-        {RUN "5 1 c {\"ok\": 1}\n5 1 each/0 {\"ok\": []}\n", false},
-        {RUN "5 1 c {\"ok\": 1}\n5 1 each {\"ok\": 1}\n4 1 ask/turn:1 {\"ok\": {\"tool_calls\": {}, \"usage\": []}}\n",
-         false},
-        {RUN "5 1 c {\"ok\": 1}\n5 1 each {\"ok\": 1}\n"
-             "4 1 ask/turn:1 {\"ok\": {\"tool_calls\": [7, {\"name\": 1}, {\"name\": \"Write\"}]}}\n",
-         false},
-        {RUN "5 1 c {\"ok\": 1}\n5 1 each {\"ok\": 1}\n2 1 ask {\"config\": {\"prompt\": [1, {}]}}\n", false},
-        {RUN "5 1 c {\"ok\": 1}\n5 1 each {\"ok\": 1}\n2 1 ask {\"config\": {\"prompt\": {}, \"model\": []}}\n", false},
-        {RUN "6 1 c {\"set\": 1}\n6 1 c {\"scope\": \"c/x\", \"set\": {\"a\": 1}}\n", false},
-        {RUN "7 1 . {\"void\": [1, \"c\"]}\n8 1 c {\"held\": 1}\n9 1 . {\"status\": 1}\n77 1 c {}\n", false},
-        {RUN "2 1073741823 c {\"config\": {\"run\": \"x\"}}\n3 1073741823 c/exec:1 {}\n", false},
-        {RUN "2 1 c~1073741823 {}\n2 1 c~0 {}\n2 1 c~~/~/ {}\n2 1 // {}\n", false},
-        {RUN "2 0 c {}\n", true},
-        {RUN "2 4294967295 c {}\n", true},
-        {RUN "2 1 c {\n", true},
-        {RUN "1 1 . []\n1 1 . 7\n", false},
-        {"", false},
-    };
-    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-        bool taken = rig_forge(&g, FORGED, t[i].journal);
-        if (taken == t[i].refused)
-            fail_msg("journal %zu was %s", i, taken ? "taken" : "refused");
-        for (unsigned n = 0; taken && run_status(g.run) == RUN_RUNNING && n < 50; n++) {
-            if (g.effects) {
-                const char *path = arena_cstr(&g.arena, g.effects->e.path);
-                rig_ok(&g, path, "{\"exit_code\": 0, \"text\": \"x\", \"outcome\": \"done\"}");
-            }
-            rig_pass(&g, 1000);
-        }
-        g.twice = 0;
-        if (i + 1 < sizeof t / sizeof *t)
-            rig_done(&g);
-    }
-}
-
-static void test_forged_path_depth(void **state)
-{
-    (void)state;
-    char path[5000];
-    struct err err;
-    memset(path, '/', sizeof path);
-    assert_true(rig_forge(&g, FORGED, RUN));
-    run_free(g.run);
-    g.run = run_new(g.workflow, &g.options, &rig_io, &g);
-    struct record r = {
-        .seq = 1, .kind = RECORD_OPEN, .attempt = 1, .path = str_n(path, sizeof path), .data = STR("{}")};
-    assert_int_equal(run_recover(g.run, &r, &err), RC_CORRUPT);
-}
-
-static void test_absurd_usage(void **state)
-{
-    (void)state;
-    rig_start(&g,
-              WORKFLOW("    - {name: a, type: claude, prompt: hello}\n    - {name: b, type: claude, prompt: hello}\n"));
-    for (int i = 0; i < 2; i++)
-        rig_ok(&g, i ? "b/turn:1" : "a/turn:1",
-               "{\"text\": \"x\", \"usage\": {\"input_tokens\": 9223372036854775807, \"output_tokens\": -5}}");
-    rig_assert_status(&g, RUN_SUCCEEDED);
-    assert_int_equal(run_totals(g.run).input_tokens, 0);
-    rig_restart(&g, ALL, false);
-    assert_int_equal(run_totals(g.run).output_tokens, 0);
-}
-
-/* Many steps that changed, many records: what a record falls under is looked up, not searched. */
-static void test_many_voids(void **state)
-{
-    (void)state;
-    enum { STEPS = 100000 };
-    char path[32];
-    struct err err;
-    assert_true(rig_forge(&g, FORGED, RUN));
-    run_free(g.run);
-    g.run = run_new(g.workflow, &g.options, &rig_io, &g);
-    for (int i = 0; i < STEPS; i++) {
-        snprintf(path, sizeof path, "s%d", i);
-        run_void(g.run, str_c(path), UINT64_MAX, false);
-    }
-    int64_t start = clock();
-    for (int i = 0; i < STEPS; i++) {
-        snprintf(path, sizeof path, "s%d/turn:1", i);
-        struct record r = {.seq = (uint64_t)i + 1,
-                           .kind = RECORD_RESULT,
-                           .attempt = 1,
-                           .path = str_c(path),
-                           .data = STR("{\"ok\":1}")};
-        assert_int_equal(run_recover(g.run, &r, &err), RC_OK);
-    }
-    assert_true((clock() - start) / CLOCKS_PER_SEC < 5);
-}
-
 /* ---- limits of the run ---- */
 
 /* No step may shrug off that the run has used up what it may use. */
@@ -757,197 +630,6 @@ static void test_cancel_while_breaking(void **state)
     rig_assert_status(&g, RUN_CANCELLED);
 }
 
-/* ---- what has left memory ---- */
-
-#define READERS                                                                                                      \
-    "workflow:\n  name: w\n  output: {all: \"{{ steps.l.iterations[*].results.e }}\", n: \"{{ "                      \
-    "length(steps.l.results) }}\"}\n"                                                                                \
-    "  variables: {loops: 0}\n  steps:\n"                                                                            \
-    "    - name: l\n      type: for_loop\n      data_source: 'range(1, 4)'\n      steps:\n"                          \
-    "        - {name: e, type: test_echo, value: '{{ item * 10 }}'}\n"                                               \
-    "        - name: inner\n          type: for_loop\n          data_source: [x, y]\n"                               \
-    "          steps: [{name: f, type: test_echo, value: '{{ item }}{{ loop.parent.item }}'}]\n"                     \
-    "        - {name: own, type: test_echo, value: '{{ steps.inner.iterations[1].results.f }}'}\n"                   \
-    "    - {name: count, type: test_echo, value: '{{ steps.l.total_items }}'}\n"                                     \
-    "    - {name: one, type: test_echo, value: '{{ steps.l.iterations[2].results.e }}'}\n"                           \
-    "    - {name: last, type: test_echo, value: '{{ steps.l.iterations[-1].item }}'}\n"                              \
-    "    - {name: deep, type: test_echo, value: '{{ steps.l.iterations[3].results.inner.iterations[0].results.f "    \
-    "}}'}\n"                                                                                                         \
-    "    - {name: bare, type: test_echo, value: '{{ l.iterations[0] }}', condition: 'length(l.iterations) == 4'}\n"  \
-    "    - {name: prev, type: test_echo, value: '{{ previous_response.results }}'}\n"                                \
-    "    - {name: set, type: set_variable, variables: {kept: '{{ steps.l }}'}}\n"                                    \
-    "    - name: w\n      type: while_loop\n      condition: 'length(steps.l.iterations) > 3 and state.loops < 2'\n" \
-    "      break_condition: 'length(steps.l.iterations) == 5'\n      steps:\n"                                       \
-    "        - {name: inc, type: set_variable, variables: {loops: '{{ loops + 1 }}'}}\n"                             \
-    "        - name: again\n          type: for_loop\n          data_source: 'steps.l.iterations'\n"                 \
-    "          steps: [{name: g, type: test_echo, value: '{{ item.results.e }}'}]\n"                                 \
-    "    - {name: after, type: test_echo, value: '{{ steps.again.iterations[3].results.g }}'}\n"                     \
-    "    - name: file\n      type: for_loop\n      data_source: [1]\n      output_to_file: 'x.json'\n"               \
-    "      output_schema: {type: object, properties: {iterations: {type: array, minItems: 1}}}\n"                    \
-    "      steps: [{name: e, type: test_echo, value: 1}]\n"
-
-static void run_readers(size_t shelf)
-{
-    rig_shelf_bytes = shelf;
-    rig_start(&g, READERS);
-    if (rig_effect(&g, "file/output:1"))
-        rig_ok(&g, "file/output:1", "{\"path\": \"x\"}");
-}
-
-/* The same whether it is still there, fetched once, or fetched every time; in a first life, and in any later one. */
-static void test_reading_back(void **state)
-{
-    (void)state;
-    run_readers(0);
-    rig_assert_status(&g, RUN_SUCCEEDED);
-    assert_int_equal(g.loads, 0);
-    static char want[65536];
-    char output[1000];
-    snprintf(want, sizeof want, "%s", rig_results(&g));
-    struct arena a = {0};
-    snprintf(output, sizeof output, "%s", json_text(&a, run_output(g.run)).p);
-    assert_string_equal(output, "{\"all\":[10,20,30,40],\"n\":4}");
-    assert_non_null(strstr(want, "\"one\":30,\"last\":4,\"deep\":\"x4\""));
-    assert_non_null(strstr(want, "\"after\":40"));
-    assert_non_null(strstr(want, "\"own\":\"y1\""));
-    size_t all = g.nrecords;
-    rig_done(&g);
-    run_readers(1);
-    rig_assert_status(&g, RUN_SUCCEEDED);
-    assert_true(g.loads > 5);
-    assert_int_equal(g.nrecords, all);
-    assert_string_equal(rig_results(&g), want);
-    for (size_t keep = 1; keep < all; keep++) {
-        rig_done(&g);
-        run_readers(keep % 2);
-        const struct rig_record *r = g.records;
-        for (size_t i = 1; i < keep; i++)
-            r = r->next;
-        if (r->r.kind == RECORD_WRITE) /* its step's end is always in the same commit */
-            continue;
-        rig_restart(&g, keep, false);
-        if (rig_effect(&g, "file/output:1"))
-            rig_ok(&g, "file/output:1", "{\"path\": \"x\"}");
-        rig_assert_status(&g, RUN_SUCCEEDED);
-        assert_string_equal(rig_results(&g), want);
-        assert_string_equal(json_text(&a, run_output(g.run)).p, output);
-    }
-    arena_done(&a);
-}
-
-/* No record holds what another has already: a loop's end is short however much its iterations returned. */
-static void test_ends_of_loops_are_short(void **state)
-{
-    (void)state;
-    run_readers(0);
-    assert_null(strstr(rig_data(&g, RECORD_DONE, "l"), "x1"));
-    assert_non_null(strstr(rig_data(&g, RECORD_DONE, "l"), "\"refs\":[{\"at\":[\"iterations\"],\"of\":\"l#4\"}]"));
-    assert_null(strstr(rig_data(&g, RECORD_DONE, "l/0"), "x1\""));
-    assert_non_null(strstr(rig_data(&g, RECORD_DONE, "l/0/inner/0"), "x1"));
-    assert_non_null(strstr(rig_data(&g, RECORD_OPEN, "l"), "\"range\":[1,4]"));
-}
-
-#define FETCHING                                                                                                     \
-    WORKFLOW("    - {name: l, type: for_loop, data_source: [1, 2], steps: [{name: e, type: test_echo, value: 1}]}\n" \
-             "    - name: r\n      type: test_echo\n      value: '{{ steps.l.iterations[1].item }}'\n"               \
-             "      timeout: 10s\n      on_error: continue\n")
-
-/* A step that waits for what it reads can be cancelled, suspended, and timed out like any other. */
-static void test_stopping_while_fetching(void **state)
-{
-    (void)state;
-    for (int how = 0; how < 3; how++) {
-        rig_shelf_bytes = 1;
-        rig_hold_loads = true;
-        rig_start(&g, FETCHING);
-        assert_non_null(rig_effect(&g, "r/load"));
-        if (how == 0)
-            run_cancel(g.run);
-        else if (how == 1)
-            run_suspend(g.run), run_abort(g.run);
-        else
-            rig_pass(&g, 10000);
-        rig_work(&g);
-        rig_stop(&g);
-        rig_assert_status(&g, how == 0 ? RUN_CANCELLED : how == 1 ? RUN_INTERRUPTED : RUN_SUCCEEDED);
-        if (how == 2)
-            assert_non_null(strstr(rig_results(&g), "timeout"));
-        rig_hold_loads = false;
-        g.holds_loads = false;
-        if (how == 1) {
-            rig_restart(&g, ALL, false);
-            assert_non_null(strstr(rig_results(&g), "\"r\":2"));
-        }
-        rig_done(&g);
-    }
-    rig_start(&g, FETCHING);
-}
-
-/* Also in the middle of a step: a prompt whose file has been read already is not read again. */
-static void test_fetching_for_a_prompt(void **state)
-{
-    (void)state;
-    rig_shelf_bytes = 1;
-    rig_start(
-        &g,
-        WORKFLOW("    - {name: l, type: for_loop, data_source: [1, 2], steps: [{name: e, type: test_echo, value: 1}]}\n"
-                 "    - name: ask\n      type: claude\n      prompt:\n"
-                 "        - {type: file, path: f.txt}\n"
-                 "        - {type: static, content: never, condition: 'contains(steps.l.iterations[*].item, 9)'}\n"
-                 "        - {type: previous_response, step: l, extract: 'iterations[1].item'}\n"
-                 "        - {type: static, content: end}\n"));
-    rig_ok(&g, "ask/file:1", "{\"text\": \"a file\"}");
-    assert_int_equal(g.loads, 1); /* once for both parts */
-    struct rig_effect *e = rig_effect(&g, "ask/turn:1");
-    assert_non_null(e);
-    struct arena a = {0};
-    assert_non_null(strstr(json_text(&a, e->e.request).p, "a file\\n\\n2\\n\\nend"));
-    arena_done(&a);
-    assert_int_equal(rig_count(&g, RECORD_INTENT, "ask/file:1"), 1);
-    rig_ok(&g, "ask/turn:1", REPLY);
-    rig_assert_status(&g, RUN_SUCCEEDED);
-}
-
-/* What cannot be read back fails the step that reads it, and nothing else. */
-static void test_fetching_fails(void **state)
-{
-    (void)state;
-    rig_shelf_bytes = 1;
-    rig_hold_loads = true;
-    rig_start(&g, FETCHING);
-    rig_error(&g, "r/load", "{\"class\": \"corrupt\", \"message\": \"record 7 is damaged\"}");
-    rig_hold_loads = false;
-    g.holds_loads = false;
-    rig_assert_status(&g, RUN_SUCCEEDED);
-    assert_non_null(strstr(rig_results(&g), "record 7 is damaged"));
-}
-
-/* Of iterations that have ended only a bit is left in a resumed run; what they did is still counted. */
-static void test_passed_iterations_count_their_steps(void **state)
-{
-    (void)state;
-    const char *yaml =
-        WORKFLOW("    - name: p\n      type: pipeline\n      config: {max_total_steps: 9}\n      pipeline:\n"
-                 "        name: inner\n        steps:\n"
-                 "          - name: l\n            type: for_loop\n            data_source: [1, 2, 3, 4]\n"
-                 "            steps:\n              - {name: a, type: test_echo, value: 1}\n"
-                 "              - {name: b, type: test_echo, value: 2}\n"
-                 "          - {name: after, type: test_echo, value: 1}\n");
-    rig_start(&g, yaml);
-    rig_assert_status(&g, RUN_FAILED);
-    size_t all = g.nrecords;
-    char want[1000];
-    snprintf(want, sizeof want, "%s", rig_run_error(&g));
-    assert_non_null(strstr(want, "max_total_steps_exceeded"));
-    for (size_t keep = 1; keep < all; keep++) {
-        rig_done(&g);
-        rig_start(&g, yaml);
-        rig_restart(&g, keep, false);
-        rig_assert_status(&g, RUN_FAILED);
-        assert_string_equal(rig_run_error(&g), want);
-    }
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -973,13 +655,9 @@ int main(void)
         cmocka_unit_test_teardown(test_initial_variables_stay, done),
         cmocka_unit_test_teardown(test_items_from_a_reply, done),
         cmocka_unit_test_teardown(test_extract_from_a_reply, done),
-        cmocka_unit_test_teardown(test_forged_journals, done),
-        cmocka_unit_test_teardown(test_forged_path_depth, done),
-        cmocka_unit_test_teardown(test_absurd_usage, done),
         cmocka_unit_test_teardown(test_effect_is_adopted, done),
         cmocka_unit_test_teardown(test_effect_that_nobody_knows, done),
         cmocka_unit_test_teardown(test_effect_is_interrupted, done),
-        cmocka_unit_test_teardown(test_many_voids, done),
         cmocka_unit_test_teardown(test_limit_ends_the_run, done),
         cmocka_unit_test_teardown(test_frames_count_in_every_life, done),
         cmocka_unit_test_teardown(test_condition_is_not_retried_away, done),
@@ -987,12 +665,6 @@ int main(void)
         cmocka_unit_test_teardown(test_leaving_at_every_record, done),
         cmocka_unit_test_teardown(test_break_in_a_graph, done),
         cmocka_unit_test_teardown(test_cancel_while_breaking, done),
-        cmocka_unit_test_teardown(test_reading_back, done),
-        cmocka_unit_test_teardown(test_ends_of_loops_are_short, done),
-        cmocka_unit_test_teardown(test_stopping_while_fetching, done),
-        cmocka_unit_test_teardown(test_fetching_fails, done),
-        cmocka_unit_test_teardown(test_passed_iterations_count_their_steps, done),
-        cmocka_unit_test_teardown(test_fetching_for_a_prompt, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

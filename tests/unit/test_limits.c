@@ -8,7 +8,7 @@
 #include "unit/rig.c"
 
 #define REPLY "{\"text\": \"%s\", \"raw\": \"%s\", \"stop_reason\": \"end_turn\"}"
-enum { BIG = 700000, ALL = 1 << 20 };
+enum { BIG = 700000 };
 
 static struct rig g;
 

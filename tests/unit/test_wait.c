@@ -5,9 +5,6 @@
 
 #include "flow/wait.h"
 
-#define WORKFLOW(steps) "workflow:\n  name: w\n  steps:\n" steps
-#define ALL             SIZE_MAX
-
 static struct rig g;
 
 static int done(void **state)
