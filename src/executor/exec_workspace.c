@@ -89,7 +89,7 @@ enum rc workspace_open(struct workspace *w, struct err *err)
     w->open = true;
     w->s.shown = w->shown;
     w->s.seed.state_dir = w->state_dir;
-    packs_sweep(w->s.objects.packs_dir);
+    objects_sweep(&w->s.objects);
     if (executor_prove_dead(w->run_dir, 0, &ignored) == RC_OK)
         overlays_sweep(&w->s);
     return RC_OK;

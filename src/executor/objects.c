@@ -10,19 +10,19 @@
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/panic.h"
+#include "executor/fresh.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdatomic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { CHUNK = 128 << 10, PACKED_MAX = 64 << 10, LOOSE_MAX = 32, NEW_TRIES = 100 };
-static atomic_uint last_new; /* several stores of this process may have the same directory */
+enum { CHUNK = 128 << 10, PACKED_MAX = 64 << 10, LOOSE_MAX = 32 };
 
 /* Where it is below DIR. */
 struct object_name {
@@ -91,6 +91,12 @@ enum rc objects_init(struct objects *o, const char *dir, bool make, struct err *
     if (rc == RC_OK && make && o->packs_dir < 0)
         rc = objects_error(err, STR("packs"));
     return rc;
+}
+
+void objects_sweep(struct objects *o)
+{
+    fresh_sweep(o->dir.fd, "objects/");
+    fresh_sweep(o->packs_dir, "");
 }
 
 void objects_done(struct objects *o)
@@ -184,51 +190,32 @@ enum rc objects_settle(struct objects *o, struct err *err)
 
 /* ---- putting ---- */
 
-struct fresh {
-    int fd;
-    char name[64];
-};
-
-/* A new file in the store, to be filled and given its name by settle(), or removed by drop(). */
-static enum rc fresh_open(struct objects *o, struct fresh *ret, struct err *err)
+static void drop(struct objects *o, struct fresh *f)
 {
-    for (int i = 0; i < NEW_TRIES; i++) {
-        snprintf(ret->name, sizeof ret->name, "objects/.new-%d-%u", (int)getpid(), atomic_fetch_add(&last_new, 1));
-        ret->fd = openat(o->dir.fd, ret->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (ret->fd >= 0)
-            return RC_OK;
-        if (errno != EEXIST)
-            break;
-    }
-    return objects_error(err, str_c(ret->name));
-}
-
-static void fresh_drop(struct objects *o, struct fresh *f)
-{
-    close(f->fd);
     (void)unlinkat(o->dir.fd, f->name, 0);
+    close(f->fd);
 }
 
-static enum rc fresh_settle(struct objects *o, struct fresh *f, const struct sha256 *id, struct err *err)
+/* Gives it its name. It is locked until then, or it would be swept. */
+static enum rc settle(struct objects *o, struct fresh *f, const struct sha256 *id, struct err *err)
 {
     struct object_name name = object_name(id);
     char dir[16];
+    enum rc rc = RC_OK;
+    if (fault_hit("objects.kill.unnamed"))
+        raise(SIGKILL);
     bool moved = fchmod(f->fd, 0400) == 0 && renameat(o->dir.fd, f->name, o->dir.fd, name.z) == 0;
-    int why = errno;
-    close(f->fd);
-    errno = why;
     if (!moved && errno == ENOENT) {
         snprintf(dir, sizeof dir, "%.10s", name.z);
-        enum rc rc = make_dir(o, dir, err);
-        if (rc)
-            return rc;
-        moved = renameat(o->dir.fd, f->name, o->dir.fd, name.z) == 0;
+        rc = make_dir(o, dir, err);
+        moved = rc == RC_OK && renameat(o->dir.fd, f->name, o->dir.fd, name.z) == 0;
     }
     if (!moved) {
-        enum rc rc = objects_error(err, str_c(name.z));
-        (void)unlinkat(o->dir.fd, f->name, 0);
+        rc = rc ? rc : objects_error(err, str_c(name.z));
+        drop(o, f);
         return rc;
     }
+    close(f->fd);
     objects_have(o, id);
     return RC_OK;
 }
@@ -248,13 +235,13 @@ static enum rc write_all(int fd, struct str text, struct err *err)
 static enum rc put_loose(struct objects *o, struct str content, const struct sha256 *id, struct err *err)
 {
     struct fresh f;
-    enum rc rc = fresh_open(o, &f, err);
+    enum rc rc = fresh_open(o->dir.fd, "objects/", "a snapshot", &f, err);
     if (rc)
         return rc;
     rc = write_all(f.fd, content, err);
     if (rc == RC_OK)
-        return fresh_settle(o, &f, id, err);
-    fresh_drop(o, &f);
+        return settle(o, &f, id, err);
+    drop(o, &f);
     return rc;
 }
 
@@ -311,15 +298,15 @@ enum rc object_hash(int fd, struct sha256 *ret, struct err *err)
 static enum rc keep_large(struct objects *o, int fd, struct sha256 *ret, struct err *err)
 {
     struct fresh f;
-    enum rc rc = fresh_open(o, &f, err);
+    enum rc rc = fresh_open(o->dir.fd, "objects/", "a snapshot", &f, err);
     if (rc)
         return rc;
     /* Where the file system can, the blocks are shared, and the clone is what is hashed. */
     bool cloned = ioctl(f.fd, FICLONE, fd) == 0;
     rc = digest(cloned ? f.fd : fd, INT64_MAX, cloned ? -1 : f.fd, piece_of(o), ret, err);
     if (rc == RC_OK && !objects_has(o, ret))
-        return fresh_settle(o, &f, ret, err);
-    fresh_drop(o, &f);
+        return settle(o, &f, ret, err);
+    drop(o, &f);
     return rc;
 }
 

@@ -26,6 +26,8 @@ struct objects {
 /* `dir` is absolute; with `make` it is made. RC_NOT_FOUND, RC_IO. */
 enum rc objects_init(struct objects *o, const char *dir, bool make, struct err *err) MUST_CHECK;
 void objects_done(struct objects *o);
+/* Removes what writers who died have left in it; for a store that was opened with `make`. */
+void objects_sweep(struct objects *o);
 /* Is it known to be there? */
 bool objects_has(const struct objects *o, const struct sha256 *id);
 

@@ -1,36 +1,29 @@
 /* The table stands at the end, since only then it is known; its hash names the file and is checked when it is read. The
  * contents have hashes of their own, which whoever reads one checks (objects.c): so a pack that a loss of power has
- * torn gives no wrong content, only an error.
- *
- * A writer holds a lock on its file until it has its name. Whoever sweeps takes only files that nobody has locked; a
- * writer that was swept before it had its lock begins again. */
+ * torn gives no wrong content, only an error. */
 #include "executor/pack.h"
 
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/map.h"
 #include "base/panic.h"
+#include "executor/fresh.h"
 #include "executor/objects.h"
 
-#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 enum {
     ENTRY_SIZE = 32 + 8 + 8,
     TAIL_SIZE = 8 + 8 + 8 + 32,
     ENTRIES_MAX = 1 << 20,
-    GATHERED = 1 << 20, /* bytes that are written at once */
-    NEW_TRIES = 100
+    GATHERED = 1 << 20 /* bytes that are written at once */
 };
 static const char magic[8] = "TRPACK1\n";
-static atomic_uint last_new;
 
 /* ---- what is in one ---- */
 
@@ -152,8 +145,8 @@ enum rc pack_read(int dir, const char *name, struct pack **ret, struct err *err)
 /* ---- a new one ---- */
 
 struct pack_writer {
-    int dir, fd;
-    char name[64];
+    int dir;
+    struct fresh file;
     struct buf out; /* not written yet */
     uint64_t at;
     struct map have; /* hash -> entry */
@@ -163,39 +156,21 @@ struct pack_writer {
 
 static void writer_free(struct pack_writer *w)
 {
-    if (w->fd >= 0)
-        close(w->fd);
+    if (w->file.fd >= 0)
+        close(w->file.fd);
     buf_done(&w->out);
     map_done(&w->have);
     arena_done(&w->arena);
     free(w);
 }
 
-static enum rc open_locked(struct pack_writer *w, struct err *err)
-{
-    struct stat st;
-    errno = 0;
-    for (int i = 0; i < NEW_TRIES; i++) {
-        snprintf(w->name, sizeof w->name, ".new-%d-%u", (int)getpid(), atomic_fetch_add(&last_new, 1));
-        w->fd = openat(w->dir, w->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (w->fd < 0 && errno != EEXIST)
-            break;
-        if (w->fd >= 0 && flock(w->fd, LOCK_EX | LOCK_NB) == 0 && fstat(w->fd, &st) == 0 && st.st_nlink)
-            return RC_OK;
-        if (w->fd >= 0)
-            close(w->fd);
-        w->fd = -1;
-    }
-    return objects_error(err, STR("a part of the snapshots"));
-}
-
 enum rc pack_begin(int dir, struct pack_writer **ret, struct err *err)
 {
     struct pack_writer *w = calloc(1, sizeof *w);
     CHECK(w);
-    *w = (struct pack_writer){.dir = dir, .fd = -1};
+    *w = (struct pack_writer){.dir = dir, .file.fd = -1};
     buf_init(&w->out, 4 * (size_t)GATHERED + (size_t)ENTRIES_MAX * ENTRY_SIZE);
-    enum rc rc = open_locked(w, err);
+    enum rc rc = fresh_open(dir, "", "a part of the snapshots", &w->file, err);
     *ret = rc ? NULL : w;
     if (rc)
         writer_free(w);
@@ -216,7 +191,7 @@ static enum rc write_out(struct pack_writer *w, struct err *err)
 {
     struct str text = buf_str(&w->out);
     while (text.n) {
-        ssize_t n = write(w->fd, text.p, text.n);
+        ssize_t n = write(w->file.fd, text.p, text.n);
         if (n < 0 && errno != EINTR) {
             w->broken = true;
             return objects_error(err, STR("a part of the snapshots"));
@@ -279,7 +254,7 @@ enum rc pack_seal(struct pack_writer *w, struct pack **ret, struct err *err)
     CHECK(!w->out.overflow);
     name_of(&table, p->name);
     rc = write_out(w, err);
-    if (rc == RC_OK && (fchmod(w->fd, 0400) != 0 || renameat(w->dir, w->name, w->dir, p->name) != 0))
+    if (rc == RC_OK && (fchmod(w->file.fd, 0400) != 0 || renameat(w->dir, w->file.name, w->dir, p->name) != 0))
         rc = objects_error(err, str_c(p->name));
     if (rc) {
         pack_free(p);
@@ -295,7 +270,7 @@ void pack_drop(struct pack_writer *w)
 {
     if (!w)
         return;
-    (void)unlinkat(w->dir, w->name, 0);
+    (void)unlinkat(w->dir, w->file.name, 0);
     writer_free(w);
 }
 
@@ -319,7 +294,7 @@ static enum rc copy_pack(int from, int to, const struct pack *p, struct err *err
                 ok = false;
         }
     }
-    if (!ok || fchmod(w->fd, 0400) != 0 || renameat(w->dir, w->name, w->dir, p->name) != 0) {
+    if (!ok || fchmod(w->file.fd, 0400) != 0 || renameat(w->dir, w->file.name, w->dir, p->name) != 0) {
         rc = objects_error(err, str_c(p->name));
         pack_drop(w);
     } else {
@@ -340,23 +315,4 @@ enum rc pack_share(int from, int to, const struct pack *p, struct err *err)
     if (links && errno == ENOENT)
         return err_set(err, RC_NOT_FOUND, "%s is gone", p->name);
     return copy_pack(from, to, p, err);
-}
-
-void packs_sweep(int dir)
-{
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d && fd >= 0)
-        close(fd);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        if (!str_starts(str_c(e->d_name), STR(".new-")))
-            continue;
-        int left = openat(dir, e->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (left >= 0 && flock(left, LOCK_EX | LOCK_NB) == 0)
-            (void)unlinkat(dir, e->d_name, 0);
-        if (left >= 0)
-            close(left);
-    }
-    if (d)
-        closedir(d);
 }

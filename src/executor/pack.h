@@ -34,8 +34,6 @@ bool pack_is_name(const char *name);
 /* Gives another directory the same file; where that cannot be, a copy of it. RC_EXISTS: it has one of that name, for
  * whose contents nobody vouches. RC_NOT_FOUND: the pack is gone. */
 enum rc pack_share(int from, int to, const struct pack *p, struct err *err) MUST_CHECK;
-/* Removes what writers who died have left. */
-void packs_sweep(int dir);
 
 /* One that is being made. After an error it can only be dropped. */
 struct pack_writer;

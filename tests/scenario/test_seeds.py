@@ -74,6 +74,17 @@ def test_killed_while_it_takes_over_or_leaves(treadle_faults, fault):
     assert "-the text of 80" in out and "+more" in out and "not kept" not in out
 
 
+@pytest.mark.parametrize("nth", [1, 3, 12])
+def test_killed_while_it_keeps_a_content(treadle_faults, nth):
+    treadle = treadle_faults
+    ws = prepare(treadle)
+    run(treadle, "echo more >> d1/f40", "r", env={"TREADLE_FAULT": f"objects.kill.unnamed={nth}"}, code=-9)
+    assert len([path for path in treadle.home.rglob(".new-*") if path.parent.name == "objects"]) == 1
+    treadle("resume", "r", code=0)
+    assert not [path for path in treadle.home.rglob(".new-*")]
+    assert (ws / "d1/f40").read_text().count("more") == 1 and "+more" in treadle("diff", "r", code=0).out
+
+
 def test_where_links_cannot_be_made(treadle_faults):
     treadle = treadle_faults
     prepare(treadle)

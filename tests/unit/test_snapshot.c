@@ -1,6 +1,8 @@
 /* Snapshots: what they see, what they do not, that no change is missed, and copies made of them. */
 #include "../snapshot_util.h"
 
+#include "executor/fresh.h"
+
 static void check_diff(struct place_of_test *p, const struct sha256 *from, const struct sha256 *to,
                        const char *expected)
 {
@@ -184,6 +186,36 @@ static void sharing(void **state)
     test_end(&p);
 }
 
+/* What a writer who died has left goes; what one still writes stays. */
+static void sweeping(void **state)
+{
+    (void)state;
+    struct place_of_test p;
+    struct fresh ours, theirs;
+    test_begin(&p);
+    int dir = p.s.objects.dir.fd;
+    static const char *const below[] = {"objects/", "packs/"};
+    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+        OK(&p, fresh_open(dir, below[i], "a test", &ours, &p.err));
+        OK(&p, fresh_open(dir, below[i], "a test", &theirs, &p.err));
+        close(theirs.fd);
+        objects_sweep(&p.s.objects);
+        assert_int_equal(faccessat(dir, ours.name, F_OK, 0), 0);
+        assert_int_equal(faccessat(dir, theirs.name, F_OK, 0), -1);
+        close(ours.fd);
+        objects_sweep(&p.s.objects);
+        assert_int_equal(faccessat(dir, ours.name, F_OK, 0), -1);
+    }
+    test_write(p.root, "a", "one");
+    struct sha256 id = test_take(&p), content = sha256_of(STR("one"));
+    objects_sweep(&p.s.objects);
+    test_reopen(&p);
+    struct node n;
+    OK(&p, snapshot_lookup(&p.s, &id, STR("a"), &n, &p.err));
+    assert_memory_equal(&n.hash, &content, sizeof content);
+    test_end(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +225,7 @@ int main(void)
         cmocka_unit_test(too_large),
         cmocka_unit_test(copies),
         cmocka_unit_test(sharing),
+        cmocka_unit_test(sweeping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
