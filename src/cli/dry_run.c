@@ -530,6 +530,7 @@ int dry_run(struct session *s)
                             .workspace = s->workspace,
                             .output_dir = s->output_dir,
                             .workflow_dir = s->workflow_dir,
+                            .mocked = true,
                             .shelf_bytes = SIZE_MAX, /* there is no journal to read from */
                             .stay = STAY_FOR_ANSWERS};
     d.run = run_new(s->workflow, &o, &dry_io, &d);

@@ -283,6 +283,7 @@ static struct engine *make_engine(struct live *l)
                                                        .output_dir = s->output_dir,
                                                        .workflow_dir = s->workflow_dir,
                                                        .force = s->force,
+                                                       .mocked = s->mode == SESSION_MOCK,
                                                        .stay = s->stay},
                                                .row = {.id = str_c(s->home.id),
                                                        .workflow = s->workflow->name,

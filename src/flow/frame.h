@@ -131,6 +131,8 @@ const struct val *frame_function(const struct frame *f, struct str name);
 /* What calls around a step say of it to whom makes answers up: {response?, delay_ms?} in the frame's arena, or NULL. A
  * step is told by its name in the workflow that is called, or by its path (`plain`: the step's own) below the call. */
 const struct val *frame_mock(struct frame *f, struct str plain);
+/* Are answers made up in this life of the run? Another life may be told otherwise: who decides by it pins that. */
+bool frame_mocked(const struct frame *f);
 /* All variables that are known in the frame, {name: value}, built in `a`. */
 struct val frame_all_variables(const struct frame *f, struct arena *a);
 /* A key of the run's workflow as it was written, or NULL. */

@@ -375,6 +375,11 @@ const struct val *frame_mock(struct frame *f, struct str plain)
     return v;
 }
 
+bool frame_mocked(const struct frame *f)
+{
+    return f->run->mocked;
+}
+
 struct str frame_workspace_path(const struct frame *f, struct arena *a)
 {
     struct str all = f->run->workspace, own = f->instance->root;

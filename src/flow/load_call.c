@@ -270,7 +270,9 @@ static void load_file(struct loader *l, const struct call_ref *c)
             c->step->child = l->w;
             return;
         }
-        BAD(l, c->at, "%s", err.msg);
+        bool stands_in = given(c->step, "mock_response") || given(c->step, "mock_error");
+        problem_add(l->ps, stands_in, c->at->line, c->at->col, "%s%s", err.msg,
+                    stands_in ? "; only a run with --mock does without it" : "");
         return;
     }
     for (const struct open_file *f = l->open; f; f = f->up)

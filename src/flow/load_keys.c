@@ -248,8 +248,8 @@ const struct unused_key step_unused_keys[] = {
     {"stream", "progress is always shown as it comes"},
     {"stream_handler", "progress is always shown as it comes"},
     {"streaming", "progress is always shown as it comes"},
-    {"mock_response", "only steps that ask a model and commands have made-up answers"},
-    {"mock_error", "only steps that ask a model and commands have made-up answers"},
+    {"mock_response", "only steps that ask a model, commands and calls have made-up answers"},
+    {"mock_error", "only steps that ask a model, commands and calls have made-up answers"},
     {"retry_on", "write retry: {on: [...]}"},
     {0},
 };

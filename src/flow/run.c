@@ -310,6 +310,7 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
     r->env = box_new(o->env ? o->env : &val_empty_object);
     r->given_limits = o->limits;
     r->force = o->force;
+    r->mocked = o->mocked;
     r->inputs_found = o->inputs_found;
     r->waits.stay = o->stay;
     r->shelf_limit = o->shelf_bytes ? o->shelf_bytes : SHELF_BYTES;

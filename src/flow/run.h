@@ -27,6 +27,7 @@ struct run_options {
     struct str workflow_sha256, workspace, output_dir, workflow_dir; /* recorded; copied */
     bool inputs_found; /* whoever gave the inputs may not name files anywhere by them: a service's client */
     bool force;        /* when resuming: do again what is held */
+    bool mocked;       /* answers are made up while it is carried on */
     /* What makes the run stay, rather than end as RUN_WAITING, while nothing but answers can move it. */
     enum run_stay { STAY_NO, STAY_FOR_APPROVALS, STAY_FOR_ANSWERS } stay;
     /* Of whoever carries the run on; 0: none. Where the workflow says more, or nothing, these count (flow/limits.h). */

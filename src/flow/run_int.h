@@ -88,7 +88,7 @@ struct run {
     struct budget budget;
     struct box *inputs, *env, *variables; /* variables: initial ones, evaluated */
     enum run_status status;
-    bool started, force, inputs_found, stopping, aborting, cancelling;
+    bool started, force, mocked, inputs_found, stopping, aborting, cancelling;
     struct instance own;   /* workflow and inputs above, as those of frames */
     struct called *called; /* workflows that were read in the run, newest first (instance.c) */
     struct frame *root;

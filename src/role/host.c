@@ -320,6 +320,7 @@ enum rc host_load(struct hosted *r, struct err *err)
                                                             .workflow_dir = c->history.workflow_dir,
                                                             .inputs_found = true,
                                                             .force = r->force,
+                                                            .mocked = h->o.mock,
                                                             .limits = h->o.limits},
                                                     .row = {.id = id,
                                                             .workflow = c->workflow->name,

@@ -7,7 +7,7 @@
 
 static const char error_expected[] =
     "expected a message, or {message, status: 400 to 599, code} of a model's provider, "
-    "{message, exit_code: 1 to 255} of a command";
+    "{message, exit_code: 1 to 255} of a command, {message, code} of a call";
 
 static bool is_template(const struct val *v)
 {
@@ -19,19 +19,25 @@ static bool in_range(const struct val *v, int64_t from, int64_t to)
     return val_is(v, VAL_INT) && v->i >= from && v->i <= to;
 }
 
+static bool is_type(const struct step_def *s, const char *name)
+{
+    return strcmp(s->type->name, name) == 0;
+}
+
 /* NULL when it is a failure, else what is none. */
-static const struct val *wrong(const struct val *v, bool command)
+static const struct val *wrong(const struct val *v, const struct step_def *s)
 {
     if (is_template(v) || val_is(v, VAL_STR))
         return NULL;
     if (!val_is(v, VAL_OBJECT))
         return v;
+    bool command = is_type(s, "command"), call = is_type(s, "pipeline");
     for (size_t i = 0; i < v->obj.n; i++) {
         struct str key = v->obj.m[i].key;
         const struct val *one = &v->obj.m[i].val;
         bool known = str_is(key, "message")  ? one->type == VAL_STR
                      : command               ? str_is(key, "exit_code") && in_range(one, 1, 255)
-                     : str_is(key, "status") ? in_range(one, 400, 599)
+                     : str_is(key, "status") ? !call && in_range(one, 400, 599)
                                              : str_is(key, "code") && one->type == VAL_STR;
         if (!known && !is_template(one))
             return one;
@@ -39,15 +45,10 @@ static const struct val *wrong(const struct val *v, bool command)
     return NULL;
 }
 
-static bool is_command(const struct step_def *s)
-{
-    return strcmp(s->type->name, "command") == 0;
-}
-
 void mocked_check(const struct step_def *s, struct problems *ps)
 {
     const struct val *response = VAL_GET(s->source, "mock_response"), *error = VAL_GET(s->source, "mock_error");
-    const struct val *bad = error ? wrong(error, is_command(s)) : NULL;
+    const struct val *bad = error ? wrong(error, s) : NULL;
     if (bad)
         problem_add(ps, false, bad->line, bad->col, "`mock_error` has %s here; %s", val_type_name(bad), error_expected);
     if (response && error)
@@ -62,7 +63,7 @@ bool mocked_read(struct frame *f, const struct val *config, const struct val **r
     *ret = around;
     if (!response && !error)
         return true;
-    if (error && wrong(error, is_command(f->def))) {
+    if (error && wrong(error, f->def)) {
         step_failf(f, RC_INVALID, "`mock_error` is no failure; %s", error_expected);
         return false;
     }

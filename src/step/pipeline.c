@@ -7,6 +7,7 @@
 #include "base/panic.h"
 #include "data/json.h"
 #include "flow/frame.h"
+#include "step/pipeline_mock.h"
 #include "step/pipeline_place.h"
 #include "step/pipeline_plan.h"
 #include "step/pipeline_result.h"
@@ -29,6 +30,8 @@ static const struct step_key keys[] = {
      .doc = "`isolated`: it works in a copy of the workspace, and what it changed there is taken over at its good end, "
             "all or nothing."},
     {"config", KEY_OBJECT, .choices = "call_config", .doc = "Limits, and what it inherits; see below."},
+    {"mock_response", KEY_ANY, .doc = "With --mock, the result: the workflow is neither read nor executed."},
+    {"mock_error", KEY_ANY, .doc = "With --mock, the failure instead: a message, or {message, code}."},
     {0}};
 
 enum { TAG_LOAD = 1, TAG_RUN, TAG_PART };
@@ -215,7 +218,7 @@ static const struct val *context_of(struct frame *f, struct frame *c, const stru
     if (!fields || !val_is(VAL_GET(call->plan, "inputs"), VAL_OBJECT))
         return beside;
     struct val results = c ? list_results(c, &f->arena) : val_empty_object;
-    return with_error_context(f, val_is(fields, VAL_BOOL) ? NULL : fields, beside, call->workflow->name,
+    return with_error_context(f, val_is(fields, VAL_BOOL) ? NULL : fields, beside, called_name(f),
                               VAL_GET(call->plan, "inputs"), &results);
 }
 
@@ -260,7 +263,45 @@ static const struct val *unfinished(struct frame *f)
     return context_of(f, c, told ? told : v);
 }
 
+/* ---- made-up ends ---- */
+
+static void failed_so(struct frame *f, struct frame *c, struct failure *why)
+{
+    const struct val *told = told_inputs(f, f->fallback);
+    why->partial = context_of(f, c, told ? told : f->fallback);
+    step_fail(f, why);
+}
+
+static void made_up(struct frame *f)
+{
+    const struct call *call = f->type_state;
+    const struct val *mock = VAL_GET(call->plan, "mock"), *error = VAL_GET(mock, "error"),
+                     *outputs = VAL_GET(call->plan, "outputs");
+    struct val v;
+    if (error) {
+        failed_so(f, NULL,
+                  &(struct failure){.rc = RC_STEP,
+                                    .code = val_get_str(error, STR("code"), STR("")),
+                                    .message = val_get_str(error, STR("message"), STR(""))});
+        return;
+    }
+    if (!call_mock_result(f, mock, outputs, &v))
+        return;
+    bool by_steps = (!outputs || outputs->type == VAL_NULL) && !(call->workflow && call->workflow->output);
+    v = pruned_result(f, VAL_GET(call->plan, "prune"), &v, by_steps);
+    const struct val *told = told_inputs(f, &v);
+    step_ok(f, told ? told : &v);
+}
+
 /* ---- calling ---- */
+
+static void take_plan(struct frame *f, const struct val *plan)
+{
+    struct call *c = f->type_state;
+    c->plan = plan;
+    const struct val *fallback = VAL_GET(plan, "fallback"), *told = told_inputs(f, fallback);
+    f->fallback = context_of(f, NULL, told ? told : fallback);
+}
 
 static void execute(struct frame *f)
 {
@@ -277,12 +318,10 @@ static void call(struct frame *f)
     struct call *c = f->type_state;
     const struct val *plan = frame_pinned(f);
     if (!plan)
-        plan = pipeline_plan(f, c->workflow);
+        plan = pipeline_plan(f, c->workflow, NULL);
     if (!plan)
         return;
-    c->plan = plan;
-    const struct val *fallback = VAL_GET(plan, "fallback"), *told = told_inputs(f, fallback);
-    f->fallback = context_of(f, NULL, told ? told : fallback);
+    take_plan(f, plan);
     if (!frame_depth(f, val_get_int(plan, STR("max_depth"), 0), c->workflow->name))
         return;
     frame_warn_depth(f, val_get_int(plan, STR("warn_depth"), 0), c->workflow->name);
@@ -408,16 +447,38 @@ static void read_inside(struct frame *f)
     load(f);
 }
 
+/* Is the call answered as a whole, or has the step failed? */
+static bool answered_so(struct frame *f)
+{
+    const struct call *c = f->type_state;
+    const struct val *plan = frame_pinned(f), *mock = NULL;
+    if (plan && !VAL_GET(plan, "mock"))
+        return false;
+    if (!plan && !call_mock_read(f, &mock))
+        return true;
+    if (!plan && !mock)
+        return false;
+    plan = plan ? plan : pipeline_plan(f, c->workflow, mock);
+    if (plan) {
+        take_plan(f, plan);
+        call_mock_begin(f, VAL_GET(plan, "mock"), made_up);
+    }
+    return true;
+}
+
 static void enter(struct frame *f)
 {
     struct call *c = ARENA_NEW(&f->arena, struct call);
     f->type_state = c;
     c->parts.texts = val_map_new(&f->arena);
+    c->workflow = f->def->child ? workflow_ref(f->def->child) : NULL;
     if (frame_failed_before(f)) {
         c->plan = frame_pinned(f);
         call_place_recall(f, &c->place);
         return;
     }
+    if (answered_so(f))
+        return;
     if (!f->def->child) {
         if (!frame_depth(f, 0, f->def->name)) /* before anything is read, in case it never ends */
             return;
@@ -427,7 +488,6 @@ static void enter(struct frame *f)
             read_workflow(f);
         return;
     }
-    c->workflow = workflow_ref(f->def->child);
     c->dir = arena_str(&f->arena, c->workflow->dir);
     call(f);
 }
@@ -439,19 +499,21 @@ static void child_done(struct frame *f, struct frame *c)
         call_place_done(f, &call->place, c);
         return;
     }
+    if (call_mock_is(c) && child_ok(c)) {
+        made_up(f);
+        return;
+    }
     if (child_ok(c)) {
         (c->tag == TAG_LOAD ? loaded : c->tag == TAG_PART ? part_loaded : finish)(f, c);
         return;
     }
     struct failure why = child_failure(c);
-    if (c->tag == TAG_LOAD || c->tag == TAG_PART) {
+    if (c->tag == TAG_LOAD || c->tag == TAG_PART || call_mock_is(c)) {
         step_fail(f, &why);
         return;
     }
     why.message = arena_printf(&f->arena, "workflow `%.*s`: %.*s", STR_ARG(called_name(f)), STR_ARG(why.message));
-    const struct val *told = told_inputs(f, f->fallback);
-    why.partial = context_of(f, c, told ? told : f->fallback);
-    step_fail(f, &why);
+    failed_so(f, c, &why);
 }
 
 /* Without its directory the attempt cannot be gone on with. */
@@ -466,6 +528,7 @@ const struct step_type step_pipeline = {.name = "pipeline",
                                         .doc = "Calls another workflow.",
                                         .keys = keys,
                                         .boundary = true,
+                                        .check = call_mock_check,
                                         .enter = enter,
                                         .child_done = child_done,
                                         .unfinished = unfinished,

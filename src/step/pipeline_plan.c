@@ -199,8 +199,8 @@ static struct val inputs_of_caller(struct frame *f, const struct workflow *w)
 
 /* The pinned object: {inputs, outputs, fallback, inherit_context, inherit_providers, inherit_functions, variables,
  * seen, defaults, isolated, dir, fresh, cleans, cleans_failed, mocks, max_depth, max_steps, warn_depth, max_memory,
- * warn_memory, memory_ends_run, step_ms, over, prune, context}. */
-const struct val *pipeline_plan(struct frame *f, const struct workflow *w)
+ * warn_memory, memory_ends_run, step_ms, over, prune, context, mock}. */
+const struct val *pipeline_plan(struct frame *f, const struct workflow *w, const struct val *mock)
 {
     const struct val *c = frame_config(f, false);
     const struct val *config = VAL_GET(c, "config"), *given = VAL_GET(c, "inputs");
@@ -215,9 +215,10 @@ const struct val *pipeline_plan(struct frame *f, const struct workflow *w)
         return NULL;
     const struct val of_m = {.type = VAL_OBJECT, .obj = {.m = m.m, .n = m.n}};
     bool own = !given && val_get_bool(&of_m, STR("inherit_context"), false);
-    struct val some = own ? inputs_of_caller(f, w) : val_empty_object;
-    if (workflow_inputs(w, own ? &some : given, &f->arena, &inputs, &err) != RC_OK ||
-        workflow_call_known(w, &inputs, &err) != RC_OK) {
+    struct val some = own && w ? inputs_of_caller(f, w) : val_empty_object;
+    inputs = given ? *given : val_empty_object;
+    if (w && (workflow_inputs(w, own ? &some : given, &f->arena, &inputs, &err) != RC_OK ||
+              workflow_call_known(w, &inputs, &err) != RC_OK)) {
         step_failf(f, RC_INVALID, "workflow `%.*s`: %s", STR_ARG(w->name), err.msg);
         return NULL;
     }
@@ -230,6 +231,8 @@ const struct val *pipeline_plan(struct frame *f, const struct workflow *w)
         VAL_MAP_SET(&value, "value", *fallback);
         VAL_MAP_SET(&m, "fallback", fallback->type == VAL_OBJECT ? *fallback : val_map_done(&value));
     }
+    if (mock)
+        VAL_MAP_SET(&m, "mock", *mock);
     VAL_MAP_SET(&m, "max_depth", val_int(depth));
     VAL_MAP_SET(&m, "max_steps", val_int(steps));
     if (warn_depth)

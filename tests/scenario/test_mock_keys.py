@@ -85,4 +85,4 @@ def test_other_steps_have_none(treadle):
     result = run(treadle, {"name": "a", "type": "test_echo", "value": 1, "mock_response": 2}, code=0)
     assert result.json["results"]["a"] == 1
     warned = treadle("validate", "w.yaml", code=0).err
-    assert "`mock_response` has no effect; only steps that ask a model and commands" in warned
+    assert "`mock_response` has no effect; only steps that ask a model, commands and calls" in warned

@@ -298,6 +298,9 @@ static void called_file(struct generator *g, unsigned in, unsigned depth)
     buf_printf(&g->out, "%*sinputs: {n: %d}\n", (int)in, "", (int)pick(g, 4));
     if (pick(g, 3) == 0)
         line(g, in, outputs[pick(g, 3)]);
+    if (pick(g, 6) == 0)
+        line(g, in,
+             pick(g, 2) ? "mock_response: {ask: {text: hi}, said: hi}" : "mock_error: {message: no, code: made_up}");
     if (pick(g, 3) == 0) /* how deep it may call itself */
         buf_printf(&g->out, "%*sconfig: {max_depth: %d, inherit_providers: false, inherit_functions: true}\n", (int)in,
                    "", 2 + (int)depth + (int)pick(g, 3));
@@ -323,8 +326,7 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
     static const char *const more[] = {
         "", ", prune_results: {remove_fields: [text, model]}, error_context_fields: [input_data, execution_metadata]",
         ", timeout_warning_seconds: 5, warn_at_depth: 1, memory_warning_mb: 1",
-        (", performance_budgets: {step_duration_ms: 1}, "
-         "mock_mode: true, mock_responses: {a/b: x}, mock_delays: {a/b: 1}"),
+        ", performance_budgets: {step_duration_ms: 1}",
         ", workspace_isolation: true, inheritance: {global_vars: {exclude: unused}, functions: {inherit: true}}"};
     static const char *const dirs[] = {", workspace: {cleanup_on_success: true}", ", cleanup_on_success: true",
                                        ", cleanup_on_error: true",
@@ -333,6 +335,9 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
     if (inherits || pick(g, 2)) {
         buf_printf(&g->out, "%*sconfig: {inherit_context: %s, max_total_steps: 100000%s", (int)in, "",
                    inherits ? "true" : "false", more[pick(g, 5)]);
+        if (g->names % 7 == 0)
+            buf_printf(&g->out, ", mock_mode: true, mock_responses: {s%u: made up}, mock_delays: {s%u: 50}",
+                       g->names + 1, g->names + 1);
         if (!parallel && g->names % 2) /* beside others of the same name it could be removed under their feet */
             buf_printf(&g->out, ", workspace_dir: \"own/{{ step.name }}\"%s", dirs[g->names / 2 % 4]);
         buf_printf(&g->out, "}\n");

@@ -107,9 +107,13 @@ void world_init(struct world *w, uint64_t seed, struct workflow *workflow, unsig
     w->alone = seed % 4 == 3;
     rng_seed(&w->choices, seed);
     rng_seed(&w->rng, seed ^ 0x5555);
-    /* Most keep nothing for later readers, so that everything must be fetched. */
-    w->options = (struct run_options){
-        .id = STR("sim"), .workflow_sha256 = STR("0"), .shelf_bytes = seed % 3 ? 1 : 0, .keep_bytes = seed % 5 ? 1 : 0};
+    /* Most keep nothing for later readers, so that everything must be fetched. Whether answers are made up is a matter
+     * of the workflow here, so that it is the same with every seed of a world. */
+    w->options = (struct run_options){.id = STR("sim"),
+                                      .workflow_sha256 = STR("0"),
+                                      .shelf_bytes = seed % 3 ? 1 : 0,
+                                      .keep_bytes = seed % 5 ? 1 : 0,
+                                      .mocked = workflow->nall % 2};
 }
 
 static void drop_run(struct world *w)
