@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PLACES_MAX = 1000, JSON_MAX = 1 << 30, PEN_BYTES = 1 << 16 };
+enum { PLACES_MAX = 1000, JSON_MAX = 1 << 30, PEN_BYTES = 1 << 16, DEPTH_MAX = 256 };
 
 static struct {
     struct arena arena;
@@ -125,9 +125,27 @@ struct pen {
     struct buf text;
     struct err *err;
     unsigned level; /* of indentation */
+    unsigned depth; /* of values that were taken from the journal, one in the other */
     size_t n;       /* items written in the list at hand */
     enum rc rc;
 };
+
+static void flush(struct pen *p)
+{
+    said_write(buf_str(&p->text));
+    buf_clear(&p->text);
+}
+
+/* Not copied when it is long. */
+static void add(struct pen *p, struct str s)
+{
+    if (s.n > PEN_BYTES) {
+        flush(p);
+        said_write(s);
+    } else {
+        buf_add(&p->text, s);
+    }
+}
 
 static void new_line(struct pen *p)
 {
@@ -145,16 +163,16 @@ static void put_whole(struct pen *p, const struct val *v)
     p->rc = b.overflow ? err_set(p->err, RC_LIMIT, "a part of them is larger than 1 GB") : RC_OK;
     struct str rest = buf_str(&b);
     for (size_t end; (end = str_find(rest, STR("\n"))) != SIZE_MAX; rest = str_from(rest, end + 1)) {
-        buf_add(&p->text, str_n(rest.p, end));
+        add(p, str_n(rest.p, end));
         new_line(p);
     }
-    buf_add(&p->text, rest);
+    add(p, rest);
     buf_done(&b);
-    if (p->text.n > PEN_BYTES) {
-        said_write(buf_str(&p->text));
-        buf_clear(&p->text);
-    }
+    if (p->text.n > PEN_BYTES)
+        flush(p);
 }
+
+static void put(struct pen *p, const struct val *v);
 
 static bool put_item(void *ctx, const struct val *v)
 {
@@ -162,17 +180,31 @@ static bool put_item(void *ctx, const struct val *v)
     if (p->n++)
         buf_addc(&p->text, ',');
     new_line(p);
-    put_whole(p, v);
+    size_t n = p->n; /* of this list; there may be others in the item */
+    put(p, v);
+    p->n = n;
     return p->rc == RC_OK;
+}
+
+/* A journal that somebody else made may have a list in itself. */
+static bool too_deep(struct pen *p)
+{
+    if (p->depth <= DEPTH_MAX)
+        return false;
+    p->rc = err_set(p->err, RC_CORRUPT, "results inside one another without end");
+    return true;
 }
 
 static void put_away(struct pen *p, const struct val *v)
 {
     struct arena a = {0};
-    struct val whole;
+    struct val taken;
     int64_t count;
     struct str of, member;
-    if (!away_of_result(v->s, &of, &member) && away_of_iterations(v->s, &count) && count) {
+    p->depth++;
+    if (too_deep(p)) {
+        ;
+    } else if (!away_of_result(v->s, &of, &member) && away_of_iterations(v->s, &count) && count) {
         p->n = 0;
         p->level++;
         buf_addc(&p->text, '[');
@@ -181,9 +213,10 @@ static void put_away(struct pen *p, const struct val *v)
         p->level--;
         new_line(p);
         buf_addc(&p->text, ']');
-    } else if ((p->rc = away_expand(p->r, v, &a, &whole, p->err)) == RC_OK) {
-        put_whole(p, &whole);
+    } else if ((p->rc = away_take(p->r, v, &a, &taken, p->err)) == RC_OK) {
+        put(p, &taken);
     }
+    p->depth--;
     arena_done(&a);
 }
 

@@ -41,6 +41,14 @@ bool away_leave(struct arena *a, const struct val *v, struct str path, uint32_t 
     return true;
 }
 
+bool away_leave_all(struct arena *a, const struct val *v, struct str path, uint32_t end, size_t keep, struct val *ret)
+{
+    if (str_find(path, STR("#")) != SIZE_MAX || val_weight(v) <= keep || val_depth(v) > LEAVE_DEPTH_MAX)
+        return false;
+    *ret = (struct val){.away = true, .s = arena_printf(a, "#%u#%.*s", end, STR_ARG(path))};
+    return true;
+}
+
 bool away_of_result(struct str of, struct str *ret_whole, struct str *ret_member)
 {
     *ret_whole = of;
@@ -386,12 +394,12 @@ static bool take_end(void *ctx, const struct record *r)
     return !e->load->rc && !e->number;
 }
 
-static enum rc load_result(const struct away_reader *r, struct str of, unsigned level, struct arena *a, struct val *ret,
+/* The result that has a number, as it was recorded. */
+static enum rc find_result(const struct away_reader *r, struct str of, struct arena *a, struct val *ret,
                            struct err *err)
 {
     struct load l = {.a = a, .err = err};
     struct end_of e = {.load = &l};
-    struct last last = {0};
     size_t number = str_find(str_from(of, 1), STR("#"));
     int64_t n;
     if (!str_to_i64(str_n(of.p + 1, number), &n) || n < 1 || n > UINT32_MAX)
@@ -403,7 +411,46 @@ static enum rc load_result(const struct away_reader *r, struct str of, unsigned 
     const struct val *ok = VAL_GET(&e.done, "ok");
     if (!ok)
         return err_set(err, RC_CORRUPT, "the journal has no result %.*s", STR_ARG(of));
-    return expand(r, ok, level, &last, a, ret, err);
+    *ret = *ok;
+    return RC_OK;
+}
+
+static enum rc load_result(const struct away_reader *r, struct str of, unsigned level, struct arena *a, struct val *ret,
+                           struct err *err)
+{
+    struct val found;
+    struct last last = {0};
+    enum rc rc = find_result(r, of, a, &found, err);
+    return rc ? rc : expand(r, &found, level, &last, a, ret, err);
+}
+
+static struct str path_of_result(struct str whole)
+{
+    return str_from(whole, str_find(str_from(whole, 1), STR("#")) + 2);
+}
+
+/* Where the results in it are, so that whoever takes one after another comes to an end. */
+static bool all_below(const struct val *v, struct str path)
+{
+    struct str whole, member;
+    bool below = true;
+    if (!v->away)
+        return true;
+    if (v->type == VAL_NULL && away_of_result(v->s, &whole, &member))
+        return path_of_result(whole).n > path.n;
+    for (size_t i = 0; v->type == VAL_ARRAY && i < v->arr.n && below; i++)
+        below = all_below(&v->arr.v[i], path);
+    for (size_t i = 0; v->type == VAL_OBJECT && i < v->obj.n && below; i++)
+        below = all_below(&v->obj.m[i].val, path);
+    return below;
+}
+
+static enum rc load_top(const struct away_reader *r, struct str of, struct arena *a, struct val *ret, struct err *err)
+{
+    enum rc rc = find_result(r, of, a, ret, err);
+    if (rc || all_below(ret, path_of_result(of)))
+        return rc;
+    return err_set(err, RC_CORRUPT, "the result %.*s refers to what is not below it", STR_ARG(of));
 }
 
 static struct val iteration_of(struct arena *a, const struct load *l, int64_t index, const struct val *done,
@@ -450,8 +497,8 @@ static enum rc load_plan(const struct away_reader *r, struct str loop, struct lo
 }
 
 /* Into l->a. *found: it has ended. */
-static enum rc load_one(const struct away_reader *r, struct load *l, struct str loop, int64_t index, unsigned level,
-                        struct val *ret, bool *found, struct err *err)
+static enum rc load_one(const struct away_reader *r, struct load *l, struct str loop, int64_t index, bool whole,
+                        unsigned level, struct val *ret, bool *found, struct err *err)
 {
     struct end_of e = {.load = l};
     struct last last = {0};
@@ -461,8 +508,8 @@ static enum rc load_one(const struct away_reader *r, struct load *l, struct str 
     *found = ok || error;
     if (rc || l->rc || !*found)
         return rc ? rc : l->rc;
-    struct val result = ok ? val_null : *error;
-    if (ok)
+    struct val result = ok ? *ok : *error;
+    if (ok && whole)
         rc = expand(r, ok, level, &last, l->a, &result, err);
     *ret = iteration_of(l->a, l, index, &e.done, &result);
     return rc;
@@ -485,7 +532,7 @@ static enum rc load_some(const struct away_reader *r, struct str loop, int64_t f
     bool found = true;
     for (int64_t i = first; i < n && list.n < SOME && (!list.n || a->used - before < SOME_BYTES); i++) {
         struct val one;
-        rc = load_one(r, &l, loop, i, level, &one, &found, err);
+        rc = load_one(r, &l, loop, i, true, level, &one, &found, err);
         if (rc || !found)
             break;
         val_list_push(&list, one);
@@ -508,9 +555,26 @@ static enum rc load_level(const struct away_reader *r, struct str of, unsigned l
     return (away_of_result(of, &whole, &member) ? load_result : load_iterations)(r, of, level, a, ret, err);
 }
 
-enum rc away_load(const struct away_reader *r, struct str of, struct arena *a, struct val *ret, struct err *err)
+enum rc away_load(const struct away_reader *r, struct str of, bool whole, struct arena *a, struct val *ret,
+                  struct err *err)
 {
+    struct str name, member;
+    if (!whole && away_of_result(of, &name, &member))
+        return load_top(r, name, a, ret, err);
     return load_level(r, of, 0, a, ret, err);
+}
+
+enum rc away_take(const struct away_reader *r, const struct val *v, struct arena *a, struct val *ret, struct err *err)
+{
+    struct str whole, member;
+    if (!away_of_result(v->s, &whole, &member))
+        return away_expand(r, v, a, ret, err);
+    enum rc rc = load_top(r, whole, a, ret, err);
+    const struct val *part = rc ? NULL : away_part(ret, member);
+    if (!rc && !part)
+        return err_set(err, RC_CORRUPT, "the result %.*s has no such part", STR_ARG(v->s));
+    *ret = rc ? val_null : *part;
+    return rc;
 }
 
 enum rc away_expand(const struct away_reader *r, const struct val *v, struct arena *a, struct val *ret, struct err *err)
@@ -534,7 +598,7 @@ enum rc away_each(const struct away_reader *r, struct str of, bool (*cb)(void *c
         struct val v;
         bool found;
         l.a = &one;
-        rc = load_one(r, &l, loop, i, 0, &v, &found, err);
+        rc = load_one(r, &l, loop, i, false, 0, &v, &found, err);
         if (!rc && !found)
             rc = no_end(loop, i, err);
         more = rc || cb(ctx, &v);

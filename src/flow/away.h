@@ -27,6 +27,8 @@ enum { AWAY_KEEP = 4096 }; /* bytes of a result that stay in memory when nothing
 /* A copy of `v`, the result that end number `end` of the step at `path` has recorded, in `a`; where it takes more than
  * `keep` bytes, without its large members, or with nothing at all. False: it is small, and nothing was copied. */
 bool away_leave(struct arena *a, const struct val *v, struct str path, uint32_t end, size_t keep, struct val *ret);
+/* The same with nothing of it, for what is one of very many. */
+bool away_leave_all(struct arena *a, const struct val *v, struct str path, uint32_t end, size_t keep, struct val *ret);
 /* Is it a part of a step's result? Then what names all of that result, and the member (p NULL: it is the whole). Of a
  * loop's iterations, the loop's attempt. */
 bool away_of_result(struct str of, struct str *ret_whole, struct str *ret_member);
@@ -52,12 +54,16 @@ struct away_reader {
     enum rc (*each)(void *ctx, enum record_kind kind, struct str path, bool below,
                     bool (*cb)(void *ctx, const struct record *r), void *cb_ctx, struct err *err);
 };
-/* What is away under `of`: a list of iterations or a result (never a member of it), whole; of one iteration, a list of
- * it and some that follow, for readers go on. RC_CORRUPT, or what the reader says. */
-enum rc away_load(const struct away_reader *r, struct str of, struct arena *a, struct val *ret,
+/* What is away under `of`: a list of iterations or a result (never a member of it); of one iteration, a list of it and
+ * some that follow, for readers go on. Iterations come whole; a result does if it is to be `whole`, else parts of it
+ * may be away in turn, which all lie below its path. RC_CORRUPT, or what the reader says. */
+enum rc away_load(const struct away_reader *r, struct str of, bool whole, struct arena *a, struct val *ret,
+                  struct err *err) MUST_CHECK;
+/* What belongs in the place of the away part `v` of a result; parts of it may be away in turn. */
+enum rc away_take(const struct away_reader *r, const struct val *v, struct arena *a, struct val *ret,
                   struct err *err) MUST_CHECK;
 /* Each of the iterations under `of`, of which away_of_iterations() has said that they can be found one by one, in
- * order; one at a time is in memory. `cb` returns false to stop. */
+ * order; one at a time is in memory, and parts of its results may be away. `cb` returns false to stop. */
 enum rc away_each(const struct away_reader *r, struct str of, bool (*cb)(void *ctx, const struct val *iteration),
                   void *ctx, struct err *err) MUST_CHECK;
 /* `v` with all of that in its place. */

@@ -296,6 +296,12 @@ const struct val *frame_past_wait(const struct frame *f, const char *segment);
 enum { EFFECT_ERRORS_MAX = 20 };
 struct val effect_errors(const struct frame *f);
 
+/* What stays in memory of the result of an ended child of a step whose type says `lets_go`: read it with frame_whole().
+ * Gives a reference. */
+struct box *child_rest(const struct frame *child);
+/* `v`, a value from such a result, with all that has left memory, in the frame's scratch or somewhere until
+ * shelf_release(). NULL: the step's type is called again when it has been fetched, or the step has failed. */
+const struct val *frame_whole(struct frame *f, const struct val *v);
 /* Reading an ended child (inside child_done). */
 static inline bool child_ok(const struct frame *c)
 {

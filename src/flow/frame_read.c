@@ -47,6 +47,16 @@ struct box *frame_error(const struct frame *f, const struct err *err)
     return error_box(rc_of(err), STR(""), frame_message(f, err), f->attempt, f->path);
 }
 
+const struct val *frame_whole(struct frame *f, const struct val *v)
+{
+    struct err err;
+    struct val *whole = ARENA_NEW(&f->run->scratch, struct val);
+    if (scope_whole(f, v, &f->run->scratch, whole, &err) == RC_OK)
+        return whole;
+    frame_fail(f, &err);
+    return NULL;
+}
+
 const struct val *frame_pinned(const struct frame *f)
 {
     const struct step_state *s = f->state;

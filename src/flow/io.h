@@ -19,7 +19,7 @@ enum effect_kind {
     EFFECT_FILES,
     EFFECT_CODE,
     EFFECT_WORKSPACE,
-    EFFECT_LOAD /* {of}: what has left memory under that path (flow/away.h); never recorded, ends soon */
+    EFFECT_LOAD /* {of, whole}: what has left memory under that path (away_load()); never recorded, ends soon */
 };
 
 struct effect {

@@ -23,6 +23,7 @@
 #include "base/fault.h"
 #include "base/panic.h"
 #include "flow/away.h"
+#include "flow/shelf.h"
 #include "flow/units.h"
 
 #include <stdlib.h>
@@ -423,12 +424,20 @@ static void fold_write(struct run *r, const struct val *write)
     box_unref(values);
 }
 
+static bool leave(const struct run *r, const struct record *rec, const struct val *ok, const struct val *how,
+                  struct arena *a, struct val *ret)
+{
+    bool all = how->type == VAL_STR;
+    size_t keep = all ? SHELF_REST(r->keep_bytes) : r->keep_bytes;
+    return (all ? away_leave_all : away_leave)(a, ok, rec->path, rec->attempt, keep, ret);
+}
+
 /* What is still asked of a step that has ended well: the variables that it set have been folded, and what its list had
  * let go of is not taken up again. */
 static struct box *end_rest(struct run *r, const struct record *rec, struct box *data)
 {
     const struct val *ok = VAL_GET(&data->val, "ok");
-    bool left = VAL_GET(&data->val, "left") != NULL;
+    const struct val *left = VAL_GET(&data->val, "left");
     if (!left && !VAL_GET(&data->val, "write") && !VAL_GET(&data->val, "also"))
         return box_ref(data);
     struct box *rest = box_empty();
@@ -438,7 +447,7 @@ static struct box *end_rest(struct run *r, const struct record *rec, struct box 
         struct val v;
         if (str_is(part->key, "write") || str_is(part->key, "also") || str_is(part->key, "refs"))
             continue;
-        if (&part->val != ok || !left || !away_leave(&rest->arena, ok, rec->path, rec->attempt, r->keep_bytes, &v))
+        if (&part->val != ok || !left || !leave(r, rec, ok, left, &rest->arena, &v))
             v = val_copy(&rest->arena, &part->val);
         val_map_set(&m, arena_str(&rest->arena, part->key), v);
     }

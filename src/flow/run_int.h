@@ -113,6 +113,7 @@ struct run {
     int64_t began_ms, resting_since, rested_ms; /* of this life: its beginning; when only answers could move it */
     bool over;                                  /* a limit: the run is being ended */
     struct str wanted; /* what the evaluation that just failed would have needed; empty: it failed for another reason */
+    bool wanted_whole; /* with all that is in it (away_load()) */
     struct map shelf;  /* flow/shelf.h */
     struct shelved *shelf_newest, *shelf_oldest;
     size_t shelf_bytes, shelf_limit;

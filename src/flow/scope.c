@@ -656,8 +656,10 @@ static enum rc take_off(struct frame *f, const struct val *away, struct str whol
         *ret = away_part(&b->val, member);
         return *ret ? RC_OK : err_set(err, RC_CORRUPT, "the result %.*s has no such part", STR_ARG(away->s));
     }
-    if (!f->run->wanted.n)
+    if (!f->run->wanted.n) {
         f->run->wanted = whole.n ? whole : of;
+        f->run->wanted_whole = whole.n > 0;
+    }
     return must_fetch(f->run, err);
 }
 
@@ -723,6 +725,7 @@ static enum rc one_of(struct frame *f, const struct val *away, const struct val 
     if (one)
         return RC_OK;
     f->run->wanted = name;
+    f->run->wanted_whole = false;
     return must_fetch(f->run, err);
 }
 
@@ -731,16 +734,20 @@ static enum rc follow_away(struct frame *f, const struct val *key, size_t n, str
                            size_t *ret_used, struct err *err)
 {
     const struct val *v = *ret, *next = v;
+    struct str whole = {0}, member; /* what holds all that `v` is, if it was that which was looked for */
     enum rc rc = RC_OK;
     for (; next && v->away && !rc; v = next ? next : v) {
         const struct val *k = *ret_used < n ? &key[*ret_used] : &val_null;
         if (v->type == VAL_NULL) {
             rc = one_of(f, v, k, a, &next, err);
             *ret_used += next != NULL;
-            if (!rc && !next)
+            if (!rc && !next) {
+                (void)away_of_result(v->s, &whole, &member);
                 rc = take_off(f, v, str_n("", 0), &next, err);
+            }
             continue;
         }
+        whole = *ret_used < n && (k->type == VAL_STR || k->type == VAL_INT) ? str_n("", 0) : whole;
         next = k->type == VAL_STR ? val_get(v, k->s) : k->type == VAL_INT && k->i >= 0 ? val_at(v, (size_t)k->i) : NULL;
         *ret_used += next != NULL;
     }
@@ -748,9 +755,9 @@ static enum rc follow_away(struct frame *f, const struct val *key, size_t n, str
         *ret = v;
         return rc;
     }
-    struct val *whole = ARENA_NEW(a, struct val);
-    *ret = whole;
-    return scope_whole(f, v, a, whole, err);
+    struct val *all = ARENA_NEW(a, struct val);
+    *ret = all;
+    return put_in(f, v, whole, a, all, err);
 }
 
 enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *a, const struct val **ret,

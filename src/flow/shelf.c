@@ -119,6 +119,20 @@ struct box *shelf_leave(struct run *r, struct str path, uint32_t end, struct box
     return rest;
 }
 
+struct box *child_rest(const struct frame *c)
+{
+    struct run *r = c->run;
+    if (!c->ok || !c->end)
+        return box_ref(c->result); /* an error; or an earlier life has seen it end */
+    struct box *rest = box_empty();
+    if (!away_leave_all(&rest->arena, &c->result->val, c->path, c->end, SHELF_REST(r->keep_bytes), &rest->val)) {
+        box_unref(rest);
+        return box_ref(c->result);
+    }
+    shelf_put(r, rest->val.s, box_ref(c->result), c->result->arena.used, NULL);
+    return rest;
+}
+
 void shelf_release(struct frame *f)
 {
     if (!f->keeps)
@@ -215,6 +229,8 @@ struct frame *shelf_fetch(struct frame *f)
     s->of = arena_str(&c->arena, r->wanted);
     r->wanted = str_n("", 0);
     VAL_MAP_SET(&m, "of", val_str(s->of));
+    if (r->wanted_whole)
+        VAL_MAP_SET(&m, "whole", val_true);
     s->request = val_map_done(&m);
     c->state = s;
     r->totals.frames--; /* nothing of the workflow's */

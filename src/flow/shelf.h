@@ -17,6 +17,8 @@ struct box *shelf_get(struct run *r, struct str of);
 /* What stays in memory of a step's result, which its end number `end` has recorded: takes a reference and gives one.
  * What does not is put on the shelf. */
 struct box *shelf_leave(struct run *r, struct str path, uint32_t end, struct box *result);
+/* What child_rest() lets a result keep in memory, where a list would keep so much of it. */
+#define SHELF_REST(keep_bytes) ((keep_bytes) / 8)
 /* Takes the reference; `weight` is in bytes. For a frame that needs it, the entry stays until shelf_release(). */
 void shelf_put(struct run *r, struct str of, struct box *b, size_t weight, struct frame *keep_for);
 void shelf_release(struct frame *f);

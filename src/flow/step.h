@@ -80,6 +80,7 @@ struct step_type {
     bool talks;        /* its steps speak in a session; results have its name as `session_id` */
     bool makes_key;    /* calls frame_cache(), so that its `cache` needs no key */
     bool acts;         /* what it is for is not in its result, which therefore never comes from the cache */
+    bool lets_go;      /* results of the steps right below it leave memory: child_rest() */
     bool keeps_last;   /* a loop whose body's steps can be read after it, as they were in the last iteration */
     enum leave leaves; /* its good end is a break or a continue */
 

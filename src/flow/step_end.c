@@ -40,6 +40,17 @@ void step_sets(struct frame *f, bool local, const struct val *values)
     step_state_of(f)->sets_local = local;
 }
 
+/* For a later life: what whoever is above lets go of (shelf_leave(), child_rest()) is not taken up again. */
+static void say_leaves(const struct frame *f, const struct val *result, struct val_map *record)
+{
+    const struct frame *up = f->parent;
+    size_t keep = f->run->keep_bytes, weight = val_weight(result);
+    if (up->ops == &list_ops && weight > keep)
+        VAL_MAP_SET(record, "left", val_true);
+    else if (up->ops == &step_ops && up->def->type->lets_go && weight > SHELF_REST(keep))
+        VAL_MAP_SET(record, "left", VAL_LIT("all"));
+}
+
 bool step_end_well(struct frame *f, struct box *result, const char *flag, struct err *err)
 {
     struct val_map m = val_map_new(&f->run->scratch);
@@ -60,8 +71,7 @@ bool step_end_well(struct frame *f, struct box *result, const char *flag, struct
     instance_record_steps(f, &m);
     if (result->val.away)
         VAL_MAP_SET(&m, "refs", away_places(&f->run->scratch, &result->val));
-    if (f->parent->ops == &list_ops && val_weight(&result->val) > f->run->keep_bytes)
-        VAL_MAP_SET(&m, "left", val_true);
+    say_leaves(f, &result->val, &m);
     bool apart = sets && fault_hit("variables.apart"); /* a seeded bug for the simulation to catch */
     if (apart && !frame_set_variables(f, s->sets_local, sets))
         return false;
@@ -486,6 +496,16 @@ void step_measured(struct frame *f, const struct frame *c)
     }
 }
 
+/* Is more asked of the result than its text, which is all that a file or a variable gets where there is no data? */
+static bool reads_all(struct frame *f)
+{
+    const struct step_def *d = f->def;
+    const struct val *v = &step_state_of(f)->ok->val, *text = VAL_GET(v, "text");
+    bool by_text = val_is(text, VAL_STR) && !VAL_GET(v, "data") && !VAL_GET(v, "result") && !d->type->file_text;
+    return d->output_schema || d->nexpected || cache_keeps(&step_state_of(f)->cache) ||
+           ((d->output_to_file || d->output_to_global.n) && !by_text);
+}
+
 void step_take_ok(struct frame *f)
 {
     struct step_state *s = step_state_of(f);
@@ -496,8 +516,7 @@ void step_take_ok(struct frame *f)
     struct arena *a = &f->run->scratch;
     struct val whole = s->ok->val, path;
     struct err err;
-    bool reads = f->def->output_schema || f->def->output_to_file || f->def->nexpected || f->def->output_to_global.n;
-    if ((reads || cache_keeps(&s->cache)) && s->ok->val.away && scope_whole(f, &s->ok->val, a, &whole, &err) != RC_OK) {
+    if (s->ok->val.away && reads_all(f) && scope_whole(f, &s->ok->val, a, &whole, &err) != RC_OK) {
         frame_fail(f, &err);
         return;
     }

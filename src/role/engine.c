@@ -251,7 +251,8 @@ static void loaded(void *ctx, uint64_t id, bool ok, const struct val *result)
 static void start_load(struct engine *g, const struct effect *e)
 {
     struct str of = val_get_str(e->request, STR("of"), STR(""));
-    reread_start(g->reread, e->id, g->store ? store_file(g->store) : NULL, g->row.id, of);
+    reread_start(g->reread, e->id, g->store ? store_file(g->store) : NULL, g->row.id, of,
+                 val_get_bool(e->request, STR("whole"), false));
 }
 
 bool engine_load_now(struct engine *g, struct store *store)

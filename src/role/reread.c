@@ -14,6 +14,7 @@ struct job {
     uint64_t id;
     ev_id work;
     bool worked; /* under the mutex */
+    bool whole;
     char *file;
     struct arena arena;
     struct str run, of;
@@ -46,7 +47,7 @@ static void read_from(struct job *j, struct store *store, struct err *err)
 {
     struct reread_source s = {store, j->run};
     struct away_reader r = reread_from(&s);
-    j->rc = away_load(&r, j->of, &j->arena, &j->result, err);
+    j->rc = away_load(&r, j->of, j->whole, &j->arena, &j->result, err);
 }
 
 static void say_error(struct job *j, const struct err *err)
@@ -124,7 +125,7 @@ void reread_free(struct reread *r)
     free(r);
 }
 
-void reread_start(struct reread *r, uint64_t id, const char *file, struct str run, struct str of)
+void reread_start(struct reread *r, uint64_t id, const char *file, struct str run, struct str of, bool whole)
 {
     struct job *j = calloc(1, sizeof *j);
     if (!j || (file && !(j->file = strdup(file))))
@@ -133,6 +134,7 @@ void reread_start(struct reread *r, uint64_t id, const char *file, struct str ru
     j->id = id;
     j->run = arena_str(&j->arena, run);
     j->of = arena_str(&j->arena, of);
+    j->whole = whole;
     j->next = r->jobs;
     if (j->next)
         j->next->prev = j;

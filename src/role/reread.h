@@ -19,7 +19,7 @@ struct reread *reread_new(struct ev_loop *loop, void (*done)(void *ctx, uint64_t
                           void *ctx);
 /* Waits for what is being read; no `done` comes any more. */
 void reread_free(struct reread *r);
-/* What the run has away under `of`. `file` is its journal, NULL without a loop. All are copied. */
-void reread_start(struct reread *r, uint64_t id, const char *file, struct str run, struct str of);
+/* What the run has away under `of`, as by away_load(). `file` is its journal, NULL without a loop. All are copied. */
+void reread_start(struct reread *r, uint64_t id, const char *file, struct str run, struct str of, bool whole);
 /* Without a loop: carries out one that was started; false when there is none. */
 bool reread_now(struct reread *r, struct store *store);

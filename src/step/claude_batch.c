@@ -1,6 +1,4 @@
 /* claude_batch: many questions of a kind, so many at a time, with one report on all of them. */
-#include "base/buf.h"
-#include "data/json.h"
 #include "step/model.h"
 #include "step/tasks.h"
 
@@ -48,33 +46,24 @@ static struct val task_result(struct arena *a, const struct task *t)
     return val_map_done(&m);
 }
 
-static void report_task(struct buf *b, struct arena *a, const struct task *t)
+static void head(struct buf *b, const struct task *t)
 {
-    const struct val *v = &t->result->val, *text = VAL_GET(v, "text");
     buf_printf(b, "\n\n---\n\n## Task: %.*s\n**File**: %.*s\n**Status**: ", STR_ARG(t->id),
                STR_ARG(t->file.n ? t->file : STR("N/A")));
-    if (!t->ok)
-        buf_printf(b, "%s\n**Error**: %.*s", strcmp(status_of(t), "timeout") ? "ERROR" : "TIMEOUT",
-                   STR_ARG(val_get_str(v, STR("message"), STR(""))));
+    if (t->ok)
+        buf_addz(b, "Success\n\n");
     else
-        buf_printf(b, "Success\n\n%.*s", STR_ARG(val_is(text, VAL_STR) ? text->s : json_text(a, v)));
+        buf_printf(b, "%s\n**Error**: ", strcmp(status_of(t), "timeout") ? "ERROR" : "TIMEOUT");
 }
 
-/* Those that went well first. */
-static struct str report(struct arena *a, const struct tasks *t, bool *fits)
+static bool report(struct frame *f, struct tasks *t)
 {
-    struct buf b;
-    buf_init(&b, REPORT_MAX);
-    buf_printf(&b, "# Batch Processing Results\n\n**Total Tasks**: %zu\n**Successful**: %zu\n**Failed**: %zu", t->n,
-               t->n - t->failed, t->failed);
-    for (int ok = 1; ok >= 0; ok--)
-        for (size_t i = 0; i < t->n; i++)
-            if (t->v[i].ok == (bool)ok)
-                report_task(&b, a, &t->v[i]);
-    struct str s = arena_str(a, buf_str(&b));
-    *fits = !b.overflow;
-    buf_done(&b);
-    return s;
+    if (!t->text.max) {
+        buf_init(&t->text, REPORT_MAX);
+        buf_printf(&t->text, "# Batch Processing Results\n\n**Total Tasks**: %zu\n**Successful**: %zu\n**Failed**: %zu",
+                   t->n, t->n - t->failed, t->failed);
+    }
+    return tasks_text(f, t, true, head);
 }
 
 static struct val metadata(struct frame *f, const struct tasks *t)
@@ -114,13 +103,13 @@ static struct val statistics(struct arena *a, const struct tasks *t)
     return val_map_done(&m);
 }
 
-static void finish(struct frame *f, const struct tasks *t)
+static void finish(struct frame *f, struct tasks *t)
 {
     struct arena *a = &f->arena;
     struct val_map m = val_map_new(a);
     struct val_list l = val_list_new(a);
-    bool consolidate, fits = true;
-    if (!frame_bool(f, t->options, "consolidate_results", true, &consolidate))
+    bool consolidate;
+    if (!frame_bool(f, t->options, "consolidate_results", true, &consolidate) || (consolidate && !report(f, t)))
         return;
     for (size_t i = 0; i < t->n; i++)
         val_list_push(&l, task_result(a, &t->v[i]));
@@ -131,12 +120,12 @@ static void finish(struct frame *f, const struct tasks *t)
     VAL_MAP_SET(&m, "failed_tasks", val_int((int64_t)t->failed));
     VAL_MAP_SET(&m, "batch_results", val_list_done(&l));
     if (consolidate) {
-        VAL_MAP_SET(&m, "text", val_str(report(a, t, &fits)));
+        VAL_MAP_SET(&m, "text", val_str(buf_str(&t->text)));
         VAL_MAP_SET(&m, "claude_batch_metadata", metadata(f, t));
         VAL_MAP_SET(&m, "performance_statistics", statistics(a, t));
     }
     struct val v = val_map_done(&m);
-    if (fits)
+    if (!t->text.overflow)
         step_ok(f, &v);
     else
         step_failf(f, RC_LIMIT,
@@ -171,7 +160,9 @@ const struct step_type step_claude_batch = {
     .result_doc = "success|batch_processed|total_tasks|successful_tasks|failed_tasks|batch_results|text|"
                   "claude_batch_metadata|performance_statistics|error",
     .task = &task_type,
+    .lets_go = true,
     .check = tasks_check,
     .enter = enter,
     .child_done = tasks_child_done,
+    .again = tasks_again,
     .free_state = tasks_free};

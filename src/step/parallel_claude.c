@@ -1,6 +1,4 @@
 /* parallel_claude: several questions at once; each task is a claude step, or whatever type it names. */
-#include "base/buf.h"
-#include "data/json.h"
 #include "step/model.h"
 #include "step/tasks.h"
 
@@ -8,35 +6,30 @@ enum { COMBINED_MAX = 64 << 20 };
 
 extern const struct step_type step_claude;
 
-static void add_text(struct buf *b, struct arena *a, const struct task *t)
+static void head(struct buf *b, const struct task *t)
 {
-    const struct val *v = &t->result->val, *text = t->ok ? VAL_GET(v, "text") : VAL_GET(v, "message");
-    buf_printf(b, "%s===[%.*s]===\n", b->n ? "\n\n" : "", STR_ARG(t->id));
-    if (!t->ok)
-        buf_addz(b, "error: ");
-    buf_add(b, val_is(text, VAL_STR) ? text->s : json_text(a, v));
+    buf_printf(b, "%s===[%.*s]===\n%s", b->n ? "\n\n" : "", STR_ARG(t->id), t->ok ? "" : "error: ");
 }
 
-static void finish(struct frame *f, const struct tasks *t)
+static void finish(struct frame *f, struct tasks *t)
 {
     struct arena *a = &f->arena;
     struct val_map results = val_map_new(a), m = val_map_new(a);
-    struct buf b;
-    buf_init(&b, COMBINED_MAX);
+    if (!t->text.max)
+        buf_init(&t->text, COMBINED_MAX);
+    if (!tasks_text(f, t, false, head))
+        return;
     for (size_t i = 0; i < t->n; i++) {
         struct val_map one = val_map_new(a);
         VAL_MAP_SET(&one, "ok", val_bool(t->v[i].ok));
         val_map_set(&one, t->v[i].ok ? STR("result") : STR("error"), t->v[i].result->val);
         val_map_set(&results, t->v[i].id, val_map_done(&one));
-        add_text(&b, a, &t->v[i]);
     }
     VAL_MAP_SET(&m, "success", val_bool(t->failed == 0));
     VAL_MAP_SET(&m, "results", val_map_done(&results));
-    VAL_MAP_SET(&m, "combined_results", val_str(arena_str(a, buf_str(&b))));
-    bool fits = !b.overflow;
-    buf_done(&b);
+    VAL_MAP_SET(&m, "combined_results", val_str(buf_str(&t->text)));
     struct val v = val_map_done(&m);
-    if (fits)
+    if (!t->text.overflow)
         step_ok(f, &v);
     else
         step_failf(f, RC_LIMIT, "the texts of all tasks are larger than %d bytes together", COMBINED_MAX);
@@ -65,7 +58,9 @@ const struct step_type step_parallel_claude = {.name = "parallel_claude",
                                                .keys = keys,
                                                .result_doc = "success|results|combined_results|error|*",
                                                .task = &step_claude,
+                                               .lets_go = true,
                                                .check = tasks_check,
                                                .enter = enter,
                                                .child_done = tasks_child_done,
+                                               .again = tasks_again,
                                                .free_state = tasks_free};

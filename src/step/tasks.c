@@ -4,9 +4,9 @@
 #include "step/tasks.h"
 
 #include "agent/prompt.h"
-#include "base/buf.h"
 #include "base/panic.h"
 #include "data/json.h"
+#include "flow/shelf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,7 +251,7 @@ static void start(struct frame *f, struct tasks *t, const struct val *pinned)
         group_start(t->group);
 }
 
-void tasks_enter(struct frame *f, int64_t default_parallel, void (*finish)(struct frame *f, const struct tasks *t))
+void tasks_enter(struct frame *f, int64_t default_parallel, void (*finish)(struct frame *f, struct tasks *t))
 {
     struct tasks *t = ARENA_NEW(&f->arena, struct tasks);
     f->type_state = t;
@@ -274,7 +274,7 @@ void tasks_enter(struct frame *f, int64_t default_parallel, void (*finish)(struc
         begin(f, t, config, &items);
 }
 
-static void end(struct frame *f, const struct tasks *t)
+static void end(struct frame *f, struct tasks *t)
 {
     if (t->failed < t->n) {
         t->finish(f, t);
@@ -305,7 +305,7 @@ void tasks_child_done(struct frame *f, struct frame *child)
         int64_t took = child->started_ms ? frame_now(f) - child->started_ms : 0;
         one->took_ms = took > 0 ? took : 0;
         one->ok = child_ok(child);
-        one->result = box_new(child_result(child));
+        one->result = child_rest(child);
         t->failed += !one->ok;
     }
     group_start(t->group);
@@ -313,13 +313,59 @@ void tasks_child_done(struct frame *f, struct frame *child)
         end(f, t);
 }
 
+void tasks_again(struct frame *f)
+{
+    struct tasks *t = tasks_of(f);
+    if (t->group && group_done(t->group))
+        end(f, t);
+}
+
 void tasks_free(void *state)
 {
     struct tasks *t = state;
+    buf_done(&t->text);
     for (size_t i = 0; t->v && i < t->n; i++)
         box_unref(t->v[i].result);
     free(t->v);
     t->v = NULL;
+}
+
+/* ---- the text of all ---- */
+
+static struct str answer_of(struct arena *a, const struct val *v, bool ok)
+{
+    const struct val *text = ok ? VAL_GET(v, "text") : VAL_GET(v, "message");
+    return val_is(text, VAL_STR) ? text->s : json_text(a, v);
+}
+
+/* False: it must be fetched first. */
+static bool tell(struct frame *f, struct tasks *t, const struct task *one,
+                 void (*head)(struct buf *b, const struct task *t))
+{
+    const struct val *v = t->full ? NULL : frame_whole(f, &one->result->val);
+    if (!t->full && !v)
+        return false;
+    struct str answer = v ? answer_of(frame_scratch(f), v, one->ok) : STR("");
+    head(&t->text, one);
+    t->full |= t->text.n + answer.n > TASKS_TEXT_MAX;
+    if (t->full)
+        buf_printf(&t->text, "(left out: this text holds at most %d MB; the step's result has every answer)",
+                   TASKS_TEXT_MAX >> 20);
+    else
+        buf_add(&t->text, answer);
+    shelf_release(f); /* what had to be fetched */
+    return true;
+}
+
+bool tasks_text(struct frame *f, struct tasks *t, bool well_first, void (*head)(struct buf *b, const struct task *t))
+{
+    for (; t->told < (well_first ? 2 * t->n : t->n); t->told++) {
+        const struct task *one = &t->v[t->told % t->n];
+        bool turn = !well_first || one->ok == (t->told < t->n);
+        if (turn && !tell(f, t, one, head))
+            return false;
+    }
+    return true;
 }
 
 void tasks_check(const struct step_def *s, struct problems *ps)

@@ -83,6 +83,46 @@ def test_memory_of_a_resumed_loop(treadle):
     assert peaks[1] < 1.25 * peaks[0]
 
 
+def tasks(treadle, kind, count, size, **config):
+    """A group of tasks whose answers have `size` bytes; the run fails behind it."""
+    answers = {"fixtures": [{"match": {"step": "**"}, "reply": {"text": size * "x"}}]}
+    where = "batch_config" if kind == "claude_batch" else "parallel_config"
+    steps = [{"name": "all", "type": kind, "tasks": f"{{{{ range(1, {count}) }}}}",
+              "task_template": {"prompt": "{{ item }}"}, where: {"max_parallel": 4, **config}},
+             {"name": "end", "type": "test_echo", "fail": True}]
+    return file(treadle, f"{kind}{count}", *steps), f"--mock={treadle.file('answers.json', json.dumps(answers))}"
+
+
+def test_memory_of_many_tasks(treadle):
+    """What the tasks of a group answer is in memory while they are under way, in a first life and in a resumed one, and
+    while the results are written."""
+    peaks = {}
+    for count in (500, 1000):
+        path, mock = tasks(treadle, "claude_batch", count, 40000, consolidate_results=False)
+        name, peaks[count] = f"t{count}", []
+        for command in (("run", path, mock, "--run-id", name, "--json", "--quiet"),
+                        ("resume", name, "--json", "--quiet"), ("show", name, "--json")):
+            code, out, err, most = measured(treadle, *command)
+            assert code == (command[0] != "show"), err
+            assert out.count(40000 * "x") == count
+            peaks[count].append(most)
+    for few, many in zip(peaks[500], peaks[1000]):
+        assert many - few < 9000  # KiB: of 20 MB more, which were five times as much in memory
+
+
+@pytest.mark.parametrize("kind", ["claude_batch", "parallel_claude"])
+def test_text_of_many_tasks(treadle, kind):
+    """It has a size of its own; what does not fit is said to be left out, and is in the result all the same."""
+    path, mock = tasks(treadle, kind, 345, 50000)
+    result = treadle("run", path, mock, "--json", "--quiet", code=1).json["results"]["all"]
+    batch = kind == "claude_batch"
+    each = result["batch_results"] if batch else list(result["results"].values())
+    assert [len(task["result"]["text"]) for task in each] == 345 * [50000]
+    text = result["text" if batch else "combined_results"]
+    assert text.count(50000 * "x") == 335 and text.count("(left out: this text holds at most 16 MB;") == 10
+    assert ("## Task: task_345\n" if batch else "===[task_345]===\n") in text
+
+
 def test_the_measure_sees_memory(treadle):
     """All iterations in one expression need memory, and are seen to."""
     length = {"name": "read", "type": "test_echo", "value": "{{ length(steps.all.iterations[*].results) }}"}

@@ -192,8 +192,9 @@ static void load_ends(struct world *w, size_t i)
         return;
     }
     struct str of = arena_str(&a, val_get_str(&p.request->val, STR("of"), STR("")));
+    bool whole = val_get_bool(&p.request->val, STR("whole"), false);
     drop_event(w, i);
-    if (away_load(&r, of, &a, &v, &err) != RC_OK)
+    if (away_load(&r, of, whole, &a, &v, &err) != RC_OK)
         violate(w, "what has left memory cannot be read back: %s", err.msg);
     else
         run_effect_done(w->run, p.id, true, &v);

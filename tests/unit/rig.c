@@ -307,7 +307,11 @@ static bool load_one(struct rig *g)
     struct val v;
     struct err err;
     struct away_reader r = {g, read_records};
-    if (away_load(&r, val_get_str(e->e.request, STR("of"), STR("")), &a, &v, &err) != RC_OK)
+    bool whole = val_get_bool(e->e.request, STR("whole"), false);
+    struct str of = val_get_str(e->e.request, STR("of"), STR(""));
+    size_t n = strlen(g->loaded);
+    snprintf(g->loaded + n, sizeof g->loaded - n, "%.*s%s ", STR_ARG(of), whole ? "!" : "");
+    if (away_load(&r, of, whole, &a, &v, &err) != RC_OK)
         fail_msg("%s", err.msg);
     g->loads++;
     run_effect_done(g->run, e->e.id, true, &v);

@@ -33,7 +33,8 @@ struct rig {
     struct rig_effect *effects;
     struct rig_timer *timers;
     int64_t now;
-    bool holds_loads; /* what has left memory is not brought back by itself */
+    char loaded[1000]; /* what has come back, one after another; with all that is in it: "!" behind it */
+    bool holds_loads;  /* what has left memory is not brought back by itself */
     unsigned loads;
     uint64_t seq;
     unsigned asked, events[16]; /* effects asked for in all; events by kind */

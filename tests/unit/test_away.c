@@ -108,6 +108,20 @@ static void test_names_of_loops_are_others(void **state)
     "        - {name: next, type: test_echo, value: '{{ steps.own.s }}{{ steps.own.i }}'}\n"                           \
     "    - {name: third, type: test_echo, value: ['{{ steps.each.iterations[2].results.own.s }}', '{{ "                \
     "steps.each.iterations[*].results.next }}']}\n"                                                                    \
+    "    - name: tasks\n      type: parallel_claude\n      tasks:\n"                                                   \
+    "        - {id: a, type: test_echo, value: {text: '{{ steps.cmd.stdout }} a', n: 1}}\n"                            \
+    "        - {id: b, type: test_echo, value: {text: '{{ steps.cmd.stdout }} b', l: ['{{ steps.echo }}']}}\n"         \
+    "        - {id: c, type: test_echo, fail: true}\n"                                                                 \
+    "    - {name: done, type: test_echo, value: ['{{ steps.tasks.a.text }}', '{{ steps.tasks.results.b.result.l[0].l " \
+    "}}',\n       '{{ steps.tasks.combined_results }}', '{{ steps.tasks.results.c.ok }}', '{{ steps.tasks.results "    \
+    "}}']}\n"                                                                                                          \
+    "    - name: batch\n      type: claude_batch\n      output_to_global: report\n      tasks: '{{ steps.echo.l }}'\n" \
+    "      task_template: {type: test_echo, value: {text: 'item {{ item }} of {{ steps.cmd.stdout }}', n: '{{ item "   \
+    "}}'},"                                                                                                            \
+    " fail: '{{ item == 2 }}'}\n"                                                                                      \
+    "    - {name: got, type: test_echo, value: ['{{ steps.batch.batch_results[2].result.n }}', '{{ "                   \
+    "steps.batch.batch_results[*].status }}',\n       '{{ steps.batch.text }}', '{{ report }}', '{{ "                  \
+    "steps.batch.results[0].result }}']}\n"                                                                            \
     "    - {name: kept, type: set_variable, variables: {all: '{{ steps.echo }}'}, output_to_global: again}\n"          \
     "    - {name: end, type: test_echo, value: ['{{ all.a.b }}', '{{ state.all.l }}']}\n"
 
@@ -146,6 +160,8 @@ static void test_reading_back(void **state)
     snprintf(output, sizeof output, "%s", json_text(&a, run_output(g.run)).p);
     assert_string_equal(output, "{\"cmd\":\"what it printed\",\"sw\":\"within\",\"n\":3}");
     assert_non_null(strstr(want, "\"third\":[\"what it printed\",[\"what it printed1\""));
+    assert_non_null(strstr(want, "\"done\":[\"what it printed a\",[1,2,3],\"===[a]===\\nwhat it printed a"));
+    assert_non_null(strstr(want, "\"got\":[3,[\"success\",\"error\",\"success\"],\"# Batch"));
     size_t all = g.nrecords;
     static const struct {
         size_t shelf, keep;
@@ -182,6 +198,45 @@ static void test_ends_of_lists_are_short(void **state)
     assert_null(strstr(rig_data(&g, RECORD_DONE, "sw"), "\"within\""));
     assert_non_null(strstr(rig_data(&g, RECORD_DONE, "sw"), "#1#sw/case:1/inner"));
     assert_null(strstr(rig_data(&g, RECORD_DONE, "each/1"), "what it printed"));
+}
+
+#define TASKS(last)                                                                                              \
+    "workflow:\n  name: w\n  steps:\n    - name: p\n      type: parallel_claude\n"                               \
+    "      tasks:\n        - {id: a, type: test_echo, value: {text: what a said, n: [1, 2]}}\n"                  \
+    "        - {id: b, type: test_echo, value: {text: what b said, n: [3, 4]}}\n"                                \
+    "    - name: b\n      type: claude_batch\n      output_to_file: report.md\n      output_to_global: report\n" \
+    "      tasks: [{id: x, type: test_echo, value: {text: what x said}}]\n"                                      \
+    "    - {name: r, type: test_echo, value: \"" last "\"}\n"
+
+/* Of a group of tasks what is read is fetched: the group's own part of the result, then one task's, or all at once. */
+static void test_tasks_of_a_group(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value, *fetches, *want;
+    } rows[] = {
+        {"{{ steps.p.results.b.result.n[1] }}", "#1#p #1#p/b ", "\"r\":4"},
+        {"{{ steps.p.a.text }}", "#1#p #1#p/a ", "\"r\":\"what a said\""},
+        {"{{ steps.p.results.a.ok }}", "#1#p ", "\"r\":true"},
+        {"{{ keys(steps.p.results) }}", "#1#p #1#p! ", "\"r\":[\"a\",\"b\"]"},
+        {"{{ steps.p.combined_results }}", "#1#p ", "what b said"},
+        {"{{ steps.b.batch_results[0].status }}", "#1#b ", "\"r\":\"success\""},
+        {"{{ steps.b.total_tasks }}", "", "\"r\":1"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char yaml[2000], want[200];
+        snprintf(yaml, sizeof yaml, TASKS("%s"), rows[i].value);
+        rig_shelf_bytes = 1;
+        rig_keep_bytes = 512;
+        rig_start(&g, yaml);
+        rig_ok(&g, "b/output:1", "{}");
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        snprintf(want, sizeof want, "#1#p/a #1#p/b #1#b/x %s", rows[i].fetches); /* for the texts of all tasks */
+        assert_string_equal(g.loaded, want);
+        assert_non_null(strstr(rig_results(&g), rows[i].want));
+        rig_done(&g);
+    }
+    rig_start(&g, TASKS("x"));
 }
 
 /* A step that failed, went on in a later life and ended a second time: its result is that of the second end. */
@@ -324,12 +379,14 @@ static void test_forged_places(void **state)
         struct arena a = {0};
         struct val v;
         struct err err;
-        assert_int_equal(away_load(&reader, str_c(places[i]), &a, &v, &err), RC_CORRUPT);
+        assert_int_equal(away_load(&reader, str_c(places[i]), true, &a, &v, &err), RC_CORRUPT);
         arena_done(&a);
     }
     struct arena a = {0};
     struct err err;
     struct val v, part = {.away = true, .s = STR("#1#a#nothing")};
+    assert_int_equal(away_load(&reader, STR("#1#a"), false, &a, &v, &err), RC_CORRUPT); /* it leads to itself */
+    assert_int_equal(away_take(&reader, &part, &a, &v, &err), RC_CORRUPT);
     assert_int_equal(away_expand(&reader, &part, &a, &v, &err), RC_CORRUPT);
     arena_done(&a);
 }
@@ -341,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_names_of_loops_are_others),
         cmocka_unit_test_teardown(test_reading_back, done),
         cmocka_unit_test_teardown(test_ends_of_lists_are_short, done),
+        cmocka_unit_test_teardown(test_tasks_of_a_group, done),
         cmocka_unit_test_teardown(test_second_end, done),
         cmocka_unit_test_teardown(test_one_iteration, done),
         cmocka_unit_test_teardown(test_iterations_with_gaps, done),
