@@ -422,7 +422,7 @@ static bool fits_schema(struct frame *f, const struct agent *g, struct str text,
     *ret = val_null;
     if (!g->o->schema)
         return true;
-    if (json_parse(&f->arena, without_fence(text), &JSON_LIMITS_DEFAULT, ret, err) != RC_OK) {
+    if (json_parse(&f->arena, without_fence(text), &JSON_DATA, ret, err) != RC_OK) {
         err_wrap(err, "the answer is no JSON");
         return false;
     }

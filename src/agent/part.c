@@ -179,7 +179,7 @@ static struct val json_inside(struct frame *f, const struct val *v)
     size_t line = str_starts(s, STR("```")) && str_ends(s, STR("```")) ? str_find(s, STR("\n")) : SIZE_MAX;
     if (line != SIZE_MAX && line + 4 <= s.n)
         s = str_n(s.p + line + 1, s.n - 3 - line - 1);
-    return json_parse(&f->arena, str_trim(s), &JSON_LIMITS_DEFAULT, &inside, &err) == RC_OK ? inside : *text;
+    return json_parse(&f->arena, str_trim(s), &JSON_DATA, &inside, &err) == RC_OK ? inside : *text;
 }
 
 static void add_metadata(struct frame *f, struct buf *b, const struct val *part, const struct content *c, size_t whole)

@@ -496,6 +496,21 @@ bool prompt_advance(struct frame *f, struct prompt *p)
 
 /* ---- the whole ---- */
 
+/* With what stands before it. */
+static struct str piece_text(struct frame *f, const struct piece *x)
+{
+    const struct val *v = VAL_GET(x->part, "prefix");
+    struct str prefix = v && x->text.n ? part_value_text(f, v) : STR("");
+    if (x->left_out || !prefix.n)
+        return x->left_out ? STR("") : x->text;
+    char last = prefix.p[prefix.n - 1], *out = arena_alloc(&f->arena, prefix.n + 1 + x->text.n);
+    memcpy(out, prefix.p, prefix.n);
+    if (last != '\n' && last != ' ' && last != '\t')
+        out[prefix.n++] = '\n';
+    memcpy(out + prefix.n, x->text.p, x->text.n);
+    return str_n(out, prefix.n + x->text.n);
+}
+
 /* Is there a part, not left out, with that name? */
 static bool is_injected(const struct prompt *p, struct str name)
 {
@@ -525,7 +540,7 @@ static struct fill_value *injected(struct frame *f, const struct prompt *p, size
     *n = 0;
     for (const struct piece *x = p->first; x; x = x->next)
         if (inject_name(x).n && !(x->left_out && is_injected(p, inject_name(x))))
-            v[(*n)++] = (struct fill_value){.name = inject_name(x), .text = x->left_out ? STR("") : x->text};
+            v[(*n)++] = (struct fill_value){.name = inject_name(x), .text = piece_text(f, x)};
     return v;
 }
 
@@ -555,7 +570,7 @@ struct str prompt_text(struct frame *f, struct prompt *p)
             continue;
         if (b.n)
             buf_addz(&b, "\n\n");
-        buf_add(&b, x->text);
+        buf_add(&b, piece_text(f, x));
     }
     struct str s = arena_str(&f->arena, buf_str(&b));
     if (b.overflow)

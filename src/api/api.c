@@ -565,7 +565,7 @@ static void handle_with_body(struct api *a, const struct route *r, struct http_e
         type.n = semicolon;
     if (text.n && !str_is(str_trim(type), "application/json"))
         send_problem(x, 415, "the body must be JSON, with Content-Type: application/json");
-    else if (text.n && json_parse(&arena, text, &JSON_LIMITS_DEFAULT, &body, &err) != RC_OK)
+    else if (text.n && json_parse(&arena, text, &JSON_DATA, &body, &err) != RC_OK)
         send_problem(x, 400, err.msg);
     else if (body.type != VAL_OBJECT)
         send_problem(x, 400, "the body must be a JSON object");

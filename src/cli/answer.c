@@ -452,7 +452,7 @@ bool answer_data(const char *text, const char *what, struct arena *a, struct val
 {
     struct err err;
     *ret = val_null;
-    if (!text || json_parse(a, str_c(text), &JSON_LIMITS_DEFAULT, ret, &err) == RC_OK)
+    if (!text || json_parse(a, str_c(text), &JSON_DATA, ret, &err) == RC_OK)
         return true;
     fail(EXIT_USAGE, "%s is no JSON: %s", what, err.msg);
     return false;

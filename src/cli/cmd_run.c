@@ -26,7 +26,7 @@ static enum rc inputs_file(const char *path, struct arena *a, struct val_map *m,
     enum rc rc = read_file(path, INPUT_MAX, a, &text, err);
     if (rc != RC_OK)
         return rc;
-    if (json_parse(a, text, &JSON_LIMITS_DEFAULT, &v, err) != RC_OK)
+    if (json_parse(a, text, &JSON_DATA, &v, err) != RC_OK)
         return err_wrap(err, "%s", path);
     if (v.type != VAL_OBJECT)
         return err_set(err, RC_USAGE, "%s holds %s; expected a JSON object of inputs", path, val_type_name(&v));

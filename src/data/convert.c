@@ -83,7 +83,8 @@ static struct str without_mark(struct str text)
     return str_starts(text, STR("\xEF\xBB\xBF")) ? str_from(text, 3) : text;
 }
 
-static const struct json_limits json_limits = {.depth = CONVERT_DEPTH_MAX, .max_size = (size_t)256 << 20};
+static const struct json_limits json_limits = {
+    .depth = CONVERT_DEPTH_MAX, .max_size = (size_t)256 << 20, .unique = true};
 
 static enum rc jsonl_read(struct str text, struct arena *a, struct val *ret, struct err *err)
 {

@@ -379,7 +379,8 @@ enum rc fn_json(struct ev *c, const struct expr *n, const struct val *arg, size_
 
 enum rc fn_parse_json(struct ev *c, const struct expr *n, const struct val *arg, size_t argc, struct val *ret)
 {
-    struct json_limits limits = {.depth = EXPR_NEST_MAX, .max_size = c->max / 8}; /* values take more room */
+    struct json_limits limits = {
+        .depth = EXPR_NEST_MAX, .max_size = c->max / 8, .unique = true}; /* values take more room */
     struct str s;
     struct err why;
     TRY(need_str(c, n, arg, 0, &s));

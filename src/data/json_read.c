@@ -34,6 +34,9 @@ struct reader {
     const char *line_start;
     uint32_t line;
     unsigned max_depth;
+    bool unique;
+    struct member twice; /* unique: a key that an object already had */
+    struct str first;    /* its first place, "line:col" */
     struct open *open;
     size_t depth, open_cap;
     struct val *vals;
@@ -327,8 +330,16 @@ static struct val close_object(struct reader *r, const struct open *o)
     val_map_reserve(&map, r->nmembers - o->first);
     for (size_t i = o->first; i < r->nmembers; i++) {
         const struct member *m = &r->members[i];
-        if (!val_map_add(&map, m->key, m->val, m->line, m->col))
-            val_map_set(&map, m->key, m->val);
+        if (val_map_add(&map, m->key, m->val, m->line, m->col))
+            continue;
+        if (r->unique && !r->twice.line) {
+            const struct member *first = r->members + o->first;
+            while (!str_eq(first->key, m->key))
+                first++;
+            r->twice = *m;
+            r->first = arena_printf(r->a, "%u:%u", first->line, first->col);
+        }
+        val_map_set(&map, m->key, m->val);
     }
     r->nmembers = o->first;
     return val_map_done(&map);
@@ -446,6 +457,12 @@ static enum rc read_document(struct reader *r, struct val *ret)
     }
     if (r->p < r->end)
         return fail_expected(r, r->p, "nothing after the value");
+    if (r->twice.line)
+        return err_set(r->err, RC_INVALID,
+                       "%u:%u: the key \"%.*s\" stands twice in this object (first at %.*s); "
+                       "expected it once",
+                       r->twice.line, r->twice.col, r->twice.key.n < 60 ? (int)r->twice.key.n : 60, r->twice.key.p,
+                       STR_ARG(r->first));
     *ret = v;
     return RC_OK;
 }
@@ -467,7 +484,7 @@ enum rc json_parse(struct arena *a, struct str text, const struct json_limits *l
     if (text.n > lim.max_size || text.n > size_ceiling)
         return err_set(err, RC_LIMIT, "JSON text of %zu bytes; at most %zu are accepted", text.n,
                        lim.max_size < size_ceiling ? lim.max_size : size_ceiling);
-    struct reader r = {.a = a, .line = 1, .max_depth = lim.depth, .err = err};
+    struct reader r = {.a = a, .line = 1, .max_depth = lim.depth, .unique = lim.unique, .err = err};
     size_t valid = str_utf8_valid(text);
     if (valid < text.n)
         return fail_utf8(&r, text, valid);

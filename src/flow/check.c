@@ -237,11 +237,7 @@ static void check_loop(const struct reader *r, const struct expr_path *path, str
         return;
     }
     name = seg_name(path, i);
-    if (i >= path->n) {
-        REPORT(r, false, p, "`loop` alone is no value; expected a field of it, such as loop.item or loop.index");
-        return;
-    }
-    if (!name.n || in_list(fields, name) || (iterator.n && str_eq(iterator, name)))
+    if (i >= path->n || !name.n || in_list(fields, name) || (iterator.n && str_eq(iterator, name)))
         return;
     struct nearest near = {.want = name};
     for (size_t out = level + 1; scope_loop(r, out, &iterator); out++)
@@ -458,8 +454,8 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
     } else if (str_is(head, "steps")) {
         if (name.n)
             check_step(r, name, seg_name(path, 2), soft, p);
-        else if (path->n < 2)
-            REPORT(r, soft, p, "`steps` alone is no value; expected the name of a step, as in steps.plan.text");
+        else if (path->n < 2 && r->where == WHERE_VARIABLES)
+            unseen_step(r, name, SIGHT_BEFORE_ALL, NULL, soft, p);
     } else if (str_is(head, "loop")) {
         if (!soft)
             check_loop(r, path, p);

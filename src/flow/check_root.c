@@ -9,17 +9,17 @@ static const struct root {
 } roots[] = {
     {"workflow", "name|id|description|workspace|variables", true},
     {"run", "name|id|description|workspace", true},
-    {"step", "name|type|attempt|variables|metadata", false},
-    {"workspace", "path", false},
-    {"system", "total_steps|completed_steps|memory_usage_mb|elapsed_seconds|execution_time_seconds", false},
-    {"context", "depth|pipeline_id|parent|execution_chain", false},
+    {"step", "name|type|attempt|variables|metadata", true},
+    {"workspace", "path", true},
+    {"system", "total_steps|completed_steps|memory_usage_mb|elapsed_seconds|execution_time_seconds", true},
+    {"context", "depth|pipeline_id|parent|execution_chain", true},
     {"timestamp", "", true},
     {"date", "", true},
     {"execution_id", "", true},
     {"session_id", "", true},
     {"current_step", "", true},
-    {"config", NULL, false},
-    {"environment", NULL, false},
+    {"config", NULL, true},
+    {"environment", NULL, true},
     {"timer", NULL, false},
 };
 

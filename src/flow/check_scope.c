@@ -1,8 +1,9 @@
 /* What can be seen from a place in a workflow: steps, loops, variables.
  *
  * The rules are those of a run. From a step one sees, in its own list, the steps before it (in a graph: those that it
- * depends on, over any number of edges), and in each list around, the same from the step that contains it. The body of
- * a while_loop is its own past: any step of it may be read, meaning the iteration before. */
+ * depends on, over any number of edges), and in each list around, the same from the step that contains it. The steps of
+ * an on_error see the failed result of the step that they are for. The body of a while_loop is its own past: any step
+ * of it may be read, meaning the iteration before. */
 #include "flow/load_int.h"
 
 /* A loop that runs its body until something holds, rather than once an item. */
@@ -41,12 +42,13 @@ static bool sees_body(const struct reader *r)
     return r->where == WHERE_REPEAT || r->where == WHERE_BODY;
 }
 
-static enum sight sight_from(const struct step_def *from, const struct step_def *s)
+/* From `from`, or from the list `inside` of it. */
+static enum sight sight_from(const struct step_def *from, const struct list_def *inside, const struct step_def *s)
 {
     if (is_loop_body(from->list) && repeats(from->list->owner))
         return SIGHT_SEEN;
-    if (s == from)
-        return SIGHT_SELF;
+    if (s == from) /* the steps of its on_error see that it has failed */
+        return inside && is_handler(inside) ? SIGHT_SEEN : SIGHT_SELF;
     if (from->list->graph)
         return list_depends(from->list, from->index, s->index) ? SIGHT_SEEN : SIGHT_NO_EDGE;
     return s->index < from->index ? SIGHT_SEEN : SIGHT_LATER;
@@ -62,7 +64,7 @@ static enum sight scope_elsewhere(const struct reader *r, struct str name, const
 static const struct step_def *seen_last(const struct list_def *list, const struct step_def *from, struct str name)
 {
     const struct step_def *s = list_find_last(list, SIZE_MAX, name);
-    while (s && from && sight_from(from, s) != SIGHT_SEEN)
+    while (s && from && sight_from(from, NULL, s) != SIGHT_SEEN)
         s = s->index ? list_find_last(list, s->index - 1, name) : NULL;
     return s ? list_find(s->lists[0], name) : NULL;
 }
@@ -83,10 +85,12 @@ enum sight scope_step(const struct reader *r, struct str name, const struct step
             *ret = list_find(r->at->lists[i], name);
     if (*ret)
         return SIGHT_SEEN;
-    for (const struct step_def *from = r->at; from; from = from->list->owner) {
+    const struct list_def *inside = NULL;
+    for (const struct step_def *from = r->at; from; from = inside->owner) {
         *ret = list_find(from->list, name);
         if (*ret) /* the nearest list that has the name decides */
-            return sight_from(from, *ret);
+            return sight_from(from, inside, *ret);
+        inside = from->list;
     }
     for (const struct step_def *from = r->at; from && !*ret; from = from->list->owner)
         *ret = seen_last(from->list, from, name);
@@ -105,10 +109,13 @@ void scope_nearest_step(const struct reader *r, struct nearest *n)
     for (size_t i = 0; sees_body(r) && i < body_slots(r->at); i++)
         for (size_t k = 0; r->at->lists[i] && k < r->at->lists[i]->n; k++)
             nearest_try(n, r->at->lists[i]->steps[k]->name);
-    for (const struct step_def *from = r->at; from; from = from->list->owner)
+    const struct list_def *inside = NULL;
+    for (const struct step_def *from = r->at; from; from = inside->owner) {
         for (size_t i = 0; i < from->list->n; i++)
-            if (sight_from(from, from->list->steps[i]) == SIGHT_SEEN)
+            if (sight_from(from, inside, from->list->steps[i]) == SIGHT_SEEN)
                 nearest_try(n, from->list->steps[i]->name);
+        inside = from->list;
+    }
 }
 
 bool scope_loop(const struct reader *r, size_t level, struct str *ret)

@@ -395,6 +395,7 @@ static void done(struct frame *f)
     if (l->is_loop)
         box_unref(l->loop.item);
     box_unref(l->error_var);
+    box_unref(l->failed);
     if (l->instance)
         instance_done(l->instance);
 }

@@ -200,6 +200,8 @@ const struct step_key prompt_part_keys[] = {
     {"name", KEY_TEMPLATE, .doc = "variable: a variable, or a path such as topic.title."},
     {"inject_as", KEY_STRING,
      .doc = "The part goes where `{NAME}` stands in a prompt file; else it stays in its place."},
+    {"prefix", KEY_TEMPLATE,
+     .doc = "Text before the part's own, in a line above it unless it ends with white space; an empty part has none."},
     {"transform", KEY_ENUM, .choices = "csv_to_table|json_to_markdown",
      .doc = "The text as a Markdown table, or a value as Markdown."},
     {"summary", KEY_BOOL, .fallback = "false",

@@ -51,13 +51,13 @@ static const struct part_type {
     const char *name, *needs;
     const char *keys;
 } part_types[] = {
-#define SUMMARY "summary|max_summary_length|summary_focus|summary_style|max_length|inject_as|"
-    {"static", "content", "|content|raw|inject_as|"},
+#define SUMMARY "summary|max_summary_length|summary_focus|summary_style|max_length|inject_as|prefix|"
+    {"static", "content", "|content|raw|inject_as|prefix|"},
     {"file", "path", "|path|variables|encoding|component|transform|" SUMMARY},
     {"previous_response", "step",
      "|step|extract|extract_with|format|post_processing|include_metadata|transform|" SUMMARY},
     {"session_context", NULL, "|session_id|include_last_n|filter|" SUMMARY},
-    {"claude_continue", "new_prompt", "|new_prompt|session_id|"},
+    {"claude_continue", "new_prompt", "|new_prompt|session_id|prefix|"},
     {"variable", "name", "|name|transform|" SUMMARY},
 #undef SUMMARY
 };
@@ -266,6 +266,10 @@ static void part_whole(struct loader *l, const struct step_def *s, const struct 
 {
     if (strcmp(t->name, "file") == 0)
         part_file(l, s, VAL_GET(part, "path"));
+    if (VAL_GET(part, "prefix") && VAL_GET(part, "component"))
+        BAD(l, VAL_GET(part, "prefix"),
+            "`prefix` goes before one text, and a component has several; expected a static "
+            "part before this one");
     if (strcmp(t->name, "previous_response") == 0) {
         part_step(l, s, part);
         part_extraction(l, part);

@@ -344,6 +344,9 @@ void load_tasks(struct loader *l, struct step_def *s, struct val_map *config, st
         val_map_add(config, STR("generator"), *generator, generator->line, generator->col);
     if (val_is(t.tasks, VAL_ARRAY) && !t.template)
         fixed_list(&t, depth);
+    else if (val_is(t.tasks, VAL_ARRAY) && !t.tasks->arr.n)
+        BAD(l, t.tasks,
+            "the list of tasks is empty; expected items for `task_template`, or a template that gives them");
     else if (val_is(t.tasks, VAL_ARRAY)) { /* a written list of items for the template */
         val_map_add(config, STR("tasks"), *t.tasks, t.tasks->line, t.tasks->col);
         t.tasks = NULL;

@@ -211,6 +211,7 @@ struct list_state {
     bool isolated;             /* works in a copy of the workspace */
     struct instance *instance; /* of the workflow that this list is the root of, when it was called; or NULL */
     struct box *error_var;     /* `error` inside an on_error handler, or NULL */
+    struct box *failed;        /* there: the failed step's result */
     bool entering;             /* what is being fetched is for the question whether the iteration is skipped, */
     bool starting;             /* or for the variables of the workflow that was called */
 };
@@ -346,6 +347,13 @@ const struct val *scope_of_result(const struct frame *f, const struct step_def *
 /* flow/expect.c: whether the result holds what `expected_outputs` says. False: the step has failed. */
 bool expect_met(struct frame *f, const struct val *result);
 const struct val *scope_variable_of(const struct frame *from, struct str name);
+
+/* scope_all.c: all results that are seen from there, by the names of their steps; all fields of a loop, and one. */
+const struct val *scope_all_results(const struct frame *from, struct arena *a);
+const struct val *scope_all_of_loop(const struct loop_scope *s, struct arena *a);
+const struct val *scope_loop_field(const struct loop_scope *s, struct str name, struct arena *a);
+/* In the list of an on_error: the result of the step called `name` that failed; else NULL. */
+const struct val *scope_failed(const struct frame *f, struct str name);
 
 /* scope_names.c */
 #define SCOPE_TIMER   "timer:"   /* begins the names of variables that are timers */

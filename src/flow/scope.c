@@ -57,7 +57,7 @@ static const struct val *parsed_text(const struct frame *f, struct arena *a, con
         return NULL;
     struct err err;
     struct val v;
-    if (json_parse(a, t, &JSON_LIMITS_DEFAULT, &v, &err) != RC_OK)
+    if (json_parse(a, t, &JSON_DATA, &v, &err) != RC_OK)
         return NULL;
     return keep(a, v);
 }
@@ -173,6 +173,11 @@ static const struct val *find_result(const struct frame *from, struct str name, 
         const struct step_def *d = def ? list_find(def, name) : NULL;
         if (!d && f->ops == &list_ops)
             d = map_get(&((struct list_state *)f->state)->late, name);
+        if (!d && scope_failed(f, name)) { /* in the steps of its on_error */
+            *ret_known = true;
+            *ret_def = def->owner;
+            return there(from, scope_failed(f, name));
+        }
         if (!d)
             continue;
         *ret_known = true;
@@ -280,8 +285,10 @@ static const struct val *of_result(const struct frame *f, const struct step_def 
 static enum rc resolve_step(const struct frame *f, const struct val *key, size_t n, struct arena *a,
                             const struct val **ret, size_t *ret_used, struct err *err)
 {
-    if (n < 2)
-        return err_set(err, RC_NOT_FOUND, "`steps` needs the name of a step: steps.NAME");
+    if (n < 2) {
+        *ret = scope_all_results(f, a);
+        return RC_OK;
+    }
     bool known;
     const struct step_def *def;
     const struct val *v = find_result(f, key_name(&key[1]), &known, &def);
@@ -335,46 +342,6 @@ const struct val *scope_variable_of(const struct frame *from, struct str name)
     return NULL;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return str_cmp((*(const struct map_entry *const *)a)->key, (*(const struct map_entry *const *)b)->key);
-}
-
-/* By a called workflow between it and who asks? */
-static bool is_hidden(const struct frame *const *chain, size_t n, struct str name)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct list_state *l = chain[i]->state;
-        if (l->instance && instance_hides(l->instance, name))
-            return true;
-    }
-    return false;
-}
-
-struct val frame_all_variables(const struct frame *from, struct arena *a)
-{
-    struct val_map m = val_map_new(a);
-    const struct frame *chain[64];
-    size_t n = 0;
-    for (const struct frame *f = from; f && n < 64; f = frame_outward(f))
-        if (f->ops == &list_ops)
-            chain[n++] = f;
-    while (n--) {
-        const struct map *vars = &((const struct list_state *)chain[n]->state)->vars;
-        const struct map_entry **sorted = arena_calloc(a, vars->n + 1, sizeof *sorted);
-        struct map_entry *e;
-        size_t count = 0;
-        for (size_t i = 0; (e = map_next(vars, &i));)
-            sorted[count++] = e;
-        qsort(sorted, count, sizeof *sorted, by_name); /* the map's own order is another in each process */
-        for (size_t i = 0; i < count; i++)
-            if (!str_starts(sorted[i]->key, STR(SCOPE_TIMER)) && !str_is(sorted[i]->key, SCOPE_SESSION) &&
-                !is_hidden(chain, n, sorted[i]->key))
-                val_map_set(&m, sorted[i]->key, ((const struct var *)sorted[i]->value)->value->val);
-    }
-    return val_map_done(&m);
-}
-
 static enum rc resolve_variable(const struct frame *f, const struct val *key, size_t n, struct arena *a,
                                 const struct val **ret, size_t *ret_used, struct err *err)
 {
@@ -402,22 +369,6 @@ static const struct list_state *loop_above(const struct frame **f)
     return NULL;
 }
 
-static const struct val *loop_field(const struct list_state *l, struct str name, struct arena *a)
-{
-    const struct loop_scope *s = &l->loop;
-    if (str_is(name, "item") || (s->iterator.n && str_eq(name, s->iterator)))
-        return s->item ? &s->item->val : &val_null;
-    if (str_is(name, "index"))
-        return keep(a, val_int(s->index));
-    if (str_is(name, "first") || str_is(name, "is_first"))
-        return s->index == 0 ? &val_true : &val_false;
-    if (str_is(name, "last") || str_is(name, "is_last"))
-        return s->total >= 0 && s->index + 1 == s->total ? &val_true : &val_false;
-    if (str_is(name, "total") || str_is(name, "length"))
-        return s->total >= 0 ? keep(a, val_int(s->total)) : &val_null;
-    return NULL;
-}
-
 static enum rc resolve_loop(const struct frame *f, const struct val *key, size_t n, struct arena *a,
                             const struct val **ret, size_t *ret_used, struct err *err)
 {
@@ -431,10 +382,12 @@ static enum rc resolve_loop(const struct frame *f, const struct val *key, size_t
     if (!l)
         return err_set(err, RC_NOT_FOUND,
                        i > 1 ? "there is no loop around this loop" : "`loop` is known only inside a loop");
-    if (i >= n)
-        return err_set(err, RC_NOT_FOUND,
-                       "`loop` needs a field: loop.item, loop.index, loop.first, loop.last, loop.total");
-    *ret = loop_field(l, key_name(&key[i]), a);
+    if (i >= n) {
+        *ret = scope_all_of_loop(&l->loop, a);
+        *ret_used = i;
+        return RC_OK;
+    }
+    *ret = scope_loop_field(&l->loop, key_name(&key[i]), a);
     *ret_used = i + 1;
     if (*ret)
         return RC_OK;

@@ -257,6 +257,50 @@ static const struct val *plain(struct frame *f, struct str head, struct arena *a
     return NULL;
 }
 
+/* Names that are objects of their fields, each asked for by its own name. */
+static const struct val *whole_of(struct frame *f, struct str head, struct arena *a)
+{
+    static const struct {
+        const char *head, *fields[6];
+    } wholes[] = {
+        {"step", {"name", "type", "attempt"}},
+        {"workspace", {"path"}},
+        {"system", {"total_steps", "completed_steps", "memory_usage_mb", "elapsed_seconds", "execution_time_seconds"}},
+        {"context", {"depth", "pipeline_id", "parent", "execution_chain"}}};
+    for (size_t i = 0; i < sizeof wholes / sizeof *wholes; i++) {
+        struct val_map m = val_map_new(a);
+        for (const char *const *name = wholes[i].fields; str_is(head, wholes[i].head) && *name; name++) {
+            const struct val key[] = {val_str(head), val_str(str_c(*name))};
+            size_t used;
+            const struct val *v = scope_named(f, key, 2, a, &used);
+            if (v)
+                val_map_set(&m, str_c(*name), *v);
+        }
+        if (m.n)
+            return keep(a, val_map_done(&m));
+    }
+    return NULL;
+}
+
+/* What the author wrote in a block, the mode's part of `environment` over the rest. */
+static const struct val *whole_block(struct frame *f, struct str head, struct arena *a)
+{
+    const struct val *block = val_get(f->instance->workflow->source, head);
+    struct val_map m = val_map_new(a);
+    if (!val_is(block, VAL_OBJECT))
+        return str_is(head, "config") || str_is(head, "environment") ? &val_empty_object : NULL;
+    val_map_merge(&m, block);
+    if (str_is(head, "environment")) {
+        const struct val *mode = environment_field(f, STR("mode")), *own = val_get(block, mode->s);
+        if (val_is(own, VAL_OBJECT))
+            val_map_merge(&m, own);
+        VAL_MAP_SET(&m, "mode", *mode);
+    } else if (!str_is(head, "config")) {
+        return NULL;
+    }
+    return keep(a, val_map_done(&m));
+}
+
 bool scope_is_named(struct str head)
 {
     static const char *const heads[] = {"workflow",    "run",    "step",    "workspace", "config",
@@ -293,5 +337,7 @@ const struct val *scope_named(struct frame *f, const struct val *key, size_t n, 
             return v;
     }
     *used = 1;
-    return plain(f, head, a);
+    v = plain(f, head, a);
+    v = v || n > 1 ? v : whole_of(f, head, a);
+    return v || n > 1 ? v : whole_block(f, head, a);
 }

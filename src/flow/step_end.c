@@ -185,11 +185,12 @@ static void start_handler(struct frame *f)
     list_of(h)->error_var = box_ref(s->failure);
     s->finishing = true;
     f->status = FRAME_RUNNING;
-    if ((h->past && h->past->open) || record_handler(f, h, &s->partial, &err) == RC_OK)
-        return;
-    s->partial = val_null; /* too large, together */
-    if (record_handler(f, h, &s->partial, &err) != RC_OK)
-        PANIC("the failure of %.*s: %s", STR_ARG(f->path), err.msg);
+    if (!(h->past && h->past->open) && record_handler(f, h, &s->partial, &err) != RC_OK) {
+        s->partial = val_null; /* too large, together */
+        if (record_handler(f, h, &s->partial, &err) != RC_OK)
+            PANIC("the failure of %.*s: %s", STR_ARG(f->path), err.msg);
+    }
+    list_of(h)->failed = continued_result(f, &s->partial, &s->failure->val);
 }
 
 bool step_resume_handler(struct frame *f)

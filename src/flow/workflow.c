@@ -212,8 +212,11 @@ enum rc workflow_input_text(const struct workflow *w, struct str name, struct st
         return RC_OK;
     }
     struct err why = {0};
-    if (json_parse(a, text, &JSON_LIMITS_DEFAULT, ret, &why) != RC_OK || !input_type_fits(d->type, ret))
-        return err_set(err, RC_USAGE, "input `%s` is `%s`; expected %s%s", clip(name).z, clip(text).z,
+    bool json = json_parse(a, text, &JSON_DATA, ret, &why) == RC_OK,
+         container = d->type == VAL_ARRAY || d->type == VAL_OBJECT;
+    if (!json || !input_type_fits(d->type, ret))
+        return err_set(err, RC_USAGE, "input `%s` is `%s`%s%s%s; expected %s%s", clip(name).z, clip(text).z,
+                       json || !container ? "" : " (", json || !container ? "" : why.msg, json || !container ? "" : ")",
                        input_type_name(d->type),
                        d->type == VAL_ARRAY    ? " as JSON, such as '[\"a\", \"b\"]'"
                        : d->type == VAL_OBJECT ? " as JSON, such as '{\"a\": 1}'"

@@ -174,7 +174,7 @@ static enum rc load(const char *path, struct err *err)
     file.broken = true;
     enum rc rc = slurp(path, &text, err);
     if (rc == RC_OK) {
-        rc = json_parse(&file.a, buf_str(&text), &JSON_LIMITS_DEFAULT, &v, err);
+        rc = json_parse(&file.a, buf_str(&text), &JSON_DATA, &v, err);
         if (rc == RC_OK)
             rc = read_file(&v, &file.a, &file.row, &file.n, err);
         if (rc != RC_OK)

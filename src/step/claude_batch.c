@@ -97,8 +97,8 @@ static struct val statistics(struct arena *a, const struct tasks *t)
     }
     struct val_map m = val_map_new(a);
     VAL_MAP_SET(&m, "total_execution_time_ms", val_int(total));
-    VAL_MAP_SET(&m, "average_task_time_ms", val_int(total / (int64_t)t->n));
-    VAL_MAP_SET(&m, "min_task_time_ms", val_int(least));
+    VAL_MAP_SET(&m, "average_task_time_ms", val_int(t->n ? total / (int64_t)t->n : 0));
+    VAL_MAP_SET(&m, "min_task_time_ms", val_int(t->n ? least : 0));
     VAL_MAP_SET(&m, "max_task_time_ms", val_int(most));
     return val_map_done(&m);
 }

@@ -139,7 +139,7 @@ static struct val data_of(struct frame *f, const struct val *result, struct str 
     struct err err;
     if (data)
         return *data;
-    if (json_parse(&f->arena, str_trim(text), &JSON_LIMITS_DEFAULT, &v, &err) == RC_OK && v.type == VAL_ARRAY)
+    if (json_parse(&f->arena, str_trim(text), &JSON_DATA, &v, &err) == RC_OK && v.type == VAL_ARRAY)
         return v;
     struct val_map m = val_map_new(&f->arena);
     VAL_MAP_SET(&m, "content", val_str(text));

@@ -225,8 +225,7 @@ static void add_data(struct frame *f, struct str said, struct val_map *m)
     struct val v;
     struct err err;
     said = str_trim(said);
-    if (said.n && (*said.p == '{' || *said.p == '[') &&
-        json_parse(&f->arena, said, &JSON_LIMITS_DEFAULT, &v, &err) == RC_OK)
+    if (said.n && (*said.p == '{' || *said.p == '[') && json_parse(&f->arena, said, &JSON_DATA, &v, &err) == RC_OK)
         VAL_MAP_SET(m, "data", v);
 }
 

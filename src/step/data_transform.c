@@ -405,15 +405,21 @@ static void read_file(struct frame *f, struct str path)
                                        .label = arena_printf(a, "read %.*s", STR_ARG(path)).p});
 }
 
-/* Text that is JSON is meant as data; other text is a text. */
+/* Text that is JSON is meant as data; other text is a text. NULL: the step has failed, for it would be JSON but for
+ * keys that stand twice. */
 static const struct val *as_data(struct frame *f, const struct val *v)
 {
     struct str s = v->type == VAL_STR ? str_trim(v->s) : STR("");
     struct val *parsed = ARENA_NEW(&f->arena, struct val);
-    struct err err;
-    if (!s.n || (s.p[0] != '[' && s.p[0] != '{') || json_parse(&f->arena, s, NULL, parsed, &err) != RC_OK)
+    struct err err, ignored;
+    if (!s.n || (s.p[0] != '[' && s.p[0] != '{'))
         return v;
-    return parsed;
+    if (json_parse(&f->arena, s, &JSON_DATA, parsed, &err) == RC_OK)
+        return parsed;
+    if (json_parse(&f->arena, s, &JSON_LIMITS_DEFAULT, parsed, &ignored) != RC_OK)
+        return v;
+    step_failf(f, RC_INVALID, "`input_source` is text: %s", err.msg);
+    return NULL;
 }
 
 /* The name in `NAME`, `steps.NAME`, `previous_response:NAME`, with or without {{ }}; else empty. */
@@ -456,7 +462,7 @@ static bool find_input(struct frame *f, const struct val *c, const struct val **
         *copy = given ? *given : val_null; /* in the frame's arena already */
     arena_done(&scratch);
     *ret = good ? as_data(f, copy) : NULL;
-    return good;
+    return *ret;
 }
 
 static void enter(struct frame *f)

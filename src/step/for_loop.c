@@ -91,7 +91,7 @@ static void items_of_result(struct frame *f, struct val *ret)
         return;
     if (val_is(data, VAL_ARRAY) || val_is(data, VAL_OBJECT))
         *ret = *data;
-    else if (val_is(text, VAL_STR) && json_parse(&f->arena, text->s, &JSON_LIMITS_DEFAULT, &v, &err) == RC_OK &&
+    else if (val_is(text, VAL_STR) && json_parse(&f->arena, text->s, &JSON_DATA, &v, &err) == RC_OK &&
              (v.type == VAL_ARRAY || v.type == VAL_OBJECT))
         *ret = v;
 }
@@ -115,7 +115,7 @@ static bool items_of_expression(struct frame *f, struct str text, struct val *re
 static bool items_of_text(struct frame *f, struct str text, struct val *ret)
 {
     struct err err;
-    if (json_parse(&f->arena, text, &JSON_LIMITS_DEFAULT, ret, &err) == RC_OK)
+    if (json_parse(&f->arena, text, &JSON_DATA, ret, &err) == RC_OK)
         return true;
     step_failf(f, RC_INVALID, "`data_source` is text that is no JSON (%s); expected a list or an object", err.msg);
     return false;

@@ -20,7 +20,7 @@ bool rows_parse(struct frame *f, struct str text, size_t before, struct arena *a
         before++;
         if (!line.n)
             continue;
-        if (json_parse(a, line, NULL, &v, &err) != RC_OK) {
+        if (json_parse(a, line, &JSON_DATA, &v, &err) != RC_OK) {
             step_failf(f, RC_INVALID, "line %zu of the file is no JSON: %s", before, err.msg);
             return false;
         }

@@ -94,9 +94,8 @@ static void begin(struct frame *f, struct tasks *t, const struct val *config, co
     struct group_plan plan = {.n = items ? items->arr.n : f->def->nbranches};
     const struct val *options = VAL_GET(config, "options");
     struct val_list l = val_list_new(a);
-    if (plan.n == 0 || plan.n > TASKS_MAX) {
-        step_failf(f, plan.n ? RC_LIMIT : RC_INVALID, "the list of tasks has %zu items; expected 1 to %d", plan.n,
-                   TASKS_MAX);
+    if (plan.n > TASKS_MAX) {
+        step_failf(f, RC_LIMIT, "the list of tasks has %zu items; expected at most %d", plan.n, TASKS_MAX);
         return;
     }
     if (!max_parallel(f, options, t->default_parallel, plan.n, &plan.max_parallel) || !group_policy(f, config, &plan))
@@ -117,7 +116,7 @@ static bool items_of(struct frame *f, const struct val *v, struct val *ret)
 {
     struct err err;
     *ret = *v;
-    if (v->type == VAL_STR && json_parse(&f->arena, str_trim(v->s), &JSON_LIMITS_DEFAULT, ret, &err) != RC_OK) {
+    if (v->type == VAL_STR && json_parse(&f->arena, str_trim(v->s), &JSON_DATA, ret, &err) != RC_OK) {
         step_failf(f, RC_INVALID, "the tasks are text that is no JSON (%s); expected a list", err.msg);
         return false;
     }
@@ -229,7 +228,7 @@ static void start(struct frame *f, struct tasks *t, const struct val *pinned)
     const struct val *items = VAL_GET(pinned, "items");
     bool each = f->def->task_template;
     struct group_plan plan = {.n = each ? (val_is(items, VAL_ARRAY) ? items->arr.n : 0) : f->def->nbranches};
-    if (!plan.n || !f->def->nbranches) { /* a journal that we did not write */
+    if (!f->def->nbranches || (each && !val_is(items, VAL_ARRAY))) { /* a journal that we did not write */
         step_failf(f, RC_CORRUPT, "the journal holds no tasks for this step");
         return;
     }
@@ -237,6 +236,10 @@ static void start(struct frame *f, struct tasks *t, const struct val *pinned)
     t->n = plan.n;
     t->plan = pinned;
     t->options = VAL_GET(pinned, "options");
+    if (!plan.n) { /* a computed list may come to be empty: then all is done */
+        t->finish(f, t);
+        return;
+    }
     t->v = calloc(plan.n, sizeof *t->v);
     if (!t->v)
         PANIC("out of memory");

@@ -189,7 +189,8 @@ workflow:
 def test_a_name_that_nothing_gives_is_refused_before_the_first_step(treadle):
     treadle.file("w.yaml", LATE)
     result = treadle("run", "w.yaml", "--mock", "--json", "--input", "other=x", code=2)
-    assert "w.yaml:6:54: unknown name `nmae`" in result.err and "--input nmae=" in result.err, result
+    assert "w.yaml:6:54: nothing gives what the workflow reads: nmae;" in result.err, result
+    assert "--input nmae=" in result.err
     assert "nmae" in result.json["error"]["message"] and not list(treadle.cwd.rglob("first"))
     both = treadle("run", "w.yaml", "--mock", code=2).err
     assert "`nmae`" in both and "`other`" in both

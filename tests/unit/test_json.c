@@ -196,6 +196,31 @@ static void many_keys_are_linear_and_unique(void **state)
     arena_done(&a);
 }
 
+/* In somebody's data a key stands once in its object. */
+static void keys_that_stand_twice(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *said; /* NULL: accepted */
+    } cases[] = {
+        {"{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":1}]}", NULL},
+        {"{\"a\":1,\"a\":1}", "1:8: the key \"a\" stands twice in this object (first at 1:2); expected it once"},
+        {"[1,\n {\"x\":1,\n  \"\\u0078\":2}]", "3:3: the key \"x\" stands twice in this object (first at 2:3)"},
+        {"{\"a\":{\"k\":1,\"k\":2},\"a\":1}", "1:13: the key \"k\""}, /* the first */
+        {"{\"a\":1,\"a\":}", "1:12: unexpected"},                     /* what is no JSON at all comes before */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct arena a = {0};
+        struct val v;
+        struct err err;
+        enum rc rc = json_parse(&a, str_c(cases[i].in), &JSON_DATA, &v, &err);
+        assert_int_equal(rc, cases[i].said ? RC_INVALID : RC_OK);
+        if (cases[i].said)
+            assert_ptr_equal(strstr(err.msg, cases[i].said), err.msg);
+        arena_done(&a);
+    }
+}
+
 static void styles(void **state)
 {
     (void)state;
@@ -417,6 +442,7 @@ int main(void)
         cmocka_unit_test(positions_of_values_and_keys),
         cmocka_unit_test(parsed_values_own_their_text),
         cmocka_unit_test(many_keys_are_linear_and_unique),
+        cmocka_unit_test(keys_that_stand_twice),
         cmocka_unit_test(styles),
         cmocka_unit_test(canonical_text_is_one_for_equal_values),
         cmocka_unit_test(writing_is_bounded_and_always_valid),

@@ -204,7 +204,7 @@ static void test_other_types(void **state)
 static void test_no_list(void **state)
 {
     (void)state;
-    static const char *const lists[] = {"\"{{ 7 }}\"", "\"{{ 'x' }}\"", "\"{{ [] }}\""};
+    static const char *const lists[] = {"\"{{ 7 }}\"", "\"{{ 'x' }}\""};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         char yaml[500];
         snprintf(yaml, sizeof yaml, PAR("%s"), lists[i]);
@@ -216,6 +216,15 @@ static void test_no_list(void **state)
     }
 }
 
+/* What is computed may come to be empty: nothing is asked, and the results are those of no tasks. */
+static void test_empty_list(void **state)
+{
+    (void)state;
+    rig_start(&g, PAR("\"{{ [] }}\""));
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_result("{\"success\":true,\"results\":{},\"combined_results\":\"\"}");
+}
+
 #define TEST(t) cmocka_unit_test_teardown(t, done)
 
 int main(void)
@@ -223,7 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_spellings),      TEST(test_parallel),      TEST(test_all_fail),       TEST(test_batch_ceiling),
         TEST(test_time_of_a_task), TEST(test_batch_prompts), TEST(test_computed_tasks), TEST(test_tasks_from_data),
-        TEST(test_other_types),    TEST(test_no_list),
+        TEST(test_other_types),    TEST(test_no_list),       TEST(test_empty_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
