@@ -149,6 +149,9 @@ static const char *note(struct arena *a, const struct val *v, struct str *summar
     }
     if (VAL_GET(v, "stopping"))
         *summary = STR("nothing new is begun");
+    else if (VAL_GET(v, "rests"))
+        *summary = val_get_bool(v, STR("rests"), false) ? STR("all in it waits: its time stands still")
+                                                        : STR("its time goes on");
     else if (VAL_GET(v, "turn"))
         *summary = val_get_str(v, STR("why"),
                                str_is(val_get_str(v, STR("turn"), STR("")), "waits")

@@ -108,11 +108,7 @@ static void look(struct frame *f, struct cache_use *c)
 
 void cache_turn(struct frame *f)
 {
-    struct cache_use *c = frame_cache_use(f);
-    if (c->timed)
-        step_time_anew(f);
-    c->timed = false;
-    search(f, c);
+    search(f, frame_cache_use(f));
 }
 
 void cache_begin(struct frame *f, void (*go_on)(struct frame *f))

@@ -17,7 +17,7 @@ struct cache_use {
     bool asks; /* the type is to say what makes the key */
     bool hit;
     bool kept;                 /* there is something to be found now */
-    bool leads, waits, timed;  /* flight.c; timed: its time stands still */
+    bool leads, waits;         /* flight.c */
     struct frame *next;        /* which waits behind it */
     const struct val *request; /* of cache:keep, while there is a result to be kept */
     void (*go_on)(struct frame *f);

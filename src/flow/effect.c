@@ -53,11 +53,6 @@ static struct effect_state *state_of(struct frame *f)
     return f->state;
 }
 
-static struct str id_key(const uint64_t *id)
-{
-    return str_n((const char *)id, sizeof *id);
-}
-
 static struct val with_phase(struct frame *f, const char *phase, const struct val *plan)
 {
     struct val_map m = val_map_new(&f->arena);
@@ -86,11 +81,10 @@ static void ask(struct frame *f)
 {
     struct run *r = f->run;
     struct effect_state *s = state_of(f);
-    f->effect = ++r->next_id;
+    frame_effect_begins(f);
     s->late = false;
     if (s->plan.timeout_ms && s->phase == PHASE_APPLY)
         frame_timer_set(f, time_left(f));
-    map_put(&r->effects, id_key(&f->effect), f);
     r->io->effect(r->io_ctx, &(struct effect){.id = f->effect,
                                               .kind = s->plan.kind,
                                               .path = f->path,

@@ -4,10 +4,10 @@
  *   flight_join ─ nobody leads ─▶ leads: looks, makes it, keeps it ─▶ flight_leave: the waiting look, all of them
  *        └─ somebody leads ─▶ waits                          └─ failed, or nothing is kept: the first of them leads
  *
- * Waiting is a place in a list: no slot, no process, and nothing in the journal. So a new life has to find out by
- * itself who led: whoever has looked already, by its records. Nobody else gets anything before all that the journal
- * knows has been gone through. Where the same result is asked for inside of a step that makes it, waiting would never
- * end; so only steps without steps inside wait or are waited for. */
+ * Waiting is a place in a list: no slot, no process, and nothing in the journal but that no time passes (step_time.c).
+ * So a new life has to find out by itself who led: whoever has looked already, by its records. Nobody else gets
+ * anything before all that the journal knows has been gone through. Where the same result is asked for inside of a step
+ * that makes it, waiting would never end; so only steps without steps inside wait or are waited for. */
 #include "flow/cache.h"
 #include "flow/run_int.h"
 
@@ -80,10 +80,6 @@ static void wait(struct flight *g, struct frame *f)
     else
         g->first = f;
     g->last = f;
-    if (f->timer) { /* its time is for its work */
-        frame_timer_clear(f);
-        c->timed = true;
-    }
     frame_event(f, EVENT_NOTE, "waits for the result that another step is making", NULL);
 }
 
@@ -145,6 +141,14 @@ bool flight_grant(struct run *r)
         any = true;
     }
     return any;
+}
+
+void flights_rest(const struct run *r)
+{
+    struct map_entry *e;
+    for (size_t i = 0; r->flights.n && (e = map_next(&r->flights, &i));)
+        for (struct frame *f = ((const struct flight *)e->value)->first; f; f = frame_cache_use(f)->next)
+            steps_rest(f);
 }
 
 void flights_free(struct run *r)

@@ -97,8 +97,38 @@ static size_t *count_of(struct run *r, enum frame_status s)
                                  : NULL;
 }
 
+/* What goes on in it goes on in all that is around it. */
+static void count_busy(struct frame *f, int by)
+{
+    for (; f; f = f->parent)
+        f->busy += (uint32_t)by;
+}
+
+static bool goes_on(enum frame_status s)
+{
+    return s == FRAME_WAITING || s == FRAME_AWAITING;
+}
+
+void frame_effect_begins(struct frame *f)
+{
+    f->effect = ++f->run->next_id;
+    map_put(&f->run->effects, run_id_key(&f->effect), f);
+    count_busy(f, 1);
+}
+
+struct frame *frame_effect_ended(struct run *r, uint64_t effect)
+{
+    struct frame *f = map_del(&r->effects, run_id_key(&effect));
+    CHECK(f && f->effect == effect); /* exactly one report an effect */
+    f->effect = 0;
+    count_busy(f, -1);
+    return f;
+}
+
 void frame_set_status(struct frame *f, enum frame_status s)
 {
+    if (goes_on(s) != goes_on(f->status))
+        count_busy(f, goes_on(s) ? 1 : -1);
     size_t *from = count_of(f->run, f->status), *to = count_of(f->run, s);
     if (from)
         --*from;

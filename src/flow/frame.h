@@ -76,6 +76,7 @@ struct frame {
     int64_t steps;          /* entered in it, itself included */
     size_t tag;             /* the parent's: which child this is */
     uint64_t effect, timer; /* pending ones, 0 = none */
+    uint32_t busy;          /* it and the frames below that have an effect, sleep or await an answer */
     bool ok, skipped, unlinked;
     bool late_known;         /* what is a template in its type and name has been settled */
     bool again;              /* steps: an attempt before this one did not succeed */

@@ -21,8 +21,6 @@
 #include "flow/run_int.h"
 #include "flow/units.h"
 
-enum { REST_LOOK_MS = 1000 };
-
 /* The members of struct run_limits that an operator may set too. */
 static const struct limit {
     const char *name;
@@ -204,7 +202,7 @@ void limits_wall(struct run *r)
     if (left <= 0 && !r->over)
         over(r, "wall");
     else if (!r->over)
-        wait_for(r, r->resting_since && left < REST_LOOK_MS ? REST_LOOK_MS : left);
+        wait_for(r, left);
 }
 
 void limits_rest(struct run *r, bool rests)
@@ -212,8 +210,11 @@ void limits_rest(struct run *r, bool rests)
     int64_t now = rests != (r->resting_since != 0) ? run_now(r) : 0;
     if (now && rests) {
         r->resting_since = now;
+        r->wall_timer = 0; /* what it was set to is over too early */
     } else if (now) {
         r->rested_ms += now - r->resting_since;
         r->resting_since = 0;
+        if (r->limits.wall_ms && !r->over)
+            wait_for(r, wall_left(r));
     }
 }

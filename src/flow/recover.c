@@ -13,8 +13,8 @@
  * The frames behind dropped entries are counted here, because no frame will stand for them again.
  *
  * Times are added up, too: a step's `timeout` is for the work on it, so neither the time between two lives nor what a
- * crash undid (all since the newest record) counts, nor while something of it is held, and it does not begin anew with
- * each life either.
+ * crash undid (all since the newest record) counts, nor while something of it is held or all of it waits for others
+ * (step_time.c), and it does not begin anew with each life either.
  *
  * Records that a later RECORD_RESUME declared void (a changed step and those after it) only leave their numbers behind:
  * attempts go on counting, so that no path is written twice. */
@@ -83,7 +83,7 @@ static struct past *past_get(struct run *r, struct str path)
         if (p->parent->current < at_least) {
             p->parent->current = at_least;
             p->parent->began_ms = r->worked_ms;
-            p->parent->resting = false;
+            p->parent->resting = p->parent->paused = false;
             p->parent->fresh = false; /* the new attempt has begun */
         }
         if (p->parent->last_attempt < at_least)
@@ -217,7 +217,7 @@ static void fold_void(struct run *r, const struct record *rec, const struct void
         p->last_attempt = k;
 }
 
-/* While something of a step was held for a person, its time stood still. */
+/* While something of a step was held for a person, or all of it waited, its time stood still. */
 static int64_t held_back(const struct run *r, const struct past *p)
 {
     return p->paused ? r->worked_ms - (p->paused_ms > p->began_ms ? p->paused_ms : p->began_ms) : 0;
@@ -230,6 +230,15 @@ static void fold_hold(struct run *r, struct past *p)
         p->paused_ms = p->paused ? p->paused_ms : r->worked_ms;
         p->paused = true;
     }
+}
+
+static void fold_rest(const struct run *r, struct past *p, bool rests)
+{
+    if (rests)
+        p->paused_ms = r->worked_ms;
+    else
+        p->began_ms += held_back(r, p);
+    p->paused = rests;
 }
 
 /* Resuming a run that had ended in failure opens what failed again (a run that merely crashed goes on failing: what is
@@ -527,6 +536,8 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
             replace(&p->late, data);
         if (VAL_GET(&data->val, "stopping"))
             r->carried = false;
+        if (VAL_GET(&data->val, "rests"))
+            fold_rest(r, p, val_get_bool(&data->val, STR("rests"), false));
         if (VAL_GET(&data->val, "turn")) {
             p->resting = str_is(val_get_str(&data->val, STR("turn"), STR("")), "waits");
             p->began_ms = r->worked_ms;
@@ -539,7 +550,7 @@ static void fold(struct run *r, const struct record *rec, struct box *data)
     if (rec->attempt > p->current) {
         p->current = rec->attempt;
         p->began_ms = r->worked_ms;
-        p->resting = p->fresh = false;
+        p->resting = p->paused = p->fresh = false;
     }
     if (rec->attempt > p->last_attempt)
         p->last_attempt = rec->attempt;

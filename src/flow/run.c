@@ -9,7 +9,8 @@
  * there to give them (stay) or the time of a wait is about to be over.
  *
  * INVARIANTS (run_check): a frame with a pending effect or timer is in the matching map; an ended frame has no
- * children, no effect and no timer; the counts of sleeping, held and parked frames are those of the tree.
+ * children, no effect and no timer; the counts of sleeping, held and parked frames are those of the tree, and each
+ * frame knows how many below it are busy.
  *
  * A run that has nothing queued, nothing in flight and nobody asleep cannot go on: with held frames it is waiting for a
  * person; while suspending it is interrupted; anything else is a bug and panics. */
@@ -190,6 +191,7 @@ bool run_work(struct run *r, unsigned max)
         if (!r->qhead)
             r->qtail = &r->qhead;
         r->executing = f->path;
+        steps_work(f);
         if (f->queued == QUEUED_MORE)
             max = 0; /* it takes as long as many others: let the owner look at the world in between */
         struct account *before = account_charge(f->instance->account);
@@ -204,6 +206,10 @@ bool run_work(struct run *r, unsigned max)
     }
     if (r->status == RUN_RUNNING)
         run_waits_in_vain(r);
+    if (r->status == RUN_RUNNING && !r->qhead && !r->stopping && r->timers.n) {
+        workspace_rest(r);
+        flights_rest(r);
+    }
     if (r->status == RUN_RUNNING && r->started && run_is_quiet(r)) {
         if (r->stopping)
             stop_as(r, RUN_INTERRUPTED);
@@ -225,9 +231,7 @@ bool run_work(struct run *r, unsigned max)
 bool run_effect_done(struct run *r, uint64_t effect, bool ok, const struct val *result)
 {
     CHECK_OBJ(r, RUN_MAGIC);
-    struct frame *f = map_del(&r->effects, run_id_key(&effect));
-    CHECK(f && f->effect == effect); /* exactly one report an effect */
-    f->effect = 0;
+    struct frame *f = frame_effect_ended(r, effect);
     r->executing = f->path;
     struct account *before = account_charge(f->instance->account);
     r->open_outcome = false;
@@ -576,6 +580,7 @@ struct tally {
 
 static void check_frame(const struct run *r, const struct frame *f, struct tally *t)
 {
+    size_t busy = t->sleeping + t->awaiting + t->effects;
     CHECK(f->magic == FRAME_MAGIC && f->run == r);
     t->sleeping += f->status == FRAME_WAITING;
     t->awaiting += f->status == FRAME_AWAITING;
@@ -597,6 +602,7 @@ static void check_frame(const struct run *r, const struct frame *f, struct tally
         check_frame(r, c, t);
     }
     CHECK(n == f->nchildren);
+    CHECK(f->busy == t->sleeping + t->awaiting + t->effects - busy);
 }
 
 struct str run_executing(const struct run *r)

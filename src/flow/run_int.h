@@ -34,7 +34,7 @@ struct past {
     int64_t passed_steps;       /* entered in them (frame.steps); 0 once the loop's frame has them */
     struct spending spent;      /* on calls below, in all attempts */
     int64_t began_ms;           /* run->worked_ms when the time of the attempt under way began; */
-    int64_t paused_ms;          /* run->worked_ms when something of it was held, */
+    int64_t paused_ms;          /* run->worked_ms when something of it was held or all of it began to wait, */
     bool paused;                /* since when in that life its time stands still */
     bool resting;               /* it waits for its turn in the workspace, and then it begins anew */
     struct box *newest;         /* {step: result}: the newest ones of such iterations, where they see them */
@@ -105,6 +105,7 @@ struct run {
     struct map effects, timers; /* pending id -> frame; keys lie in the frames */
     uint64_t next_id;
     size_t sleeping, awaiting, held, parked; /* frames in these states; in flight = effects.n */
+    size_t resting;                          /* steps whose time stands still */
     struct waits waits;
     struct run_totals totals;
     bool told_budget; /* that it is spent */
@@ -153,6 +154,9 @@ static inline struct str run_id_key(const uint64_t *id) /* of run->effects and r
 void run_finish(struct run *r);
 
 /* frame.c */
+/* An effect of its own is under way, with a new f->effect; and is not any more. The frame that it was of. */
+void frame_effect_begins(struct frame *f);
+struct frame *frame_effect_ended(struct run *r, uint64_t effect);
 /* What the frame is on the queue for. */
 void frame_turn(struct frame *f);
 void frame_set_status(struct frame *f, enum frame_status s);
@@ -244,13 +248,18 @@ void steps_count_usage(struct frame *f, const struct val *result);
 /* What earlier lives have spent on calls below a step. */
 struct spending budget_recalled(const struct past *p);
 
-/* step.c: something below was worked on also between the earlier life and this one: the steps around it had less time.
- */
+/* step_time.c: something below was worked on also between the earlier life and this one: the steps around it had less
+ * time. */
 void steps_count_gap(struct frame *f);
 /* Is its time bounded here, and not by its effect? */
 bool step_is_timed(const struct frame *f);
 /* The step has all of its time again. */
 void step_time_anew(struct frame *f);
+/* It only waits, and nothing is left to do in the run: the time of the steps around it, and of a step that has any
+ * itself, stands still as far as nothing else in them is at work. */
+void steps_rest(struct frame *f);
+/* It has something to do: their time goes on. */
+void steps_work(struct frame *f);
 
 /* wait.c */
 /* Gives signals to those who wait for them; true when some frame went on. */
@@ -298,6 +307,8 @@ bool workspace_grant(struct run *r);
 /* A frame is held: while a person is waited for, other runs may write. */
 void workspace_held(const struct frame *f);
 bool workspace_may_write(const struct step_type *t);
+/* steps_rest() for all that wait for a turn. */
+void workspace_rest(const struct run *r);
 /* Has it the turn in the workspace, or in a copy of it? */
 bool workspace_writes(const struct frame *f);
 void workspace_restored(struct frame *f, struct frame *child);
@@ -311,6 +322,8 @@ void workspace_wait_over(struct frame *f);
 /* flight.c: nothing else is to be done: whoever waits for a result that nobody is making may make it. True: there was
  * somebody. */
 bool flight_grant(struct run *r);
+/* steps_rest() for all that wait. */
+void flights_rest(const struct run *r);
 void flights_free(struct run *r);
 
 /* isolate.c: a copy of the workspace for a list or an attempt at a step, and what is below it. */

@@ -166,8 +166,7 @@ static void enter(struct frame *f)
 {
     struct run *r = f->run;
     struct fetch *s = f->state;
-    f->effect = ++r->next_id;
-    map_put(&r->effects, str_n((const char *)&f->effect, sizeof f->effect), f);
+    frame_effect_begins(f);
     r->io->effect(r->io_ctx, &(struct effect){.id = f->effect,
                                               .kind = EFFECT_LOAD,
                                               .path = f->path,

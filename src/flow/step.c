@@ -1,4 +1,5 @@
-/* A step being executed, as it is the same for all step types: its attempts, its children, its resuming.
+/* A step being executed, as it is the same for all step types: its attempts, its children, its resuming. (Their time:
+ * step_time.c.)
  *
  *   enter ─ ended before? ─ condition ─▶ attempt ─ files, cache ─▶ type->enter … step_ok, step_fail, timeout ─▶
  * step_end.c ▲                                                                       │ └────────────────────── the next
@@ -78,137 +79,6 @@ static void enter_attempt(struct frame *f)
         enter_there(f);
 }
 
-/* ---- time ---- */
-
-int64_t frame_timeout(const struct frame *f)
-{
-    const struct retry_policy *p = &f->def->retry;
-    double ms = (double)f->def->timeout_ms;
-    for (uint32_t i = 0; p->longer && i < f->failures && ms < 1e12; i++)
-        ms *= p->factor;
-    return ms < 1e15 ? (int64_t)ms : f->def->timeout_ms;
-}
-
-/* How long an attempt may take, and when people are told that it takes long: as the step says, or the workflow that it
- * belongs to. */
-static void bound_time(const struct frame *f, int64_t *ret_limit, int64_t *ret_warn)
-{
-    const struct instance *in = f->instance;
-    int64_t limit = f->def->type->own_timeout ? 0 : frame_timeout(f), warn = f->def->warn_ms;
-    int64_t *bound = in->over == OVER_WARN ? &warn : &limit;
-    if (in->step_ms && (!*bound || in->step_ms < *bound))
-        *bound = in->step_ms;
-    *ret_limit = limit;
-    *ret_warn = limit && warn >= limit ? 0 : warn;
-}
-
-bool step_is_timed(const struct frame *f)
-{
-    int64_t limit, warn;
-    bound_time(f, &limit, &warn);
-    return limit || warn;
-}
-
-/* There is one timer: first for the warning, then for the limit. *ret: what is left until it goes off. */
-static void time_from(struct frame *f, int64_t spent, int64_t *ret)
-{
-    struct step_state *s = step_state_of(f);
-    bound_time(f, &s->limit_ms, &s->warn_ms);
-    s->warned = s->warn_ms <= spent;
-    *ret = (s->warned ? s->limit_ms : s->warn_ms) - spent;
-    if (!s->warned || s->limit_ms)
-        frame_timer_set(f, *ret > 0 ? *ret : 1);
-}
-
-/* An attempt that was begun in an earlier life has the time that is left of it. */
-static void set_timeout(struct frame *f)
-{
-    const struct past *p = f->past;
-    bool begun = p && p->begun && !p->fresh && p->current == f->attempt;
-    int64_t left;
-    time_from(f, begun ? past_worked(f->run, p) : 0, &left);
-    step_state_of(f)->deadline_ms = begun ? run_now(f->run) + left : 0;
-}
-
-void step_time_anew(struct frame *f)
-{
-    int64_t left;
-    time_from(f, 0, &left);
-    step_state_of(f)->deadline_ms = 0;
-}
-
-/* True: it is not the end yet. */
-static bool warn_of_time(struct frame *f)
-{
-    struct step_state *s = step_state_of(f);
-    if (s->warned)
-        return false;
-    s->warned = true;
-    frame_event(f, EVENT_NOTE, arena_printf(&f->run->scratch, "still at work after %g s", (double)s->warn_ms / 1000).p,
-                NULL);
-    if (!s->limit_ms)
-        return true;
-    if (s->deadline_ms)
-        s->deadline_ms += s->limit_ms - s->warn_ms;
-    frame_timer_set(f, s->limit_ms - s->warn_ms);
-    return true;
-}
-
-/* In a new life not before all that the journal knows has been gone through: it belongs to what there is of a result.
- */
-static bool too_early(struct frame *f)
-{
-    if (!f->run->walking || !f->def->timeout_goes_on)
-        return false;
-    frame_timer_set(f, 1);
-    return true;
-}
-
-static void time_is_over(struct frame *f)
-{
-    struct run *r = f->run;
-    struct step_state *s = step_state_of(f);
-    int64_t own = f->def->type->own_timeout ? 0 : frame_timeout(f);
-    bool of_workflow = f->instance->step_ms && s->limit_ms != own;
-    struct str code = of_workflow ? STR("performance_budget_exceeded") : f->def->timeout_code;
-    struct str why = arena_printf(&f->arena, "no result within %g s (timeout)", (double)s->limit_ms / 1000);
-    if (of_workflow ? f->instance->over == OVER_END_RUN : f->def->timeout_ends_run) {
-        run_over_limit(r, "performance_budget_exceeded",
-                       arena_printf(&f->arena, "step `%.*s`: %.*s", STR_ARG(f->def->name), STR_ARG(why)));
-        return;
-    }
-    bool goes_on = f->def->timeout_goes_on && !of_workflow;
-    const struct val *partial = goes_on && f->def->type->unfinished ? f->def->type->unfinished(f) : NULL;
-    if (r->wanted.n) { /* first what has left memory */
-        if (s->fetching) {
-            r->wanted = STR("");
-            frame_timer_set(f, 1); /* it fetches for an end of its own */
-        } else {
-            s->overdue = shelf_fetch(f);
-        }
-        return;
-    }
-    step_fail(f, &(struct failure){.rc = RC_TIMEOUT,
-                                   .code = code,
-                                   .message = why,
-                                   .partial = partial,
-                                   .goes_on = goes_on,
-                                   .below = true}); /* what is done stands */
-}
-
-void steps_count_gap(struct frame *f)
-{
-    for (; f; f = f->parent) {
-        struct step_state *s = f->ops == &step_ops ? f->state : NULL;
-        if (!s || !s->deadline_ms || !f->timer)
-            continue;
-        int64_t left = s->deadline_ms - f->run->gap_ms - run_now(f->run);
-        s->deadline_ms = 0;
-        frame_timer_clear(f);
-        frame_timer_set(f, left > 0 ? left : 1);
-    }
-}
-
 static void start_attempt(struct frame *f)
 {
     struct step_state *s = step_state_of(f);
@@ -223,8 +93,7 @@ static void start_attempt(struct frame *f)
     f->leave = LEAVE_NO;
     drop_type_state(f);
     set_base(f);
-    if (step_is_timed(f))
-        set_timeout(f);
+    step_time_begin(f);
     frame_event(f, EVENT_STARTED, NULL, NULL);
     if (f->again && (workspace_may_write(f->def->type) || f->def->handler)) /* the handler's steps count as its own */
         workspace_restore(f, enter_attempt);
@@ -383,7 +252,7 @@ static void step_child_done(struct frame *f, struct frame *c)
     if (c == s->overdue) {
         s->overdue = NULL;
         if (c->ok)
-            time_is_over(f);
+            step_time_over(f);
         else
             step_fail_as(f, c);
         if (!s->overdue && !s->fetching)
@@ -441,8 +310,7 @@ static void step_timer(struct frame *f)
         start_attempt(f);
         return;
     }
-    if (!warn_of_time(f) && !too_early(f))
-        time_is_over(f);
+    step_time_passed(f);
 }
 
 static void step_more(struct frame *f)

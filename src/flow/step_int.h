@@ -1,6 +1,6 @@
 #pragma once
-/* What the files of a step being executed share: step.c (attempts, children, resuming) and step_end.c (how they end).
- */
+/* What the files of a step being executed share: step.c (attempts, children, resuming), step_time.c (how long they may
+ * take) and step_end.c (how they end). */
 #include "flow/cache.h"
 #include "flow/run_int.h"
 
@@ -32,13 +32,25 @@ struct step_state {
     struct spending spent;     /* on calls below, in all attempts and lives */
     int64_t limit_ms, warn_ms; /* of the attempt: its time, and when people are told; 0: none */
     bool warned;
-    int64_t deadline_ms; /* of an attempt that an earlier life began; 0: of none, or all of its time is counted */
+    int64_t due_ms;  /* when its timer goes off */
+    bool gap_open;   /* an earlier life began the attempt: work between the two is not counted yet */
+    bool rests;      /* its time stands still; then it has so much left: */
+    int64_t left_ms; /* and run->rested_ms was: */
+    int64_t rested_ms;
 };
 
 static inline struct step_state *step_state_of(struct frame *f)
 {
     return f->state;
 }
+
+/* step_time.c */
+/* The attempt begins. One that was begun in an earlier life has the time that is left of it. */
+void step_time_begin(struct frame *f);
+/* The timer has gone off. */
+void step_time_passed(struct frame *f);
+/* The attempt has taken too long. Once more after something was fetched. */
+void step_time_over(struct frame *f);
 
 /* step_end.c */
 /* Records and ends the step; takes the reference. `flag` ("skipped", "continued") says that it is no result of the

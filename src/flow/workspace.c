@@ -33,7 +33,7 @@ struct turn {
     bool waits;
     bool noted;        /* a record says that it waits */
     int64_t rested_ms; /* run->rested_ms when it said so */
-    bool first;        /* before those that wait already, and the step's own time goes on */
+    bool first;        /* before those that wait already, and the step's own time does not begin anew */
     int rank;          /* who has a higher one comes before */
     uint32_t restored; /* the attempt before which all has been taken back */
 };
@@ -121,7 +121,8 @@ static bool anyone_waits(const struct turn *t)
     return other;
 }
 
-/* A step's time is for its work, not for waiting: it begins anew with the turn, also for later lives. */
+/* A step's time is for its work, not for waiting: it begins anew with the turn, also for later lives. (That of the
+ * steps around it stands still: step_time.c.) */
 static bool has_time(const struct frame *f)
 {
     return f->ops == &step_ops && step_is_timed(f);
@@ -375,6 +376,12 @@ bool workspace_grant(struct run *r)
     take(next);
     run_queue(next->f, QUEUED_TURN);
     return true;
+}
+
+void workspace_rest(const struct run *r)
+{
+    for (const struct turn *t = r->turns; t; t = t->next)
+        steps_rest(t->f);
 }
 
 /* Steps inside write on turns of their own. */

@@ -245,6 +245,26 @@ def test_a_run_waits_for_the_one_that_writes(treadle):
     assert not list((treadle.home / "turns").iterdir())
 
 
+def test_waiting_for_a_turn_costs_the_steps_around_no_time(treadle):
+    """A loop does not fail, with all that was paid for in it, because another run writes for long."""
+    ws = prepare(treadle)
+    a = flow(treadle, command("s", "touch busy; until [ -e .git/go ]; do sleep 0.01; done", on_interrupt="hold"),
+             name="a.json")
+    b = flow(treadle, {"name": "l", "type": "for_loop", "timeout": 1, "data_source": [1], "steps": [
+        {"name": "ask", "type": "gemini", "prompt": "hello"}, command("s", "echo two >> src/a.txt")]}, name="b.json")
+    first = treadle.start("run", a, "--workspace", "ws")
+    wait_for(lambda: (ws / "busy").exists())
+    second = treadle.start("run", b, "--workspace", "ws", "--run-id", "second", "--mock")
+    second.wait_output("waits for the workspace")
+    time.sleep(1.2)  # longer than the loop's timeout
+    (ws / ".git/go").touch()
+    for process in (first, second):
+        assert process.wait().code == 0, process.result()
+    assert (ws / "src/a.txt").read_text() == "one\ntwo\n"
+    logs = treadle("logs", "second", code=0).out
+    assert logs.index("its time stands still") < logs.index("its time goes on"), logs
+
+
 @pytest.mark.strict
 def test_whoever_died_while_it_wrote_comes_first(treadle):
     ws = prepare(treadle)

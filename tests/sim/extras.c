@@ -19,6 +19,7 @@ static const struct extra extras[] = {
      "retry",
      {"3", "{max_attempts: 4, delay: 50ms, max_delay: 200ms, backoff: linear, jitter: false, on: [any]}",
       "{max_attempts: 2, backoff: fixed, backoff_factor: 3, increase_timeout: true, on: [timeout, command, network]}"}},
+    {"for_loop|while_loop|switch|parallel|pipeline|claude_batch|parallel_claude", "timeout", {"100d"}},
     {"@", "system", {"be short"}},
     {"@", "temperature", {"0.5"}},
     {"@", "max_tokens", {"1000"}},

@@ -127,7 +127,7 @@ static bool restarts(struct generator *g, unsigned in)
 {
     static const char *const strategies[] = {"one_for_one", "one_for_all", "rest_for_one"};
     uint64_t kind = pick(g, 3);
-    buf_printf(&g->out, "%*sstrategy: %s\n%*srestart: {intensity: %d, period: 300d}\n", (int)in, "", strategies[kind],
+    buf_printf(&g->out, "%*sstrategy: %s\n%*srestart: {intensity: %d, period: 3000d}\n", (int)in, "", strategies[kind],
                (int)in, "", (int)pick(g, 4));
     return kind != 0;
 }

@@ -110,7 +110,7 @@ static struct workflow *load(uint64_t seed, bool serial)
 static struct coverage total[COVER_ROWS];
 static struct kind_seen kinds[EFFECT_LOAD + 1];
 static uint64_t batches_kept, batches_lost, effects_adopted, effects_interrupted, effects_never, deaths, reached,
-    read_again, went_on;
+    read_again, went_on, rests, long_turns;
 static uint64_t answers[4];
 
 static void add_coverage(const struct world *w)
@@ -122,6 +122,8 @@ static void add_coverage(const struct world *w)
     effects_adopted += w->adopted;
     read_again += w->read_again;
     went_on += w->went_on;
+    rests += w->rests;
+    long_turns += w->long_turns;
     effects_interrupted += w->interrupted;
     effects_never += w->never;
     deaths += w->deaths;
@@ -436,6 +438,8 @@ static void table(void)
            (unsigned long long)deaths, (unsigned long long)reached, (unsigned long long)effects_never);
     printf("conversations read again by a later life %llu, calls that went on with one %llu\n",
            (unsigned long long)read_again, (unsigned long long)went_on);
+    printf("steps whose time stood still %llu, turns of other runs longer than any step's time %llu\n",
+           (unsigned long long)rests, (unsigned long long)long_turns);
     printf("effects cancelled %llu, adopted by a later life %llu, interrupted by a death of their own %llu; lives "
            "resumed %llu\n",
            (unsigned long long)total[COVER_CANCELS].cancelled, (unsigned long long)effects_adopted,
@@ -467,8 +471,9 @@ static bool kinds_covered(void)
 static bool covered(void)
 {
     bool all = batches_kept && batches_lost && total[COVER_LOADS].ran && answers[0] && answers[1] && answers[2] &&
-               answers[3] && deaths && reached && read_again && went_on && effects_never && effects_adopted &&
-               total[COVER_EFFECTS].retried && total[COVER_EFFECTS].held && total[COVER_CANCELS].cancelled;
+               answers[3] && deaths && reached && read_again && went_on && rests && long_turns && effects_never &&
+               effects_adopted && total[COVER_EFFECTS].retried && total[COVER_EFFECTS].held &&
+               total[COVER_CANCELS].cancelled;
     for (size_t i = 0; step_type_at(i); i++)
         if (!total[i].ran || !total[i].ok ||
             (!total[i].failed && !total[i].continued && !never_fails(step_type_at(i)))) {
@@ -540,10 +545,11 @@ int main(int argc, char **argv)
         n < 50 || (control(argv[0], "outbox.barrier=0", "1") && control(argv[0], "effect.unrecorded=0", "1") &&
                    control(argv[0], "recover.forget=0", "1") && control(argv[0], "wait.lost=0", "1") &&
                    control(argv[0], "wait.twice=0", "1") && control(argv[0], "variables.apart=0", "100") &&
-                   control(argv[0], "recover.believe=0", "1") && control(argv[0], "effect.forgotten=0", "300") &&
+                   control(argv[0], "recover.believe=0", "1") && control(argv[0], "effect.forgotten=0", "900") &&
                    control(argv[0], "variables.shared=0", "1") && control(argv[0], "workspace.unrestored=0", "1") &&
                    control(argv[0], "isolate.outside=0", "1") && control(argv[0], "workspace.unasked=0", "1") &&
                    control(argv[0], "effect.elsewhere=0", "1") && control(argv[0], "budget.forgotten=0", "1") &&
-                   control(argv[0], "steps.forgotten=0", "1") && control(argv[0], "group.forgotten=0", "1"));
+                   control(argv[0], "steps.forgotten=0", "1") && control(argv[0], "group.forgotten=0", "1") &&
+                   control(argv[0], "time.waits=0", "1"));
     return ok ? 0 : 1;
 }

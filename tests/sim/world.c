@@ -132,6 +132,7 @@ static void take(void *ctx, const struct record *r)
     d->r.data = arena_str(&w->arena, r->data);
     d->r.seq = ++w->seq;
     d->batch = w->batch + 1;
+    w->rests += r->kind == RECORD_NOTE && str_starts(r->data, STR("{\"rests\":true"));
 }
 
 /* The step that ends at path[i], `~N` taken off: its path, its attempt, and what comes below it. */

@@ -117,8 +117,10 @@ struct world {
     /* other runs in the workspace */
     bool turn_asked, turn_has, turn_leaving; /* has: until what it left it with is durable */
     uint64_t turn_number, turns, turns_waited;
-    bool opened;   /* an outcome was told just now and is not to be recorded: a good moment to die */
-    uint64_t life; /* of the engine */
+    unsigned long_turns; /* of the others */
+    uint64_t rests;      /* steps whose time stood still */
+    bool opened;         /* an outcome was told just now and is not to be recorded: a good moment to die */
+    uint64_t life;       /* of the engine */
     unsigned failure_percent, crashes, adopted, interrupted;
     uint64_t kept, lost; /* batches under way at a crash: those that turned out durable, and those that did not */
     uint64_t steps;

@@ -1,5 +1,10 @@
 /* Other runs in the workspace of the simulated world: they have the turn, let this one wait for it, and may write
  * whenever it has not got it. Included behind world.c. */
+/* Longer than any step may take (extras.c), and all of them together shorter than any period within which restarts are
+ * counted (generate.c), since that is a matter of the clock. */
+enum { LONG_TURNS = 3 };
+static const int64_t LONG_TURN_MS = 150ll * 24 * 3600 * 1000;
+
 static bool io_turn_ask(void *ctx, struct turn_holder *who)
 {
     struct world *w = ctx;
@@ -17,7 +22,9 @@ static bool io_turn_ask(void *ctx, struct turn_holder *who)
     snprintf(who->z, sizeof who->z, "run other is writing there");
     w->turns_waited++;
     w->turn_asked = true;
-    add_event(w, WORLD_TURN, (int64_t)choose(w, 300));
+    bool long_time = w->long_turns < LONG_TURNS && choose(w, 30) == 0;
+    w->long_turns += long_time;
+    add_event(w, WORLD_TURN, (int64_t)choose(w, 300) + (long_time ? LONG_TURN_MS : 0));
     return false;
 }
 

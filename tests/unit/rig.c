@@ -228,7 +228,8 @@ static void drop_run(struct rig *g)
     run_free(g->run);
     g->effects = NULL;
     g->timers = NULL;
-    g->turn_waits = g->others_write = false;
+    g->turn_waits = false;
+    g->others_write = rig_others_write;
     g->leaves = g->turns;
 }
 
@@ -409,6 +410,7 @@ void rig_error(struct rig *g, const char *path, const char *json)
 void rig_turn(struct rig *g)
 {
     assert_true(g->turn_waits);
+    g->others_write = false;
     g->turn_waits = false;
     g->turns++;
     run_turn(g->run);

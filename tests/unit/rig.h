@@ -50,7 +50,7 @@ struct rig {
 extern size_t rig_shelf_bytes, rig_keep_bytes; /* run_options of the runs that are started; reset by rig_done */
 extern struct run_limits rig_limits;           /* run_options.limits of those */
 extern bool rig_hold_loads;                    /* rig.holds_loads of those */
-extern bool rig_others_write;                  /* rig.others_write of their first lives */
+extern bool rig_others_write;                  /* rig.others_write of their lives when they begin */
 /* Loads a workflow (which must be valid) and starts a run of it. */
 void rig_start(struct rig *g, const char *yaml);
 void rig_done(struct rig *g);

@@ -182,6 +182,119 @@ static void test_held_lets_others_in(void **state)
     rig_assert_status(&g, RUN_WAITING);
 }
 
+/* ---- the time of what is around ---- */
+
+#define AROUND                                                                                             \
+    "workflow:\n  name: w\n  steps:\n    - name: l\n      type: for_loop\n      timeout: 10s\n"            \
+    "      data_source: [1]\n      steps:\n        - {name: ask, type: gemini, prompt: hello}\n"           \
+    "        - {name: s, type: switch, expression: 1, timeout: 8s, cases: {1: [{name: x, type: command,\n" \
+    "            run: make, on_interrupt: retry}]}}\n"
+
+/* Others write there until rig_turn(). */
+static void start_with_others(const char *yaml)
+{
+    rig_others_write = true;
+    rig_start(&g, yaml);
+    rig_others_write = false;
+}
+
+static const char reply[] = "{\"text\": \"yes\", \"stop_reason\": \"end_turn\"}";
+
+/* Nor does waiting cost the steps around it anything: what has been done inside is not lost to it. */
+static void test_time_around_stands_still(void **state)
+{
+    (void)state;
+    start_with_others(AROUND);
+    rig_pass(&g, 4000);
+    rig_ok(&g, "l/0/ask/turn:1", reply);
+    assert_true(g.turn_waits);
+    rig_pass(&g, 600000);
+    rig_turn(&g);
+    rig_pass(&g, 5000); /* 9 s of work */
+    rig_ok(&g, "l/0/s/case:1/x/exec:1", good);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+static void test_time_around_goes_on(void **state)
+{
+    (void)state;
+    start_with_others(AROUND);
+    rig_pass(&g, 4000);
+    rig_ok(&g, "l/0/ask/turn:1", reply);
+    rig_pass(&g, 600000);
+    rig_turn(&g);
+    rig_pass(&g, 7000);
+    rig_stop(&g);
+    rig_assert_status(&g, RUN_FAILED);
+    assert_non_null(strstr(rig_run_error(&g), "no result within 10 s"));
+}
+
+/* In each life it stands still, and only then. */
+static void test_time_around_in_a_new_life(void **state)
+{
+    (void)state;
+    start_with_others(AROUND);
+    rig_pass(&g, 4000);
+    rig_ok(&g, "l/0/ask/turn:1", reply);
+    for (unsigned i = 0; i < 3; i++) {
+        rig_pass(&g, 600000);
+        rig_assert_status(&g, RUN_RUNNING);
+        rig_others_write = true; /* again */
+        rig_restart(&g, SIZE_MAX, false);
+        rig_others_write = false;
+        assert_true(g.turn_waits);
+    }
+    rig_pass(&g, 600000);
+    rig_turn(&g);
+    rig_pass(&g, 5000);
+    rig_restart(&g, SIZE_MAX, false);
+    rig_pass(&g, 100);
+    rig_ok(&g, "l/0/s/case:1/x/exec:1", good);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+#define BESIDE                                                                                            \
+    "workflow:\n  name: w\n  steps:\n    - name: p\n      type: parallel\n      branches:\n"              \
+    "        first: [{name: x, type: command, run: make, on_interrupt: retry}]\n"                         \
+    "        naps: [{name: n, type: for_loop, data_source: [1, 2, 3], steps: [{name: nap, type: sleep,\n" \
+    "          for: 60s}]}]\n"                                                                            \
+    "        then:\n          - {name: nap, type: sleep, for: 1s}\n"                                      \
+    "          - {name: l, type: for_loop, timeout: 10s, data_source: [1], steps: [{name: y,\n"           \
+    "              type: command, run: make, on_interrupt: retry}]}\n"
+
+/* The turn is that of a step outside of it. Others record meanwhile, and a crash comes. */
+static void test_time_around_behind_another_step(void **state)
+{
+    (void)state;
+    rig_start(&g, BESIDE);
+    rig_pass(&g, 100000);
+    rig_assert_status(&g, RUN_RUNNING);
+    g.keeps = true;
+    rig_restart(&g, SIZE_MAX, false);
+    rig_ok(&g, "p/first/x/exec:1", good);
+    rig_pass(&g, 9000);
+    rig_ok(&g, "p/then/l/0/y/exec:1", good);
+    rig_pass(&g, 200000);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
+/* While something else in it is at work, its time goes on. */
+static void test_time_around_those_at_work(void **state)
+{
+    (void)state;
+    start_with_others("workflow:\n  name: w\n  steps:\n    - name: p\n      type: parallel\n      timeout: 10s\n"
+                      "      branches:\n        one: [{name: x, type: command, run: make}]\n"
+                      "        two: [{name: ask, type: gemini, prompt: hello}]\n");
+    rig_pass(&g, 6000);
+    rig_ok(&g, "p/two/ask/turn:1", reply);
+    rig_pass(&g, 600000);
+    rig_assert_status(&g, RUN_RUNNING);
+    rig_turn(&g);
+    rig_pass(&g, 5000);
+    rig_stop(&g);
+    rig_assert_status(&g, RUN_FAILED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +308,11 @@ int main(void)
         cmocka_unit_test_teardown(test_suspended_while_it_waits, done),
         cmocka_unit_test_teardown(test_nobody_wants_it_any_more, done),
         cmocka_unit_test_teardown(test_held_lets_others_in, done),
+        cmocka_unit_test_teardown(test_time_around_stands_still, done),
+        cmocka_unit_test_teardown(test_time_around_goes_on, done),
+        cmocka_unit_test_teardown(test_time_around_in_a_new_life, done),
+        cmocka_unit_test_teardown(test_time_around_behind_another_step, done),
+        cmocka_unit_test_teardown(test_time_around_those_at_work, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
