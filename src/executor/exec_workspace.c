@@ -444,7 +444,8 @@ enum rc workspace_request(struct workspace *main, struct workspace *w, const str
     if (str_is(action, "rollback")) {
         rc = request_rollback(w, req, a, &m, err);
     } else if (str_is(action, "measure")) {
-        rc = workspace_measure(&w->root, val_get_int(req, STR("max"), 0), cancel, a, &m, err);
+        rc = workspace_measure(&w->root, val_get_str(req, STR("below"), STR("")), val_get_int(req, STR("max"), 0),
+                               cancel, a, &m, err);
     } else if (str_is(action, "isolate") && target.n) {
         rc = workspace_isolate(w, target, cancel, &id, err);
         struct sha256_hex x = sha256_hex(&id);

@@ -71,7 +71,7 @@
  *     Takes over what was changed in it, all or nothing, and lets the copy go. Code changed: somebody else has changed
  *     one of these files since the copy was made; with force those stay as they are.
  *
- * EXEC_WORKSPACE  {action: measure, max} -> {bytes, files}; looks no further once it is more than `max`
+ * EXEC_WORKSPACE  {action: measure, max, below?} -> {bytes, files} of that directory; no further once more than `max`
  *
  * EXEC_CODE    {queries: {NAME: {KIND: criteria}}, context?: true, timeout_ms?} -> {NAME: answer, …}
  *     Questions about the workspace's source code; see code/code.h. Only reads. A process of its own, as a command.

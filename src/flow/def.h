@@ -193,8 +193,11 @@ struct workflow {
     struct str workspace_dir, output_dir; /* empty: defaults */
     bool workspace_must_exist;            /* `treadle run` makes none */
     bool outputs_by_step;                 /* output_to_file is below a directory with the step's name */
-    const struct val *defaults;           /* the `defaults` object, or an empty one */
-    const struct val *source;             /* all keys of the workflow as written */
+    struct organized {
+        bool by_date, by_workflow, by_execution;
+    } organized;                /* and that below others, by the run */
+    const struct val *defaults; /* the `defaults` object, or an empty one */
+    const struct val *source;   /* all keys of the workflow as written */
     struct budget budget;
     enum over_budget over_budget;
     const struct str *env, *secrets; /* names */

@@ -14,6 +14,7 @@
 #include "base/panic.h"
 #include "base/sha256.h"
 #include "flow/limits.h"
+#include "flow/memory_mark.h"
 
 #include <stdlib.h>
 
@@ -82,6 +83,7 @@ static const struct instance *over_memory(const struct frame *f)
 bool instance_has_memory(struct frame *f)
 {
     warn_of_memory(f);
+    memory_marks_pass(f);
     const struct instance *i = over_memory(f);
     if (i) { /* what need not be in memory is no reason to fail */
         shelf_clear(f->run);
@@ -184,6 +186,8 @@ struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, 
                             .account = plan->max_memory || plan->warn_memory ? account_new(up->account) : up->account,
                             .max_memory = plan->max_memory,
                             .warn_memory = plan->warn_memory,
+                            .marks = plan->marks,
+                            .max_files = plan->max_files,
                             .step_ms = plan->step_ms,
                             .over = plan->over,
                             .memory_ends_run = plan->memory_ends_run};

@@ -28,7 +28,10 @@ struct instance {
     bool functions;             /* those that its callers declare are known */
     const struct val *begins;   /* variables besides its own, or NULL */
     const struct val *mocks;    /* {responses?, delays?}: of its steps, where answers are made up; or NULL */
-    const struct val *seen;     /* {include?, exclude?}: which of its caller's variables are; NULL: all */
+    const struct val *marks;    /* of its memory (flow/memory_mark.h), or NULL; told: bits of those that were told */
+    unsigned told;
+    int64_t max_files;      /* bytes of files in its workspace; 0: not said */
+    const struct val *seen; /* {include?, exclude?}: which of its caller's variables are; NULL: all */
 };
 
 /* Counts a step about to be entered. False: it is one too many for a workflow around it, whose step has failed. */

@@ -19,10 +19,11 @@ extern const struct step_key limit_keys[];    /* of `limits` */
 extern const struct step_key budget_keys[];   /* of `budget` */
 extern const struct step_key cache_keys[];    /* of `cache` of a step */
 extern const struct step_key cache_config_keys[];
-extern const struct step_key performance_keys[], workspace_config_keys[], output_config_keys[], directories_keys[];
+extern const struct step_key performance_keys[], workspace_config_keys[], output_config_keys[], directories_keys[],
+    organize_keys[];
 extern const struct step_key restart_keys[];     /* of `restart` */
 extern const struct step_key call_config_keys[]; /* of `config` of a pipeline step */
-extern const struct step_key graceful_timeout_keys[], memory_limits_keys[], prune_results_keys[],
+extern const struct step_key graceful_timeout_keys[], memory_limits_keys[], memory_actions_keys[], prune_results_keys[],
     performance_budgets_keys[], on_budget_exceeded_keys[], workspace_isolation_keys[], call_workspace_keys[],
     inheritance_keys[], inherited_variables_keys[], inherited_providers_keys[], inherited_functions_keys[],
     provider_settings_keys[], model_settings_keys[], claude_settings_keys[]; /* of blocks in it */

@@ -15,6 +15,16 @@ const struct step_key memory_limits_keys[] = {
     {0},
 };
 
+#define ACTIONS_ROW(percent_)                                                                                          \
+    {                                                                                                                  \
+        "at_" #percent_ "_percent", KEY_STRINGS, .doc = "What is done when it takes more than that part of its limit." \
+    }
+
+const struct step_key memory_actions_keys[] = {
+    ACTIONS_ROW(25), ACTIONS_ROW(50), ACTIONS_ROW(75),  ACTIONS_ROW(80),
+    ACTIONS_ROW(90), ACTIONS_ROW(95), ACTIONS_ROW(100), {0},
+};
+
 const struct step_key prune_results_keys[] = {
     {"keep_fields", KEY_STRINGS, .doc = "Only these stay."},
     {"remove_fields", KEY_STRINGS, .doc = "These go."},
@@ -47,7 +57,8 @@ const struct step_key call_workspace_keys[] = {
     {"cleanup_on_success", KEY_BOOL, .fallback = "false", .doc = "As beside it."},
     {"cleanup_on_error", KEY_BOOL, .fallback = "false", .doc = "As beside it."},
     {"preserve_outputs", KEY_BOOL, .doc = "Accepted; what steps write by output_to_file lies in output_dir."},
-    {"max_size_mb", KEY_INT, KEY_FROM(1), .doc = "Accepted; `limits` bounds what is recorded."},
+    {"max_size_mb", KEY_INT, KEY_FROM_TO(1, 1 << 20),
+     .doc = "A step inside that leaves more in its workspace (its own directory or copy, where it has one) fails."},
     {0},
 };
 

@@ -3,6 +3,7 @@
  * What is about the step's time or its attempts becomes part of the step itself, as if it had been written there, and
  * gives way to what is. All else is evaluated when the step starts, since it may hold templates (step/pipeline.c). */
 #include "flow/load_int.h"
+#include "flow/memory_mark.h"
 
 const struct step_key call_config_keys[] = {
     {"inherit_context", KEY_BOOL, .fallback = "false",
@@ -23,7 +24,8 @@ const struct step_key call_config_keys[] = {
     {"cleanup_on_error", KEY_BOOL, .fallback = "false", .doc = "The same when it fails."},
     {"reuse_workspace", KEY_BOOL, .fallback = "true",
      .doc = "false: that directory must not be there yet, or be empty."},
-    {"workspace", KEY_OBJECT, .choices = "call_workspace", .doc = "{cleanup_on_success, cleanup_on_error}: the same."},
+    {"workspace", KEY_OBJECT, .choices = "call_workspace",
+     .doc = "{cleanup_on_success, cleanup_on_error}: the same; {max_size_mb}: how large its workspace may become."},
     {"max_depth", KEY_INT, .fallback = "10", KEY_FROM_TO(1, 100),
      .doc = "How deep workflows may call one another, counted from the run's own."},
     {"warn_at_depth", KEY_INT, KEY_FROM_TO(1, 100), .doc = "From which depth on a note says how deep it is."},
@@ -35,6 +37,8 @@ const struct step_key call_config_keys[] = {
      .doc = "With how much of it a note is given."},
     {"memory_limits", KEY_OBJECT, .choices = "memory_limits",
      .doc = "{soft_limit_mb, hard_limit_mb}: the same two in one block."},
+    {"memory_actions", KEY_OBJECT, .choices = "memory_actions",
+     .doc = "{at_75_percent: […], …}: what is done when some part of the limit is taken; see below."},
     {"memory_check_enabled", KEY_BOOL, .fallback = "true", .doc = "false: neither of them counts."},
     {"timeout_seconds", KEY_SECONDS, KEY_ABOVE(0),
      .doc = "As `timeout` of the step; the error has the code timeout_exceeded."},
@@ -88,7 +92,6 @@ const struct unused_key call_config_unused_keys[] = {
     {"checkpoint_frequency", recorded},
     {"checkpoint_dir", recorded},
     {"immediate_timeout", "what runs is always stopped at once, and what it changed stays for the steps after it"},
-    {"memory_actions", "there is a note at memory_warning_mb (else at 75 %), and an error at memory_limit_mb"},
     {"auto_cleanup", freed},
     {"gc_after_steps", freed},
     {"gc_threshold_mb", freed},
@@ -266,6 +269,48 @@ static void own_directory(struct loader *l, const struct val *config)
     }
 }
 
+static void unknown_action(struct loader *l, const struct val *v)
+{
+    struct nearest near = {.want = v->s};
+    struct str name, all = STR("");
+    enum memory_action a;
+    for (size_t i = 0; memory_action_at(i, &name, &a); i++) {
+        nearest_try(&near, name);
+        all = arena_printf(l->ps->a, "%.*s%s%.*s", STR_ARG(all), i ? ", " : "expected one of: ", STR_ARG(name));
+    }
+    BAD(l, v, "`%s` is nothing that can be done about memory; %s", clip(v->s).z, load_hint(l, &near, all.p));
+}
+
+static void memory_action(struct loader *l, const struct val *v)
+{
+    enum memory_action a;
+    if (!val_is(v, VAL_STR) || is_hole(v))
+        return;
+    if (!memory_action_find(v->s, &a))
+        unknown_action(l, v);
+    else if (a == MEMORY_NEVER)
+        WARN(l, v,
+             "`%s` of `memory_actions` has no effect: a workflow that stands still frees nothing; `clear_caches` does, "
+             "and `max_parallel` of its loops bounds what is done at a time",
+             clip(v->s).z);
+}
+
+static void memory_actions(struct loader *l, const struct val *config)
+{
+    const struct member *m = val_member(config, STR("memory_actions"));
+    if (!m || !val_is(&m->val, VAL_OBJECT))
+        return;
+    if (!VAL_GET(config, "memory_limit_mb") && !VAL_GET(VAL_GET(config, "memory_limits"), "hard_limit_mb"))
+        problem_add(l->ps, true, m->line, m->col,
+                    "`memory_actions` has no effect without a limit: write `memory_limit_mb` beside it");
+    for (size_t i = 0; i < m->val.obj.n; i++) {
+        const struct val *v = &m->val.obj.m[i].val;
+        memory_action(l, v);
+        for (size_t k = 0; val_at(v, k); k++)
+            memory_action(l, val_at(v, k));
+    }
+}
+
 static void mock_delays(struct loader *l, const struct val *delays)
 {
     for (size_t i = 0; val_is(delays, VAL_OBJECT) && i < delays->obj.n; i++) {
@@ -282,6 +327,7 @@ void load_call_config(struct loader *l, struct step_def *s, const struct common 
         config_key(l, s, c, &config->obj.m[i]);
     own_directory(l, config);
     mock_delays(l, VAL_GET(config, "mock_delays"));
+    memory_actions(l, config);
     total_duration(s, config);
     on_timeout(l, s, c, config);
 }

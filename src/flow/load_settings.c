@@ -27,12 +27,24 @@ const struct step_key output_config_keys[] = {
 
 const struct step_key directories_keys[] = {
     {"structure", KEY_OBJECT, .doc = "{workspace, outputs}: as workspace_dir and output_dir."},
+    {"organize", KEY_OBJECT, .choices = "organize", .doc = "How output_dir is divided; see below."},
+    {0},
+};
+
+const struct step_key organize_keys[] = {
+    {"by_date", KEY_BOOL, .fallback = "false",
+     .doc = "Whether outputs lie below a directory with the day of the run's start."},
+    {"by_workflow", KEY_BOOL, .fallback = "false", .doc = "Whether (below that) one with the workflow's name."},
+    {"by_execution", KEY_BOOL, .fallback = "false", .doc = "Whether (below that) one with the run's id."},
     {0},
 };
 
 static const char stay[] =
     "a run never removes what is in the workspace, which may not be its own; a last step of type "
     "file_ops, `operation: delete`, removes what it names";
+
+static const char compress[] =
+    "files are written as they are; a step of type command can compress one: `run: gzip FILE`";
 
 static const struct unused_key unused[] = {
     {"performance.cache_strategy", "results are found by a hash of what they depend on"},
@@ -47,9 +59,8 @@ static const struct unused_key unused[] = {
     {"workspace_config.cleanup_on_error", stay},
     {"workspace_config.preserve_structure", "files stay where steps put them"},
     {"output_config.create_subdirs", "directories are made where an output_to_file needs them"},
-    {"output_config.compress_large_files", "files are written as they are"},
-    {"output_config.compression_threshold_mb", "files are written as they are"},
-    {"directories.organize", "write --output-dir, or `${X}` of the environment in output_dir"},
+    {"output_config.compress_large_files", compress},
+    {"output_config.compression_threshold_mb", compress},
     {"directories.cleanup", "treadle prune removes old runs; outputs stay"},
     {0},
 };
@@ -95,6 +106,24 @@ static void structure(struct loader *l, const struct member *m)
     }
 }
 
+static void organize(struct loader *l, const struct member *m)
+{
+    if (!load_object(l, m))
+        return;
+    for (size_t i = 0; i < m->val.obj.n; i++) {
+        const struct member *k = &m->val.obj.m[i];
+        struct organized *o = &l->w->organized;
+        bool *on = str_is(k->key, "by_date")        ? &o->by_date
+                   : str_is(k->key, "by_workflow")  ? &o->by_workflow
+                   : str_is(k->key, "by_execution") ? &o->by_execution
+                                                    : NULL;
+        if (on)
+            (void)load_bool(l, k, on);
+        else
+            load_unknown_key(l, k, "`organize`", organize_keys, NULL);
+    }
+}
+
 static void workspace_size(struct loader *l, const struct member *m)
 {
     int64_t mb;
@@ -114,6 +143,8 @@ static void setting(struct loader *l, const struct member *block, const struct s
         load_unknown_key(l, m, arena_printf(l->ps->a, "`%s`", clip(block->key).z).p, table, NULL);
     else if (table == performance_keys)
         performance(l, m);
+    else if (table == directories_keys && str_is(m->key, "organize"))
+        organize(l, m);
     else if (table == directories_keys)
         structure(l, m);
     else if (str_is(m->key, "max_size_mb"))

@@ -87,7 +87,7 @@ static void start_attempt(struct frame *f)
     s->has_config = s->parting = false;
     s->pinned = NULL;
     s->sets = s->also = NULL;
-    s->measured = false;
+    s->measured = 0;
     s->cache = (struct cache_use){0};
     f->failing_set = false;
     f->leave = LEAVE_NO;

@@ -18,6 +18,7 @@
 
 #include "base/fault.h"
 #include "base/panic.h"
+#include "data/date.h"
 #include "data/schema.h"
 #include "flow/away.h"
 #include "flow/outcome.h"
@@ -413,6 +414,23 @@ void step_end_as(struct frame *f, struct frame *child)
         step_fail_as(f, child);
 }
 
+static struct str below(struct frame *f, bool wanted, struct str dir, struct str path)
+{
+    return wanted ? arena_printf(&f->arena, "%.*s/%.*s", STR_ARG(dir), STR_ARG(path)) : path;
+}
+
+/* Where in the output directory the file lies: DATE/WORKFLOW/RUN/STEP/path, as far as the run's workflow, and for the
+ * last one the step's own, want that. */
+static struct str organized(struct frame *f, struct str path)
+{
+    const struct organized *o = &f->run->workflow->organized;
+    struct str date = date_text(&f->arena, f->run->started_ms);
+    path = below(f, f->def->workflow->outputs_by_step, f->def->name, path);
+    path = below(f, o->by_execution, f->run->id, path);
+    path = below(f, o->by_workflow, f->run->workflow->name, path);
+    return below(f, o->by_date, str_n(date.p, 10), path);
+}
+
 static void write_output(struct frame *f, const struct val *v, struct str path)
 {
     struct arena *a = &f->arena;
@@ -424,8 +442,7 @@ static void write_output(struct frame *f, const struct val *v, struct str path)
                   : v->type == VAL_STR                                ? v->s
                                                                       : json_text(a, v);
     struct val_map m = val_map_new(a);
-    if (f->def->workflow->outputs_by_step)
-        path = arena_printf(a, "%.*s/%.*s", STR_ARG(f->def->name), STR_ARG(path));
+    path = organized(f, path);
     if (step_state_of(f)->ok->val.away) /* then it may lie on the shelf, from which it goes while the file is written */
         content = arena_str(a, content);
     VAL_MAP_SET(&m, "path", val_str(arena_str(a, path)));
@@ -452,51 +469,6 @@ static void conclude(struct frame *f)
     succeed(f, b);
 }
 
-/* The workflow's that it belongs to, or that of the run; 0: none. */
-static int64_t most_in_workspace(const struct frame *f)
-{
-    int64_t own = f->instance->workflow->limits.workspace;
-    return own ? own : f->run->workflow->limits.workspace;
-}
-
-/* How large the workspace is now is part of the journal, as every answer from outside. */
-static void measure(struct frame *f)
-{
-    struct val_map m = val_map_new(&f->arena);
-    struct val *request = ARENA_NEW(&f->arena, struct val);
-    VAL_MAP_SET(&m, "action", VAL_LIT("measure"));
-    VAL_MAP_SET(&m, "max", val_int(most_in_workspace(f)));
-    *request = val_map_done(&m);
-    frame_effect(f, "size:1", TAG_SIZE,
-                 &(struct effect_plan){.kind = EFFECT_WORKSPACE,
-                                       .request = request,
-                                       .on_interrupt = ON_INTERRUPT_RETRY,
-                                       .label = "measure the workspace"});
-}
-
-void step_measured(struct frame *f, const struct frame *c)
-{
-    int64_t most = most_in_workspace(f), bytes = c->ok ? val_get_int(child_result(c), STR("bytes"), 0) : 0;
-    if (!c->ok) {
-        step_fail_as(f, c);
-    } else if (bytes > most) {
-        struct failure why = {.rc = RC_LIMIT, .code = STR("workspace_size"), .final = true};
-        why.message = arena_printf(&f->arena,
-                                   "the workspace has more than %lld MB of files after this step (limits.workspace, or "
-                                   "workspace_config.max_size_mb); remove what is not needed, or allow more",
-                                   (long long)(most >> 20));
-        if (most < 1 << 20)
-            why.message = arena_printf(&f->arena,
-                                       "the workspace has more than %lld bytes of files after this step "
-                                       "(limits.workspace); remove what is not needed, or allow more",
-                                       (long long)most);
-        step_fail(f, &why);
-    } else {
-        step_state_of(f)->measured = true;
-        step_take_ok(f);
-    }
-}
-
 /* Is more asked of the result than its text, which is all that a file or a variable gets where there is no data? */
 static bool reads_all(struct frame *f)
 {
@@ -510,10 +482,8 @@ static bool reads_all(struct frame *f)
 void step_take_ok(struct frame *f)
 {
     struct step_state *s = step_state_of(f);
-    if (!s->measured && workspace_writes(f) && most_in_workspace(f)) {
-        measure(f);
+    if (files_measure(f))
         return;
-    }
     struct arena *a = &f->run->scratch;
     struct val whole = s->ok->val, path;
     struct err err;

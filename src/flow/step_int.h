@@ -25,7 +25,7 @@ struct step_state {
     struct cache_use cache;
     enum phase phase;
     bool fetching;
-    bool measured;             /* that what it left in the workspace is not too much */
+    unsigned measured;         /* bounds that what it left in the workspace keeps */
     bool parting;              /* its attempt has failed, and its type was told */
     struct frame *overdue;     /* its time is over, and what fetches for what it has yielded so far */
     struct frame *child;       /* PHASE_CHILD: whose end is being looked at, when that must be done again */
@@ -58,7 +58,9 @@ void step_time_over(struct frame *f);
 bool step_end_well(struct frame *f, struct box *result, const char *flag, struct err *err);
 /* The type has succeeded: s->ok is checked and written, then the step ends. Once more after something was fetched. */
 void step_take_ok(struct frame *f);
-/* The end of the child TAG_SIZE. */
+/* files_bound.c: asks how much it has left in the workspace; false: there is nothing to ask, or no more. And the end of
+ * that child, TAG_SIZE. */
+bool files_measure(struct frame *f);
 void step_measured(struct frame *f, const struct frame *c);
 /* Everything below has stopped: try again or give up. */
 void step_attempt_failed(struct frame *f);

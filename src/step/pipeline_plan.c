@@ -3,7 +3,47 @@
  * call from it, whatever the expressions would yield by then. */
 #include "step/pipeline_plan.h"
 
+#include "flow/memory_mark.h"
+
 enum { MEMORY_MB_MAX = 1 << 20 };
+
+static bool wants(const struct val *actions, enum memory_action what)
+{
+    enum memory_action a;
+    if (val_is(actions, VAL_STR))
+        return memory_action_find(actions->s, &a) && a == what;
+    for (size_t i = 0; val_at(actions, i); i++)
+        if (wants(val_at(actions, i), what))
+            return true;
+    return false;
+}
+
+/* What is to be done at parts of the limit; one at which the call is to fail is the limit. */
+static void plan_marks(const struct val *said, int64_t *most, struct val_map *m)
+{
+    struct val_list marks = val_list_new(m->a);
+    int64_t of = *most;
+    for (size_t i = 0; of && val_is(said, VAL_OBJECT) && i < said->obj.n; i++) {
+        const struct member *o = &said->obj.m[i];
+        int64_t percent = memory_mark_percent(o->key), bytes = of * percent / 100;
+        if (!percent)
+            continue;
+        if (wants(&o->val, MEMORY_FAIL) && bytes < *most)
+            *most = bytes;
+        struct val_map mark = val_map_new(m->a);
+        VAL_MAP_SET(&mark, "bytes", val_int(bytes));
+        VAL_MAP_SET(&mark, "percent", val_int(percent));
+        VAL_MAP_SET(&mark, "of", val_int(of));
+        if (wants(&o->val, MEMORY_TELL))
+            VAL_MAP_SET(&mark, "tells", val_true);
+        if (wants(&o->val, MEMORY_CLEAR))
+            VAL_MAP_SET(&mark, "clears", val_true);
+        if (mark.n > 3)
+            val_list_push(&marks, val_map_done(&mark));
+    }
+    if (marks.n)
+        VAL_MAP_SET(m, "marks", val_list_done(&marks));
+}
 
 /* Bounds of memory, from either spelling of them, and what follows where they are not kept. */
 static bool plan_memory(struct frame *f, const struct val *config, struct val_map *m)
@@ -29,7 +69,8 @@ static bool plan_memory(struct frame *f, const struct val *config, struct val_ma
     bool only_told = str_is(action, "warn"), stricter = budget && !only_told && (!most || budget < most);
     if (stricter)
         most = budget;
-    if (!warn)
+    plan_marks(VAL_GET(config, "memory_actions"), &most, m);
+    if (!warn && !VAL_GET(config, "memory_actions"))
         warn = most / 4 * 3;
     if (budget && only_told && (!warn || budget < warn))
         warn = budget;
@@ -131,7 +172,9 @@ static bool plan_directory(struct frame *f, const struct val *config, struct val
     const struct val *block = VAL_GET(config, "workspace");
     struct str dir;
     bool well, failed, cleans, cleans_failed, reuse;
-    if (!frame_text(f, config, "workspace_dir", STR(""), &dir) ||
+    int64_t most;
+    if (!frame_int(f, block, "max_size_mb", 0, 1, MEMORY_MB_MAX, &most) ||
+        !frame_text(f, config, "workspace_dir", STR(""), &dir) ||
         !frame_bool(f, block, "cleanup_on_success", false, &well) ||
         !frame_bool(f, block, "cleanup_on_error", false, &failed) ||
         !frame_bool(f, config, "cleanup_on_success", well, &cleans) ||
@@ -142,6 +185,8 @@ static bool plan_directory(struct frame *f, const struct val *config, struct val
         step_failf(f, RC_INVALID, "`workspace_dir` is empty; expected a directory below the workspace");
         return false;
     }
+    if (most)
+        VAL_MAP_SET(m, "max_files", val_int(most << 20));
     if (!dir.n)
         return true;
     VAL_MAP_SET(m, "dir", val_str(dir));
@@ -199,7 +244,7 @@ static struct val inputs_of_caller(struct frame *f, const struct workflow *w)
 
 /* The pinned object: {inputs, outputs, fallback, inherit_context, inherit_providers, inherit_functions, variables,
  * seen, defaults, isolated, dir, fresh, cleans, cleans_failed, mocks, max_depth, max_steps, warn_depth, max_memory,
- * warn_memory, memory_ends_run, step_ms, over, prune, context, mock}. */
+ * warn_memory, marks, memory_ends_run, step_ms, over, prune, context, mock}. */
 const struct val *pipeline_plan(struct frame *f, const struct workflow *w, const struct val *mock)
 {
     const struct val *c = frame_config(f, false);
@@ -266,6 +311,8 @@ struct call_plan pipeline_call_plan(const struct val *plan)
                               .max_steps = val_get_int(plan, STR("max_steps"), 0),
                               .max_memory = at_least_none(plan, "max_memory"),
                               .warn_memory = at_least_none(plan, "warn_memory"),
+                              .marks = VAL_GET(plan, "marks"),
+                              .max_files = at_least_none(plan, "max_files"),
                               .step_ms = at_least_none(plan, "step_ms"),
                               .over = str_is(over, "error")   ? OVER_FAIL
                                       : str_is(over, "abort") ? OVER_END_RUN

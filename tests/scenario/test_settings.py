@@ -1,4 +1,6 @@
 """Blocks of older workflows about performance and directories: those that mean something here do it."""
+import re
+
 import pytest
 
 
@@ -20,6 +22,17 @@ def test_outputs_by_step(treadle):
     out = treadle.cwd / "outputs"
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) == [
         "part/d/a.txt", "part/d/b.txt", "report/out.json"]
+
+
+def test_outputs_by_day_workflow_and_run(treadle):
+    run(treadle, "directories: {organize: {by_date: true, by_workflow: true, by_execution: true}}", REPORT,
+        "--run-id", "r1")
+    out = treadle.cwd / "outputs"
+    [file] = [p.relative_to(out) for p in out.rglob("*") if p.is_file()]
+    assert file.parts[1:] == ("w", "r1", "out.json") and re.fullmatch(r"20\d\d-\d\d-\d\d", file.parts[0])
+    head = "directories: {organize: {by_execution: true, by_date: false}}\n  output_config: {organize_by_step: true}"
+    run(treadle, head, REPORT, "--run-id", "r2")
+    assert (out / "r2/report/out.json").exists()
 
 
 def test_no_workspace_is_made(treadle):

@@ -272,11 +272,13 @@ static void bounded(struct generator *g, unsigned in)
                                          "{max_total_steps: 3, fallback_value: enough}",
                                          "{max_depth: 1, max_retries: 1, retry_on: [limit]}",
                                          "{memory_limit_mb: 1, memory_warning_mb: 1}",
+                                         "{memory_limit_mb: 4, memory_actions: {at_25_percent: [log_warning, "
+                                         "return_error], at_50_percent: clear_caches}}",
                                          "{memory_limits: {soft_limit_mb: 1, hard_limit_mb: 2}, "
                                          "memory_check_enabled: true}",
                                          "{performance_budgets: {memory_usage_mb: 1}, on_budget_exceeded: {action: "
                                          "error, notify: [me]}}"};
-    buf_printf(&g->out, "%*sconfig: %s\n%*spipeline:\n%*ssteps:\n", (int)in, "", bounds[pick(g, 6)], (int)in, "",
+    buf_printf(&g->out, "%*sconfig: %s\n%*spipeline:\n%*ssteps:\n", (int)in, "", bounds[pick(g, 7)], (int)in, "",
                (int)in + 2, "");
     line(g, in + 4, "- {name: one, type: test_echo, value: 1}");
     line(g, in + 4, "- {name: two, type: gemini, prompt: hello, on_error: continue}");
@@ -328,8 +330,8 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
         ", timeout_warning_seconds: 5, warn_at_depth: 1, memory_warning_mb: 1",
         ", performance_budgets: {step_duration_ms: 1}",
         ", workspace_isolation: true, inheritance: {global_vars: {exclude: unused}, functions: {inherit: true}}"};
-    static const char *const dirs[] = {", workspace: {cleanup_on_success: true}", ", cleanup_on_success: true",
-                                       ", cleanup_on_error: true",
+    static const char *const dirs[] = {", workspace: {cleanup_on_success: true, max_size_mb: 5}",
+                                       ", cleanup_on_success: true", ", cleanup_on_error: true",
                                        ", cleanup_on_success: true, cleanup_on_error: true, reuse_workspace: false"};
     bool inherits = pick(g, 2), outer = g->called;
     if (inherits || pick(g, 2)) {
