@@ -71,29 +71,68 @@ static void print_wait(struct arena *a, const struct run_row *r, int64_t now)
     printf("%.*s\n", STR_ARG(human_line(a, text, columns)));
 }
 
-static void print_table(struct arena *a, const struct seen_run *v, const bool *shown, size_t n)
+/* As wide as what is in them, so that a line has room on a terminal. */
+struct columns {
+    size_t id, workflow, status, age, steps, tokens, cost;
+};
+
+/* What models have cost, as far as prices are known. */
+static struct human cost_cell(const struct run_row *r)
 {
-    size_t id = 2, workflow = 8;
-    for (size_t i = 0; i < n; i++) {
-        if (!shown[i])
-            continue;
-        size_t w = human_columns(human_line(a, v[i].row.workflow, 24));
-        id = v[i].row.id.n > id ? v[i].row.id.n : id;
-        workflow = w > workflow ? w : workflow;
-    }
-    print_line(a,
-               arena_printf(a, "%-*s  %-*s  %-11s  %7s  %5s  %7s  %9s", (int)id, "ID", (int)workflow, "WORKFLOW",
-                            "STATUS", "AGE", "STEPS", "TOKENS", "COST"),
-               STR("DIRECTORY"));
-    int64_t now = clock_wall_ms();
+    struct human h = {"-"};
+    return r->cost_usd > 0 ? human_cost(r->cost_usd) : h;
+}
+
+static void widen(size_t *column, const char *text)
+{
+    size_t w = human_columns(str_c(text));
+    *column = w > *column ? w : *column;
+}
+
+static struct columns measure(struct arena *a, const struct seen_run *v, const bool *shown, size_t n, int64_t now)
+{
+    struct columns c = {2, 8, 6, 3, 5, 6, 4};
+    char count[32];
     for (size_t i = 0; i < n; i++) {
         const struct run_row *r = &v[i].row;
         if (!shown[i])
             continue;
-        struct str row = arena_printf(a, "%.*s  %.*s  %-11s  %7s  %5lld  %7s  %9s", STR_ARG(cell(a, r->id, id)),
-                                      STR_ARG(cell(a, r->workflow, workflow)), v[i].status,
-                                      human_duration(now - r->created_ms).z, (long long)r->steps_done,
-                                      human_count(r->input_tokens + r->output_tokens).z, human_cost(r->cost_usd).z);
+        size_t w = human_columns(human_line(a, r->workflow, 24));
+        c.id = r->id.n > c.id ? r->id.n : c.id;
+        c.workflow = w > c.workflow ? w : c.workflow;
+        snprintf(count, sizeof count, "%lld", (long long)r->steps_done);
+        widen(&c.status, v[i].status);
+        widen(&c.age, human_duration(now - r->created_ms).z);
+        widen(&c.steps, count);
+        widen(&c.tokens, human_count(r->input_tokens + r->output_tokens).z);
+        widen(&c.cost, cost_cell(r).z);
+    }
+    enum { WORKFLOW_MIN = 8, GAPS = 12 };
+    size_t terminal = human_terminal(STDOUT_FILENO);
+    size_t used = c.id + c.workflow + c.status + c.age + c.steps + c.tokens + c.cost + GAPS;
+    size_t over = terminal && used > terminal ? used - terminal : 0, most = c.workflow - WORKFLOW_MIN;
+    c.workflow -= over < most ? over : most;
+    return c;
+}
+
+static void print_table(struct arena *a, const struct seen_run *v, const bool *shown, size_t n)
+{
+    int64_t now = clock_wall_ms();
+    struct columns c = measure(a, v, shown, n, now);
+    print_line(a,
+               arena_printf(a, "%-*s  %-*s  %-*s  %*s  %*s  %*s  %*s", (int)c.id, "ID", (int)c.workflow, "WORKFLOW",
+                            (int)c.status, "STATUS", (int)c.age, "AGE", (int)c.steps, "STEPS", (int)c.tokens, "TOKENS",
+                            (int)c.cost, "COST"),
+               STR("DIRECTORY"));
+    for (size_t i = 0; i < n; i++) {
+        const struct run_row *r = &v[i].row;
+        if (!shown[i])
+            continue;
+        struct str row =
+            arena_printf(a, "%.*s  %.*s  %-*s  %*s  %*lld  %*s  %*s", STR_ARG(cell(a, r->id, c.id)),
+                         STR_ARG(cell(a, r->workflow, c.workflow)), (int)c.status, v[i].status, (int)c.age,
+                         human_duration(now - r->created_ms).z, (int)c.steps, (long long)r->steps_done, (int)c.tokens,
+                         human_count(r->input_tokens + r->output_tokens).z, (int)c.cost, cost_cell(r).z);
         print_line(a, row, str_c(v[i].home.dir));
         if (str_is(str_c(v[i].status), "waiting") && r->error.n)
             print_wait(a, r, now);

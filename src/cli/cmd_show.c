@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* LONG_LIST: lines of one list at the most, and as many of those that failed, work or wait. */
 enum { NAME_MIN = 12, NAME_MAX = 48, SHORT_LIST = 12, LONG_LIST = 50, MESSAGE_COLUMNS = 160, INDENT = 2 };
 
 struct show {
@@ -244,14 +245,20 @@ static void print_tree(struct show *s)
         if (below)
             continue;
         hidden = NULL;
-        bool fits = s->all || n->parent->told < LONG_LIST;
-        if (worth(s, n) && fits)
+        struct digest_node *list = n->parent;
+        bool tell = worth(s, n);
+        bool fits = s->all || list->told < LONG_LIST || (n->trouble && list->told_trouble < LONG_LIST);
+        list->left_out += tell && !fits;
+        if (list->left_out && ((tell && fits) || !n->next)) {
+            printf("  %*s… and %zu more (--all)\n", (int)((depth - 1) * INDENT), "", list->left_out);
+            list->left_out = 0;
+        }
+        if (tell && fits)
             print_node(s, n, depth - 1);
         else
             hidden = n;
-        n->parent->told += worth(s, n);
-        if (!n->next && n->parent->told > LONG_LIST && !s->all)
-            printf("  %*s… and %zu more (--all)\n", (int)((depth - 1) * INDENT), "", n->parent->told - LONG_LIST);
+        list->told += tell && fits;
+        list->told_trouble += tell && fits && n->trouble;
     }
     for (size_t i = 0; s->workflow && i < s->workflow->root->n; i++) {
         const struct step_def *d = s->workflow->root->steps[i];

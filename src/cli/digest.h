@@ -46,11 +46,12 @@ struct digest_node {
     int64_t items;                     /* of a loop over a list, begun or not; else 0 */
     bool dropped;                      /* a fork begins it anew, and has not paid for what it was */
     bool trouble;                      /* it, or something below it, is not simply done */
-    size_t told;                       /* lines that were given to its children; for whoever prints */
-    const struct val *result;          /* of the workflow's own steps; NULL: none. Parts may be away (flow/away.h) */
-    const struct val *wait;            /* what it waits, or waited, for (flow/wait.h); NULL: it is no wait */
-    const struct val *answer;          /* what came of it; NULL: nothing yet */
-    struct str record_path;            /* of a wait: its path as records have it */
+    /* Lines that were given to its children, of them to those in trouble, and that were not; for whoever prints. */
+    size_t told, told_trouble, left_out;
+    const struct val *result; /* of the workflow's own steps; NULL: none. Parts may be away (flow/away.h) */
+    const struct val *wait;   /* what it waits, or waited, for (flow/wait.h); NULL: it is no wait */
+    const struct val *answer; /* what came of it; NULL: nothing yet */
+    struct str record_path;   /* of a wait: its path as records have it */
     uint32_t record_attempt;
 };
 

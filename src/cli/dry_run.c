@@ -1,7 +1,7 @@
 /* The engine itself walks the workflow, so the plan has the order, the loops and the conditions of a real run. What it
  * asks for is answered here: models by the mock (which builds their requests as for the network), commands with an
- * empty success, files with what is there now, people and signals with the first thing that is allowed. Time is made
- * up: when nothing else is left to do, the next timer strikes. Its records go nowhere.
+ * empty success, files and lists of them with what is there now, people and signals with the first thing that is
+ * allowed. Time is made up: when nothing else is left to do, the next timer strikes. Its records go nowhere.
  *
  * Real answers may lead elsewhere: the plan is that of the made-up ones, and where those do not suffice (a template
  * reads a field that no real answer gave), it ends there and says so. Tokens are counted as four bytes each. */
@@ -12,6 +12,7 @@
 #include "cli/said.h"
 #include "data/json.h"
 #include "data/yaml.h"
+#include "executor/fileop.h"
 #include "flow/frame.h"
 #include "flow/run.h"
 #include "flow/units.h"
@@ -21,6 +22,7 @@
 #include "role/egress.h"
 #include "role/port_mock.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -60,6 +62,7 @@ struct dry {
     struct egress *egress;
     struct run *run;
     struct arena *a;
+    struct str label, label_of; /* what a run would say of the effect that is asked for next; its path */
     ev_id turn;
     int64_t now;
     uint64_t random;
@@ -233,6 +236,52 @@ static struct val plain_result(struct dry *d, const struct val *request)
     return val_map_done(&m);
 }
 
+/* What a list of files looks like where none can be had. */
+static struct val no_files(struct dry *d, const struct val *request)
+{
+    static const char *const kept[] = {"operation", "source", "destination", "path", "pattern", "format", "processor"};
+    struct val_map m = val_map_new(d->a);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (val_get(request, str_c(kept[i])))
+            val_map_set(&m, str_c(kept[i]), val_copy(d->a, val_get(request, str_c(kept[i]))));
+    bool checks = str_is(val_get_str(request, STR("operation"), STR("")), "validate");
+    VAL_MAP_SET(&m, "status", val_str(str_c(checks ? "all_valid" : "completed")));
+    VAL_MAP_SET(&m, "count", val_int(0));
+    VAL_MAP_SET(&m, "bytes", val_int(0));
+    val_map_set(&m, checks ? STR("results") : STR("files"), val_empty_array);
+    return val_map_done(&m);
+}
+
+/* Looking does nothing, so a list of files is that of the workspace as it is now. */
+static struct val files_result(struct dry *d, const struct val *request)
+{
+    struct beneath root;
+    struct val v = no_files(d, request);
+    struct err ignored;
+    if (!str_is(val_get_str(request, STR("operation"), STR("")), "list") ||
+        beneath_init(&root, d->a, arena_cstr(d->a, d->s->workspace), false, &ignored) != RC_OK)
+        return v;
+    static const atomic_bool never;
+    struct fileop op = {.arena = d->a, .root = &root, .request = request, .phase = TOOL_APPLY, .cancel = &never};
+    if (fileop_run(&op, &v, &ignored) != RC_OK)
+        v = no_files(d, request);
+    beneath_done(&root);
+    return v;
+}
+
+/* Questions about code: nothing is found. */
+static struct val code_result(struct dry *d, const struct val *request)
+{
+    struct val_map m = val_map_new(d->a);
+    const struct val *queries = VAL_GET(request, "queries");
+    for (size_t i = 0; val_is(queries, VAL_OBJECT) && i < queries->obj.n; i++) {
+        const struct val *q = &queries->obj.m[i].val;
+        bool list = val_is(q, VAL_OBJECT) && q->obj.n && !val_is(&q->obj.m[0].val, VAL_BOOL);
+        val_map_set(&m, arena_str(d->a, queries->obj.m[i].key), list ? val_empty_array : val_empty_object);
+    }
+    return val_map_done(&m);
+}
+
 /* A file that is processed in chunks is one chunk here, with what it says now. */
 static struct val stream_result(struct dry *d, const struct val *request)
 {
@@ -249,10 +298,40 @@ static struct val stream_result(struct dry *d, const struct val *request)
     return val_map_done(&m);
 }
 
+static bool is_plain(struct str word)
+{
+    bool plain = word.n > 0;
+    for (size_t i = 0; i < word.n; i++)
+        plain &= isalnum((unsigned char)word.p[i]) || strchr("-_./=:,+@%^", word.p[i]);
+    return plain;
+}
+
+/* A text for the shell; or words, of which those with something special in them stand in quotes. */
 static struct str command_text(struct dry *d, const struct val *request)
 {
-    const struct val *v = VAL_GET(request, "shell") ? VAL_GET(request, "shell") : VAL_GET(request, "argv");
-    return !v ? STR("") : v->type == VAL_STR ? v->s : json_text(d->a, v);
+    const struct val *shell = VAL_GET(request, "shell"), *argv = VAL_GET(request, "argv");
+    struct str text = val_is(shell, VAL_STR) ? shell->s : STR("");
+    for (size_t i = 0; val_is(val_at(argv, i), VAL_STR); i++) {
+        struct str word = val_at(argv, i)->s;
+        const char *quote = is_plain(word) ? "" : "'";
+        text = arena_printf(d->a, "%.*s%s%s%.*s%s", STR_ARG(text), i ? " " : "", quote, STR_ARG(word), quote);
+    }
+    return text;
+}
+
+/* What a run says when it asks; what changes files is first asked for a plan, without a word. */
+static struct str label_of(struct dry *d, struct str path, const struct val *request)
+{
+    struct str from = val_get_str(request, STR("source"), STR("")),
+               to = val_get_str(request, STR("destination"), val_get_str(request, STR("path"), STR("")));
+    if (str_eq(path, d->label_of))
+        return d->label;
+    struct str what = val_get_str(request, STR("operation"), val_get_str(request, STR("action"), STR("")));
+    return arena_printf(d->a, "%.*s%s%.*s%s%.*s", STR_ARG(what), from.n ? " " : "", STR_ARG(from),
+                        !to.n    ? ""
+                        : from.n ? " to "
+                                 : " ",
+                        STR_ARG(to));
 }
 
 static struct val answer_to(struct dry *d, struct str path, const struct effect *e)
@@ -275,7 +354,11 @@ static struct val answer_to(struct dry *d, struct str path, const struct effect 
         return plain_result(d, r);
     }
     struct val what = val_copy(d->a, r);
-    show(d, path, "effect", json_text(d->a, &what), entry(d, path, "effect", "request", what));
+    show(d, path, "effect", label_of(d, path, r), entry(d, path, "effect", "request", what));
+    if (e->kind == EFFECT_CODE)
+        return code_result(d, r);
+    if (e->kind == EFFECT_FILES && !str_starts(val_get_str(r, STR("operation"), STR("")), STR("stream_")))
+        return files_result(d, r);
     if (str_starts(val_get_str(r, STR("operation"), STR("")), STR("stream_")))
         return stream_result(d, r);
     return plain_result(d, r);
@@ -347,6 +430,11 @@ static void io_emit(void *ctx, const struct event *e)
     else if (e->kind == EVENT_STARTED)
         show(d, path, "step", arena_str(d->a, e->type),
              entry(d, path, "step", "type", val_str(arena_str(d->a, e->type))));
+    else if (e->kind == EVENT_CALL)
+        d->label = detail, d->label_of = path;
+    else if (e->kind == EVENT_FINISHED && val_get_int(e->data, STR("total_items"), -1) == 0)
+        show(d, path, "note", STR("no items with these answers: its steps are not in this plan"),
+             entry(d, path, "note", "note", VAL_LIT("no items")));
     else if (e->kind == EVENT_WAIT)
         show(d, path, "wait", detail, entry(d, path, "wait", "for", val_str(detail)));
 }
@@ -484,18 +572,20 @@ static int print_json(struct dry *d)
 static int print_end(struct dry *d)
 {
     const struct val *e = run_error(d->run);
-    printf("In all: %lld call%s of models, about %lld tokens in and %lld out", (long long)d->calls,
-           d->calls == 1 ? "" : "s", (long long)d->input_tokens, (long long)d->output_tokens);
-    if (d->calls && d->cost_unknown)
-        printf(", of unknown price");
-    else if (d->calls)
-        printf(", about %s", units_usd(d->cost).z);
-    printf("; %lld command%s; %lld file%s written. Nothing of it was done.\n", (long long)d->commands,
-           d->commands == 1 ? "" : "s", (long long)d->files, d->files == 1 ? "" : "s");
+    printf("In all: %lld call%s of models", (long long)d->calls, d->calls == 1 ? "" : "s");
+    if (d->calls)
+        printf(", about %lld tokens in and %lld out, %s%s", (long long)d->input_tokens, (long long)d->output_tokens,
+               d->cost_unknown ? "of unknown price" : "about ", d->cost_unknown ? "" : units_usd(d->cost).z);
+    if (d->commands)
+        printf("; %lld command%s", (long long)d->commands, d->commands == 1 ? "" : "s");
+    if (d->files)
+        printf("; %lld file%s written", (long long)d->files, d->files == 1 ? "" : "s");
+    printf(". Nothing of it was done.\n");
     if (d->too_many)
         printf("The plan is cut off after %d entries.\n", EFFECTS_MAX);
     else if (e)
-        printf("The plan ends here, for the answers are made up: %.*s%s%.*s\n",
+        printf("The plan ends here%s: %.*s%s%.*s\n",
+               run_status(d->run) == RUN_WAITING ? "" : ", for the answers are made up",
                STR_ARG(val_get_str(e, STR("step"), STR(""))), val_get_str(e, STR("step"), STR("")).n ? ": " : "",
                STR_ARG(val_get_str(e, STR("message"), STR(""))));
     return EXIT_OK;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "cli/human.h"
+#include "flow/wait.h"
 
 #include <string.h>
 
@@ -193,7 +194,9 @@ static size_t answerable(struct buf *b, const struct seen_run *r, const struct d
                    STR_ARG(human_line(a, at->label, 120)));
         if (until)
             buf_printf(b, "    until %s%s\n", human_time(until).z, until < now ? ", which is over" : "");
-        if (approval)
+        if (approval && *wait_choice_option(at->wait))
+            buf_printf(b, "    treadle approve %s %.*s%s\n", r->home.id, STR_ARG(step), wait_choice_option(at->wait));
+        else if (approval)
             buf_printf(b, "    treadle approve %s %.*s   (or: treadle reject %s %.*s)\n", r->home.id, STR_ARG(step),
                        r->home.id, STR_ARG(step));
         else

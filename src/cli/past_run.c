@@ -26,6 +26,7 @@ enum rc past_run_load(struct past_run *past, struct session *s, struct err *err)
         return rc;
     if (h.session)
         read_session(s, h.session);
+    s->was_live = h.was_live || !h.session;
     past->file = h.file;
     past->path = h.path;
     past->workflow_sha256 = s->workflow_sha256 = h.workflow_sha256;

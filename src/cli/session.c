@@ -623,7 +623,7 @@ int session_run(struct session *s)
                                                  .workflow = s->workflow->name,
                                                  .run_id = str_c(s->home.id),
                                                  .quiet = s->quiet,
-                                                 .unpaid = s->mode != SESSION_LIVE && !s->resume});
+                                                 .unpaid = s->mode != SESSION_LIVE && !s->was_live});
         l.control = control_new(l.loop, s->home.dir, on_control, &l, &err);
         if (!l.control)
             view_say(l.view, false, "treadle cancel will not reach this run: %s", err.msg);

@@ -24,6 +24,7 @@ struct session {
     struct home_run home;
     struct workflow *workflow;
     bool resume;                                    /* the journal exists; recover from it first */
+    bool was_live;                                  /* it may have asked real models before */
     bool force;                                     /* do again what is held */
     struct val inputs;                              /* checked */
     struct str workspace, output_dir, workflow_dir; /* absolute */

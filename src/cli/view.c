@@ -253,8 +253,8 @@ static void say_wait(void *ctx, const struct run_wait *w)
     struct arena a = {0};
     struct str id = t->v->o.run_id, step = human_line(&a, w->step, 0), what = wait_text(w->wait, &a);
     if (t->n++ < TOLD && str_is(val_get_str(w->wait, STR("for"), STR("")), "approval"))
-        view_say(t->v, true, "waiting at %.*s for an answer: %.*s; treadle approve %.*s %.*s", STR_ARG(step),
-                 STR_ARG(human_line(&a, what, 200)), STR_ARG(id), STR_ARG(step));
+        view_say(t->v, true, "waiting at %.*s for an answer: %.*s; treadle approve %.*s %.*s%s", STR_ARG(step),
+                 STR_ARG(human_line(&a, what, 200)), STR_ARG(id), STR_ARG(step), wait_choice_option(w->wait));
     else if (t->n <= TOLD)
         view_say(t->v, true, "waiting at %.*s for %.*s; treadle signal %.*s %.*s [JSON]", STR_ARG(step),
                  STR_ARG(human_line(&a, what, 200)), STR_ARG(id),

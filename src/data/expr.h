@@ -50,6 +50,8 @@ struct expr_scope {
     /* May be NULL. How many items the list at the path has, where that is known without the list itself; false: it is
      * not, and the list is asked for. Whoever says so resolves the path with one more segment, an index, as well. */
     bool (*count)(void *ctx, const struct val *key, size_t nkeys, struct arena *a, int64_t *ret);
+    /* May be NULL. What an object that has no field `key` answers in its place, or NULL: it is missing. */
+    const struct val *(*lacking)(void *ctx, const struct val *object, struct str key, struct arena *a);
     void *ctx;
     bool null_safe;   /* conditions: unknown fields are null instead of errors (head names must still be known) */
     int64_t now_ms;   /* for now(), date arithmetic */

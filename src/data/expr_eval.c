@@ -49,17 +49,33 @@ static struct str nearest_field(const struct val *obj, struct str name)
     return found;
 }
 
+/* "; it has a, b, …": what could have been meant. */
+static const char *fields_of(struct ev *c, const struct val *obj)
+{
+    enum { SHOWN = 8 };
+    struct str list = STR("");
+    for (size_t i = 0; i < obj->obj.n && i < SHOWN; i++) {
+        char name[40];
+        show_text(name, sizeof name, obj->obj.m[i].key);
+        list = arena_printf(c->a, "%.*s%s%s", STR_ARG(list), i ? ", " : "; it has ", name);
+    }
+    return arena_printf(c->a, "%.*s%s", STR_ARG(list), obj->obj.n > SHOWN ? ", …" : "").p;
+}
+
 /* Says why `key[i]` is not in `v`. */
 static enum rc no_field(struct ev *c, const struct expr *n, const struct val *v, const struct val *key, size_t i)
 {
     struct shown where = show_keys(n, key, i), what = show_val(&key[i]);
     const struct val *k = &key[i];
     if (v->type == VAL_OBJECT && k->type == VAL_STR) {
+        const struct val *data = val_get(v, STR("data")); /* of a result, whose fields are looked for in it too */
         struct str near = nearest_field(v, k->s);
+        if (!near.n && val_is(data, VAL_OBJECT))
+            near = nearest_field(data, k->s);
         if (near.n)
             return ev_fail(c, n, RC_NOT_FOUND, "`%s` has no field %s; did you mean `%.40s`?", where.z, what.z,
                            arena_cstr(c->a, near));
-        return ev_fail(c, n, RC_NOT_FOUND, "`%s` has no field %s", where.z, what.z);
+        return ev_fail(c, n, RC_NOT_FOUND, "`%s` has no field %s%s", where.z, what.z, fields_of(c, v));
     }
     if (v->type == VAL_ARRAY && k->type == VAL_INT)
         return ev_fail(c, n, RC_NOT_FOUND, "index %s is out of range: `%s` has %zu item%s", what.z, where.z, v->arr.n,
@@ -118,9 +134,11 @@ static enum rc follow(struct ev *c, const struct expr *n, struct val v, const st
         struct val next;
         TRY(expr_spend(c, n, 1 + (v.type == VAL_STR ? v.s.n / 256 : 0)));
         if (!field(&v, &key[i], &next)) {
-            if (!c->null_safe)
+            bool name = v.type == VAL_OBJECT && key[i].type == VAL_STR && c->scope->lacking;
+            const struct val *other = name ? c->scope->lacking(c->scope->ctx, &v, key[i].s, c->a) : NULL;
+            if (!other && !c->null_safe)
                 return no_field(c, n, &v, key, i);
-            next = val_null;
+            next = other ? *other : val_null;
         }
         v = next;
     }

@@ -206,9 +206,16 @@ static enum rc resolve(void *ctx, const struct val *key, size_t nkeys, struct ar
     return RC_OK;
 }
 
+static const struct val *lacking(void *ctx, const struct val *object, struct str key, struct arena *a)
+{
+    const struct expr_scope *outer = ((struct transform_run *)ctx)->outer;
+    return outer->lacking ? outer->lacking(outer->ctx, object, key, a) : NULL;
+}
+
 static struct expr_scope item_scope(struct transform_run *r)
 {
     return (struct expr_scope){.resolve = resolve,
+                               .lacking = lacking,
                                .ctx = r,
                                .null_safe = true,
                                .now_ms = r->outer->now_ms,

@@ -50,7 +50,7 @@ static bool is_inside(const struct step_def *s, struct str name)
     for (size_t i = 0; i < s->nbranches; i++)
         if (str_eq(s->branches[i].name, name) || list_find(s->branches[i].list, name))
             return true;
-    return false;
+    return s->handler && (str_is(name, "handled") || list_find(s->handler, name));
 }
 
 static void check_field(const struct reader *r, const struct step_def *s, struct str field, struct place p)
@@ -100,6 +100,24 @@ static void unknown_step(const struct reader *r, struct str name, bool warning, 
            load_hint(r->l, &near, "expected the name of a step that ends before this point"));
 }
 
+/* How the result of a step that stands inside another can be read from here. */
+static const char *from_outside(const struct reader *r, const struct step_def *s)
+{
+    const struct step_def *owner = s->list->owner, *seen;
+    if (!owner)
+        return "a step of this list";
+    struct clip outer = clip(owner->name), name = clip(s->name);
+    bool named = load_plain_name(owner->name) && owner->type && (owner->handler == s->list || !owner->type->boundary);
+    if (!named || scope_step(r, owner->name, &seen) != SIGHT_SEEN || seen != owner)
+        return arena_printf(r->l->ps->a, "the results of steps[\"%s\"]", outer.z).p;
+    if (owner->handler != s->list && owner->type->loop && !owner->type->keeps_last)
+        return arena_printf(r->l->ps->a, "steps.%s.iterations[*].results.%s", outer.z, name.z).p;
+    for (size_t i = 0; i < owner->nbranches; i++)
+        if (owner->branches[i].list == s->list && !str_eq(owner->branches[i].name, s->name))
+            return arena_printf(r->l->ps->a, "steps.%s.%s.%s", outer.z, clip(owner->branches[i].name).z, name.z).p;
+    return arena_printf(r->l->ps->a, "steps.%s.%s", outer.z, name.z).p;
+}
+
 static void unseen_step(const struct reader *r, struct str name, enum sight sight, const struct step_def *s, bool soft,
                         struct place p)
 {
@@ -126,10 +144,8 @@ static void unseen_step(const struct reader *r, struct str name, enum sight sigh
         REPORT(r, soft, p, "`variables` are evaluated before any step has run; expected only inputs and env here");
         break;
     case SIGHT_ELSEWHERE:
-        REPORT(r, soft, p, "step `%s` (line %u) stands inside step `%s` and is seen only there; expected %s%s%s", n.z,
-               PLACE_LINE(s->line), owner ? clip(owner->name).z : "",
-               owner ? "the results of steps[\"" : "a step of this list", owner ? clip(owner->name).z : "",
-               owner ? "\"]" : "");
+        REPORT(r, soft, p, "step `%s` (line %u) stands inside step `%s` and is seen only there; expected %s", n.z,
+               PLACE_LINE(s->line), owner ? clip(owner->name).z : "", from_outside(r, s));
         break;
     case SIGHT_SEEN:
     case SIGHT_UNKNOWN:

@@ -418,14 +418,17 @@ static bool inputs_trusted(const struct frame *f)
     return !f->instance->parent && !f->run->inputs_found;
 }
 
-/* Names that only the author and who starts the run can give a value. */
+/* Names that only the author and who starts the run can give a value. A step, an iterator or a variable may be called
+ * like one of the last three, and then goes before it: its value may be anybody's. */
 static enum rc trusted(void *ctx, const struct expr_path *path, bool soft, struct err *err)
 {
-    static const char *const names[] = {"inputs", "config", "env", "environment", "run", "date", "timestamp"};
-    const struct frame *f = ctx;
+    enum { ALWAYS = 4 };
+    static const char *const names[] = {"inputs", "env", "run", "timestamp", "config", "environment", "date"};
+    struct frame *f = ctx;
     (void)soft;
-    for (size_t i = inputs_trusted(f) ? 0 : 1; i < sizeof names / sizeof *names; i++)
-        if (path->n && str_is(path->seg[0].name, names[i]))
+    for (size_t i = inputs_trusted(f) ? 0 : 1; path->n && i < sizeof names / sizeof *names; i++)
+        if (str_is(path->seg[0].name, names[i]) &&
+            (i < ALWAYS || !scope_is_authors(f, path->seg[0].name, &f->run->scratch)))
             return RC_OK;
     return err_set(err, RC_INVALID, "not the author's");
 }

@@ -63,6 +63,21 @@ static void add_found_env(struct loader *l)
     w->nenv += l->nfound_env;
 }
 
+/* Names that mean something of the engine's wherever they stand alone. */
+void load_taken_name(struct loader *l, const char *what, const char *way, struct str name, uint32_t line, uint32_t col)
+{
+    static const char *const taken[][2] = {{"inputs", "the inputs"},         {"env", "the environment"},
+                                           {"workflow", "the workflow"},     {"run", "the run"},
+                                           {"timestamp", "the run's start"}, {"steps", "the steps' results"},
+                                           {"state", "the variables"},       {"variables", "the variables"},
+                                           {"global_vars", "the variables"}, {"loop", "the loop and its item"}};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (str_is(name, taken[i][0]))
+            problem_add(l->ps, true, line, col,
+                        "%s `%s` can only be read as %s.%s, since `%s` alone means %s; expected another name", what,
+                        taken[i][0], way, taken[i][0], taken[i][0], taken[i][1]);
+}
+
 void load_assigned(struct loader *l, struct str name)
 {
     if (name.n == 0 || map_get(&l->assigned, name))
@@ -120,6 +135,7 @@ static void read_variables(struct loader *l, const struct member *m)
     for (size_t i = 0; i < m->val.obj.n; i++) {
         const struct member *v = &m->val.obj.m[i];
         load_assigned(l, v->key);
+        load_taken_name(l, "the variable", "state", v->key, v->line, v->col);
         if (!val_map_add(&l->variables, v->key, load_dollars(l, &v->val), v->line, v->col))
             problem_add(l->ps, false, v->line, v->col,
                         "`%s` stands in both `variables` and `global_vars`, which mean the same; expected it once",

@@ -2,7 +2,7 @@
 #include "data/json.h"
 #include "flow/load_int.h"
 
-static bool input_type(struct loader *l, const struct val *v, enum val_type *ret)
+static bool input_type(struct loader *l, const struct val *v, bool alone, enum val_type *ret)
 {
     static const struct {
         const char *name;
@@ -22,6 +22,8 @@ static bool input_type(struct loader *l, const struct val *v, enum val_type *ret
                  {"list", VAL_ARRAY},
                  {"map", VAL_OBJECT}};
     static const char expected[] = "expected string, integer, number, boolean, array, object or any";
+    static const char declared[] = "expected string, integer, number, boolean, array, object or any; or, for a value "
+                                   "where none is given, {type: string, default: …}";
     if (v->type != VAL_STR) {
         BAD(l, v, "the type of an input is %s; %s", load_found(v), expected);
         return false;
@@ -34,7 +36,7 @@ static bool input_type(struct loader *l, const struct val *v, enum val_type *ret
         }
         nearest_try(&near, str_c(types[i].name));
     }
-    BAD(l, v, "unknown type `%s` of an input; %s", clip(v->s).z, load_hint(l, &near, expected));
+    BAD(l, v, "unknown type `%s` of an input; %s", clip(v->s).z, load_hint(l, &near, alone ? declared : expected));
     return false;
 }
 
@@ -50,7 +52,7 @@ static void input_choices(struct loader *l, const struct member *m, struct input
 static void input_key(struct loader *l, const struct member *k, struct input_def *d)
 {
     if (str_is(k->key, "type"))
-        (void)input_type(l, &k->val, &d->type);
+        (void)input_type(l, &k->val, false, &d->type);
     else if (str_is(k->key, "required"))
         (void)load_bool(l, k, &d->required);
     else if (str_is(k->key, "description"))
@@ -69,12 +71,18 @@ static void input_read(struct loader *l, const struct member *m, struct input_de
     if (m->val.type == VAL_NULL)
         return; /* `name:` alone: any value */
     if (m->val.type == VAL_STR) {
-        (void)input_type(l, &m->val, &d->type);
+        (void)input_type(l, &m->val, true, &d->type);
         return;
     }
     if (m->val.type != VAL_OBJECT) {
-        BAD(l, &m->val, "input `%s` is %s; expected a declaration such as {type: string, required: true}",
-            clip(m->key).z, load_found(&m->val));
+        const char *type = m->val.type == VAL_INT     ? "integer"
+                           : m->val.type == VAL_BOOL  ? "boolean"
+                           : m->val.type == VAL_ARRAY ? "array"
+                                                      : "number";
+        BAD(l, &m->val,
+            "input `%s` is %s; expected a declaration such as {type: string, required: true}; or, with this as its "
+            "value where none is given, {type: %s, default: …}",
+            clip(m->key).z, load_found(&m->val), type);
         return;
     }
     for (size_t i = 0; i < m->val.obj.n; i++)

@@ -191,6 +191,8 @@ const struct cond *load_cond(struct loader *l, const struct val *v);
 /* load.c */
 void load_later(struct loader *l, const struct later *x);
 void load_assigned(struct loader *l, struct str name);
+/* Warns where `what`, "the variable", has a name that alone means something else: it can be read as WAY.NAME only. */
+void load_taken_name(struct loader *l, const char *what, const char *way, struct str name, uint32_t line, uint32_t col);
 /* Is it a name that templates can read as it stands? (load_type.c) */
 bool load_plain_name(struct str name);
 /* An environment variable that a template reads by its bare name. */

@@ -221,8 +221,10 @@ static struct str loop_iterator(struct loader *l, const struct step_def *s)
     const struct val *v = row ? given(s, "iterator") : NULL;
     if (!val_is(v, VAL_STR))
         return str_c(row ? row->fallback : NULL);
-    if (load_plain_name(v->s))
+    if (load_plain_name(v->s)) {
+        load_taken_name(l, "the iterator", "loop", v->s, v->line, v->col);
         return v->s;
+    }
     BAD(l, v, "`%s` cannot be the name of an iterator; expected letters, digits and `_`, as in `file`", clip(v->s).z);
     return STR("");
 }
@@ -238,6 +240,7 @@ static void collect_assigned(struct loader *l, struct step_def *s)
         for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++) {
             const struct member *m = &v->obj.m[i];
             load_assigned(l, m->key);
+            load_taken_name(l, "the variable", "state", m->key, m->line, m->col);
             if (!load_plain_name(m->key))
                 problem_add(l->ps, true, m->line, m->col,
                             "the variable `%s` can only be read as state[\"%s\"]; expected letters, digits and `_`",

@@ -350,6 +350,10 @@ enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct are
                       size_t *ret_used, struct err *err);
 /* expr_scope.count */
 bool scope_count(void *ctx, const struct val *key, size_t nkeys, struct arena *a, int64_t *ret);
+/* expr_scope.lacking */
+const struct val *scope_lacking(void *ctx, const struct val *object, struct str key, struct arena *a);
+/* Is the name alone, in that frame, something that the author has called so, rather than the engine? */
+bool scope_is_authors(struct frame *f, struct str name, struct arena *a);
 /* The same for conditions: unset variables are null. */
 enum rc scope_resolve_asking(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
                              size_t *ret_used, struct err *err);

@@ -79,6 +79,15 @@ static const struct val *older_field(const struct frame *f, const struct val *re
     return message ? message : &val_null;
 }
 
+/* What every result answers to: one of a step that failed or was skipped says otherwise itself. */
+static const struct val *common_field(struct str key)
+{
+    return str_is(key, "error")     ? &val_null
+           : str_is(key, "success") ? &val_true
+           : str_is(key, "skipped") ? &val_false
+                                    : NULL;
+}
+
 /* steps.NAME.KEY where the result has no such field of its own. */
 static const struct val *indirect_field(const struct frame *f, struct arena *a, const struct val *result,
                                         struct str key)
@@ -95,6 +104,8 @@ static const struct val *indirect_field(const struct frame *f, struct arena *a, 
         return VAL_GET(task, "result");
     if (val_get(inner, key)) /* a step of the case that was taken, of a loop's last iteration */
         return val_get(inner, key);
+    if (val_get(GET(f, result, "handled"), key)) /* a step of its on_error */
+        return val_get(GET(f, result, "handled"), key);
     if (VAL_GET(branch, "results"))
         return VAL_GET(branch, "results");
     if (str_is(key, "result")) {
@@ -102,11 +113,8 @@ static const struct val *indirect_field(const struct frame *f, struct arena *a, 
             return data;
         return VAL_GET(result, "text") ? VAL_GET(result, "text") : result;
     }
-    if (str_is(key, "error"))
-        return &val_null;
-    if (str_is(key, "success")) /* a step that failed or was skipped says so itself */
-        return &val_true;
-    return older_field(f, result, key);
+    const struct val *common = common_field(key);
+    return common ? common : older_field(f, result, key);
 }
 
 /* A field of a result: key[at], or what stands for it. `steps.S.result.x` is steps.S.x where the result has no field
@@ -260,10 +268,15 @@ static const struct val *of_result(const struct frame *f, const struct step_def 
                                    const struct val *key, size_t n, struct arena *a, size_t *ret_used)
 {
     *ret_used = 2;
-    if (n >= 3 && key[2].type == VAL_STR && v->type != VAL_OBJECT && v->type != VAL_NULL &&
-        (str_is(key[2].s, "result") || str_is(key[2].s, "text") || str_is(key[2].s, "value")))
-        *ret_used = 3; /* a plain value answers to these itself */
     size_t used = 3;
+    if (n >= 3 && key[2].type == VAL_STR && v->type != VAL_OBJECT && v->type != VAL_NULL) {
+        if (str_is(key[2].s, "result") || str_is(key[2].s, "text") || str_is(key[2].s, "value"))
+            *ret_used = 3; /* a plain value answers to these itself */
+        else if (common_field(key[2].s)) {
+            *ret_used = 3;
+            return common_field(key[2].s);
+        }
+    }
     const struct val *other = set_here(f, v, key, n);
     if (!other)
         other = named_value_field(f, def, v, key, n, &used);
@@ -301,6 +314,12 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
     }
     *ret = of_result(f, def, v, key, n, a, ret_used);
     return RC_OK;
+}
+
+/* Results inside of results, such as those of a loop's iterations, answer like any other. */
+const struct val *scope_lacking(void *ctx, const struct val *object, struct str key, struct arena *a)
+{
+    return val_is(VAL_GET(object, "success"), VAL_BOOL) ? indirect_field(ctx, a, object, key) : NULL;
 }
 
 const struct val *scope_of_result(const struct frame *f, const struct step_def *def, const struct val *result,
@@ -471,6 +490,11 @@ static const struct val *find_bare(struct frame *f, struct str name, struct aren
     v = v ? v : scope_step_variable(f, name, a);
     v = v ? v : val_get(&f->instance->inputs->val, name);
     return v ? v : val_get(&f->run->env->val, name);
+}
+
+bool scope_is_authors(struct frame *f, struct str name, struct arena *a)
+{
+    return find_bare(f, name, a) != NULL;
 }
 
 /* NAME.x, where NAME means a step, is what steps.NAME.x is. */

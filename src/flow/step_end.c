@@ -6,7 +6,8 @@
  *                     └─ none left ─ on_error: fail ─▶ DONE: error
  *                                              continue ─▶ DONE: a result with `error`
  *                                              goto ─▶ the same, and the list goes on there
- *                                              steps ─▶ OPEN of the handler … its end decides
+ *                                              steps ─▶ OPEN of the handler … its end decides; what its steps
+ *                                                       came to is the result's `handled`
  *
  * What belongs together is one record: a step's end and the variables that it sets, since a crash may fall between any
  * two. Everything that comes from outside may be too large or too deep to be recorded; then the step fails instead, and
@@ -106,12 +107,16 @@ static void succeed(struct frame *f, struct box *result)
     frame_fail(f, &err);
 }
 
-static struct box *continued_result(struct frame *f, const struct val *partial, const struct val *error)
+/* `partial` is what the attempt had of a result, `handled` what the steps of on_error came to; may be null. */
+static struct box *continued_result(struct frame *f, const struct val *partial, const struct val *handled,
+                                    const struct val *error)
 {
     struct val_map m = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&m, "success", val_false);
     val_map_merge(&m, partial);
     VAL_MAP_SET(&m, "success", val_false);
+    if (handled->type != VAL_NULL)
+        VAL_MAP_SET(&m, "handled", *handled);
     VAL_MAP_SET(&m, "error", *error);
     if (f->def->error_output.n)
         val_map_set(&m, f->def->error_output, *error);
@@ -119,7 +124,7 @@ static struct box *continued_result(struct frame *f, const struct val *partial, 
     return box_new(&v);
 }
 
-static void end_failed(struct frame *f, struct box *error, bool go_on)
+static void end_failed(struct frame *f, struct box *error)
 {
     struct val_map m = val_map_new(&f->run->scratch);
     VAL_MAP_SET(&m, "error", error->val);
@@ -127,20 +132,6 @@ static void end_failed(struct frame *f, struct box *error, bool go_on)
     if (f->failing.below)
         VAL_MAP_SET(&m, "below", val_true);
     struct val data = val_map_done(&m);
-    if (go_on) { /* the list goes on at another step, with this as the result */
-        struct box *b = continued_result(f, NULL, &error->val);
-        struct val_map d = val_map_new(&f->run->scratch);
-        VAL_MAP_SET(&d, "ok", b->val);
-        VAL_MAP_SET(&d, "goto", val_true);
-        instance_record_steps(f, &d);
-        data = val_map_done(&d);
-        run_append(f->run, RECORD_DONE, f->path, end_number(f), &data);
-        box_unref(error);
-        f->failing_set = true;
-        f->failing.rc = RC_STEP;
-        frame_end(f, false, b);
-        return;
-    }
     run_append(f->run, RECORD_DONE, f->path, end_number(f), &data);
     struct str message = val_get_str(&error->val, STR("message"), STR(""));
     frame_event(f, EVENT_FAILED, arena_str(&f->run->scratch, message).p, error);
@@ -148,12 +139,42 @@ static void end_failed(struct frame *f, struct box *error, bool go_on)
     frame_end(f, false, error);
 }
 
-/* The step has failed and the list goes on. */
-static void end_continued(struct frame *f, struct box *error)
+static enum rc record_goto(struct frame *f, const struct val *result, struct err *err)
+{
+    struct val_map m = val_map_new(&f->run->scratch);
+    VAL_MAP_SET(&m, "ok", *result);
+    VAL_MAP_SET(&m, "goto", val_true);
+    if (result->away)
+        VAL_MAP_SET(&m, "refs", away_places(&f->run->scratch, result));
+    instance_record_steps(f, &m);
+    struct val data = val_map_done(&m);
+    return run_append_value(f->run, RECORD_DONE, f->path, end_number(f), &data, err);
+}
+
+/* The step has failed and the list goes on at another. */
+static void end_elsewhere(struct frame *f, struct box *error)
 {
     struct err err;
-    if (!step_end_well(f, continued_result(f, &step_state_of(f)->partial, &error->val), "continued", &err) &&
-        !step_end_well(f, continued_result(f, NULL, &error->val), "continued", &err))
+    struct box *b = continued_result(f, &step_state_of(f)->partial, &val_null, &error->val);
+    if (record_goto(f, &b->val, &err) != RC_OK) { /* too large, with what there was of a result */
+        box_unref(b);
+        b = continued_result(f, &val_null, &val_null, &error->val);
+        if (record_goto(f, &b->val, &err) != RC_OK)
+            PANIC("the end of %.*s: %s", STR_ARG(f->path), err.msg);
+    }
+    box_unref(error);
+    f->failing_set = true;
+    f->failing.rc = RC_STEP;
+    frame_event(f, EVENT_FINISHED, "continued", b);
+    frame_end(f, false, b);
+}
+
+/* The step has failed and the list goes on. */
+static void end_continued(struct frame *f, const struct val *handled, struct box *error)
+{
+    struct err err;
+    if (!step_end_well(f, continued_result(f, &step_state_of(f)->partial, handled, &error->val), "continued", &err) &&
+        !step_end_well(f, continued_result(f, &val_null, &val_null, &error->val), "continued", &err))
         PANIC("the end of %.*s: %s", STR_ARG(f->path), err.msg);
     box_unref(error);
 }
@@ -191,7 +212,7 @@ static void start_handler(struct frame *f)
         if (record_handler(f, h, &s->partial, &err) != RC_OK)
             PANIC("the failure of %.*s: %s", STR_ARG(f->path), err.msg);
     }
-    list_of(h)->failed = continued_result(f, &s->partial, &s->failure->val);
+    list_of(h)->failed = continued_result(f, &s->partial, &val_null, &s->failure->val);
 }
 
 bool step_resume_handler(struct frame *f)
@@ -215,16 +236,18 @@ void step_handler_ended(struct frame *f, const struct frame *c)
     step_state_of(f)->failure = NULL;
     f->leave = c->leave;
     if (c->ok) {
-        end_continued(f, e);
+        struct val handled = list_results(c, &f->run->scratch);
+        end_continued(f, &handled, e);
     } else {
         box_unref(e);
-        end_failed(f, box_ref(c->result), false);
+        end_failed(f, box_ref(c->result));
     }
 }
 
 static void failed_for_good(struct frame *f)
 {
     struct step_state *s = step_state_of(f);
+    struct run *r = f->run;
     frame_timer_clear(f);
     struct box *e = s->failure;
     switch (f->failing.goes_on && f->def->on_error == ON_ERROR_FAIL ? ON_ERROR_CONTINUE : f->def->on_error) {
@@ -233,7 +256,7 @@ static void failed_for_good(struct frame *f)
         frame_event(
             f, EVENT_NOTE,
             f->failing.goes_on ? "failed; going on with what there is" : "failed; going on (on_error: continue)", e);
-        end_continued(f, e);
+        end_continued(f, &val_null, e);
         return;
     case ON_ERROR_STEPS:
         workspace_leave(f);
@@ -241,11 +264,16 @@ static void failed_for_good(struct frame *f)
         return;
     case ON_ERROR_GOTO:
         s->failure = NULL;
-        end_failed(f, e, true);
+        frame_event(f, EVENT_NOTE,
+                    arena_printf(&r->scratch, "failed; going on at %.*s",
+                                 STR_ARG(f->def->list->steps[f->def->goto_index]->name))
+                        .p,
+                    e);
+        end_elsewhere(f, e);
         return;
     case ON_ERROR_FAIL:
         s->failure = NULL;
-        end_failed(f, e, false);
+        end_failed(f, e);
         return;
     }
 }

@@ -35,3 +35,6 @@ enum rc wait_signal_record(struct str name, const struct val *data, struct str i
 enum rc wait_signal_known(const struct workflow *w, struct str name, struct err *err) MUST_CHECK;
 /* One line for people: "Ship it? (approve, reject)", "signal paid", "until 2026-12-01T09:00:00Z". */
 struct str wait_text(const struct val *wait, struct arena *a);
+/* What `treadle approve RUN STEP` needs behind it, with the blank before it: nothing where `approve`, which it says by
+ * itself, is one of the choices. */
+const char *wait_choice_option(const struct val *wait);

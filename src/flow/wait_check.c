@@ -137,3 +137,12 @@ struct str wait_text(const struct val *wait, struct arena *a)
                             STR_ARG(val_is(val_at(choices, i), VAL_STR) ? val_at(choices, i)->s : STR("?")));
     return arena_printf(a, "%.*s)", STR_ARG(text));
 }
+
+const char *wait_choice_option(const struct val *wait)
+{
+    const struct val *choices = VAL_GET(wait, "choices"), *one;
+    for (size_t i = 0; (one = val_at(choices, i)); i++)
+        if (val_is(one, VAL_STR) && str_is(one->s, "approve"))
+            return "";
+    return " --choice CHOICE";
+}

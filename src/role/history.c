@@ -47,8 +47,10 @@ static bool look(void *ctx, const struct record *r)
         p->h->started = true;
         read_start(p, v, r->time_ms);
     } else if (r->kind == RECORD_NOTE) {
+        struct str mode = val_get_str(VAL_GET(v, "session"), STR("mode"), STR(""));
         if (VAL_GET(v, "session"))
             p->h->session = VAL_GET(v, "session");
+        p->h->was_live |= VAL_GET(v, "session") && !str_is(mode, "mock") && !str_is(mode, "replay");
         if (VAL_GET(VAL_GET(v, "session"), "files"))
             p->h->files = VAL_GET(VAL_GET(v, "session"), "files");
         if (VAL_GET(v, "accepted") && !p->h->started)

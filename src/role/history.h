@@ -15,6 +15,7 @@ struct history {
     int64_t created_ms;
     struct str status;         /* of the newest end, or "running" when there is none since the last start */
     const struct val *session; /* {mode, fixtures?, replay?} of the newest life, or NULL */
+    bool was_live;             /* real models may have been asked in some life */
     const struct val *files;   /* of workflows that it calls, as role/called.h writes them; NULL: none */
     uint64_t records;
 };

@@ -155,16 +155,17 @@ static const char *label_of(struct frame *f, const struct val *request)
 {
     const struct val *shell = VAL_GET(request, "shell");
     const struct val *argv = VAL_GET(request, "argv");
-    struct str text = shell ? shell->s : val_at(argv, 0)->s;
-    for (size_t i = 1; val_at(argv, i) && text.n <= 60; i++)
+    enum { SHOWN = 60 };
+    struct str text = str_trim(shell ? shell->s : val_at(argv, 0)->s);
+    for (size_t i = 1; val_at(argv, i) && text.n <= SHOWN; i++)
         text = arena_printf(&f->arena, "%.*s %.*s", STR_ARG(text), STR_ARG(val_at(argv, i)->s));
-    size_t line = str_find(text, STR("\n"));
+    size_t line = str_find(text, STR("\n")), whole = text.n;
     if (line != SIZE_MAX)
         text = str_n(text.p, line);
-    if (text.n > 60)
-        text = str_n(text.p, 60);
+    if (text.n > SHOWN)
+        text = str_n(text.p, SHOWN);
     text.n = str_utf8_valid(text);
-    return arena_printf(&f->arena, "$ %.*s", STR_ARG(text)).p;
+    return arena_printf(&f->arena, "$ %.*s%s", STR_ARG(text), text.n < whole ? "…" : "").p;
 }
 
 static bool is_isolated(struct frame *f)

@@ -623,6 +623,43 @@ def test_show_finds_trouble_in_long_lists_and_bounds_them(treadle):
     assert treadle("show", "r", "--all", code=0).out.count("✓ try") == 5
 
 
+def test_show_never_leaves_out_what_failed(treadle):
+    steps = [{"name": f"s{i}", "type": "test_echo", "value": i} for i in range(80)]
+    file = workflow(treadle, "long", *steps, command("bad", "exit 3"),
+                    {"name": "never", "type": "test_echo", "value": 1})
+    treadle("run", file, "--run-id", "r", "--quiet", code=1)
+    lines = [line.strip() for line in treadle("show", "r", code=0).out.splitlines()]
+    at = lines.index("… and 30 more (--all)")
+    assert lines[at - 1].startswith("✓ s49") and lines[at + 1].startswith("✗ bad"), lines
+    assert any(line.startswith("· never") for line in lines)
+
+
+def test_the_advice_for_an_approval_names_a_choice_where_approve_is_none(treadle):
+    ask = {"name": "ok", "type": "approval", "message": "Deploy?", "choices": ["now", "later"]}
+    file = workflow(treadle, "ask", ask)
+    for text in (treadle("run", file, "--run-id", "r", code=3).err, treadle("show", "r", code=0).out):
+        assert "treadle approve r ok --choice CHOICE" in text, text
+    file = workflow(treadle, "plain", {"name": "ok", "type": "approval", "message": "Deploy?"})
+    assert "--choice" not in treadle("run", file, "--run-id", "p", code=3).err
+
+
+def test_what_is_cut_of_a_command_is_marked(treadle):
+    file = workflow(treadle, "w", command("long", "true " + "x" * 100), command("lines", "\ntrue\nfalse || true"),
+                    command("short", "true"), {"name": "argv", "type": "command", "run": ["echo", "y" * 100]})
+    err = treadle("run", file, code=0).err
+    assert re.search(r"exec:1 +\$ true x+…$", err, re.M) and re.search(r"exec:1 +\$ true…$", err, re.M), err
+    assert re.search(r"exec:1 +\$ true$", err, re.M) and re.search(r"exec:1 +\$ echo y+…$", err, re.M), err
+
+
+def test_a_resumed_run_of_the_mock_says_that_nothing_is_paid(treadle, fake_provider):
+    file = workflow(treadle, "w", claude("a"), command("gate", "test -e open"))
+    treadle("run", file, "--mock", "--run-id", "r", code=1)
+    treadle("run", file, "--run-id", "live", code=1, env=fake_provider().env)
+    treadle.file("workspace/open", "")
+    assert "nothing is paid" in treadle("resume", "r", code=0).err
+    assert "nothing is paid" not in treadle("resume", "live", "--mock", code=0).err
+
+
 def test_show_blames_the_output_when_it_fails(treadle):
     file = workflow(treadle, "w", command("a", "exit 3", on_error="continue"),
                     {"name": "each", "type": "for_loop", "data_source": [1], "break_on_error": False,
@@ -673,9 +710,13 @@ def test_tables_fit_the_terminal(treadle):
         for args in (["ps"], ["show", "r"]):
             lines = shown_on_terminal(treadle, *args, columns=columns)
             assert max(map(len, lines)) <= columns, (columns, lines)
+    named = workflow(treadle, "weekly-report", command("ok", "true"))
+    treadle("run", named, code=0)  # with an id made of the time
+    wide = shown_on_terminal(treadle, "ps", columns=90)
+    assert wide[0].split()[-1] == "COST" and wide[1].split()[-1] == "-", wide
     narrow = shown_on_terminal(treadle, "ps", columns=80)
     assert "COST" in narrow[0] and "DIRECTORY" not in narrow[0], narrow
-    assert str(treadle.home / "runs" / "r") in shown_on_terminal(treadle, "ps", columns=300)[1]
+    assert str(treadle.home / "runs" / "r") in "".join(shown_on_terminal(treadle, "ps", columns=300))
     assert max(map(len, shown_on_terminal(treadle, "ps", columns=300, env={"COLUMNS": "50"}))) <= 50
     assert str(treadle.home / "runs" / "r") in treadle("ps", env={"COLUMNS": "50"}, code=0).out
 

@@ -98,3 +98,33 @@ def test_a_plan_that_ends_in_the_output_names_its_place(treadle):
                  'steps: [{name: a, type: claude, prompt: p}]}')
     got = treadle("run", "w.yaml", "--dry-run", code=1)
     assert "The plan ends here, for the answers are made up: w.yaml:1:33: `steps.a` has no field" in got.out
+
+
+LISTS = """
+workflow:
+  name: lists
+  steps:
+    - {name: find, type: file_ops, operation: list, path: docs, pattern: "*.md"}
+    - name: each
+      type: for_loop
+      data_source: steps.find.files
+      steps: [{name: ask, type: claude, prompt: [{type: file, path: "{{ item.path }}"}]}]
+    - {name: code, type: codebase_query, queries: {tests: {find_files: {type: test}}}}
+    - {name: none, type: for_loop, data_source: steps.code.tests, steps: [{name: x, type: test_echo, value: 1}]}
+    - {name: save, type: file_ops, operation: copy, source: docs/a.md, destination: kept/}
+    - {name: words, type: command, run: [wc, -l, "two words"]}
+    - {name: keep, type: checkpoint, state: {a: 1}}
+"""
+
+
+def test_files_of_the_workspace_are_really_listed(treadle):
+    treadle.file("w.yaml", LISTS)
+    for name in ("a", "b"):
+        treadle.file(f"workspace/docs/{name}.md", f"text {name}")
+    before = listing(treadle.cwd)
+    out = treadle("run", "w.yaml", "--dry-run", code=0).out
+    assert listing(treadle.cwd) == before
+    assert "2 calls of models" in out and "text a" in out and "text b" in out, out
+    assert "no items with these answers" in out and "effect    copy docs/a.md to kept/" in out, out
+    assert "command   wc -l 'two words'" in out and "{" not in out, out
+    assert treadle("run", "w.yaml", "--dry-run", "--json", "--workspace", "none", code=0).json["totals"]["calls"] == 0

@@ -64,6 +64,19 @@ def test_what_a_step_says_names_no_files_outside(treadle, step, path):
 
 
 @pytest.mark.parametrize("step", READS.values(), ids=READS.keys())
+@pytest.mark.parametrize("name", ["config", "environment", "date"])
+def test_a_name_of_the_engine_is_not_trusted_where_the_workflow_means_its_own(treadle, step, name):
+    """An iterator called `config` has what a step said, whatever the engine calls so elsewhere."""
+    treadle.file("secret.txt", "the secret")
+    treadle.file("ws/x", "")
+    treadle.file("in/w.yaml", "workflow: {name: w, steps: [{name: model, type: test_echo, value: [../secret.txt]}, "
+                 "{name: each, type: for_loop, iterator: %s, data_source: steps.model, steps: [{name: a, %s}]}]}"
+                 % (name, step % name))
+    got = treadle("run", "w.yaml", "--mock", "--json", "--workspace", "../ws", cwd=treadle.cwd / "in", code=1)
+    assert "the secret" not in got.out, got.out
+
+
+@pytest.mark.parametrize("step", READS.values(), ids=READS.keys())
 @pytest.mark.parametrize("path", ["note.txt", "{cwd}/ws/note.txt", "{cwd}/in/note.txt"])
 def test_what_a_step_says_names_files_inside(treadle, step, path):
     treadle.file("in/x", "")

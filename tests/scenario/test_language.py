@@ -188,3 +188,107 @@ workflow:
     assert [(s["provider"], s["model"]) for s in done.values()] == [
         ("claude", "claude-opus-5-5"), ("gemini", "gemini-flash-latest"), ("openai", "org/name"),
         ("claude", "claude-sonnet-5-5")]
+
+
+INSIDE = """
+workflow:
+  name: inside
+  steps:
+    - name: choice
+      type: switch
+      expression: "{{ 1 }}"
+      cases: {1: &ask [{name: ask, type: claude, prompt: p, mock_response: {score: 5, deep: {n: 6}},
+                       output_schema: {type: object, required: [score]}}]}
+    - {name: beside, type: parallel, branches: {one: *ask}}
+    - {name: each, type: for_loop, data_source: [1, 2], steps: *ask}
+    - name: outer
+      type: for_loop
+      data_source: [1]
+      steps: [{name: inner, type: for_loop, data_source: [1, 2], steps: *ask}]
+    - {name: tasks, type: parallel_claude, tasks: [{id: t, prompt: p, mock_response: '{"score": 5}'}]}
+    - {name: call, type: pipeline, pipeline: {name: called, steps: *ask}, outputs: [ask]}
+    - name: shapes
+      type: data_transform
+      input_source: steps.each.iterations
+      operations: [{operation: map, expression: "item.results.ask.score + 1"}]
+  output:
+    - "{{ steps.choice.ask.score }} {{ steps.choice.results.ask.deep.n }}"
+    - "{{ steps.beside.one.ask.score }} {{ steps.beside.branches.one.results.ask.score }}"
+    - "{{ steps.each.iterations[1].results.ask.score }} {{ steps.each.iterations[*].results.ask.score }}"
+    - "{{ steps.outer.results[0].results.inner.results[*].results.ask.score }}"
+    - "{{ steps.tasks.t.score }} {{ steps.tasks.results.t.result.score }}"
+    - "{{ steps.call.ask.score }} {{ map(steps.each.iterations, (i) => i.results.ask.score * 2) }}"
+    - "{{ steps.shapes.result }}"
+"""
+
+
+def test_results_inside_of_results_answer_like_any_other(treadle):
+    treadle.file("inside.yaml", INSIDE)
+    got = treadle("run", "inside.yaml", "--mock", "--json", code=0).json
+    assert got["output"] == ["5 6", "5 5", "5 [5,5]", [5, 5], "5 5", "5 [10,10]", [6, 6]]
+    treadle.file("wrong.yaml", INSIDE.replace("steps.choice.ask.score", "steps.choice.ask.scroe"))
+    assert "did you mean `score`" in treadle("run", "wrong.yaml", "--mock", "--quiet", code=1).err
+
+
+def test_whether_a_step_was_skipped_can_always_be_asked(treadle):
+    treadle.file("w.yaml", """
+workflow:
+  name: w
+  steps:
+    - {name: text, type: test_echo, value: a text}
+    - {name: list, type: test_echo, value: [1]}
+    - {name: object, type: command, run: "true"}
+    - {name: left, type: test_echo, value: 1, condition: false}
+  output: "{{ steps.text.skipped }} {{ steps.list.skipped }} {{ steps.object.skipped }} {{ steps.left.skipped }}
+    {{ steps.text.error == null }} {{ steps.list.success }}"
+""")
+    assert treadle("run", "w.yaml", "--json", code=0).json["output"].split() == [
+        "false", "false", "false", "true", "true", "true"]
+
+
+HANDLED = """
+workflow:
+  name: handled
+  steps:
+    - name: ask
+      type: command
+      run: echo out; echo no >&2; exit 3
+      on_error:
+        steps:
+          - {name: second, type: test_echo, value: {text: "instead of {{ error.code }}"}}
+          - {name: unless, type: test_echo, value: 1, condition: false}
+    - {name: gate, type: command, run: test -e open}
+    - {name: gone, type: command, run: echo out; echo no >&2; exit 4, on_error: {goto: use}}
+    - {name: between, type: test_echo, value: 1}
+    - {name: use, type: test_echo, value: "{{ steps.ask.second.text }}, {{ steps.ask.handled.unless.skipped }}"}
+  output: "{{ steps.use }}; {{ steps.ask.stdout }}{{ steps.gone.exit_code }} {{ steps.gone.stderr }}"
+"""
+
+
+def test_what_an_error_handler_came_to_is_part_of_the_result(treadle):
+    """Also of a run that is resumed behind it. A step that goes elsewhere keeps its output too."""
+    treadle.file("w.yaml", HANDLED)
+    treadle("run", "w.yaml", "--run-id", "r", code=1)
+    (treadle.cwd / "workspace/open").touch()
+    for more in (["resume", "r"], ["run", "w.yaml"]):
+        got = treadle(*more, "--json", code=0)
+        assert got.json["output"] == "instead of exit_3, true; out\n4 no\n"
+        assert got.json["results"]["ask"]["handled"]["second"] == {"text": "instead of exit_3"}
+        assert "failed; going on at use" in got.err
+
+
+@pytest.mark.parametrize("name", ["env", "inputs", "workflow", "run", "timestamp", "steps", "state", "loop"])
+def test_a_name_that_alone_means_something_else_is_told(treadle, name):
+    file = treadle.file("w.yaml", """
+workflow:
+  name: w
+  variables: {NAME: 5}
+  steps:
+    - {name: each, type: for_loop, iterator: NAME, data_source: [7], steps: [
+        {name: x, type: test_echo, value: "{{ loop.NAME }} {{ state.NAME }}"}]}
+  output: "{{ steps.each.iterations[0].results.x }}"
+""".replace("NAME", name))
+    err = treadle("validate", file, code=0).err
+    assert f"the iterator `{name}` can only be read as loop.{name}" in err
+    assert f"the variable `{name}` can only be read as state.{name}" in err
+    assert treadle("run", file, "--json", code=0).json["output"] == "7 5"

@@ -271,7 +271,7 @@ static const struct expr_case main_cases[] = {
     {"steps[key].score", "\"high\""},
     {"steps.{{ key }}.score", "\"high\""},
     {"list[list[0]]", "2"},
-    {"steps.run-tests.ok", "!not_found: 1:1: `steps` has no field \"run-tests\""},
+    {"steps.run-tests.ok", "!not_found: 1:1: `steps` has no field \"run-tests\"; it has scan, lint, lint-2"},
     {"steps.lint-2.score", "9"},
     {"steps.lint-2.score-1", "8"}, /* only the name of a step has hyphens */
     {"steps.lint - 2", "!expression: 1:1: cannot subtract an object and a number: left side `steps.lint` is an object "

@@ -107,7 +107,7 @@ static const struct tmpl_case cases[] = {
     {"{{file:{{path}}/a.md}}", "\"A!\""},
     {"{{file:{{ path }}/{{ 'a' }}.md }}", "\"A!\""},
     {"{{file:docs/{{ 'a.md' }}}}", "\"A!\""},
-    {"{{file:nope.md}}", "!not_found: 1:1: `file:` has no field \"nope.md\""},
+    {"{{file:nope.md}}", "!not_found: 1:1: `file:` has no field \"nope.md\"; it has docs/a.md, a b.md"},
     /* errors */
     {"{{", "!expression: 1:1: this {{ is never closed; expected }} (a literal {{ is written {{{{)"},
     {"a\nbc {{ x", "!expression: 2:4: this {{ is never closed; expected }} (a literal {{ is written {{{{)"},
