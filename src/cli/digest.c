@@ -490,16 +490,25 @@ static bool type_in(const struct workflow *w, struct str name, struct str *type)
             return false;
         *type = w->all[i]->type_name;
     }
-    for (size_t i = 0; i < w->nchildren; i++)
-        if (!type_in(w->children[i], name, type))
-            return false;
     return true;
+}
+
+static bool type_in_all(const struct workflow *w, struct str name, struct str *type)
+{
+    struct arena a = {0};
+    size_t n;
+    const struct workflow *const *all = workflow_all(w, &a, &n);
+    bool good = true;
+    for (size_t i = 0; good && i < n; i++)
+        good = type_in(all[i], name, type);
+    arena_done(&a);
+    return good;
 }
 
 struct str digest_type(const struct digest_node *n, const struct workflow *w)
 {
     struct str type = {"", 0};
-    return w && !n->effect && type_in(w, n->name, &type) ? type : str_n("", 0);
+    return w && !n->effect && type_in_all(w, n->name, &type) ? type : str_n("", 0);
 }
 
 const struct digest_node *digest_find(const struct digest_node *n, enum node_status status)

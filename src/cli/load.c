@@ -2,6 +2,7 @@
 #include "cli/load.h"
 
 #include "base/buf.h"
+#include "base/map.h"
 #include "cli/said.h"
 #include "cli/session.h"
 #include "flow/step.h"
@@ -176,7 +177,9 @@ static bool may_be_made(const struct workflow *w, const struct step_def *reader)
     return false;
 }
 
-int check_files(const struct workflow *w, struct str dir, struct str workspace, bool warn)
+/* `told`: places that were told already, since a file may be loaded twice, and is known by its name. */
+static int check_own_files(const struct workflow *w, struct str dir, struct str workspace, bool warn, struct map *told,
+                           struct arena *a)
 {
     int code = EXIT_OK;
     for (size_t i = 0; i < w->nfiles; i++) {
@@ -185,6 +188,9 @@ int check_files(const struct workflow *w, struct str dir, struct str workspace, 
         struct str file = workflow_place(w, &line);
         bool later = may_be_made(w, f->step);
         if (is_there(f->path, dir, workspace) || (later && !warn))
+            continue;
+        struct str place = arena_printf(a, "%.*s:%u:%u", STR_ARG(file), line, f->col);
+        if (map_put(told, place, a))
             continue;
         char text[4096];
         snprintf(text, sizeof text,
@@ -195,10 +201,20 @@ int check_files(const struct workflow *w, struct str dir, struct str workspace, 
         if (!later)
             code = EXIT_USAGE;
     }
-    for (size_t i = 0; i < w->nchildren; i++) {
-        const struct workflow *c = w->children[i];
-        if (check_files(c, c->dir.n ? c->dir : dir, workspace, warn) != EXIT_OK)
+    return code;
+}
+
+int check_files(const struct workflow *w, struct str dir, struct str workspace, bool warn)
+{
+    struct arena a = {0};
+    struct map told = {0};
+    size_t n;
+    const struct workflow *const *all = workflow_all(w, &a, &n);
+    int code = EXIT_OK;
+    for (size_t i = 0; i < n; i++)
+        if (check_own_files(all[i], i && all[i]->dir.n ? all[i]->dir : dir, workspace, warn, &told, &a) != EXIT_OK)
             code = EXIT_USAGE;
-    }
+    map_done(&told);
+    arena_done(&a);
     return code;
 }

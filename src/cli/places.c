@@ -21,11 +21,14 @@ enum rc places_workspace(struct str path, struct err *err)
 
 static bool writes(const struct workflow *w)
 {
+    struct arena a = {0};
+    size_t n;
+    const struct workflow *const *all = workflow_all(w, &a, &n);
     bool any = false;
-    for (size_t i = 0; !any && i < w->nall; i++)
-        any = w->all[i]->output_to_file;
-    for (size_t i = 0; !any && i < w->nchildren; i++)
-        any = writes(w->children[i]);
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; !any && i < all[k]->nall; i++)
+            any = all[k]->all[i]->output_to_file;
+    arena_done(&a);
     return any;
 }
 

@@ -238,12 +238,13 @@ static void add_env(struct session *s, struct val_map *m, struct str name)
         val_map_set(m, arena_str(&s->arena, name), val_str(arena_str(&s->arena, str_c(v))));
 }
 
-static void add_envs(struct session *s, struct val_map *m, const struct workflow *w)
+static void add_envs(struct session *s, struct val_map *m)
 {
-    for (size_t i = 0; i < w->nenv; i++)
-        add_env(s, m, w->env[i]);
-    for (size_t i = 0; i < w->nchildren; i++)
-        add_envs(s, m, w->children[i]);
+    size_t n;
+    const struct workflow *const *all = workflow_all(s->workflow, &s->arena, &n);
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < all[k]->nenv; i++)
+            add_env(s, m, all[k]->env[i]);
 }
 
 static const char *const bounds[] = {"PIPELINE_TIMEOUT",     "PIPELINE_MAX_STEPS",     "PIPELINE_MAX_DEPTH",
@@ -254,7 +255,7 @@ static const char *const bounds[] = {"PIPELINE_TIMEOUT",     "PIPELINE_MAX_STEPS
 const struct val *session_env(struct session *s)
 {
     struct val_map m = val_map_new(&s->arena);
-    add_envs(s, &m, s->workflow);
+    add_envs(s, &m);
     if (!s->resume) { /* what model steps use where the workflow says nothing, from the first step to the last */
         add_env(s, &m, STR("CLAUDE_MODEL"));
         add_env(s, &m, STR("GEMINI_MODEL"));
@@ -453,9 +454,16 @@ static int check_providers(const struct workflow *w, const struct egress *g)
         return fail(err.rc == RC_AUTH ? EXIT_ENVIRONMENT : EXIT_USAGE, "%.*s:%u:%u: step `%.*s`: %s", STR_ARG(file),
                     line, d->col, STR_ARG(d->name), err.msg);
     }
+    return EXIT_OK;
+}
+
+static int check_all_providers(struct session *s, const struct egress *g)
+{
+    size_t n;
+    const struct workflow *const *all = workflow_all(s->workflow, &s->arena, &n);
     int code = EXIT_OK;
-    for (size_t i = 0; i < w->nchildren && code == EXIT_OK; i++)
-        code = check_providers(w->children[i], g);
+    for (size_t i = 0; i < n && code == EXIT_OK; i++)
+        code = check_providers(all[i], g);
     return code;
 }
 
@@ -514,7 +522,7 @@ static int prepare(struct live *l)
         called_keyless(&s->files, s->workflow->file, s->workflow->text, &err) != RC_OK)
         return fail(EXIT_USAGE, "%s", err.msg);
     s->inputs = val_covered(&s->arena, &s->inputs);
-    int code = check_providers(s->workflow, l->egress);
+    int code = check_all_providers(s, l->egress);
     if (code == EXIT_OK && !s->resume)
         code = check_files(s->workflow, s->workflow_dir, s->workspace, !s->quiet);
     if (code == EXIT_OK)

@@ -221,6 +221,10 @@ struct workflow {
 struct workflow *workflow_ref(struct workflow *w);
 void workflow_unref(struct workflow *w);
 
+/* The workflow and all that it calls, directly or not, as far as they are known: each once, callers before what only
+ * they call. In `a`. */
+const struct workflow *const *workflow_all(const struct workflow *w, struct arena *a, size_t *n);
+
 /* The step as it is once its type is known; in `a`. RC_INVALID with the place. */
 enum rc load_late(const struct workflow *w, const struct step_def *s, struct str type, struct arena *a,
                   const struct step_def **ret, struct err *err) MUST_CHECK;
@@ -264,6 +268,8 @@ void problem_add(struct problems *p, bool warning, uint32_t line, uint32_t col, 
     __attribute__((format(printf, 5, 6)));
 /* Orders by place (stable). workflow_load() has done it. */
 void problems_sort(struct problems *p);
+/* Drops what was told of the same file before: it may be loaded once more for a caller that lets it see other names. */
+void problems_drop(struct problems *p, const struct problems *told);
 /* For people: "FILE:LINE:COL: error: TEXT", the line of the source with a caret under the place, and a last line that
  * counts. Control characters are shown as `?`. Writes nothing when there are no problems. */
 struct buf;

@@ -503,7 +503,11 @@ struct workflow *load_other(struct loader *up, const struct workflow_text *t, un
     struct problems ps = {.a = up->ps->a};
     struct loaded_file *f = ARENA_NEW(up->ps->a, struct loaded_file);
     struct workflow *w = load_text_of(t, up, inherits, NULL, up->reader, &ps);
-    *f = (struct loaded_file){up->loaded->first, arena_str(up->ps->a, t->path), inherits, w ? workflow_ref(w) : NULL};
+    for (const struct loaded_file *o = up->loaded->first; o; o = o->next)
+        if (str_eq(o->path, t->path))
+            problems_drop(&ps, &o->ps);
+    *f = (struct loaded_file){up->loaded->first, arena_str(up->ps->a, t->path), inherits, w ? workflow_ref(w) : NULL,
+                              ps};
     up->loaded->first = f;
     if (up->reader->problems)
         up->reader->problems(up->reader->ctx, t, &ps);

@@ -82,6 +82,7 @@ struct loaded_file {
     struct str path;
     unsigned inherits;
     struct workflow *w; /* a reference; NULL: it has mistakes */
+    struct problems ps; /* those that were told */
 };
 struct loaded_files {
     struct loaded_file *first;

@@ -40,8 +40,8 @@ const struct step_key organize_keys[] = {
 };
 
 static const char stay[] =
-    "a run never removes what is in the workspace, which may not be its own; a last step of type "
-    "file_ops, `operation: delete`, removes what it names";
+    "a run never removes its workspace, which others may use too; a call removes a directory that was made for it: "
+    "`config: {workspace_dir: …, cleanup_on_success: true}`";
 
 static const char compress[] =
     "files are written as they are; a step of type command can compress one: `run: gzip FILE`";

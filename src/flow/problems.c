@@ -48,6 +48,26 @@ void problem_add(struct problems *p, bool warning, uint32_t line, uint32_t col, 
     p->errors += !warning;
 }
 
+static bool same(const struct problem *a, const struct problem *b)
+{
+    return a->line == b->line && a->col == b->col && a->warning == b->warning && str_eq(a->text, b->text);
+}
+
+void problems_drop(struct problems *p, const struct problems *told)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        bool again = false;
+        for (size_t k = 0; k < told->n && !again; k++)
+            again = same(&p->v[i], &told->v[k]);
+        if (again)
+            p->errors -= !p->v[i].warning;
+        else
+            p->v[n++] = p->v[i];
+    }
+    p->n = n;
+}
+
 /* What stands once in the file may have been read for several steps, such as the tasks of a group. */
 static void drop_repeated(struct problems *p)
 {
@@ -56,7 +76,7 @@ static void drop_repeated(struct problems *p)
         const struct problem *x = &p->v[i];
         bool again = false;
         for (size_t k = n; k-- > 0 && p->v[k].line == x->line && p->v[k].col == x->col && !again;)
-            again = p->v[k].warning == x->warning && str_eq(p->v[k].text, x->text);
+            again = same(&p->v[k], x);
         if (again)
             p->errors -= !x->warning;
         else

@@ -2,6 +2,7 @@
  *
  * Inputs are checked before a run exists, so a wrong one costs nothing. Types never convert silently; only the command
  * line's NAME=TEXT, which has no types of its own, is read as the type that the workflow declares. */
+#include "base/map.h"
 #include "base/panic.h"
 #include "data/json.h"
 #include "flow/compose.h"
@@ -27,6 +28,32 @@ void workflow_unref(struct workflow *w)
         workflow_unref(w->children[i]);
     arena_done(&w->arena);
     free(w);
+}
+
+/* Calls may meet in one workflow again and again: what is walked along them would grow with the number of ways. */
+const struct workflow *const *workflow_all(const struct workflow *w, struct arena *a, size_t *n)
+{
+    size_t cap = 8;
+    const struct workflow **v = arena_calloc(a, cap, sizeof *v);
+    struct map seen = {0};
+    v[0] = w;
+    *n = 1;
+    for (size_t i = 0; i < *n; i++) {
+        for (size_t k = 0; k < v[i]->nchildren; k++) {
+            struct workflow *const *c = &v[i]->children[k];
+            if (*c == w || map_put(&seen, str_n((const char *)c, sizeof *c), *c))
+                continue;
+            if (*n == cap) {
+                const struct workflow **more = arena_calloc(a, 2 * cap, sizeof *more);
+                memcpy(more, v, cap * sizeof *v);
+                v = more;
+                cap *= 2;
+            }
+            v[(*n)++] = *c;
+        }
+    }
+    map_done(&seen);
+    return v;
 }
 
 struct str workflow_place(const struct workflow *w, uint32_t *line)

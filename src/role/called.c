@@ -62,27 +62,22 @@ enum rc called_keyless(const struct called_files *f, struct str file, struct str
     return rc;
 }
 
-/* Into `v`, or (NULL) only counted. */
-static size_t add_secrets(const struct workflow *w, struct str *v)
-{
-    size_t n = w->nsecrets;
-    for (size_t i = 0; v && i < n; i++)
-        v[i] = w->secrets[i];
-    for (size_t i = 0; i < w->nchildren; i++)
-        n += add_secrets(w->children[i], v ? v + n : NULL);
-    return n;
-}
-
 const struct str *called_secrets(const struct workflow *w, struct arena *a, size_t *n)
 {
-    *n = add_secrets(w, NULL);
-    struct str *v = arena_calloc(a, *n ? *n : 1, sizeof *v);
-    (void)add_secrets(w, v);
+    size_t nall, room = 0;
+    const struct workflow *const *all = workflow_all(w, a, &nall);
+    for (size_t k = 0; k < nall; k++)
+        room += all[k]->nsecrets;
+    struct str *v = arena_calloc(a, room ? room : 1, sizeof *v);
+    *n = 0;
+    for (size_t k = 0; k < nall; k++)
+        for (size_t i = 0; i < all[k]->nsecrets; i++)
+            v[(*n)++] = all[k]->secrets[i];
     return v;
 }
 
-bool called_offered(const struct workflow *w, struct str offered, struct arena *a,
-                    void (*problems)(void *ctx, const struct workflow_text *t, const struct problems *ps), void *ctx)
+static bool offered_to(const struct workflow *w, struct str offered, struct arena *a,
+                       void (*problems)(void *ctx, const struct workflow_text *t, const struct problems *ps), void *ctx)
 {
     struct problems ps = {.a = a, .sources = w->sources, .nsources = w->nsources};
     const struct val *written = VAL_GET(w->source, "secrets");
@@ -96,8 +91,17 @@ bool called_offered(const struct workflow *w, struct str offered, struct arena *
     bool good = !ps.n;
     if (!good)
         problems(ctx, &(struct workflow_text){.file = w->file}, &ps);
-    for (size_t i = 0; i < w->nchildren; i++)
-        good = called_offered(w->children[i], offered, a, problems, ctx) && good;
+    return good;
+}
+
+bool called_offered(const struct workflow *w, struct str offered, struct arena *a,
+                    void (*problems)(void *ctx, const struct workflow_text *t, const struct problems *ps), void *ctx)
+{
+    size_t n;
+    const struct workflow *const *all = workflow_all(w, a, &n);
+    bool good = true;
+    for (size_t i = 0; i < n; i++)
+        good = offered_to(all[i], offered, a, problems, ctx) && good;
     return good;
 }
 
