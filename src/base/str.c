@@ -134,14 +134,20 @@ uint64_t str_hash(struct str s, uint64_t seed)
     return h ^ (h >> 29);
 }
 
-bool str_has_word(struct str list, struct str word)
+bool str_word(struct str *list, char mark, struct str *ret)
 {
-    for (size_t from = 0; from <= list.n && word.n;) {
-        size_t n = str_find(str_from(list, from), STR(" "));
-        size_t end = n == SIZE_MAX ? list.n : from + n;
-        if (str_eq(str_n(list.p + from, end - from), word))
+    if (!list->n)
+        return false;
+    const char *end = memchr(list->p, mark, list->n);
+    *ret = str_n(list->p, end ? (size_t)(end - list->p) : list->n);
+    *list = str_from(*list, ret->n + 1);
+    return true;
+}
+
+bool str_has_word(struct str list, char mark, struct str word)
+{
+    for (struct str one; word.n && str_word(&list, mark, &one);)
+        if (str_eq(one, word))
             return true;
-        from = end + 1;
-    }
     return false;
 }

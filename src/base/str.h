@@ -36,8 +36,10 @@ static inline bool str_is(struct str a, const char *z)
     return str_eq(a, str_c(z));
 }
 
-/* Is it one of the words of `list`, which spaces separate? */
-bool str_has_word(struct str list, struct str word);
+/* Lists of words in one text, as in "a|b|c": takes the first one off; false: none is left. */
+bool str_word(struct str *list, char mark, struct str *ret);
+/* Is it one of them? No empty one is. */
+bool str_has_word(struct str list, char mark, struct str word);
 static inline bool str_starts(struct str s, struct str prefix)
 {
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);

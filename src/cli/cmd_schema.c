@@ -44,11 +44,9 @@ static void define(struct maker *k, const char *name, struct val schema)
 static struct val texts(struct maker *k, const char *bars)
 {
     struct val_list l = val_list_new(&k->a);
-    for (struct str rest = str_c(bars); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        val_list_push(&l, val_str(str_n(rest.p, n < rest.n ? n : rest.n)));
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
+    struct str rest = str_c(bars), one;
+    while (str_word(&rest, '|', &one))
+        val_list_push(&l, val_str(one));
     return val_list_done(&l);
 }
 
@@ -140,7 +138,7 @@ static struct val of_kind(struct maker *k, const struct step_key *keys, const st
         [KEY_DATA] = "{}",
         [KEY_COND] = "{\"$ref\":\"#/$defs/condition\"}",
         [KEY_STEPS] = "{\"$ref\":\"#/$defs/steps\"}",
-        [KEY_EACH] = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\"}]}",
+        [KEY_EACH] = "{\"$ref\":\"#/$defs/each\"}",
         [KEY_TASKS] = "{\"$ref\":\"#/$defs/tasks\"}",
         [KEY_BRANCHES] = "{\"type\":\"object\",\"minProperties\":1,\"additionalProperties\":"
                          "{\"$ref\":\"#/$defs/steps\"}}",
@@ -305,6 +303,24 @@ static void define_tasks(struct maker *k)
                     "\"#/$defs/task\"}}]}"));
 }
 
+/* Files that file_ops deletes, or checks; and what it does with each piece of one, unless that is a step. */
+static void define_files(struct maker *k)
+{
+    struct val_map each = val_map_new(&k->a);
+    define(k, "chosen_files",
+           piece(k, "{\"anyOf\":[{\"$ref\":\"#/$defs/chosen_file\"},"
+                    "{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/chosen_file\"}}]}"));
+    define(k, "chosen_file",
+           piece(k, "{\"anyOf\":[{\"type\":\"string\"},{\"$ref\":\"#/$defs/file_source\"},"
+                    "{\"$ref\":\"#/$defs/file_criteria\"}]}"));
+    VAL_MAP_SET(&each, "type", piece(k, "[\"string\",\"object\"]"));
+    VAL_MAP_SET(&each, "if",
+                piece(k, "{\"required\":[\"type\"],\"properties\":{\"type\":{\"enum\":[\"identity\",\"uppercase\","
+                         "\"lowercase\",\"trim\",\"replace\"]}}}"));
+    VAL_MAP_SET(&each, "then", of_any(k, "[{\"type\":\"string\"}]", reference(k, "processor")));
+    define(k, "each", val_map_done(&each));
+}
+
 static void define_values(struct maker *k)
 {
     define(k, "files",
@@ -462,6 +478,7 @@ static struct val whole(struct maker *k)
     define_blocks(k);
     define_steps(k);
     define_values(k);
+    define_files(k);
     struct val_map m = val_map_new(&k->a);
     val_map_merge(&m, &head);
     VAL_MAP_SET(&m, "$defs", val_map_done(&k->defs));

@@ -29,7 +29,7 @@ static enum rc add(char *room, struct str name, const char *where, struct err *e
                        where, STR_ARG(name));
     if (have + name.n + 2 > OFFERED_SIZE)
         return err_set(err, RC_USAGE, "%s has more names than %d bytes hold", where, OFFERED_SIZE);
-    if (!str_has_word(str_c(room), name))
+    if (!str_has_word(str_c(room), ' ', name))
         snprintf(room + have, OFFERED_SIZE - have, "%s%.*s", have ? " " : "", STR_ARG(name));
     return RC_OK;
 }

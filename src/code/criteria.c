@@ -12,13 +12,10 @@ enum { LIST_MAX = 10000 };
 
 static char type_of(const char *table, struct str key)
 {
-    for (struct str rest = str_c(table); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        struct str one = str_n(rest.p, n < rest.n ? n : rest.n);
+    struct str rest = str_c(table), one;
+    while (str_word(&rest, '|', &one))
         if (one.n > 2 && str_eq(str_n(one.p, one.n - 2), key))
             return one.p[one.n - 1];
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
     return 0;
 }
 

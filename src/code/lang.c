@@ -21,13 +21,10 @@ static const struct {
 
 static bool one_of(const char *list, struct str s, bool (*test)(struct str, struct str))
 {
-    for (struct str rest = str_c(list); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        struct str one = str_n(rest.p, n < rest.n ? n : rest.n);
+    struct str rest = str_c(list), one;
+    while (str_word(&rest, '|', &one))
         if (test(s, one))
             return true;
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
     return false;
 }
 

@@ -20,6 +20,14 @@ static const struct {
     {"last", AGG_LAST},         {"unique", AGG_UNIQUE},
 };
 
+const char *agg_name(enum agg_fn fn)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].fn == fn)
+            return names[i].name;
+    return "aggregate";
+}
+
 enum agg_fn agg_find(struct str name, const char **nearest)
 {
     unsigned best = 1 + (unsigned)(name.n / 4);
@@ -110,10 +118,9 @@ enum rc agg_add(struct transform_run *r, struct agg *g, const struct val *v)
     return RC_OK;
 }
 
-struct val agg_value(struct transform_run *r, struct agg *g)
+struct val agg_value(struct agg *g)
 {
     double n = (double)g->n;
-    (void)r;
     switch (g->fn) {
     case AGG_SUM:
         return g->whole ? val_int(g->isum) : val_double(g->sum);

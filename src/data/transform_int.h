@@ -66,6 +66,7 @@ enum agg_fn {
     AGG_UNIQUE,
     AGG_NONE
 };
+const char *agg_name(enum agg_fn fn);
 /* The function of that name, or AGG_NONE with the nearest name. */
 enum agg_fn agg_find(struct str name, const char **nearest);
 
@@ -221,7 +222,7 @@ enum rc t_order(struct transform_run *r, const struct val *a, const struct val *
 
 struct agg *agg_new(struct transform_run *r, enum agg_fn fn);
 enum rc agg_add(struct transform_run *r, struct agg *g, const struct val *v) MUST_CHECK;
-struct val agg_value(struct transform_run *r, struct agg *g);
+struct val agg_value(struct agg *g);
 
 /* One bounded step of the operation; *done with its result in *ret. */
 typedef enum rc op_step(struct transform_run *r, const struct op *o, bool *done, struct val *ret);

@@ -164,7 +164,7 @@ static struct val group_value(struct transform_run *r, const struct op *o, struc
         return val_list_done(&g->items);
     struct val_map m = val_map_new(r->a);
     for (size_t k = 0; k < o->naggs; k++)
-        val_map_set(&m, o->aggs[k].name, agg_value(r, g->aggs[k]));
+        val_map_set(&m, o->aggs[k].name, agg_value(g->aggs[k]));
     return val_map_done(&m);
 }
 
@@ -197,9 +197,8 @@ static enum rc step_group_by(struct transform_run *r, const struct op *o, bool *
 
 /* ---- aggregate ---- */
 
-static struct val formatted(struct transform_run *r, const struct op *o, struct val v)
+static struct val formatted(const struct op *o, struct val v)
 {
-    (void)r;
     if (str_is(o->format, "count"))
         return val_int((int64_t)(v.type == VAL_ARRAY ? v.arr.n : v.type == VAL_OBJECT ? v.obj.n : 1));
     return v;
@@ -213,12 +212,12 @@ static enum rc step_aggregate(struct transform_run *r, const struct op *o, bool 
     if (r->i == r->n) {
         *done = true;
         if (!o->has_group) {
-            *ret = formatted(r, o, agg_value(r, r->agg));
+            *ret = formatted(o, agg_value(r->agg));
             return RC_OK;
         }
         for (size_t i = 0; i < r->ngroups; i++)
-            val_map_set(&r->map, r->groups[i]->name, agg_value(r, r->groups[i]->agg));
-        *ret = formatted(r, o, val_map_done(&r->map));
+            val_map_set(&r->map, r->groups[i]->name, agg_value(r->groups[i]->agg));
+        *ret = formatted(o, val_map_done(&r->map));
         return RC_OK;
     }
     const struct val *item = t_item(r, r->i++), *v = item, *group = NULL;
@@ -226,10 +225,7 @@ static enum rc step_aggregate(struct transform_run *r, const struct op *o, bool 
         TRY(t_path(r, of, item, &v));
     else if (item->type == VAL_OBJECT && o->fn != AGG_COUNT && o->fn != AGG_FIRST && o->fn != AGG_LAST &&
              o->fn != AGG_UNIQUE && o->fn != AGG_COUNT_DISTINCT)
-        return t_fail(r, RC_EXPRESSION, "cannot take the %s of maps; name the field in `value_field`",
-                      o->fn == AGG_SUM       ? "sum"
-                      : o->fn == AGG_AVERAGE ? "average"
-                                             : "like");
+        return t_fail(r, RC_EXPRESSION, "cannot take the %s of maps; name the field in `value_field`", agg_name(o->fn));
     if (o->has_group)
         TRY(t_path(r, &o->group, item, &group));
     TRY(agg_add(r, o->has_group ? group_of(r, o, t_name(r, group ? group : &val_null))->agg : r->agg,
@@ -452,7 +448,7 @@ static enum rc step_flatten(struct transform_run *r, const struct op *o, bool *d
     if (r->item_key)
         TRY(t_path(r, r->item_key, v, &v));
     if (!v || v->type != VAL_ARRAY) {
-        if (v && v->type != VAL_NULL)
+        if (v && (v->type != VAL_NULL || !r->item_key)) /* an item without the field gives nothing */
             val_list_push(&r->out, *v);
         return t_spend(r, 1);
     }

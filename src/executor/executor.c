@@ -234,7 +234,7 @@ static enum rc only_offered(const struct job *j, struct err *err)
     v = val_is(v, VAL_STR) ? &one : v;
     for (size_t i = 0; j->x->confined && !j->bash && val_at(v, i); i++) {
         struct str name = val_at(v, i)->type == VAL_STR ? val_at(v, i)->s : STR("");
-        if (!str_has_word(j->x->offered, name))
+        if (!str_has_word(j->x->offered, ' ', name))
             return err_set(err, RC_INVALID, EXECUTOR_NOT_OFFERED, (int)(name.n < 100 ? name.n : 100), name.p,
                            (int)(name.n < 100 ? name.n : 100), name.p);
     }
@@ -500,7 +500,7 @@ enum rc executor_new(const struct executor_options *o, struct executor **ret, st
     x->offered = arena_str(&x->arena, o->offered);
     /* One that it may not have is not looked for either: what is taken out would tell what it is. */
     for (size_t i = 0; i < o->nsecrets; i++)
-        if (!o->confined || str_has_word(o->offered, o->secrets[i]))
+        if (!o->confined || str_has_word(o->offered, ' ', o->secrets[i]))
             redact_add(&x->secrets, o->secrets[i], str_c(getenv(arena_cstr(&x->arena, o->secrets[i]))));
     *ret = x;
     return RC_OK;

@@ -31,13 +31,7 @@ static const char common_fields[] = "|success|skipped|reason|error|error_message
 
 static bool in_list(const char *bars, struct str name)
 {
-    for (struct str rest = str_c(bars); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        if (str_eq(str_n(rest.p, n < rest.n ? n : rest.n), name))
-            return true;
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
-    return false;
+    return str_has_word(str_c(bars), '|', name);
 }
 
 /* Steps inside are fields too, where the result has them by name: of a while_loop, a switch; branches of a parallel. */
@@ -62,17 +56,9 @@ static void check_field(const struct reader *r, const struct step_def *s, struct
         val_get(VAL_GET(s->source, "variables"), field))
         return;
     struct nearest near = {.want = field};
-    struct str list = STR("");
-    for (struct str rest = str_c(t->result_doc); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        struct str one = str_n(rest.p, n < rest.n ? n : rest.n);
-        nearest_try(&near, one);
-        list =
-            arena_printf(r->l->ps->a, "%.*s%s%.*s", STR_ARG(list), list.n ? ", " : "expected one of: ", STR_ARG(one));
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
+    nearest_try_words(&near, t->result_doc);
     REPORT(r, true, p, "the result of step `%s` (%s) has no field `%s`; %s", clip(s->name).z, t->name, clip(field).z,
-           load_hint(r->l, &near, list.p));
+           load_hint(r->l, &near, nearest_expected(r->l->ps->a, t->result_doc)));
 }
 
 static void unknown_step(const struct reader *r, struct str name, bool warning, struct place p)
@@ -264,11 +250,7 @@ static void check_loop(const struct reader *r, const struct expr_path *path, str
         }
     (void)scope_loop(r, level, &iterator);
     nearest_try(&near, iterator);
-    for (struct str rest = STR("item|index|first|last|total|parent|"); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        nearest_try(&near, str_n(rest.p, n));
-        rest = str_from(rest, n + 1);
-    }
+    nearest_try_words(&near, "item|index|first|last|total|parent");
     if (near.name.n)
         REPORT(r, false, p, "unknown name `loop.%s`; did you mean `loop.%s`?", clip(name).z, clip(near.name).z);
     else

@@ -55,15 +55,8 @@ bool root_needs_field(struct str name)
 /* Tries all fields: true when `name` is one. */
 static bool one_of(const char *bars, struct nearest *near)
 {
-    for (struct str rest = str_c(bars); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        struct str one = str_n(rest.p, n < rest.n ? n : rest.n);
-        if (str_eq(one, near->want))
-            return true;
-        nearest_try(near, one);
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
-    return false;
+    nearest_try_words(near, bars);
+    return str_has_word(str_c(bars), '|', near->want);
 }
 
 static bool key_of(const struct val *object, struct nearest *near)
@@ -114,14 +107,7 @@ static const char *expected(const struct reader *r, const struct root *root)
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         if (strcmp(root->name, blocks[i][0]) == 0)
             return blocks[i][1];
-    struct str list = STR("");
-    for (struct str rest = str_c(root->fields); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        list = arena_printf(r->l->ps->a, "%.*s%s%.*s", STR_ARG(list),
-                            list.n ? ", " : "expected one of: ", (int)(n < rest.n ? n : rest.n), rest.p);
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
-    return list.p;
+    return nearest_expected(r->l->ps->a, root->fields);
 }
 
 bool check_root(const struct reader *r, const struct expr_path *path, uint32_t line, uint32_t col)

@@ -97,8 +97,7 @@ struct frame {
     struct keep *keeps; /* what the shelf keeps for it (flow/shelf.h) */
 };
 
-/* --- for step types ------------------------------------------------------------------------------------------------
- */
+/* ---- for step types ---- */
 
 /* The step's configuration with its templates evaluated; pinned in the journal at the first evaluation of this attempt
  * when `pin`. NULL: the step has failed already (expression error), return at once. Lives in the frame's arena. */

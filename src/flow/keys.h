@@ -32,7 +32,9 @@ extern const struct unused_key workflow_unused_keys[], step_unused_keys[], defau
 extern const struct unused_key call_config_unused_keys[];
 /* Of blocks of steps that ask a model (option_keys.c). */
 extern const struct step_key claude_options_keys[], token_budget_keys[], model_retry_keys[], session_config_keys[],
-    extraction_config_keys[], tasks_config_keys[];
+    extraction_config_keys[], tasks_config_keys[], task_generator_keys[];
+/* Of what a file_ops step names: sources, files with criteria, what is done with a file (option_keys.c). */
+extern const struct step_key file_source_keys[], file_criteria_keys[], processor_keys[];
 extern const struct unused_key claude_options_unused_keys[];
 extern const struct unused_key token_budget_unused_keys[];
 /* Of blocks of older workflows (load_old.c). */

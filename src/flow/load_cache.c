@@ -158,7 +158,8 @@ void load_cache_config(struct loader *l, const struct member *m)
         } else if (str_is(k->key, "max_size_mb") && load_int(l, cache_config_keys, k, &l->w->cache.max_bytes)) {
             l->w->cache.max_bytes <<= 20;
         } else if (!key_find(cache_config_keys, k->key)) {
-            unused = unused ? unused : k;
+            if (!load_misspelt_key(l, k, m->key, cache_config_keys))
+                unused = unused ? unused : k;
         }
     }
     if (unused)

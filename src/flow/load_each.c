@@ -6,17 +6,6 @@
 #include "flow/habits.h"
 #include "flow/load_int.h"
 
-static bool is_choice(const struct step_key *row, struct str name)
-{
-    for (struct str rest = str_c(row->choices); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        if (str_eq(str_n(rest.p, n < rest.n ? n : rest.n), name))
-            return true;
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
-    return false;
-}
-
 static bool is_hole(struct str s)
 {
     return str_find(s, STR("{{")) != SIZE_MAX;
@@ -25,11 +14,7 @@ static bool is_hole(struct str s)
 static void unknown(struct loader *l, const struct step_key *row, const struct val *at, struct str name)
 {
     struct nearest near = {.want = name};
-    for (struct str rest = str_c(row->choices); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        nearest_try(&near, str_n(rest.p, n < rest.n ? n : rest.n));
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
+    nearest_try_words(&near, row->choices);
     for (size_t i = 0; step_type_at(i); i++)
         nearest_try(&near, str_c(step_type_at(i)->name));
     BAD(l, at, "there is no `%s` `%s`; %s", row->name, clip(name).z,
@@ -89,7 +74,7 @@ bool load_each(struct loader *l, struct step_def *s, const struct step_key *row,
         body(l, s, steps, depth);
         return true;
     }
-    if (!val_is(name, VAL_STR) || is_hole(name->s) || is_choice(row, name->s))
+    if (!val_is(name, VAL_STR) || is_hole(name->s) || str_has_word(str_c(row->choices), '|', name->s))
         return false;
     if (!step_type_find(name->s) && !habit_type(name->s)) {
         unknown(l, row, name, name->s);

@@ -8,6 +8,7 @@
 #include "data/transform.h"
 #include "flow/def.h"
 #include "flow/keys.h"
+#include "flow/nearest.h"
 #include "flow/range.h"
 
 enum {
@@ -32,13 +33,6 @@ struct clip {
     char z[88];
 };
 struct clip clip(struct str s);
-
-/* The candidate most like `want`: try all of them, then read `name` (empty when none is near). */
-struct nearest {
-    struct str want, name;
-    unsigned distance;
-};
-void nearest_try(struct nearest *n, struct str candidate);
 
 /* Where text stands in the file, for places inside block and quoted scalars (load_place.c). */
 struct places {
@@ -157,6 +151,9 @@ const char *load_hint(struct loader *l, const struct nearest *n, const char *res
 /* The key is not in any table: nearest name, or the names of `table`. `owner` says whose key. */
 void load_unknown_key(struct loader *l, const struct member *m, const char *owner, const struct step_key *table,
                       const struct step_key *table2);
+/* The same in blocks that may hold keys of others, where only what differs from one of the table in one letter is meant
+ * to be it; false: it does not. */
+bool load_misspelt_key(struct loader *l, const struct member *m, struct str owner, const struct step_key *table);
 /* True when the key is one that has no effect here; warns, once a name. */
 bool load_unused_key(struct loader *l, const struct member *m, const struct unused_key *table);
 

@@ -178,7 +178,7 @@ static void old_block(struct loader *l, const struct member *m)
         for (size_t t = 0; known && t < sizeof targets / sizeof *targets; t++)
             if (str_is(k->key, targets[t].key))
                 old_limit(l, keys, k, targets[t].target);
-        if (!known && !unused)
+        if (!known && !load_misspelt_key(l, k, m->key, keys) && !unused)
             unused = k;
     }
     if (unused)

@@ -27,22 +27,6 @@ struct clip clip(struct str s)
     return c;
 }
 
-void nearest_try(struct nearest *n, struct str candidate)
-{
-    unsigned limit = n->want.n <= 5 ? 1 : n->want.n <= 8 ? 2 : 3; /* of three letters, one; a swap counts as one */
-    if (n->want.n > 64 || candidate.n > 64 || candidate.n == 0)
-        return;
-    if (n->name.n && n->distance <= limit)
-        limit = n->distance - 1;
-    if (candidate.n > n->want.n + limit || n->want.n > candidate.n + limit)
-        return;
-    unsigned d = str_distance(n->want, candidate, limit);
-    if (d > limit || d >= candidate.n || d >= n->want.n) /* nothing in common */
-        return;
-    n->distance = d;
-    n->name = candidate;
-}
-
 /* ---- places ---- */
 
 static void places_init(struct places *p, struct arena *a, struct str text)
@@ -229,9 +213,7 @@ void load_bad_err(struct loader *l, const struct val *v, const struct err *e)
 
 const char *load_hint(struct loader *l, const struct nearest *n, const char *rest)
 {
-    if (n->name.n)
-        return arena_printf(l->ps->a, "did you mean `%s`?", clip(n->name).z).p;
-    return rest;
+    return nearest_hint(l->ps->a, n, rest);
 }
 
 static void add_names(struct loader *l, struct nearest *near, struct str *list, const struct step_key *table)
@@ -261,6 +243,17 @@ void load_unknown_key(struct loader *l, const struct member *m, const char *owne
         list.n ? arena_printf(l->ps->a, "expected one of: %.*s", STR_ARG(list)).p : "it has no keys of its own";
     problem_add(l->ps, false, m->line, m->col, "unknown key `%s` of %s; %s", clip(m->key).z, owner,
                 load_hint(l, &near, rest));
+}
+
+bool load_misspelt_key(struct loader *l, const struct member *m, struct str owner, const struct step_key *table)
+{
+    struct nearest near = {.want = m->key};
+    for (const struct step_key *k = table; k->name; k++)
+        nearest_try(&near, str_c(k->name));
+    if (!near.name.n || near.distance > 1)
+        return false;
+    load_unknown_key(l, m, arena_printf(l->ps->a, "`%s`", clip(owner).z).p, table, NULL);
+    return true;
 }
 
 bool load_unused_key(struct loader *l, const struct member *m, const struct unused_key *table)

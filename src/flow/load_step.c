@@ -144,11 +144,7 @@ static void type_unknown(struct loader *l, const struct val *v, struct str name)
     for (size_t i = 0; step_type_at(i); i++) {
         const struct step_type *t = step_type_at(i);
         nearest_try(&near, str_c(t->name));
-        for (struct str rest = str_c(t->aliases); rest.n;) {
-            size_t n = str_find(rest, STR("|"));
-            nearest_try(&near, str_n(rest.p, n < rest.n ? n : rest.n));
-            rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-        }
+        nearest_try_words(&near, t->aliases);
         list = arena_printf(l->ps->a, "%.*s%s%s", STR_ARG(list), list.n ? ", " : "expected one of: ", t->name);
     }
     BAD(l, v, "unknown step type `%s`; %s", clip(name).z, load_hint(l, &near, list.p));

@@ -25,20 +25,15 @@ static bool key_wrong(struct loader *l, const struct member *m, const struct val
 
 static bool key_enum(struct loader *l, const struct step_key *row, const struct member *m)
 {
-    struct str v, list = STR("");
+    struct str v;
     if (!load_text(l, m, &v))
         return false;
+    if (str_has_word(str_c(row->choices), '|', v))
+        return true;
     struct nearest near = {.want = v};
-    for (struct str rest = str_c(row->choices); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        struct str one = str_n(rest.p, n < rest.n ? n : rest.n);
-        if (str_eq(one, v))
-            return true;
-        nearest_try(&near, one);
-        list = arena_printf(l->ps->a, "%.*s%s%.*s", STR_ARG(list), list.n ? ", " : "expected one of: ", STR_ARG(one));
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
-    BAD(l, &m->val, "`%s` is `%s`; %s", clip(m->key).z, clip(v).z, load_hint(l, &near, list.p));
+    nearest_try_words(&near, row->choices);
+    BAD(l, &m->val, "`%s` is `%s`; %s", clip(m->key).z, clip(v).z,
+        load_hint(l, &near, nearest_expected(l->ps->a, row->choices)));
     return false;
 }
 
@@ -95,12 +90,12 @@ static void block_notice(struct loader *l, const struct member *m, const struct 
 }
 
 /* Where others' names may be meant, only what looks like a slip of the pen is an error. */
-static void block_unknown(struct loader *l, const struct member *m, const struct key_block *block)
+static void block_unknown(struct loader *l, struct str owner, const struct member *m, const struct key_block *block)
 {
     struct nearest near = {.want = m->key};
     struct str list = STR("");
     if (!block->open) {
-        load_unknown_key(l, m, arena_printf(l->ps->a, "`%s`", block->name).p, block->keys, NULL);
+        load_unknown_key(l, m, arena_printf(l->ps->a, "`%s`", clip(owner).z).p, block->keys, NULL);
         return;
     }
     for (const struct step_key *k = block->keys; k->name; k++) {
@@ -110,8 +105,8 @@ static void block_unknown(struct loader *l, const struct member *m, const struct
     }
     for (const struct unused_key *k = block->unused; k && k->name; k++)
         nearest_try(&near, str_c(k->name));
-    problem_add(l->ps, near.name.n == 0, m->line, m->col, "unknown option `%s` in %s; %s", clip(m->key).z, block->name,
-                load_hint(l, &near, list.p));
+    problem_add(l->ps, near.name.n == 0, m->line, m->col, "unknown option `%s` in %s; %s", clip(m->key).z,
+                clip(owner).z, load_hint(l, &near, list.p));
 }
 
 /* A map, and if it is a block that nobody else reads: its keys. */
@@ -130,7 +125,7 @@ static bool key_block_fits(struct loader *l, const struct step_key *row, const s
         else if (unused)
             block_notice(l, k, block, unused->why);
         else if (!inner)
-            block_unknown(l, k, block);
+            block_unknown(l, m->key, k, block);
     }
     return l->ps->errors == before;
 }

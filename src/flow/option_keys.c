@@ -150,6 +150,48 @@ const struct step_key tasks_config_keys[] = {
     {0},
 };
 
+const struct step_key task_generator_keys[] = {
+    {"type", KEY_ENUM, .choices = "file_list", .fallback = "file_list", .doc = "Where the items come from: files."},
+    {"pattern", KEY_TEMPLATE, .required = true, .doc = "Which files, such as src/**/*.c."},
+    {"batch_size", KEY_INT, .fallback = "1", KEY_FROM_TO(1, 10000), .doc = "How many files an item has."},
+    {0},
+};
+
+/* ---- files of a file_ops step ---- */
+
+const struct step_key file_source_keys[] = {
+    {"path", KEY_TEMPLATE, .doc = "A file or directory."},
+    {"pattern", KEY_TEMPLATE, .doc = "Files: `*`, `?`, `**`, `[a-z]`, `{a,b}`."},
+    {"exclude", KEY_ANY, .doc = "Patterns of names or paths that are left out."},
+    {"older_than", KEY_ANY, .doc = "Only what was not changed for so long: `7 days`, `12h`."},
+    {0},
+};
+
+const struct step_key file_criteria_keys[] = {
+    {"path", KEY_TEMPLATE, .doc = "A file or directory."},
+    {"pattern", KEY_TEMPLATE, .doc = "Files; each must meet the criteria."},
+    {"must_exist", KEY_BOOL, .fallback = "true", .doc = "Whether it must be there."},
+    {"must_be_file", KEY_BOOL, .doc = "It must be a file."},
+    {"must_be_dir", KEY_BOOL, .doc = "It must be a directory."},
+    {"min_size", KEY_SIZE, .doc = "How large it must be at least."},
+    {"max_size", KEY_SIZE, .doc = "How large it may be at most."},
+    {"must_contain", KEY_ANY, .doc = "Text, or a list of texts, that must stand in it."},
+    {"validate_json", KEY_BOOL, .doc = "It must be JSON."},
+    {"validate_yaml", KEY_BOOL, .doc = "It must be YAML."},
+    {"validate_xml", KEY_BOOL, .doc = "It must be XML."},
+    {"validate_csv", KEY_BOOL, .doc = "It must be CSV with as many columns in each row."},
+    {"must_be_readable", KEY_BOOL, .doc = "It can be read."},
+    {"must_be_writable", KEY_BOOL, .doc = "It can be written."},
+    {0},
+};
+
+const struct step_key processor_keys[] = {
+    {"type", KEY_STRING, .required = true, .doc = "identity, uppercase, lowercase, trim or replace."},
+    {"pattern", KEY_TEMPLATE, .doc = "replace: the text that is replaced."},
+    {"replacement", KEY_TEMPLATE, .doc = "replace: the new text."},
+    {0},
+};
+
 /* ---- blocks by name ---- */
 
 static const struct key_block blocks[] = {
@@ -167,6 +209,10 @@ static const struct key_block blocks[] = {
     {.name = "session_config", .keys = session_config_keys, .plain = true, .open = true},
     {.name = "extraction_config", .keys = extraction_config_keys, .plain = true},
     {.name = "tasks_config", .keys = tasks_config_keys},
+    {.name = "task_generator", .keys = task_generator_keys},
+    {.name = "file_source", .keys = file_source_keys},
+    {.name = "file_criteria", .keys = file_criteria_keys},
+    {.name = "processor", .keys = processor_keys},
     {.name = "restart", .keys = restart_keys, .plain = true},
     {.name = "retry", .keys = retry_keys},
     {.name = "limits", .keys = limit_keys},

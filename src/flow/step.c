@@ -1,9 +1,9 @@
 /* A step being executed, as it is the same for all step types: its attempts, its children, its resuming. (Their time:
  * step_time.c.)
  *
- *   enter ─ ended before? ─ condition ─▶ attempt ─ files, cache ─▶ type->enter … step_ok, step_fail, timeout ─▶
- * step_end.c ▲                                                                       │ └────────────────────── the next
- * attempt, after a wait ─────────────────┘
+ *   enter ─ ended before? ─ condition ─▶ attempt ─ files, cache ─▶ type->enter … its end (step_end.c)
+ *                                           ▲                                        │
+ *                                           └──────── the next, after a wait ────────┘
  *
  * A step's first attempt gives its children paths below its own; attempt N below `path~N`, so a loop that is tried
  * again does not meet the iterations of the try before. The condition is asked once, when the step is first entered; a

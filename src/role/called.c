@@ -84,7 +84,7 @@ static bool offered_to(const struct workflow *w, struct str offered, struct aren
     for (size_t i = 0; i < w->nsecrets; i++) {
         struct str name = w->secrets[i];
         const struct val *at = val_is(written, VAL_ARRAY) ? val_at(written, i) : written;
-        if (!str_has_word(offered, name))
+        if (!str_has_word(offered, ' ', name))
             problem_add(&ps, false, at ? at->line : 0, at ? at->col : 0, EXECUTOR_NOT_OFFERED, STR_ARG(name),
                         STR_ARG(name));
     }

@@ -2,6 +2,7 @@
  *
  * All of them are one effect, which reads and changes nothing: after a crash it is simply done again. What can be asked
  * is in data/code_queries.def; here it is checked before a run, as far as it is written as constants. */
+#include "flow/nearest.h"
 #include "step/codebase.h"
 
 #include <stdio.h>
@@ -26,35 +27,15 @@ enum { NKINDS = sizeof kinds / sizeof *kinds };
 
 /* ---- before the run ---- */
 
-struct near {
-    struct str want, name;
-    unsigned best;
-};
-
-static void near_try(struct near *n, struct str candidate)
-{
-    unsigned limit = n->name.n ? n->best : 4, d = str_distance(n->want, candidate, limit);
-    if (d < limit)
-        n->best = d, n->name = candidate;
-}
-
-static const char *hint(struct problems *ps, const struct near *n, const char *rest)
-{
-    if (n->name.n)
-        return arena_printf(ps->a, "did you mean `%.*s`?", STR_ARG(n->name)).p;
-    return rest;
-}
-
 /* The criterion's type, or 0. */
-static char criterion(const char *table, struct str key, struct near *near)
+static char criterion(const char *table, struct str key, struct nearest *near)
 {
-    for (struct str rest = str_c(table); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        struct str one = str_n(rest.p, n < rest.n ? n : rest.n), name = str_n(one.p, one.n - 2);
+    struct str rest = str_c(table), one;
+    while (str_word(&rest, '|', &one)) {
+        struct str name = str_n(one.p, one.n - 2);
         if (str_eq(name, key))
             return one.p[one.n - 1];
-        near_try(near, name);
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
+        nearest_try(near, name);
     }
     return 0;
 }
@@ -88,14 +69,10 @@ static const char *misfit(char type, const struct val *v)
 
 static struct str names_of(struct problems *ps, const char *table)
 {
-    struct str list = STR("");
-    for (struct str rest = str_c(table); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        struct str one = str_n(rest.p, n < rest.n ? n : rest.n);
+    struct str list = STR(""), rest = str_c(table), one;
+    while (str_word(&rest, '|', &one))
         list = arena_printf(ps->a, "%.*s%s%.*s", STR_ARG(list),
                             list.n ? ", " : "expected one of: ", STR_ARG(str_n(one.p, one.n - 2)));
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
     return list.n ? list : STR("it takes none, only `true`");
 }
 
@@ -106,11 +83,11 @@ static void check_criteria(size_t kind, const struct val *v, struct problems *ps
             check_criteria(kind, &v->arr.v[i], ps);
     for (size_t i = 0; v->type == VAL_OBJECT && i < v->obj.n; i++) {
         const struct member *m = &v->obj.m[i];
-        struct near near = {.want = m->key};
+        struct nearest near = {.want = m->key};
         char type = criterion(kinds[kind].criteria, m->key, &near);
         if (!type) {
             problem_add(ps, false, m->line, m->col, "%s has no criterion `%.*s`; %s", kinds[kind].name, STR_ARG(m->key),
-                        hint(ps, &near, names_of(ps, kinds[kind].criteria).p));
+                        nearest_hint(ps->a, &near, names_of(ps, kinds[kind].criteria).p));
             continue;
         }
         const char *expected = misfit(type, &m->val);
@@ -137,17 +114,17 @@ static void check_query(const struct member *q, struct problems *ps)
     }
     for (size_t i = 0; i < q->val.obj.n; i++) {
         const struct member *m = &q->val.obj.m[i];
-        struct near near = {.want = m->key};
+        struct nearest near = {.want = m->key};
         size_t k = 0;
         while (k < NKINDS && !str_is(m->key, kinds[k].name))
-            near_try(&near, str_c(kinds[k++].name));
+            nearest_try(&near, str_c(kinds[k++].name));
         if (k < NKINDS)
             check_criteria(k, &m->val, ps);
         else
             problem_add(ps, false, m->line, m->col, "there is no question `%.*s`; %s", STR_ARG(m->key),
-                        hint(ps, &near,
-                             "expected one such as find_files, find_functions, find_dependents or "
-                             "get_project_type"));
+                        nearest_hint(ps->a, &near,
+                                     "expected one such as find_files, find_functions, find_dependents or "
+                                     "get_project_type"));
     }
 }
 

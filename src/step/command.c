@@ -1,8 +1,8 @@
 /* command: runs a program in the workspace and judges it by its exit code.
  *
- * The process itself is one effect, `exec:1` below the step. A command that was running when Treadle stopped may have
- * done half its work, so by default the run then holds for a person; `on_interrupt: retry` says that it may simply run
- * again. */
+ * The process itself is one effect, `exec:1` below the step. One that was running when Treadle stopped may have done
+ * half its work. What it changed in the workspace is taken back; where it had no network it is then simply run again,
+ * and else the run holds for a person, unless `on_interrupt` says what to do (frame_command()). */
 #include "base/buf.h"
 #include "data/json.h"
 #include "flow/frame.h"
@@ -81,7 +81,20 @@ static bool text_list(struct frame *f, const struct val *v, struct val *ret)
 }
 
 /* Environment values are text for the program; numbers and booleans are written as JSON would. */
-static struct val env_text(struct arena *a, const struct val *env);
+static struct val env_text(struct arena *a, const struct val *env)
+{
+    struct val_map m = val_map_new(a);
+    for (size_t i = 0; i < env->obj.n; i++) {
+        const struct member *e = &env->obj.m[i];
+        struct buf b;
+        buf_init(&b, (size_t)1 << 20);
+        if (e->val.type != VAL_STR)
+            json_write(&b, &e->val, JSON_COMPACT);
+        val_map_set(&m, e->key, e->val.type == VAL_STR ? e->val : val_str(arena_str(a, buf_str(&b))));
+        buf_done(&b);
+    }
+    return val_map_done(&m);
+}
 
 static bool build_request(struct frame *f, const struct val *c, struct val *ret)
 {
@@ -134,21 +147,6 @@ static bool build_request(struct frame *f, const struct val *c, struct val *ret)
         VAL_MAP_SET(&m, "secrets", *VAL_GET(c, "secrets"));
     *ret = val_map_done(&m);
     return true;
-}
-
-static struct val env_text(struct arena *a, const struct val *env)
-{
-    struct val_map m = val_map_new(a);
-    for (size_t i = 0; i < env->obj.n; i++) {
-        const struct member *e = &env->obj.m[i];
-        struct buf b;
-        buf_init(&b, (size_t)1 << 20);
-        if (e->val.type != VAL_STR)
-            json_write(&b, &e->val, JSON_COMPACT);
-        val_map_set(&m, e->key, e->val.type == VAL_STR ? e->val : val_str(arena_str(a, buf_str(&b))));
-        buf_done(&b);
-    }
-    return val_map_done(&m);
 }
 
 static const char *label_of(struct frame *f, const struct val *request)

@@ -1,11 +1,10 @@
 /* file_ops: operations on files of the workspace. The step says what; the executor does it (executor/fileop.h), all or
  * nothing, in two phases, so that a crash in between is completed or undone.
  *
- * Options may stand on the step or below `options`; sources are brought into one form here, since their many spellings
- * are a matter of the language: a path, a pattern, {pattern, exclude, older_than}, or a list of these in which an entry
- * with neither path nor pattern narrows all the others. */
-#include "flow/frame.h"
-#include "flow/units.h"
+ * Options may stand on the step or below `options`. Which files are meant is brought into one form first
+ * (step/file_choice.h). */
+#include "flow/nearest.h"
+#include "step/file_choice.h"
 #include "step/stream.h"
 
 #include <stdio.h>
@@ -20,7 +19,7 @@ static const struct step_key keys[] = {
     {"destination", KEY_TEMPLATE,
      .doc = "Where it goes: a path; for several sources, or with a slash at its end, a directory."},
     {"path", KEY_TEMPLATE, .doc = "delete: what is deleted. list: the directory, by default the workspace."},
-    {"files", KEY_ANY,
+    {"files", KEY_ANY, .choices = "chosen_files",
      .doc =
          "delete: patterns, paths, {pattern, exclude, older_than}. validate: a list of {path or pattern, criteria}."},
     {"pattern", KEY_TEMPLATE,
@@ -217,191 +216,16 @@ static void check(const struct step_def *s, struct problems *ps)
     if (op & VALIDATE && !any)
         problem_add(ps, false, operation->line, operation->col, "validate needs `files`, a list of {path, criteria}");
     check_options(s, options, op, ps);
+    if (op & VALIDATE)
+        file_criteria_check(VAL_GET(s->source, "files"), ps);
+    if (op & DELETE)
+        file_sources_check(VAL_GET(s->source, "files"), ps);
+    if (op & (TRANSFER | DELETE))
+        file_sources_check(VAL_GET(s->source, "source"), ps);
+    if (op & PROCESS && !s->nbranches)
+        nearest_check_keys(ps, VAL_GET(s->source, "processor"), processor_keys, "`processor`");
     if (op & CONVERT)
         check_format(s, options, ps);
-}
-
-/* ---- sources ---- */
-
-static bool age(const struct val *v, int64_t *ret_ms)
-{
-    static const struct {
-        const char *word;
-        int64_t ms;
-    } words[] = {{"second", 1000},  {"sec", 1000},       {"minute", 60000},     {"min", 60000},       {"hour", 3600000},
-                 {"day", 86400000}, {"week", 604800000}, {"month", 2592000000}, {"year", 31536000000}};
-    struct err err;
-    if (units_duration(v, ret_ms, &err) == RC_OK)
-        return true;
-    if (!val_is(v, VAL_STR))
-        return false;
-    struct str s = str_trim(v->s);
-    int64_t n = 0;
-    size_t i = 0;
-    for (; i < s.n && i < 6 && s.p[i] >= '0' && s.p[i] <= '9'; i++)
-        n = n * 10 + (s.p[i] - '0');
-    struct str word = str_trim(str_from(s, i));
-    if (word.n > 3 && word.p[word.n - 1] == 's')
-        word.n--;
-    for (size_t k = 0; i && k < sizeof words / sizeof *words; k++)
-        if (str_is(word, words[k].word)) {
-            *ret_ms = n * words[k].ms;
-            return true;
-        }
-    return false;
-}
-
-/* Text or a list of text, as a list. */
-static bool texts(struct frame *f, const struct val *v, const char *what, struct val_list *ret)
-{
-    bool list = val_is(v, VAL_ARRAY);
-    for (size_t i = 0; v && v->type != VAL_NULL && i < (list ? v->arr.n : 1); i++) {
-        const struct val *one = list ? &v->arr.v[i] : v;
-        if (one->type != VAL_STR) {
-            step_failf(f, RC_INVALID, "`%s` has %s; expected text, or a list of text", what, val_type_name(one));
-            return false;
-        }
-        val_list_push(ret, *one);
-    }
-    return true;
-}
-
-struct filter { /* what narrows all sources */
-    struct val_list exclude;
-    int64_t older_ms;
-};
-
-static bool read_filter(struct frame *f, const struct val *v, struct filter *ret)
-{
-    const struct val *older = VAL_GET(v, "older_than");
-    int64_t ms = 0;
-    if (older && older->type != VAL_NULL) {
-        if (!age(older, &ms)) {
-            step_failf(f, RC_INVALID, "`older_than` is no length of time; expected for instance `7 days` or `12h`");
-            return false;
-        }
-        ret->older_ms = ms > ret->older_ms ? ms : ret->older_ms;
-    }
-    return texts(f, VAL_GET(v, "exclude"), "exclude", &ret->exclude);
-}
-
-static bool one_source(struct frame *f, const struct val *v, const struct filter *all, struct val_list *ret)
-{
-    struct arena *a = &f->arena;
-    struct filter own = {.exclude = val_list_new(a), .older_ms = all->older_ms};
-    struct val_map m = val_map_new(a);
-    for (size_t i = 0; i < all->exclude.n; i++)
-        val_list_push(&own.exclude, all->exclude.v[i]);
-    if (v->type == VAL_STR) {
-        VAL_MAP_SET(&m, "path", *v);
-    } else if (v->type == VAL_OBJECT) {
-        const struct val *path = VAL_GET(v, "path"), *pattern = VAL_GET(v, "pattern");
-        if (!read_filter(f, v, &own))
-            return false;
-        if (!path && !pattern)
-            return true; /* it is a filter */
-        if (val_is(path, VAL_STR))
-            VAL_MAP_SET(&m, "path", *path);
-        else if (val_is(pattern, VAL_STR))
-            VAL_MAP_SET(&m, "pattern", *pattern);
-    }
-    if (!m.n) {
-        step_failf(f, RC_INVALID, "a source is %s; expected a path, a pattern or {pattern: …}", val_type_name(v));
-        return false;
-    }
-    VAL_MAP_SET(&m, "exclude", val_list_done(&own.exclude));
-    if (own.older_ms)
-        VAL_MAP_SET(&m, "older_than_ms", val_int(own.older_ms));
-    val_list_push(ret, val_map_done(&m));
-    return true;
-}
-
-static bool sources(struct frame *f, const struct val *c, const struct val *v, struct val *ret)
-{
-    struct val_list l = val_list_new(&f->arena);
-    struct filter all = {.exclude = val_list_new(&f->arena)};
-    bool list = val_is(v, VAL_ARRAY);
-    if (!read_filter(f, c, &all))
-        return false;
-    for (size_t i = 0; list && i < v->arr.n; i++) {
-        const struct val *one = &v->arr.v[i];
-        if (one->type == VAL_OBJECT && !VAL_GET(one, "path") && !VAL_GET(one, "pattern") && !read_filter(f, one, &all))
-            return false;
-    }
-    for (size_t i = 0; v && i < (list ? v->arr.n : 1); i++)
-        if (!one_source(f, list ? &v->arr.v[i] : v, &all, &l))
-            return false;
-    *ret = val_list_done(&l);
-    if (ret->arr.n)
-        return true;
-    step_failf(f, RC_INVALID, "there is no path and no pattern");
-    return false;
-}
-
-/* ---- files to validate ---- */
-
-static bool size_of(struct frame *f, const struct val *v, const char *key, struct val_map *m)
-{
-    const struct val *size = val_get(v, str_c(key));
-    int64_t bytes;
-    struct err err;
-    if (!size || size->type == VAL_NULL)
-        return true;
-    if (units_size(size, &bytes, &err)) {
-        step_failf(f, RC_INVALID, "`%s`: %s", key, err.msg);
-        return false;
-    }
-    val_map_set(m, str_c(key), val_int(bytes));
-    return true;
-}
-
-static bool file_criteria(struct frame *f, const struct val *v, struct val_list *ret)
-{
-    static const char *const known[] = {
-        "path",         "pattern",      "must_exist",       "must_be_file",    "must_be_dir",
-        "min_size",     "max_size",     "must_contain",     "validate_json",   "validate_yaml",
-        "validate_xml", "validate_csv", "must_be_readable", "must_be_writable"};
-    struct val_map m = val_map_new(&f->arena), criteria = val_map_new(&f->arena);
-    if (v->type == VAL_STR) {
-        VAL_MAP_SET(&m, "path", *v);
-    } else if (v->type == VAL_OBJECT &&
-               (val_is(VAL_GET(v, "path"), VAL_STR) || val_is(VAL_GET(v, "pattern"), VAL_STR))) {
-        val_map_merge(&m, v);
-        for (size_t i = 0; i < v->obj.n; i++) {
-            size_t k = 0;
-            while (k < sizeof known / sizeof *known && !str_is(v->obj.m[i].key, known[k]))
-                k++;
-            if (k == sizeof known / sizeof *known) {
-                step_failf(f, RC_INVALID, "unknown criterion `%.*s`",
-                           (int)(v->obj.m[i].key.n < 60 ? v->obj.m[i].key.n : 60), v->obj.m[i].key.p);
-                return false;
-            }
-            if (k > 1)
-                val_map_set(&criteria, v->obj.m[i].key, v->obj.m[i].val);
-        }
-    } else {
-        step_failf(f, RC_INVALID, "a file to validate is %s; expected a path, or {path, criteria}", val_type_name(v));
-        return false;
-    }
-    if (!size_of(f, v, "min_size", &m) || !size_of(f, v, "max_size", &m))
-        return false;
-    VAL_MAP_SET(&m, "criteria", val_map_done(&criteria));
-    val_list_push(ret, val_map_done(&m));
-    return true;
-}
-
-static bool validations(struct frame *f, const struct val *v, struct val *ret)
-{
-    struct val_list l = val_list_new(&f->arena);
-    bool list = val_is(v, VAL_ARRAY);
-    for (size_t i = 0; v && i < (list ? v->arr.n : 1); i++)
-        if (!file_criteria(f, list ? &v->arr.v[i] : v, &l))
-            return false;
-    *ret = val_list_done(&l);
-    if (ret->arr.n)
-        return true;
-    step_failf(f, RC_INVALID, "there is no file to validate");
-    return false;
 }
 
 /* ---- convert ---- */
@@ -525,10 +349,10 @@ static bool build(struct frame *f, const struct val *c, unsigned op, struct val 
         const struct val *from = op & DELETE && files ? files : op & DELETE && path ? path : VAL_GET(c, "source");
         if (op & DELETE && !from && pattern)
             from = pattern;
-        ok = sources(f, c, from, &v);
+        ok = file_sources(f, c, from, &v);
         VAL_MAP_SET(&m, "sources", ok ? v : val_null);
     } else if (op & VALIDATE) {
-        ok = validations(f, files ? files : path, &v);
+        ok = file_criteria(f, files ? files : path, &v);
         VAL_MAP_SET(&m, "files", ok ? v : val_null);
     } else if (op & CONVERT) {
         ok = convert_request(f, c, &m);

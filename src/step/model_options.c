@@ -46,11 +46,9 @@ static const struct preset *preset_find(struct str name)
 static struct val bars(struct arena *a, const char *text)
 {
     struct val_list l = val_list_new(a);
-    for (struct str rest = str_c(text); rest.n;) {
-        size_t n = str_find(rest, STR("|"));
-        val_list_push(&l, val_str(str_n(rest.p, n < rest.n ? n : rest.n)));
-        rest = n < rest.n ? str_from(rest, n + 1) : STR("");
-    }
+    struct str rest = str_c(text), one;
+    while (str_word(&rest, '|', &one))
+        val_list_push(&l, val_str(one));
     return val_list_done(&l);
 }
 

@@ -211,3 +211,15 @@ def test_a_result_is_not_made_twice(treadle):
     (ws / "go").write_text("")
     got = treadle("resume", "r", "--json", code=0).json
     assert got["results"]["move"]["count"] == 13 and (ws / "src/new.txt").exists()
+
+
+def test_a_narrowing_that_is_misspelt_deletes_nothing(treadle):
+    """Also where sources come from data, which no check before the run can see."""
+    ws = plant(treadle, {"a.log": "x", "b.log": "y"})
+    for source in ({"pattern": "*.log", "older_then": "7 days"}, [{"pattern": "*.log"}, {"exlude": ["b.log"]}]):
+        failed = run(treadle, ops("clean", "delete", files="{{ state.what }}"), variables={"what": source}, code=1)
+        assert "unknown key" in failed["error"]["message"] and names(ws) == ["a.log", "b.log"]
+        treadle("rm", "r", code=0)
+    found = ops("found", "list", pattern="*.log")
+    run(treadle, found, ops("clean", "delete", files="{{ steps.found.files[:1] }}"))  # rows have fields of their own
+    assert names(ws) == ["b.log"]

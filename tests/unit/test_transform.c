@@ -231,6 +231,8 @@ static void orders(void **state)
         {"[{\"operation\": \"unique\", \"field\": \"k\"}]", "[{\"k\":1,\"n\":1},{\"k\":1,\"n\":2},{}]",
          "[{\"k\":1,\"n\":1},{}]"},
         {"[{\"operation\": \"flatten\"}]", "[1,[2,[3]],[]]", "[1,2,[3]]"},
+        {"[{\"operation\": \"flatten\"}]", "[null,[null,1]]", "[null,null,1]"},
+        {"[{\"operation\": \"flatten\", \"field\": \"a\"}]", "[{\"a\":null},{},{\"a\":[null,1]}]", "[null,1]"},
         {"[{\"operation\": \"flatten\", \"field\": \"tags\"}]", "[{\"tags\":[1,2]},{},{\"tags\":3}]", "[1,2,3]"},
         {"[{\"operation\": \"flatten\", \"field\": \"xs[*].t\"}]", "{\"xs\":[{\"t\":[1]},{\"t\":[2]}]}", "[1,2]"},
     };
