@@ -174,6 +174,10 @@ const struct expr_fn *expr_fn_find(struct str name, const char **nearest);
 /* What another language's operator or function is called here, or NULL. */
 const char *expr_foreign_operator(struct str word);
 const char *expr_foreign_function(struct str name);
+/* The same of a word that stands before an operand there: `typeof x`. */
+const char *expr_foreign_prefix(struct str word);
+/* The same of a test behind `is`: `x is defined`. */
+const char *expr_foreign_test(struct str word);
 
 #define X(name, least, most, form, op, flags, impl, ...) fn_call impl;
 #include "data/expr_functions.def"

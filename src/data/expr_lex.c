@@ -260,6 +260,28 @@ static enum rc lex_string(struct lexer *l, struct token *t)
     return RC_OK;
 }
 
+/* `x | upper`, as Jinja has it. */
+static enum rc no_filter(struct lexer *l, struct token *t)
+{
+    size_t from = 1, n = 0;
+    const char *nearest, *instead = NULL;
+    while (at(l, from) == ' ')
+        from++;
+    while (lex_name_char(at(l, from + n)))
+        n++;
+    struct str name = str_n(l->text.p + l->pos + from, n);
+    const struct expr_fn *fn = n ? expr_fn_find(name, &nearest) : NULL;
+    if (n && !fn)
+        instead = expr_foreign_function(name);
+    if (fn || (instead && !strpbrk(instead, " (.")))
+        return lex_fail(l, t->line, t->col, "there are no filters (`|`); write %s(%s) for x | %.*s",
+                        fn ? fn->name : instead, fn && fn->max == 1 ? "x" : "x, …", STR_ARG(name));
+    if (instead)
+        return lex_fail(l, t->line, t->col, "there are no filters (`|`); write %s for x | %.*s", instead,
+                        STR_ARG(name));
+    return lex_fail(l, t->line, t->col, "unknown operator `|`; write || or a function, such as upper(x)");
+}
+
 static enum rc lex_punct(struct lexer *l, struct token *t)
 {
     static const struct {
@@ -267,12 +289,31 @@ static enum rc lex_punct(struct lexer *l, struct token *t)
         int punct;
         const char *instead; /* what to write, for other languages' operators */
     } table[] = {
-        {"===", 0, "=="},         {"!==", 0, "!="},     {"==", P_EQ, NULL},
-        {"!=", P_NE, NULL},       {"<=", P_LE, NULL},   {">=", P_GE, NULL},
-        {"<>", 0, "!="},          {"&&", P_AND, NULL},  {"||", P_OR, NULL},
-        {"=>", P_ARROW, NULL},    {"??", 0, "||"},      {"?.", 0, "."},
-        {"**", 0, "pow(x, y)"},   {"=~", 0, "matches"}, {"=", 0, "== to compare"},
-        {"!~", 0, "not matches"}, {"&", 0, "and"},      {"|", 0, "|| or a function, such as upper(x)"},
+        {"===", 0, "=="},
+        {"!==", 0, "!="},
+        {"==", P_EQ, NULL},
+        {"!=", P_NE, NULL},
+        {"<=", P_LE, NULL},
+        {">=", P_GE, NULL},
+        {"<>", 0, "!="},
+        {"&&", P_AND, NULL},
+        {"||", P_OR, NULL},
+        {"=>", P_ARROW, NULL},
+        {"??", 0, "||"},
+        {"?.", 0, "."},
+        {"**", 0, "pow(x, y)"},
+        {"=~", 0, "matches"},
+        {"=", 0, "== to compare"},
+        {"!~", 0, "not matches"},
+        {"&", 0, "and"},
+        {"|", 0, NULL},
+        {"//", 0, "floor(x / y)"},
+        {"^", 0, "pow(x, y)"},
+        {"...", 0, "merge(a, b) or concat(a, b)"},
+        {"~", 0, "+, with string(x) for what is no text"},
+        {"`", 0, "' or \" around text, + to join it"},
+        {"${", 0, "the name alone"},
+        {"$", 0, "a name, such as steps.plan.text"},
     };
     struct str rest = str_from(l->text, l->pos);
     t->kind = TK_PUNCT;
@@ -280,6 +321,8 @@ static enum rc lex_punct(struct lexer *l, struct token *t)
         struct str z = str_c(table[i].z);
         if (!str_starts(rest, z))
             continue;
+        if (z.p[0] == '|' && z.n == 1)
+            return no_filter(l, t);
         if (table[i].instead)
             return lex_fail(l, t->line, t->col, "unknown operator `%s`; write %s", table[i].z, table[i].instead);
         t->punct = table[i].punct;

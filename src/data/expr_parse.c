@@ -324,8 +324,12 @@ static enum rc parse_negated_word(struct parser *p, bool *negate, const struct b
     }
     bool postfix = b && (b->kind == N_EXISTS || b->kind == N_EMPTY);
     if (!b || !b->word || b->level != LEVEL_COMPARE || b->op == OP_NOT_IN || (is && !postfix)) {
+        const char *test = is && q.tok.kind == TK_NAME ? expr_foreign_test(q.tok.name) : NULL;
+        if (test)
+            return lex_fail(&q.lx, q.tok.line, q.tok.col, "there is no test `%.*s`; write %s%s%s", STR_ARG(q.tok.name),
+                            *negate ? "not (" : "", test, *negate ? ")" : "");
         return lex_fail(&q.lx, q.tok.line, q.tok.col,
-                        is ? "expected `empty` or `null` after `is`"
+                        is ? "expected `empty` or `null` after `is`; to compare write =="
                            : "expected in, contains, matches, between, exists or empty "
                              "after `not`; to join conditions write `and not`");
     }
@@ -349,6 +353,8 @@ static enum rc parse_right(struct parser *p, const struct binary *b, struct expr
         TRY(parse_advance(p));
         return parse_binary(p, LEVEL_ADD, &n->c);
     default:
+        if (n->op == OP_SUB && is_punct(p, '}'))
+            return FAIL_HERE(p, "`-}}` trims no white space here; write }} alone");
         return parse_binary(p, b->level + 1, &n->b);
     }
 }
@@ -360,7 +366,7 @@ static enum rc check_habit(struct parser *p, const struct expr *left)
     if (instead)
         return FAIL_HERE(p, "unknown operator `%.*s`; write %s", STR_ARG(p->tok.name), instead);
     bool operand = p->tok.kind == TK_NAME || p->tok.kind == TK_NUMBER || p->tok.kind == TK_STRING;
-    instead = operand && left->kind == N_PATH && left->nseg == 1 ? expr_foreign_operator(left->src) : NULL;
+    instead = operand && left->kind == N_PATH && left->nseg == 1 ? expr_foreign_prefix(left->src) : NULL;
     if (instead) /* NOT x: it was taken for a name */
         return lex_fail(&p->lx, p->lx.known ? left->line : p->lx.line, left->col, "unknown operator `%.*s`; write %s",
                         STR_ARG(left->src), instead);

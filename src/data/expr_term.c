@@ -109,13 +109,17 @@ static enum rc parse_bracket(struct parser *p, const struct expr *base, struct s
     }
     if (is_punct(p, '?'))
         return FAIL_HERE(p, "there are no JSONPath filters here; write filter(list, 'size > 10')");
+    if (is_punct(p, ']'))
+        return FAIL_HERE(p, "the brackets are empty; write [*] for all items, [0] for the first, [-1] for the last");
     const struct expr *from = NULL, *to = NULL;
     if (!is_punct(p, ':'))
         TRY(parse_expr(p, &from));
     if (is_punct(p, ':')) {
         TRY(parse_advance(p));
-        if (!is_punct(p, ']'))
+        if (!is_punct(p, ']') && !is_punct(p, ':'))
             TRY(parse_expr(p, &to));
+        if (is_punct(p, ':'))
+            return FAIL_HERE(p, "a slice has no step; write x[from:to], and reverse(x) for the other way round");
         TRY(parse_expect(p, ']', "`]`"));
         *slice = parse_open_at(p, N_SLICE, base);
         (*slice)->b = from;
@@ -171,6 +175,8 @@ static enum rc parse_field(struct parser *p, const struct expr *base, struct seg
         TRY(segs_push(p, s, STR(""), index));
         return parse_advance(p);
     }
+    if (is_punct(p, '*'))
+        return FAIL_HERE(p, "all items are written [*], without the dot");
     if (p->tok.kind == TK_STRING)
         return FAIL_HERE(p, "a field in quotes is written [\"name\"], without the dot");
     return parse_unexpected(p, "the name of a field after `.`");
@@ -194,13 +200,39 @@ static enum rc path_close(struct parser *p, const struct expr *at, const struct 
     return RC_OK;
 }
 
+/* Objects of other languages that only hold functions. */
+static bool is_library(struct str name)
+{
+    static const char *const names[] = {"Math", "JSON", "Object",   "Array", "Number", "String", "Date",
+                                        "math", "json", "datetime", "re",    "string", "random", "os"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(name, names[i]))
+            return true;
+    return false;
+}
+
 /* `x.f(` was read. */
 static enum rc no_method(struct parser *p, const struct segs *s)
 {
-    const char *nearest;
-    const struct expr_fn *fn = s->n ? expr_fn_find(s->v[s->n - 1].name, &nearest) : NULL;
-    if (fn)
-        return FAIL_HERE(p, "there are no methods; write %s(x) instead of x.%s()", fn->name, fn->name);
+    const char *nearest = NULL, *instead = NULL;
+    struct str method = s->n ? s->v[s->n - 1].name : STR("");
+    const struct expr_fn *fn = method.n ? expr_fn_find(method, &nearest) : NULL;
+    if (method.n && !fn)
+        instead = expr_foreign_function(method);
+    if (instead && !strpbrk(instead, " (.[{"))
+        fn = expr_fn_find(str_c(instead), &nearest);
+    else if (!instead && !fn && nearest)
+        fn = expr_fn_find(str_c(nearest), &nearest);
+    if (fn && s->n == 2 && is_library(s->v[0].name))
+        return FAIL_HERE(p, "there are no methods; write %s(…) instead of %.*s.%.*s(…)", fn->name,
+                         STR_ARG(s->v[0].name), STR_ARG(method));
+    if (fn) {
+        const char *args = fn->max == 0 ? "" : fn->max == 1 ? "x" : "x, …";
+        return FAIL_HERE(p, "there are no methods; write %s(%s) instead of x.%.*s(%s)", fn->name, args, STR_ARG(method),
+                         fn->max > 1 ? "…" : "");
+    }
+    if (instead)
+        return FAIL_HERE(p, "there are no methods; write %s instead of x.%.*s()", instead, STR_ARG(method));
     return FAIL_HERE(p, "there are no methods; expected a function of it, such as length(x) or upper(x)");
 }
 
@@ -457,7 +489,8 @@ static enum rc parse_call(struct parser *p, struct expr *n, struct str name, uin
     if (!fn && nearest)
         return lex_fail(&p->lx, line, col, "unknown function `%.*s`; did you mean `%s`?", STR_ARG(name), nearest);
     if (!fn)
-        return lex_fail(&p->lx, line, col, "unknown function `%.*s`", STR_ARG(name));
+        return lex_fail(&p->lx, line, col, "unknown function `%.*s`; docs/expressions.md lists those there are",
+                        STR_ARG(name));
     struct nodes args = {0};
     TRY(parse_advance(p));
     while (!is_punct(p, ')')) {
@@ -581,6 +614,8 @@ static enum rc parse_group(struct parser *p, const struct expr **ret)
     whole->line = n->line, whole->col = n->col, whole->src = n->src;
     *ret = whole;
     if (!braces) {
+        if (is_punct(p, ','))
+            return FAIL_HERE(p, "there are no tuples; a list is written [a, b]");
         TRY(parse_expect(p, ')', "`)`"));
         whole->src.n = (size_t)(p->lx.text.p + p->prev_end - whole->src.p);
         return RC_OK;
@@ -616,6 +651,10 @@ static enum rc parse_primary(struct parser *p, const struct expr **ret)
         return parse_object(p, ret);
     case '@':
         return parse_item(p, ret);
+    case '/':
+        return FAIL_HERE(p, "a regular expression stands in quotes, as in x matches 'a+'");
+    case '.':
+        return parse_unexpected(p, "a value (a path begins with a name, a number with a digit)");
     default:
         return parse_unexpected(p, "a value");
     }

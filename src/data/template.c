@@ -134,7 +134,7 @@ static enum rc parse_file(struct lexer *l, const struct lexer *open, const struc
     return RC_OK;
 }
 
-enum stop { STOP_END, STOP_ELSE, STOP_IF };
+enum stop { STOP_END, STOP_ELSE, STOP_IF, STOP_UNLESS };
 
 static enum rc parse_parts(struct lexer *l, unsigned depth, struct parts *p, enum stop *stop);
 
@@ -160,9 +160,13 @@ static enum rc parse_if(struct lexer *l, const struct lexer *open, unsigned dept
     start = *l;
     if (stop == STOP_ELSE)
         TRY(parse_parts(l, depth + 1, &no, &stop));
-    if (stop != STOP_IF)
-        return lex_fail(l, open->line, lex_col(open), "this block is never closed; expected %s",
-                        unless ? "{{/unless}}" : "{{/if}}");
+    if (stop != (unless ? STOP_UNLESS : STOP_IF))
+        return lex_fail(l, open->line, lex_col(open), "this block is never closed; expected %s%s",
+                        unless ? "{{/unless}}" : "{{/if}}",
+                        stop == STOP_IF       ? ", found {{/if}}"
+                        : stop == STOP_UNLESS ? ", found {{/unless}}"
+                        : stop == STOP_ELSE   ? ", found a second {{else}}"
+                                              : "");
     TRY(join_parts(l, &start, &no, &body));
     struct lexer where = *open;
     struct expr *soft = expr_node(&where, N_DEFAULT), *none = expr_node(&where, N_CONST),
@@ -180,6 +184,25 @@ static enum rc parse_if(struct lexer *l, const struct lexer *open, unsigned dept
     return RC_OK;
 }
 
+/* `{{- x }}` and `{{~ x }}` trim white space elsewhere, and `{{{ x }}}` escapes nothing. */
+static enum rc check_braces(const struct lexer *l, const struct lexer *open)
+{
+    struct str rest = rest_of(l);
+    char mark = rest.p[0], next = rest.n > 1 ? rest.p[1] : 0;
+    if ((mark == '-' && (next == ' ' || next == '\n' || next == '\t')) || mark == '~')
+        return lex_fail(l, open->line, lex_col(open), "`{{%c` trims no white space here; write {{ x }}%s", mark,
+                        mark == '-' ? ", or {{ -x }} for a negative" : "");
+    size_t end = str_find(rest, STR("}}"));
+    struct str name = mark == '{' && end != SIZE_MAX ? str_trim(str_n(rest.p + 1, end - 1)) : STR("");
+    bool path = name.n > 0;
+    for (size_t i = 0; i < name.n; i++)
+        path = path && (lex_name_char(name.p[i]) || name.p[i] == '.');
+    if (path)
+        return lex_fail(l, open->line, lex_col(open), "a hole has two braces; write {{ %.*s }}",
+                        (int)(name.n < 60 ? name.n : 60), name.p);
+    return RC_OK;
+}
+
 /* What stands after `{{`: an end of a block (*stop), or a hole that is added to `p`. */
 static enum rc parse_hole(struct lexer *l, unsigned depth, struct parts *p, enum stop *stop)
 {
@@ -189,20 +212,25 @@ static enum rc parse_hole(struct lexer *l, unsigned depth, struct parts *p, enum
     if (str_find(rest_of(l), STR("}}")) == SIZE_MAX)
         return unclosed(&open);
     struct lexer inside = *l;
+    TRY(check_braces(l, &open));
     skip_space(l);
     bool end = str_starts(rest_of(l), STR("/"));
     if (end || (depth && at_word(l, "else"))) {
         lex_skip(l, end ? 1 : 4);
-        bool known = !end || at_word(l, "if") || at_word(l, "unless");
+        bool known = !end || at_word(l, "if") || at_word(l, "unless"), unless = end && at_word(l, "unless");
         if (end && known)
-            lex_skip(l, at_word(l, "if") ? 2 : 6);
+            lex_skip(l, unless ? 6 : 2);
         skip_space(l);
+        if (!end && (at_word(l, "if") || at_word(l, "unless")))
+            return lex_fail(l, open.line, lex_col(&open),
+                            "there is no {{else if}}; write another {{#if …}} … {{/if}} behind {{else}}, or "
+                            "{{ a ? x : b ? y : z }}");
         if (!known || !depth || !str_starts(rest_of(l), STR("}}")))
             return lex_fail(l, open.line, lex_col(&open),
                             "this closes no block; expected an expression, or {{#if …}} "
                             "before {{else}} and {{/if}}");
         lex_skip(l, 2);
-        *stop = end ? STOP_IF : STOP_ELSE;
+        *stop = !end ? STOP_ELSE : unless ? STOP_UNLESS : STOP_IF;
         return RC_OK;
     }
     if (str_starts(rest_of(l), STR("#"))) {

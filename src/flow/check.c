@@ -432,6 +432,7 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
     const struct reader *r = ctx;
     struct str head = path->seg[0].name, name = seg_name(path, 1);
     struct place p = place_of(r, path->line, path->col);
+    struct val key;
     (void)err;
     if ((r->l->inherits & INHERITS_NAMES) && !str_is(head, "file:") && !known_here(r, path)) {
         if (str_is(head, "inputs") && !soft)
@@ -452,6 +453,9 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
     } else if (str_is(head, "steps")) {
         if (name.n)
             check_step(r, name, seg_name(path, 2), soft, p);
+        else if (path->n > 1 && path->seg[1].index && expr_constant(path->seg[1].index, r->l->ps->a, &key) &&
+                 key.type != VAL_STR)
+            REPORT(r, soft, p, "steps are read by their names; expected steps.NAME, or steps[name]");
         else if (path->n < 2 && r->where == WHERE_VARIABLES)
             unseen_step(r, name, SIGHT_BEFORE_ALL, NULL, soft, p);
     } else if (str_is(head, "loop")) {

@@ -263,6 +263,8 @@ struct val load_merged(struct arena *a, const struct val *under, const struct va
 bool load_key_fits(struct loader *l, const struct step_key *table, const struct step_key *row, const struct member *m);
 /* load_prompt.c: a prompt, brought into one form. */
 struct val load_prompt(struct loader *l, const struct step_def *s, const struct val *v);
+/* Warns of statements of other template languages in texts. */
+void load_foreign_statement(struct loader *l, const struct val *v);
 /* load_example.c: holes in code blocks of a prompt that may be none; what they are is settled once all is known. */
 void load_examples(struct loader *l, const struct step_def *s, const struct val *config);
 void load_examples_settle(struct loader *l, struct step_def *s, const struct val *config);

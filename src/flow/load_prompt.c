@@ -191,10 +191,14 @@ static bool part_value(struct loader *l, const struct member *k)
 }
 
 /* `{% if … %}`, as Jinja and Liquid have it, stays in the text; nobody means that it should. */
-static void foreign_statement(struct loader *l, const struct val *v)
+void load_foreign_statement(struct loader *l, const struct val *v)
 {
     static const char *const words[] = {"if", "for", "set", "elif", "else", "endif", "endfor", "include", "macro"};
-    struct str rest = v->s;
+    struct str rest = v->type == VAL_STR ? v->s : STR("");
+    for (size_t i = 0; v->type == VAL_ARRAY && i < v->arr.n; i++)
+        load_foreign_statement(l, &v->arr.v[i]);
+    for (size_t i = 0; v->type == VAL_OBJECT && i < v->obj.n; i++)
+        load_foreign_statement(l, &v->obj.m[i].val);
     for (size_t at; (at = str_find(rest, STR("{%"))) != SIZE_MAX; rest = str_from(rest, at + 2)) {
         struct str in = str_from(rest, at + 2);
         size_t end = str_find(in, STR("%}")), n = 0;
@@ -208,7 +212,7 @@ static void foreign_statement(struct loader *l, const struct val *v)
             if (str_is(str_n(in.p, n), words[i])) {
                 WARN(l, v,
                      "`{%% %s … %%}` is no part of templates and stays as text; expected {{#if PATH}}…{{/if}}, "
-                     "{{ CONDITION ? \"a\" : \"b\" }}, a `condition` on a part of the prompt, or a for_loop",
+                     "{{ CONDITION ? \"a\" : \"b\" }}, a `condition` on a step or a part of a prompt, or a for_loop",
                      words[i]);
                 return;
             }
@@ -248,7 +252,7 @@ static bool part_key(struct loader *l, const struct step_def *s, const struct pa
     if (raw && str_is(k->key, "content"))
         ret->s = escape(l->a, k->val.s);
     else if (row->kind == KEY_TEMPLATE) {
-        foreign_statement(l, &k->val);
+        load_foreign_statement(l, &k->val);
         *ret = own_variables(l, s, &k->val);
     }
     if (str_is(k->key, "path") || str_is(k->key, "variables"))
@@ -341,7 +345,7 @@ struct val load_prompt(struct loader *l, const struct step_def *s, const struct 
 {
     struct val_list out = val_list_new(l->a);
     if (v->type == VAL_STR)
-        foreign_statement(l, v);
+        load_foreign_statement(l, v);
     if (v->type != VAL_ARRAY)
         return own_variables(l, s, v);
     if (v->arr.n == 0)

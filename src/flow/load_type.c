@@ -381,6 +381,8 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
         else if (row->kind == KEY_ANY && expression_key(row->name) && v.type == VAL_STR &&
                  str_find(v.s, STR("{{")) == SIZE_MAX && !is_data_file(v.s))
             v = read_expression(l, s, &v);
+        if (row->kind != KEY_PROMPT && strcmp(row->name, "run") != 0 && strcmp(row->name, "stdin") != 0)
+            load_foreign_statement(l, &v); /* a command may well write a template for others */
         val_map_add(&r->config, name, v, m->line, m->col);
     }
 }

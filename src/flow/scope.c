@@ -304,6 +304,9 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
     }
     bool known;
     const struct step_def *def;
+    if (key[1].type != VAL_STR)
+        return err_set(err, RC_NOT_FOUND, "steps are read by their names, as in steps.plan or steps[name]; found a %s",
+                       val_type_name(&key[1]));
     const struct val *v = find_result(f, key_name(&key[1]), &known, &def);
     if (!v) {
         if (!known)

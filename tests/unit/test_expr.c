@@ -3,6 +3,7 @@
 #include "data/expr.h"
 #include "data/json.h"
 #include "unit/expr_cases.h"
+#include "unit/expr_habits.h"
 #include "unit/names.h"
 
 #include <setjmp.h>
@@ -70,6 +71,12 @@ static void test_null_safe(void **state)
     check_cases(null_safe_cases, sizeof null_safe_cases / sizeof *null_safe_cases, true);
 }
 
+static void test_habits(void **state)
+{
+    (void)state;
+    check_cases(habit_cases, sizeof habit_cases / sizeof *habit_cases, false);
+}
+
 /* ---- the function table ---- */
 
 static void test_function_examples(void **state)
@@ -120,7 +127,7 @@ static void test_positions(void **state)
         {"", 3, 4, "3:4: the expression is empty; expected a value"},
         {"  ", 3, 4, "3:6: the expression is empty; expected a value"},
         {"any(list, 'x >')", 7, 1, "7:15: the expression ends too early; expected a value"},
-        {"a +\nfoo(1)", 7, 3, "8:1: unknown function `foo`"},
+        {"a +\nfoo(1)", 7, 3, "8:1: unknown function `foo`; docs/expressions.md lists those there are"},
         {"length(1,\n2)", 7, 3, "7:3: length() was given 2 arguments; expected 1"},
         {"x matches\n '('", 7, 3, "8:2: bad regular expression: missing closing parenthesis (at byte 1)"},
         {"\xff", 7, 3, "7:3: the text is not valid UTF-8"},
@@ -495,6 +502,11 @@ static void test_paths(void **state)
         {"a +\n b", "a@1:1 b@2:2"},
         {"-a", "a@1:2"},
         {"'a.b'", ""},
+        {"a exists ? a.b : c", "~a@1:1 ~a.b@1:12 c@1:18"}, /* who asked first knows */
+        {"not (a.b exists) ? c : a.b.d", "~a.b@1:6 c@1:20 ~a.b.d@1:24"},
+        {"a.b exists and a.b > 1 or a.c", "~a.b@1:1 ~a.b@1:16 a.c@1:27"},
+        {"a ? a.b : 1", "a@1:1 a.b@1:5"},
+        {"(a || 1) + a", "~a@1:2 a@1:12"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct arena a = {0};
@@ -575,21 +587,14 @@ static void test_many_patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meaning),
-        cmocka_unit_test(test_null_safe),
-        cmocka_unit_test(test_function_examples),
-        cmocka_unit_test(test_positions),
-        cmocka_unit_test(test_parse_bounds),
-        cmocka_unit_test(test_fuel),
-        cmocka_unit_test(test_size_bounds),
-        cmocka_unit_test(test_shared_bombs),
-        cmocka_unit_test(test_deep_values),
-        cmocka_unit_test(test_resolving),
-        cmocka_unit_test(test_failure_leaves_result),
-        cmocka_unit_test(test_owns_text),
-        cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_constant),
-        cmocka_unit_test(test_many_patterns),
+        cmocka_unit_test(test_meaning),      cmocka_unit_test(test_null_safe),
+        cmocka_unit_test(test_habits),       cmocka_unit_test(test_function_examples),
+        cmocka_unit_test(test_positions),    cmocka_unit_test(test_parse_bounds),
+        cmocka_unit_test(test_fuel),         cmocka_unit_test(test_size_bounds),
+        cmocka_unit_test(test_shared_bombs), cmocka_unit_test(test_deep_values),
+        cmocka_unit_test(test_resolving),    cmocka_unit_test(test_failure_leaves_result),
+        cmocka_unit_test(test_owns_text),    cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_constant),     cmocka_unit_test(test_many_patterns),
     };
     return cmocka_run_group_tests(tests, setup, names_free);
 }

@@ -117,7 +117,19 @@ static const struct tmpl_case cases[] = {
     {"{{ }}", "!expression: 1:4: `{{ }}` is empty; expected an expression, or write {{{{ for a literal {{"},
     {"{{ x + }}", "!expression: 1:8: unexpected `}`; expected a value"},
     {"{{ x y }}", "!expression: 1:6: unexpected `y`; expected an operator or `}}`"},
-    {"{{ x | upper }}", "!expression: 1:6: unknown operator `|`; write || or a function, such as upper(x)"},
+    {"{{ x | upper }}", "!expression: 1:6: there are no filters (`|`); write upper(x) for x | upper"},
+    {"{{- x }}", "!expression: 1:1: `{{-` trims no white space here; write {{ x }}, or {{ -x }} for a negative"},
+    {"{{-x}}", "-5"},
+    {"{{~x}}", "!expression: 1:1: `{{~` trims no white space here; write {{ x }}"},
+    {"{{ x -}}", "!expression: 1:7: `-}}` trims no white space here; write }} alone"},
+    {"{{{ obj.a }}}", "!expression: 1:1: a hole has two braces; write {{ obj.a }}"},
+    {"{{#if x}}a{{else if t}}b{{/if}}", "!expression: 1:11: there is no {{else if}}; write another {{#if …}} … {{/if}} "
+                                        "behind {{else}}, or {{ a ? x : b ? y "
+                                        ": z }}"},
+    {"{{#if x}}a{{/unless}}", "!expression: 1:1: this block is never closed; expected {{/if}}, found {{/unless}}"},
+    {"{{#unless x}}a{{/if}}", "!expression: 1:1: this block is never closed; expected {{/unless}}, found {{/if}}"},
+    {"{{#if x}}a{{else}}b{{else}}c{{/if}}",
+     "!expression: 1:1: this block is never closed; expected {{/if}}, found a second {{else}}"},
     {"{{ {a: 1} }", "!expression: 1:1: this {{ is never closed; expected }} (a literal {{ is written {{{{)"},
     {"{{ x } } }}", "!expression: 1:6: unexpected `}`; expected an operator or `}}`"},
     {"ab {{ nope }}", "!not_found: 1:7: unknown name `nope`"},
@@ -128,7 +140,6 @@ static const struct tmpl_case cases[] = {
                        "map() and join())"},
     {"{{#if x}}", "!expression: 1:1: this block is never closed; expected {{/if}}"},
     {"{{#if x}}a{{else}}b", "!expression: 1:1: this block is never closed; expected {{/if}}"},
-    {"{{#if x}}a{{else}}b{{else}}c{{/if}}", "!expression: 1:1: this block is never closed; expected {{/if}}"},
     {"a {{/if}}", "!expression: 1:3: this closes no block; expected an expression, or {{#if …}} before {{else}} and "
                   "{{/if}}"},
     {"{{#if x}}a{{/for}}", "!expression: 1:11: this closes no block; expected an expression, or {{#if …}} before "
@@ -232,7 +243,7 @@ static void test_unknown_place(void **state)
     assert_int_equal(tmpl_parse(&a, STR("abc {{ x"), 0, 0, &t, &err), RC_EXPRESSION);
     assert_true(str_starts(str_c(err.msg), STR("column 5: this {{ is never closed")));
     assert_int_equal(tmpl_parse(&a, STR("a\n{{ foo(1) }}"), 20, 7, &t, &err), RC_EXPRESSION);
-    assert_string_equal(err.msg, "21:4: unknown function `foo`");
+    assert_string_equal(err.msg, "21:4: unknown function `foo`; docs/expressions.md lists those there are");
     arena_done(&a);
 }
 
