@@ -132,6 +132,8 @@ enum rc fileop_transfer(struct fileop *op, bool move, struct val *ret, struct er
 enum rc fileop_delete(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;
 enum rc fileop_make_directory(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK; /* fileop_directory.c */
 enum rc fileop_remove_directory(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;
+/* RC_NOT_FOUND for a path that does not exist; where it begins with the workspace's own name, with what was meant. */
+enum rc fileop_missing(const struct fileop *op, struct str path, struct err *err) MUST_CHECK;
 enum rc fileop_list(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK; /* fileop_look.c */
 enum rc fileop_validate(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK;
 enum rc fileop_convert(struct fileop *op, struct val *ret, struct err *err) MUST_CHECK; /* fileop_convert.c */

@@ -135,6 +135,20 @@ static enum rc list_found(struct fileop *op, struct found *at, bool is_glob, str
     return RC_OK;
 }
 
+enum rc fileop_missing(const struct fileop *op, struct str path, struct err *err)
+{
+    const struct str root = op->root->path;
+    size_t from = root.n;
+    while (from && root.p[from - 1] != '/')
+        from--;
+    struct str name = str_from(root, from), inner = str_starts(path, STR("./")) ? str_from(path, 2) : path;
+    bool again = name.n && str_starts(inner, name) && inner.n > name.n + 1 && inner.p[name.n] == '/';
+    if (again)
+        return err_set(err, RC_NOT_FOUND, "%.*s does not exist; paths begin inside the workspace, expected %.*s",
+                       STR_ARG(path), STR_ARG(str_from(inner, name.n + 1)));
+    return err_set(err, RC_NOT_FOUND, "%.*s does not exist", STR_ARG(path));
+}
+
 enum rc fileop_list(struct fileop *op, struct val *ret, struct err *err)
 {
     struct str path = val_get_str(op->request, STR("path"), STR("."));
@@ -144,7 +158,7 @@ enum rc fileop_list(struct fileop *op, struct val *ret, struct err *err)
     if (rc)
         return rc;
     if (!at.exists)
-        return err_set(err, RC_NOT_FOUND, "%.*s does not exist", STR_ARG(path));
+        return fileop_missing(op, path, err);
     if (!S_ISDIR(at.st.st_mode))
         return err_set(err, RC_INVALID, "%.*s is not a directory", STR_ARG(path));
     if (fileop_is_guarded(at.path))

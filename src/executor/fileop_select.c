@@ -458,7 +458,7 @@ static enum rc one_source(struct fileop *op, const struct val *v, bool follow, b
         return by_path(op, path, &s, all, out, src, err);
     }
     if (!fileop_is_pattern(path))
-        return err_set(err, RC_NOT_FOUND, "%.*s does not exist", STR_ARG(path));
+        return fileop_missing(op, path, err);
     out->many = true;
     return by_pattern(op, path, &s, out, src, err);
 }

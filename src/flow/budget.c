@@ -46,6 +46,36 @@ void steps_count_usage(struct frame *f, const struct val *result)
             spending_add(&step_state_of(f)->spent, result);
 }
 
+static bool bounded_in_dollars(const struct frame *f)
+{
+    if (f->run->budget.usd >= 0)
+        return true;
+    for (const struct frame *p = f->parent; p; p = p->parent)
+        if (p->ops == &step_ops && p->def->budget.usd >= 0)
+            return true;
+    for (const struct instance *i = f->instance; i->parent; i = i->parent)
+        if (i->workflow->budget.usd >= 0)
+            return true;
+    return false;
+}
+
+void frame_unpriced(struct frame *f, const struct val *result)
+{
+    struct run *r = f->run;
+    if (r->told_price || !val_is(VAL_GET(result, "usage"), VAL_OBJECT) || val_is_number(VAL_GET(result, "cost_usd")) ||
+        !bounded_in_dollars(f))
+        return;
+    r->told_price = true;
+    struct str model = val_get_str(result, STR("model"), STR("this model"));
+    frame_event(f, EVENT_NOTE,
+                arena_printf(&r->scratch,
+                             "the price of %.*s is not known, so no budget in dollars counts it; bound `tokens`, or "
+                             "give its price in TREADLE_PRICES",
+                             (int)(model.n < 100 ? model.n : 100), model.p)
+                    .p,
+                NULL);
+}
+
 /* False: the step has failed. Its handler, which then runs, is not bound by what it has spent itself. */
 static bool within(struct frame *step, const struct budget *b, const char *whose)
 {

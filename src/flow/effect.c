@@ -555,6 +555,7 @@ static void effect_done(struct frame *f, bool ok, const struct val *result)
     } else {
         run_count_usage(f->run, result);
         steps_count_usage(f, result);
+        frame_unpriced(f, result);
         end_ok(f, result);
     }
 }

@@ -109,6 +109,7 @@ struct run {
     struct waits waits;
     struct run_totals totals;
     bool told_budget; /* that it is spent */
+    bool told_price;  /* that it does not count some model's calls */
     unsigned nested;  /* variables of steps that are being evaluated */
     int64_t started_ms, journal_bytes, output_bytes;
     int64_t began_ms, resting_since, rested_ms; /* of this life: its beginning; when only answers could move it */
@@ -245,6 +246,8 @@ bool effect_had_retries(const struct frame *f);
 /* budget.c */
 /* Adds what a call cost to what the steps around it have spent. */
 void steps_count_usage(struct frame *f, const struct val *result);
+/* Says, once a life, where a call that was answered has no known price and a budget in dollars is around it. */
+void frame_unpriced(struct frame *f, const struct val *result);
 /* What earlier lives have spent on calls below a step. */
 struct spending budget_recalled(const struct past *p);
 

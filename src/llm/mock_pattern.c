@@ -84,6 +84,25 @@ static char class_member(struct reader *r)
 
 static void alternatives(struct reader *r, struct buf *out, size_t min);
 
+/* Behind `(`: `?:`, a name, or options. True when that was all, as in (?i); what looks ahead or back is not read. */
+static bool skip_marks(struct reader *r)
+{
+    r->i++;
+    if (peek(r) == 'P' || peek(r) == '<') {
+        r->i += peek(r) == 'P';
+        r->failed |= peek(r) != '<';
+        for (r->i++; isalnum((unsigned char)peek(r)) || peek(r) == '_'; r->i++)
+            ;
+        r->failed |= peek(r) != '>'; /* (?<= and (?<! too */
+    } else {
+        while (isalpha((unsigned char)peek(r)) || peek(r) == '-')
+            r->i++;
+        r->failed |= peek(r) != ':' && peek(r) != ')';
+    }
+    r->i++;
+    return !r->failed && r->p.p[r->i - 1] == ')';
+}
+
 /* One atom is written to `out`; false when there is none to repeat (an anchor). */
 static bool atom(struct reader *r, struct buf *out)
 {
@@ -92,12 +111,8 @@ static bool atom(struct reader *r, struct buf *out)
     if (c == '^' || c == '$')
         return false;
     if (c == '(') {
-        if (peek(r) == '?') {
-            if (r->i + 1 < r->p.n && r->p.p[r->i + 1] == ':')
-                r->i += 2;
-            else
-                r->failed = true;
-        }
+        if (peek(r) == '?' && skip_marks(r))
+            return false;
         alternatives(r, out, 0);
         r->failed |= peek(r) != ')';
         r->i++;

@@ -223,3 +223,12 @@ def test_a_narrowing_that_is_misspelt_deletes_nothing(treadle):
     found = ops("found", "list", pattern="*.log")
     run(treadle, found, ops("clean", "delete", files="{{ steps.found.files[:1] }}"))  # rows have fields of their own
     assert names(ws) == ["b.log"]
+
+
+def test_a_path_that_names_the_workspace_once_more(treadle):
+    """Older workflows write `./workspace/x` for what is x in the workspace."""
+    treadle.file("workspace/data/x.txt", "x")
+    for step in ("operation: list, path: ./workspace/data", "operation: copy, source: workspace/data, destination: b",
+                 "operation: convert, source: workspace/data/x.csv, destination: x.json"):
+        treadle.file("w.yaml", "workflow: {name: w, steps: [{name: a, type: file_ops, %s}]}" % step)
+        assert "paths begin inside the workspace, expected data" in treadle("run", "w.yaml", code=1).err

@@ -175,3 +175,15 @@ def test_control_limits_that_are_not_held_are_noticed(service, treadle_faults, l
     steps = hungry(limit).replace("100000", "400").replace("yes flood", "head -c 8192 /dev/zero")
     body = s.ended(s.run(steps))
     assert body.get("error", {}).get("code") != limit, body
+
+
+def test_a_budget_in_dollars_says_where_it_counts_nothing(treadle):
+    """Once, and only where there is such a budget around the call."""
+    asks = "{name: %s, type: gemini, model: gemini-none, prompt: Hi}"
+    for more, told in (("budget: {usd: 1}, ", 1), ("budget: {tokens: 1000}, ", 0), ("", 0)):
+        treadle.file("w.yaml", "workflow: {name: w, %s steps: [%s, %s]}" % (more, asks % "a", asks % "b"))
+        err = treadle("run", "w.yaml", "--mock", code=0).err
+        assert err.count("the price of gemini-none is not known, so no budget in dollars counts it") == told, err
+    treadle.file("w.yaml", "workflow: {name: w, steps: [{name: l, type: for_loop, data_source: [1, 2], "
+                 "budget: {usd: 1}, steps: [%s]}]}" % asks % "a")
+    assert treadle("run", "w.yaml", "--mock", code=0).err.count("bound `tokens`") == 1

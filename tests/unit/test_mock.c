@@ -549,6 +549,8 @@ static void test_instances(void **state)
         {"{'properties':{'x':{'$ref':'#/definitions/d','description':'y'}},'definitions':{'d':{'type':'boolean'}}}",
          "{'x':true}"},
         {"{'type':'string','pattern':'^[A-Z]{3}-\\\\d+$'}", "'AAA-0'"},
+        {"{'type':'string','pattern':'^(?i)select '}", "'select '"},
+        {"{'type':'string','pattern':'^(?i:a)(?P<n>b)(?<m>c)$'}", "'abc'"},
         {"{'type':'string','pattern':'^(foo|bar)x?[^a]+\\\\.(?:c|h)$'}", "'foob.c'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
