@@ -1,262 +1,26 @@
 /* schema: the workflow language as a JSON Schema, for editors.
  *
- * It is made from the tables that the loader reads by, so it knows exactly the keys that this program knows. It is
- * looser than `treadle validate` where a schema cannot follow (names, expressions, what excludes what). It is stricter
- * only about older forms: the outermost level without `workflow`, and older words for the same thing (`constant` for
- * `fixed`), which editors need not offer. */
+ * It is made from the tables that the loader reads by (schema_keys.c), so it knows exactly the keys that this program
+ * knows. It is looser than `treadle validate` where a schema cannot follow (names, expressions, what calls for another
+ * key). It is stricter only where the validator has a notice: the outermost level without `workflow`, and unknown
+ * options, which are a slip of the pen more often than not. */
 #include "base/buf.h"
 #include "base/panic.h"
 #include "cli/commands.h"
 #include "cli/said.h"
+#include "cli/schema_keys.h"
 #include "cli/session.h"
-#include "data/json.h"
-#include "data/transform.h"
-#include "flow/keys.h"
-#include "flow/range.h"
+#include "data/schema_short.h"
+#include "flow/memory_mark.h"
 
-struct maker {
-    struct arena a;
-    struct val_map defs;
-};
-
-/* ---- pieces ---- */
-
-/* A schema written as JSON here in the source. */
-static struct val piece(struct maker *k, const char *text)
-{
-    struct val v;
-    struct err err;
-    if (json_parse(&k->a, str_c(text), &JSON_LIMITS_DEFAULT, &v, &err) != RC_OK)
-        PANIC("a piece of the schema is no JSON: %s", err.msg);
-    return v;
-}
-
-static struct val reference(struct maker *k, const char *name)
-{
-    return piece(k, arena_printf(&k->a, "{\"$ref\":\"#/$defs/%s\"}", name).p);
-}
-
-static void define(struct maker *k, const char *name, struct val schema)
-{
-    val_map_set(&k->defs, arena_str(&k->a, str_c(name)), schema);
-}
-
-static struct val texts(struct maker *k, const char *bars)
-{
-    struct val_list l = val_list_new(&k->a);
-    struct str rest = str_c(bars), one;
-    while (str_word(&rest, '|', &one))
-        val_list_push(&l, val_str(one));
-    return val_list_done(&l);
-}
-
-static struct val enumeration(struct maker *k, const struct step_key *row)
-{
-    struct val_map one = val_map_new(&k->a), m = val_map_new(&k->a);
-    struct val_list any = val_list_new(&k->a);
-    VAL_MAP_SET(&one, "enum", texts(k, row->choices));
-    val_list_push(&any, val_map_done(&one));
-    val_list_push(&any, reference(k, "hole"));
-    VAL_MAP_SET(&m, "anyOf", val_list_done(&any));
-    return val_map_done(&m);
-}
-
-static struct val names(struct maker *k, const char *(*name)(size_t))
-{
-    struct val_list l = val_list_new(&k->a);
-    for (size_t i = 0; name(i); i++)
-        val_list_push(&l, val_str(str_c(name(i))));
-    struct val_map m = val_map_new(&k->a);
-    VAL_MAP_SET(&m, "enum", val_list_done(&l));
-    return val_map_done(&m);
-}
-
-static struct val plain_number(double x)
-{
-    return x == floor(x) && fabs(x) < 1e18 ? val_int((int64_t)x) : val_double(x);
-}
-
-/* {type: array, items: {anyOf: [one, hole]}} */
-static struct val list_of(struct maker *k, struct val one)
-{
-    struct val_map m = val_map_new(&k->a), items = val_map_new(&k->a);
-    struct val_list any = val_list_new(&k->a);
-    val_list_push(&any, one);
-    val_list_push(&any, reference(k, "hole"));
-    VAL_MAP_SET(&items, "anyOf", val_list_done(&any));
-    VAL_MAP_SET(&m, "type", VAL_LIT("array"));
-    VAL_MAP_SET(&m, "items", val_map_done(&items));
-    return val_map_done(&m);
-}
-
-/* {type, minimum, maximum} of a plain number; a duration or a size may be text with a unit as well. */
-static struct val number(struct maker *k, const struct step_key *row)
-{
-    struct key_range r = key_range(row);
-    struct val_map n = val_map_new(&k->a), m = val_map_new(&k->a);
-    struct val_list any = val_list_new(&k->a);
-    VAL_MAP_SET(&n, "type", row->kind == KEY_INT || row->kind == KEY_INTS ? VAL_LIT("integer") : VAL_LIT("number"));
-    if (isfinite(r.least))
-        val_map_set(&n, r.above ? STR("exclusiveMinimum") : STR("minimum"), plain_number(r.least));
-    if (isfinite(r.most))
-        VAL_MAP_SET(&n, "maximum", plain_number(r.most));
-    struct val one = val_map_done(&n);
-    val_list_push(&any, one);
-    if (row->kind == KEY_DURATION)
-        val_list_push(&any, reference(k, r.above ? "some_time" : "time"));
-    if (row->kind == KEY_SIZE)
-        val_list_push(&any, reference(k, r.least > 0 ? "some_bytes" : "bytes"));
-    val_list_push(&any, reference(k, "hole"));
-    if (row->kind == KEY_INTS)
-        val_list_push(&any, list_of(k, one));
-    VAL_MAP_SET(&m, "anyOf", val_list_done(&any));
-    return val_map_done(&m);
-}
-
-static struct val operations(struct maker *k)
-{
-    struct val_map m = val_map_new(&k->a), item = val_map_new(&k->a), properties = val_map_new(&k->a);
-    struct val required = val_str(STR("operation"));
-    struct val_list l = val_list_new(&k->a);
-    val_list_push(&l, required);
-    VAL_MAP_SET(&properties, "operation", names(k, transform_operation));
-    VAL_MAP_SET(&item, "type", val_str(STR("object")));
-    VAL_MAP_SET(&item, "required", val_list_done(&l));
-    VAL_MAP_SET(&item, "properties", val_map_done(&properties));
-    VAL_MAP_SET(&item, "propertyNames", names(k, transform_key));
-    VAL_MAP_SET(&m, "type", val_str(STR("array")));
-    VAL_MAP_SET(&m, "items", val_map_done(&item));
-    return val_map_done(&m);
-}
-
-static struct val of_kind(struct maker *k, const struct step_key *keys, const struct step_key *row)
-{
-    static const char *const kinds[] = {
-        [KEY_STRING] = "{\"type\":\"string\"}",
-        [KEY_TEMPLATE] = "{\"type\":\"string\"}",
-        [KEY_ANY] = "{}",
-        [KEY_DATA] = "{}",
-        [KEY_COND] = "{\"$ref\":\"#/$defs/condition\"}",
-        [KEY_STEPS] = "{\"$ref\":\"#/$defs/steps\"}",
-        [KEY_EACH] = "{\"$ref\":\"#/$defs/each\"}",
-        [KEY_TASKS] = "{\"$ref\":\"#/$defs/tasks\"}",
-        [KEY_BRANCHES] = "{\"type\":\"object\",\"minProperties\":1,\"additionalProperties\":"
-                         "{\"$ref\":\"#/$defs/steps\"}}",
-        [KEY_PROMPT] = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"items\":"
-                       "{\"$ref\":\"#/$defs/prompt_part\"}}]}",
-        [KEY_BOOL] = "{\"anyOf\":[{\"type\":\"boolean\"},{\"$ref\":\"#/$defs/hole\"}]}",
-        [KEY_STRINGS] = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}",
-        [KEY_OBJECT] = "{\"anyOf\":[{\"type\":\"object\"},{\"$ref\":\"#/$defs/hole\"}]}",
-    };
-    if (row->choices && row->kind != KEY_ENUM && row->kind != KEY_EACH)
-        return reference(k, row->choices);
-    if (row->kind == KEY_OPERATIONS)
-        return operations(k);
-    if (key_is_number(row->kind) || row->kind == KEY_INTS)
-        return number(k, key_ranged(keys, row));
-    return row->kind == KEY_ENUM ? enumeration(k, row) : piece(k, kinds[row->kind]);
-}
-
-/* ---- objects with keys ---- */
-
-static struct val described(struct maker *k, const struct step_key *keys, const struct step_key *row)
-{
-    struct val_map m = val_map_new(&k->a);
-    struct val kind = of_kind(k, keys, row);
-    struct str doc = str_c(row->doc);
-    if (row->fallback)
-        doc = arena_printf(&k->a, "%s Default: %s.", row->doc, row->fallback);
-    if (row->alias_of)
-        doc = arena_printf(&k->a, "%s Another spelling of `%s`.", row->doc, row->alias_of);
-    VAL_MAP_SET(&m, "description", val_str(doc));
-    val_map_merge(&m, &kind);
-    return val_map_done(&m);
-}
-
-static bool has(const struct val_map *m, const char *key)
-{
-    for (size_t i = 0; i < m->n; i++)
-        if (str_is(m->m[i].key, key))
-            return true;
-    return false;
-}
-
-static void add_properties(struct maker *k, struct val_map *properties, const struct step_key *keys)
-{
-    for (const struct step_key *row = keys; row->name; row++)
-        if (!has(properties, row->name))
-            val_map_set(properties, str_c(row->name), described(k, keys, row));
-}
-
-static void add_unused(struct maker *k, struct val_map *properties, const struct unused_key *keys)
-{
-    for (const struct unused_key *row = keys; row && row->name; row++) {
-        struct val_map m = val_map_new(&k->a);
-        VAL_MAP_SET(&m, "description", val_str(arena_printf(&k->a, "Has no effect: %s.", row->why)));
-        VAL_MAP_SET(&m, "deprecated", val_true);
-        if (!has(properties, row->name))
-            val_map_set(properties, str_c(row->name), val_map_done(&m));
-    }
-}
-
-/* {anyOf: [{required: [run]}, {required: [command]}]}: a key under any of its spellings. */
-static struct val one_spelling(struct maker *k, const struct step_key *keys, const char *name)
-{
-    struct val_list any = val_list_new(&k->a);
-    for (const struct step_key *row = keys; row->name; row++) {
-        if (strcmp(row->name, name) != 0 && !(row->alias_of && strcmp(row->alias_of, name) == 0))
-            continue;
-        struct val_map m = val_map_new(&k->a);
-        VAL_MAP_SET(&m, "required", texts(k, row->name));
-        val_list_push(&any, val_map_done(&m));
-    }
-    struct val_map m = val_map_new(&k->a);
-    VAL_MAP_SET(&m, "anyOf", val_list_done(&any));
-    return val_map_done(&m);
-}
-
-static void add_required(struct maker *k, struct val_list *all, const struct step_key *keys)
-{
-    for (const struct step_key *row = keys; row->name; row++)
-        if (row->required && !row->alias_of)
-            val_list_push(all, one_spelling(k, keys, row->name));
-}
-
-/* `more`: a second table whose keys go behind the first one's, or NULL. */
-static struct val object(struct maker *k, const struct step_key *keys, const struct step_key *more,
-                         const struct unused_key *unused)
-{
-    struct val_map properties = val_map_new(&k->a), m = val_map_new(&k->a);
-    struct val_list all = val_list_new(&k->a);
-    add_properties(k, &properties, keys);
-    add_required(k, &all, keys);
-    if (more) {
-        add_properties(k, &properties, more);
-        add_required(k, &all, more);
-    }
-    add_unused(k, &properties, unused);
-    VAL_MAP_SET(&m, "type", VAL_LIT("object"));
-    if (all.n)
-        VAL_MAP_SET(&m, "allOf", val_list_done(&all));
-    VAL_MAP_SET(&m, "properties", val_map_done(&properties));
-    VAL_MAP_SET(&m, "patternProperties", piece(k, "{\"^[$](if|then|else)$\":{}}"));
-    VAL_MAP_SET(&m, "additionalProperties", val_false);
-    return val_map_done(&m);
-}
+/* Digits are counted, so that what is far too long (ten years, 2^50 bytes) is seen. */
+#define DIGITS(n) "[0-9]{1," #n "}([.][0-9]+)?\\\\s*"
+#define TIME      "^\\\\s*(" DIGITS(12) "ms|" DIGITS(9) "s?|" DIGITS(7) "m|" DIGITS(5) "h|" DIGITS(4) "d)\\\\s*$"
+#define BYTES                                                                                      \
+    "^\\\\s*(" DIGITS(16) "[bB]?|" DIGITS(13) "[kK][iI]?[bB]|" DIGITS(10) "[mM][iI]?[bB]|" DIGITS( \
+        7) "[gG][iI]?[bB]|" DIGITS(4) "[tT][iI]?[bB])\\\\s*$"
 
 /* ---- definitions ---- */
-
-static struct val of_any(struct maker *k, const char *others, struct val last)
-{
-    struct val any = piece(k, others);
-    struct val_list l = val_list_new(&k->a);
-    for (size_t i = 0; val_at(&any, i); i++)
-        val_list_push(&l, *val_at(&any, i));
-    val_list_push(&l, last);
-    struct val_map m = val_map_new(&k->a);
-    VAL_MAP_SET(&m, "anyOf", val_list_done(&l));
-    return val_map_done(&m);
-}
 
 static void add_names(struct val_list *l, const struct step_key *keys)
 {
@@ -264,93 +28,187 @@ static void add_names(struct val_list *l, const struct step_key *keys)
         val_list_push(l, val_str(str_c(keys->name)));
 }
 
+/* {propertyNames: {enum: …}} for an object with the keys of a step of the type, and those of `more` between bars. */
+static struct val keys_of(struct maker *k, const char *type, const char *more)
+{
+    struct val_list names = val_list_new(&k->a);
+    struct val_map one_of = val_map_new(&k->a), m = val_map_new(&k->a);
+    struct val others = piece_texts(k, more);
+    add_names(&names, step_type_find(str_c(type))->keys);
+    add_names(&names, step_common_keys);
+    for (size_t i = 0; val_at(&others, i); i++)
+        val_list_push(&names, *val_at(&others, i));
+    VAL_MAP_SET(&one_of, "enum", val_list_done(&names));
+    VAL_MAP_SET(&m, "propertyNames", val_map_done(&one_of));
+    return val_map_done(&m);
+}
+
 /* {prompt, turn, …} with the keys of claude_session, or a prompt. */
 static void define_exchanges(struct maker *k)
 {
-    struct val_list names = val_list_new(&k->a);
-    struct val_map propertyNames = val_map_new(&k->a), item = val_map_new(&k->a), all = val_map_new(&k->a);
-    add_names(&names, step_type_find(STR("claude_session"))->keys);
-    add_names(&names, step_common_keys);
-    val_list_push(&names, VAL_LIT("turn"));
-    VAL_MAP_SET(&propertyNames, "enum", val_list_done(&names));
+    struct val_map item = val_map_new(&k->a), all = val_map_new(&k->a);
+    struct val keys = keys_of(k, "claude_session", "turn");
     VAL_MAP_SET(&item, "type", VAL_LIT("object"));
-    VAL_MAP_SET(&item, "propertyNames", val_map_done(&propertyNames));
+    val_map_merge(&item, &keys);
     VAL_MAP_SET(&all, "type", VAL_LIT("array"));
     VAL_MAP_SET(&all, "minItems", val_int(1));
-    VAL_MAP_SET(&all, "items", of_any(k, "[{\"type\":\"string\"}]", val_map_done(&item)));
-    define(k, "exchanges", val_map_done(&all));
+    VAL_MAP_SET(&all, "items", piece_any(k, "[{\"type\":\"string\"}]", val_map_done(&item)));
+    piece_define(k, "exchanges", val_map_done(&all));
 }
 
 /* A task with an id and without a type has the keys of a claude step; other forms are as the loader takes them. */
 static void define_tasks(struct maker *k)
 {
-    struct val_list names = val_list_new(&k->a);
-    struct val_map propertyNames = val_map_new(&k->a), then = val_map_new(&k->a), task = val_map_new(&k->a);
-    add_names(&names, step_type_find(STR("claude"))->keys);
-    add_names(&names, step_common_keys);
-    val_list_push(&names, VAL_LIT("task_id"));
-    val_list_push(&names, VAL_LIT("file"));
-    VAL_MAP_SET(&propertyNames, "enum", val_list_done(&names));
-    VAL_MAP_SET(&then, "propertyNames", val_map_done(&propertyNames));
+    struct val_map task = val_map_new(&k->a);
     VAL_MAP_SET(
         &task, "if",
         piece(k, "{\"type\":\"object\",\"anyOf\":[{\"required\":[\"id\"]},{\"required\":[\"task_id\"]},{\"required\":["
                  "\"name\"]}],\"not\":{\"required\":[\"type\"]}}"));
-    VAL_MAP_SET(&task, "then", val_map_done(&then));
-    define(k, "task", val_map_done(&task));
-    define(k, "tasks",
-           piece(k, "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\"},{\"type\":\"array\",\"items\":{\"$ref\":"
-                    "\"#/$defs/task\"}}]}"));
+    VAL_MAP_SET(&task, "then", keys_of(k, "claude", "task_id|file"));
+    piece_define(k, "task", val_map_done(&task));
+    piece_define(k, "tasks",
+                 piece(k, "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":"
+                          "\"#/definitions/task\"}}]}"));
 }
 
 /* Files that file_ops deletes, or checks; and what it does with each piece of one, unless that is a step. */
 static void define_files(struct maker *k)
 {
     struct val_map each = val_map_new(&k->a);
-    define(k, "chosen_files",
-           piece(k, "{\"anyOf\":[{\"$ref\":\"#/$defs/chosen_file\"},"
-                    "{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/chosen_file\"}}]}"));
-    define(k, "chosen_file",
-           piece(k, "{\"anyOf\":[{\"type\":\"string\"},{\"$ref\":\"#/$defs/file_source\"},"
-                    "{\"$ref\":\"#/$defs/file_criteria\"}]}"));
+    piece_define(k, "chosen_files",
+                 piece(k, "{\"anyOf\":[{\"$ref\":\"#/definitions/chosen_file\"},"
+                          "{\"type\":\"array\",\"items\":{\"$ref\":\"#/definitions/chosen_file\"}}]}"));
+    piece_define(k, "chosen_file",
+                 piece(k, "{\"anyOf\":[{\"type\":\"string\"},{\"$ref\":\"#/definitions/file_source\"},"
+                          "{\"$ref\":\"#/definitions/file_criteria\"}]}"));
     VAL_MAP_SET(&each, "type", piece(k, "[\"string\",\"object\"]"));
     VAL_MAP_SET(&each, "if",
                 piece(k, "{\"required\":[\"type\"],\"properties\":{\"type\":{\"enum\":[\"identity\",\"uppercase\","
                          "\"lowercase\",\"trim\",\"replace\"]}}}"));
-    VAL_MAP_SET(&each, "then", of_any(k, "[{\"type\":\"string\"}]", reference(k, "processor")));
-    define(k, "each", val_map_done(&each));
+    VAL_MAP_SET(&each, "then", piece_any(k, "[{\"type\":\"string\"}]", piece_reference(k, "processor")));
+    piece_define(k, "each", val_map_done(&each));
 }
 
+static const char *memory_action(size_t i)
+{
+    struct str name = {0};
+    enum memory_action a;
+    return memory_action_at(i, &name, &a) ? name.p : NULL;
+}
+
+/* What rows of tables name in `choices`, beside the blocks. */
 static void define_values(struct maker *k)
 {
-    define(k, "files",
-           piece(k, "{\"description\":\"Workflow files, relative to this one.\",\"anyOf\":[{\"type\":\"string\"},"
-                    "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}"));
-    define(k, "hole", piece(k, "{\"type\":\"string\",\"pattern\":\"[{][{]\"}"));
-    define(k, "time",
-           piece(k, "{\"description\":\"Text such as 250ms, 5s, 10m, 2h or 1d.\",\"type\":\"string\",\"pattern\":"
-                    "\"^\\\\s*[0-9]+([.][0-9]+)?\\\\s*(ms|s|m|h|d)?\\\\s*$\"}"));
-    define(k, "some_time", piece(k, "{\"$ref\":\"#/$defs/time\",\"pattern\":\"[1-9]\"}"));
-    define(k, "bytes",
-           piece(k, "{\"description\":\"Text such as 64KB, 10MB or 1GB.\",\"type\":\"string\",\"pattern\":"
-                    "\"^\\\\s*[0-9]+([.][0-9]+)?\\\\s*([kKmMgGtT]?[iI]?[bB])?\\\\s*$\"}"));
-    define(k, "some_bytes", piece(k, "{\"$ref\":\"#/$defs/bytes\",\"pattern\":\"[1-9]\"}"));
-    define(k, "condition", piece(k, "{\"type\":[\"string\",\"boolean\",\"object\",\"array\"]}"));
-    define(k, "steps", piece(k, "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/$defs/step\"}}"));
-    define(k, "on_error",
-           piece(k, "{\"anyOf\":[{\"enum\":[\"fail\",\"continue\"]},{\"$ref\":\"#/$defs/steps\"},"
-                    "{\"type\":\"object\",\"required\":[\"goto\"],\"properties\":{\"goto\":{\"type\":\"string\"}},"
-                    "\"additionalProperties\":false},{\"type\":\"object\",\"required\":[\"steps\"],\"properties\":"
-                    "{\"steps\":{\"$ref\":\"#/$defs/steps\"}},\"additionalProperties\":false}]}"));
+    static const char *const values[][2] = {
+        {"files", "{\"anyOf\":[{\"type\":\"string\",\"minLength\":1},"
+                  "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1}}]}"},
+        {"hole", "{\"description\":\"A template, known when the step starts.\",\"type\":\"string\",\"pattern\":"
+                 "\"^\\\\s*[{][{]([^{]|[{][^{])(.|\\\\n)*[}][}]\\\\s*$\"}"},
+        {"time",
+         "{\"description\":\"Text such as 250ms, 5s, 10m, 2h or 1d.\",\"type\":\"string\",\"pattern\":\"" TIME "\"}"},
+        {"late_time",
+         "{\"anyOf\":[{\"type\":\"number\",\"exclusiveMinimum\":0,\"maximum\":315360000},{\"$ref\":\"#/definitions/"
+         "some_time\"},{\"type\":\"string\",\"pattern\":\"[{][{]\"}]}"},
+        {"some_time", "{\"allOf\":[{\"$ref\":\"#/definitions/time\"},{\"pattern\":\"[1-9]\"}]}"},
+        {"bytes",
+         "{\"description\":\"Text such as 64KB, 10MB or 1GB.\",\"type\":\"string\",\"pattern\":\"" BYTES "\"}"},
+        {"some_bytes", "{\"allOf\":[{\"$ref\":\"#/definitions/bytes\"},{\"pattern\":\"[1-9]\"}]}"},
+        {"condition", "{\"anyOf\":[{\"type\":\"string\",\"minLength\":1},{\"type\":\"boolean\"},"
+                      "{\"$ref\":\"#/definitions/conditions\"},"
+                      "{\"type\":\"object\",\"minProperties\":1,\"maxProperties\":1,\"properties\":{\"and\":"
+                      "{\"$ref\":\"#/definitions/conditions\"},\"or\":{\"$ref\":\"#/definitions/conditions\"},\"not\":"
+                      "{\"$ref\":\"#/definitions/condition\"}},\"additionalProperties\":false}]}"},
+        {"conditions", "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/definitions/condition\"}}"},
+        {"condition_or_list", "{\"anyOf\":[{\"$ref\":\"#/definitions/condition\"},{\"type\":\"array\"}]}"},
+        {"steps", "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/definitions/step\"}}"},
+        {"on_error", "{\"anyOf\":[{\"enum\":[\"fail\",\"continue\"]},{\"$ref\":\"#/definitions/steps\"},"
+                     "{\"type\":\"object\",\"required\":[\"goto\"],\"properties\":{\"goto\":{\"type\":\"string\"}},"
+                     "\"additionalProperties\":false},{\"type\":\"object\",\"required\":[\"steps\"],\"properties\":"
+                     "{\"steps\":{\"$ref\":\"#/definitions/steps\"}},\"additionalProperties\":false}]}"},
+        {"variables", "{\"type\":[\"object\",\"null\"]}"},
+        {"step_name", "{\"type\":\"string\",\"minLength\":1,\"maxLength\":100,\"pattern\":"
+                      "\"^[^\\\\s/:~]+$|[{][{]\",\"patternErrorMessage\":\"expected only letters, digits, `_`, `-` and "
+                      "`.`\"}"},
+        {"variable_name",
+         "{\"type\":\"string\",\"pattern\":\"^[^\\\\d\\\\s!-/:-@\\\\[-^`{-~][^\\\\s!-/:-@\\\\[-^`{-~]*$\","
+         "\"patternErrorMessage\":\"expected a name of letters, digits and `_`\"}"},
+        {"network",
+         "{\"anyOf\":[{\"enum\":[\"none\",\"full\"]},{\"type\":\"string\",\"pattern\":\"[{][{]\"},{\"type\":\"array\","
+         "\"minItems\":1,\"items\":{\"type\":\"string\"}}]}"},
+        {"outputs", "{\"anyOf\":[{\"type\":\"object\"},{\"type\":\"string\",\"not\":{\"pattern\":\"[{][{]\"}},{"
+                    "\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":"
+                    "\"string\"},{\"type\":\"object\",\"minProperties\":1}]}}]}"},
+        {"error", "{\"type\":[\"string\",\"object\"]}"},
+        {"boolean", "{\"type\":[\"boolean\",\"null\"]}"},
+        {"encoding", "{\"anyOf\":[{\"enum\":[\"utf-8\",\"ascii\",\"latin-1\",\"windows-1252\",\"utf-16\","
+                     "\"utf-16le\",\"utf-16be\"]},{\"enum\":[\"utf8\",\"us-ascii\",\"latin1\",\"iso-8859-1\","
+                     "\"cp1252\",\"utf16\"],\"doNotSuggest\":true},{\"type\":\"string\",\"pattern\":"
+                     "\"[{][{]\"}]}"},
+        {"any_schema", "{\"type\":[\"object\",\"boolean\"]}"},
+        {"scalar", "{\"type\":[\"string\",\"number\",\"boolean\",\"null\"]}"},
+        {"map", "{\"type\":\"object\"}"},
+        {"schema_or_none", "{\"anyOf\":[{\"$ref\":\"#/definitions/schema\"},{\"type\":\"null\"}]}"},
+        {"text", "{\"type\":\"string\",\"minLength\":1}"},
+        {"directory", "{\"type\":\"string\",\"minLength\":1,\"not\":{\"pattern\":\"[{][{]\"},"
+                      "\"errorMessage\":\"A fixed path is expected, without templates.\"}"},
+        {"some", "{\"type\":\"array\",\"minItems\":1}"},
+        {"answers", "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"maxItems\":50,"
+                    "\"items\":{\"type\":\"string\"}}]}"},
+        {"env_name", "{\"type\":\"string\",\"pattern\":\"^[A-Za-z_][A-Za-z0-9_]*$\"}"},
+        {"env_names", "{\"anyOf\":[{\"$ref\":\"#/definitions/env_name\"},{\"type\":\"array\",\"items\":"
+                      "{\"$ref\":\"#/definitions/env_name\"}}]}"},
+        {"some_memory_actions", "{\"anyOf\":[{\"$ref\":\"#/definitions/memory_action\"},{\"type\":\"array\","
+                                "\"items\":{\"$ref\":\"#/definitions/memory_action\"}}]}"},
+        {"error_context_field", "{\"enum\":[\"input_data\",\"previous_results\",\"execution_metadata\"]}"},
+        {"error_context_fields", "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":"
+                                 "{\"$ref\":\"#/definitions/error_context_field\"}}]}"},
+        {"queries", "{\"anyOf\":[{\"$ref\":\"#/definitions/hole\"},{\"type\":\"object\","
+                    "\"additionalProperties\":{\"type\":[\"object\",\"string\"]}}]}"},
+        {"input_type", "{\"anyOf\":[{\"enum\":[\"string\",\"integer\",\"number\",\"boolean\",\"array\","
+                       "\"object\",\"any\"]},{\"enum\":[\"text\",\"int\",\"float\",\"bool\",\"list\","
+                       "\"map\"],\"doNotSuggest\":true}]}"},
+    };
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        piece_define(k, values[i][0], piece(k, values[i][1]));
+    piece_define(k, "memory_action",
+                 piece_any(k, "[{\"type\":\"string\",\"pattern\":\"[{][{]\"}]", piece_names(k, memory_action)));
+    piece_define(k, "schema", piece_any(k, "[{\"type\":\"object\"}]", piece_names(k, schema_name_at)));
 }
+
+/* What a block may be instead of a map. */
+static const char *instead(const struct key_block *b)
+{
+    static const char *const others[][2] = {
+        {"retry", "[{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000},{\"type\":\"boolean\"}]"},
+        {"cache", "[{\"type\":\"boolean\"}]"},
+        {"defaults", "[{\"type\":\"null\"}]"},
+        {"workspace_isolation", "[{\"type\":\"boolean\"},{\"$ref\":\"#/definitions/hole\"}]"},
+        {"input", "[{\"type\":[\"string\",\"null\"]}]"},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(others[i][0], b->name) == 0)
+            return others[i][1];
+    return b->hole ? "[{\"$ref\":\"#/definitions/hole\"}]" : NULL;
+}
+
+static void define_block(struct maker *k, const struct key_block *b)
+{
+    const struct key_table t = {b->keys, b->unused, .holes = b->holes || b->plain, .nulls = b->plain};
+    struct val map = table_object(k, &t, NULL);
+    piece_define(k, b->name, instead(b) ? piece_any(k, instead(b), map) : map);
+}
+
+/* ---- workflows ---- */
+
+static const struct key_table workflow_table = {workflow_keys, workflow_unused_keys, .older = true,
+                                                .shared = "workflow"};
 
 /* A workflow written inside a step: as one of its own, but that it needs no name. */
 static struct val inner_workflow(struct maker *k)
 {
     struct val_map properties = val_map_new(&k->a), m = val_map_new(&k->a);
-    VAL_MAP_SET(&properties, "workflow", reference(k, "workflow"));
-    add_properties(k, &properties, workflow_keys);
-    add_unused(k, &properties, workflow_unused_keys);
+    VAL_MAP_SET(&properties, "workflow", piece_reference(k, "workflow"));
+    table_properties(k, &properties, &workflow_table);
     VAL_MAP_SET(&m, "type", VAL_LIT("object"));
     VAL_MAP_SET(&m, "properties", val_map_done(&properties));
     VAL_MAP_SET(&m, "additionalProperties", val_false);
@@ -360,128 +218,146 @@ static struct val inner_workflow(struct maker *k)
 /* What must be there may come from a file that this one extends or includes, named inside the map or beside it. */
 static void define_workflow(struct maker *k)
 {
-    struct val whole = object(k, workflow_keys, NULL, workflow_unused_keys);
+    struct val whole = table_object(k, &workflow_table, NULL);
     struct val_map m = val_map_new(&k->a), must = val_map_new(&k->a);
     for (size_t i = 0; i < whole.obj.n; i++)
-        val_map_set(str_is(whole.obj.m[i].key, "allOf") ? &must : &m, whole.obj.m[i].key, whole.obj.m[i].val);
-    define(k, "workflow", val_map_done(&m));
-    define(k, "whole_workflow",
-           of_any(k, "[{\"required\":[\"extends\"]},{\"required\":[\"include\"]}]", val_map_done(&must)));
+        val_map_set(str_is(whole.obj.m[i].key, "required") ? &must : &m, whole.obj.m[i].key, whole.obj.m[i].val);
+    piece_define(k, "workflow", val_map_done(&m));
+    piece_define(k, "whole_workflow",
+                 piece_any(k, "[{\"required\":[\"extends\"]},{\"required\":[\"include\"]}]", val_map_done(&must)));
 }
 
-/* What a block may be instead of a map. */
-static const char *instead(const char *name)
+/* ---- maps whose `type` says which keys they have ---- */
+
+/* {if: {type is one of `names`}, then: `name`}: editors then offer the keys of the type that is written, and tell what
+ * is wrong with those alone. */
+static struct val case_of(struct maker *k, struct val names, const char *name)
 {
-    static const char *const others[][2] = {
-        {"retry", "[{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000},{\"type\":\"boolean\"}]"},
-        {"cache", "[{\"type\":\"boolean\"}]"},
-        {"workspace_isolation", "[{\"type\":\"boolean\"},{\"$ref\":\"#/$defs/hole\"}]"},
-        {"input", "[{\"type\":[\"string\",\"null\"]}]"},
-    };
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (strcmp(others[i][0], name) == 0)
-            return others[i][1];
-    return NULL;
+    struct val_map type = val_map_new(&k->a), at = val_map_new(&k->a), iff = val_map_new(&k->a), m = val_map_new(&k->a);
+    VAL_MAP_SET(&type, "enum", names);
+    VAL_MAP_SET(&at, "type", val_map_done(&type));
+    VAL_MAP_SET(&iff, "properties", val_map_done(&at));
+    VAL_MAP_SET(&iff, "required", piece_texts(k, "type"));
+    VAL_MAP_SET(&m, "if", val_map_done(&iff));
+    VAL_MAP_SET(&m, "then", piece_reference(k, name));
+    return val_map_done(&m);
 }
 
-static bool may_be_hole(const struct key_block *b)
+static struct val by_type(struct maker *k, struct val type, struct val_list *cases)
 {
-    return b->plain || b->keys == call_config_keys || b->keys == tasks_config_keys;
+    struct val_map properties = val_map_new(&k->a), m = val_map_new(&k->a);
+    VAL_MAP_SET(&properties, "type", type);
+    VAL_MAP_SET(&m, "type", VAL_LIT("object"));
+    VAL_MAP_SET(&m, "required", piece_texts(k, "type"));
+    VAL_MAP_SET(&m, "properties", val_map_done(&properties));
+    VAL_MAP_SET(&m, "allOf", val_list_done(cases));
+    return val_map_done(&m);
 }
 
-static void define_block(struct maker *k, const struct key_block *b)
+/* The keys of a block that a part of this kind takes. */
+static struct val part_object(struct maker *k, const struct key_block *block, const struct part_kind *kind)
 {
-    struct val map = object(k, b->keys, NULL, b->unused);
-    if (b->open) {
-        struct val_map m = val_map_new(&k->a);
-        for (size_t i = 0; i < map.obj.n; i++)
-            if (!str_is(map.obj.m[i].key, "additionalProperties"))
-                val_map_set(&m, map.obj.m[i].key, map.obj.m[i].val);
-        map = val_map_done(&m);
+    const struct key_table t = {block->keys, block->unused, .holes = true, .shared = "part"};
+    struct val_map properties = val_map_new(&k->a);
+    table_properties(k, &properties, &t);
+    struct val all = val_map_done(&properties);
+    struct val_map some = val_map_new(&k->a), m = val_map_new(&k->a);
+    for (size_t i = 0; i < all.obj.n; i++) {
+        struct str key = all.obj.m[i].key;
+        bool takes = !key_find(block->keys, key) || str_is(key, "type") || str_is(key, "condition") ||
+                     str_find(str_c(kind->keys), arena_printf(&k->a, "|%.*s|", STR_ARG(key))) != SIZE_MAX;
+        if (takes)
+            val_map_set(&some, key, all.obj.m[i].val);
     }
-    if (instead(b->name))
-        map = of_any(k, instead(b->name), map);
-    else if (may_be_hole(b))
-        map = of_any(k, "[{\"$ref\":\"#/$defs/hole\"}]", map);
-    define(k, b->name, map);
+    if (kind->needs)
+        VAL_MAP_SET(&m, "required", piece_texts(k, kind->needs));
+    VAL_MAP_SET(&m, "properties", val_map_done(&some));
+    VAL_MAP_SET(&m, "additionalProperties", val_false);
+    return val_map_done(&m);
 }
 
-static void define_blocks(struct maker *k)
+static void define_parts(struct maker *k)
 {
-    define(k, "inner_workflow", inner_workflow(k));
-    for (size_t i = 0; key_block_at(i); i++)
-        define_block(k, key_block_at(i));
-    define(k, "inputs",
-           piece(k, "{\"type\":[\"object\",\"null\"],\"additionalProperties\":"
-                    "{\"$ref\":\"#/$defs/input\"}}"));
-    define_workflow(k);
-    define_tasks(k);
-    define_exchanges(k);
+    const struct key_block *block = key_block("prompt_part");
+    struct val_list cases = val_list_new(&k->a);
+    const struct part_kind *kind;
+    for (size_t i = 0; (kind = part_kind_at(i)); i++) {
+        const char *name = arena_printf(&k->a, "part_%s", kind->name).p;
+        piece_define(k, name, part_object(k, block, kind));
+        val_list_push(&cases, case_of(k, piece_texts(k, i ? kind->name : "static|dynamic"), name));
+    }
+    const struct step_key *type = key_find(block->keys, STR("type"));
+    struct val_map words = val_map_new(&k->a); /* no template: it says which keys there may be */
+    VAL_MAP_SET(&words, "description", val_str(str_c(type->doc)));
+    VAL_MAP_SET(&words, "enum", piece_texts(k, type->choices));
+    piece_define(k, "prompt_part", by_type(k, val_map_done(&words), &cases));
 }
 
 static struct val names_of(struct maker *k, const struct step_type *t)
 {
-    return texts(k, t->aliases ? arena_printf(&k->a, "%s|%s", t->name, t->aliases).p : t->name);
+    return piece_texts(k, t->aliases ? arena_printf(&k->a, "%s|%s", t->name, t->aliases).p : t->name);
 }
 
-/* One `if type is …, then …` for each type: editors then offer the keys of the type that is written. */
 static void define_steps(struct maker *k)
 {
-    struct val_list all = val_list_new(&k->a), every = val_list_new(&k->a);
+    const struct key_table common = {step_common_keys, step_unused_keys, .once = true, .older = true,
+                                     .shared = "every"};
+    struct val_list cases = val_list_new(&k->a), every = val_list_new(&k->a), docs = val_list_new(&k->a);
+    struct val_list any = val_list_new(&k->a), required = val_list_new(&k->a);
     const struct step_type *t;
+    table_rules(k, &required, &cases, &common); /* `type` is required in any case */
     for (size_t i = 0; (t = step_type_at(i)); i++) {
         const char *name = arena_printf(&k->a, "step_%s", t->name).p;
-        struct val own = object(k, t->keys, step_common_keys, step_unused_keys);
-        struct val_map whole = val_map_new(&k->a), type = val_map_new(&k->a), at = val_map_new(&k->a),
-                       iff = val_map_new(&k->a), branch = val_map_new(&k->a);
+        const struct key_table own = {t->keys, NULL, .holes = true, .once = true};
+        struct val keys = table_object(k, &own, &common), names = names_of(k, t);
+        struct val_map whole = val_map_new(&k->a);
         VAL_MAP_SET(&whole, "description", val_str(str_c(t->doc)));
-        val_map_merge(&whole, &own);
-        define(k, name, val_map_done(&whole));
-        struct val names = names_of(k, t);
-        for (size_t n = 0; val_at(&names, n); n++)
+        val_map_merge(&whole, &keys);
+        piece_define(k, name, val_map_done(&whole));
+        for (size_t n = 0; val_at(&names, n); n++) {
             val_list_push(&every, *val_at(&names, n));
-        VAL_MAP_SET(&type, "enum", names);
-        VAL_MAP_SET(&at, "type", val_map_done(&type));
-        VAL_MAP_SET(&iff, "properties", val_map_done(&at));
-        VAL_MAP_SET(&iff, "required", texts(k, "type"));
-        VAL_MAP_SET(&branch, "if", val_map_done(&iff));
-        VAL_MAP_SET(&branch, "then", reference(k, name));
-        val_list_push(&all, val_map_done(&branch));
+            val_list_push(&docs, val_str(str_c(t->doc)));
+        }
+        val_list_push(&cases, case_of(k, names, name));
     }
-    struct val_map type = val_map_new(&k->a), properties = val_map_new(&k->a), m = val_map_new(&k->a);
-    struct val_map known = val_map_new(&k->a);
-    struct val_list any = val_list_new(&k->a);
+    struct val_map type = val_map_new(&k->a), known = val_map_new(&k->a);
     VAL_MAP_SET(&known, "enum", val_list_done(&every));
+    VAL_MAP_SET(&known, "enumDescriptions", val_list_done(&docs));
     val_list_push(&any, val_map_done(&known));
-    val_list_push(&any, reference(k, "hole"));
+    val_list_push(&any, piece_reference(k, "hole"));
     VAL_MAP_SET(&type, "description", VAL_LIT("What the step does; a template is known when the step starts."));
     VAL_MAP_SET(&type, "anyOf", val_list_done(&any));
-    VAL_MAP_SET(&properties, "type", val_map_done(&type));
-    VAL_MAP_SET(&m, "type", VAL_LIT("object"));
-    VAL_MAP_SET(&m, "required", texts(k, "type"));
-    VAL_MAP_SET(&m, "properties", val_map_done(&properties));
-    VAL_MAP_SET(&m, "allOf", val_list_done(&all));
-    define(k, "step", val_map_done(&m));
+    piece_define(k, "step", by_type(k, val_map_done(&type), &cases));
 }
 
 static struct val whole(struct maker *k)
 {
     k->defs = val_map_new(&k->a);
     struct val head =
-        piece(k, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":\"Treadle workflow\","
+        piece(k, "{\"$schema\":\"http://json-schema.org/draft-07/schema#\",\"title\":\"Treadle workflow\","
                  "\"type\":\"object\",\"required\":[\"workflow\"],\"properties\":{\"workflow\":"
-                 "{\"$ref\":\"#/$defs/workflow\"},\"extends\":{\"$ref\":\"#/$defs/files\"},\"include\":"
-                 "{\"$ref\":\"#/$defs/files\"}},\"patternProperties\":{\"^(x-|[.]|[$](if|then|else)$)\":{}},"
+                 "{\"$ref\":\"#/definitions/workflow\"},\"extends\":{\"$ref\":\"#/definitions/files\"},\"include\":"
+                 "{\"$ref\":\"#/definitions/files\"}},\"patternProperties\":{\"^(x-|[.]|[$](if|then|else)$)\":{}},"
                  "\"additionalProperties\":false,\"if\":{\"not\":{\"anyOf\":[{\"required\":[\"extends\"]},"
                  "{\"required\":[\"include\"]}]}},\"then\":{\"properties\":{\"workflow\":"
-                 "{\"$ref\":\"#/$defs/whole_workflow\"}}}}");
-    define_blocks(k);
+                 "{\"$ref\":\"#/definitions/whole_workflow\"}}}}");
+    for (size_t i = 0; key_block_at(i); i++)
+        if (key_block_at(i)->keys != prompt_part_keys)
+            define_block(k, key_block_at(i));
+    piece_define(k, "inner_workflow", inner_workflow(k));
+    piece_define(k, "inputs",
+                 piece(k, "{\"type\":[\"object\",\"null\"],\"additionalProperties\":"
+                          "{\"$ref\":\"#/definitions/input\"}}"));
+    define_workflow(k);
+    define_tasks(k);
+    define_exchanges(k);
+    define_parts(k);
     define_steps(k);
     define_values(k);
     define_files(k);
     struct val_map m = val_map_new(&k->a);
     val_map_merge(&m, &head);
-    VAL_MAP_SET(&m, "$defs", val_map_done(&k->defs));
+    VAL_MAP_SET(&m, "definitions", val_map_done(&k->defs));
     return val_map_done(&m);
 }
 

@@ -36,6 +36,9 @@ extern const struct step_key claude_options_keys[], token_budget_keys[], model_r
 /* Of what a file_ops step names: sources, files with criteria, what is done with a file (option_keys.c). */
 extern const struct step_key file_source_keys[], file_criteria_keys[], processor_keys[];
 extern const struct unused_key claude_options_unused_keys[];
+/* Of a file_ops step; from FILE_OPTIONS on also of its `options` (step/file_ops.c). */
+extern const struct step_key file_ops_keys[];
+enum { FILE_OPTIONS = 2 };
 extern const struct unused_key token_budget_unused_keys[];
 /* Of blocks of older workflows (load_old.c). */
 extern const struct step_key resource_limits_keys[], safety_keys[], safety_config_keys[], cost_limits_keys[],
@@ -50,11 +53,20 @@ struct key_block {
     const struct unused_key *unused; /* or NULL */
     bool plain; /* its values are checked with the key that it is the value of; else whoever reads it does that */
     bool open;  /* keys that are unknown are no error */
+    bool holes; /* numbers and the like in it may be templates; so it is in what is plain */
+    bool hole;  /* one template may stand for the whole */
 };
 const struct key_block *key_block_at(size_t i);
 const struct key_block *key_block(const char *name);
 /* The block that the row's value is, NULL where it is none. */
 const struct key_block *key_block_of(const struct step_key *row);
+
+/* What a part of a prompt takes beside `type` and `condition`: keys, each between bars; `needs` or NULL: the one that
+ * it must have. */
+struct part_kind {
+    const char *name, *needs, *keys;
+};
+const struct part_kind *part_kind_at(size_t i);
 
 /* The row called `name`, NULL when there is none. */
 const struct step_key *key_find(const struct step_key *table, struct str name);

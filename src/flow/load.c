@@ -330,7 +330,7 @@ static void load_root(struct loader *l, const struct val *root, const struct val
         if (val_member(root, str_c(early[i])))
             workflow_key(l, val_member(root, str_c(early[i])));
     for (size_t i = 0; i < root->obj.n; i++)
-        if (!str_starts(root->obj.m[i].key, STR("retry_")))
+        if (!str_is(root->obj.m[i].key, early[0]) && !str_is(root->obj.m[i].key, early[1]))
             workflow_key(l, &root->obj.m[i]);
     secret_env(l, root);
     provider_keys(l, root, "env", "");

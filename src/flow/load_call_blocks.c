@@ -17,7 +17,8 @@ const struct step_key memory_limits_keys[] = {
 
 #define ACTIONS_ROW(percent_)                                                                                          \
     {                                                                                                                  \
-        "at_" #percent_ "_percent", KEY_STRINGS, .doc = "What is done when it takes more than that part of its limit." \
+        "at_" #percent_ "_percent", KEY_STRINGS, .choices = "some_memory_actions",                                     \
+                                                 .doc = "What is done when it takes more than that part of its limit." \
     }
 
 const struct step_key memory_actions_keys[] = {
@@ -109,11 +110,6 @@ const struct step_key model_settings_keys[] = {
     {0},
 };
 
-static bool is_hole(const struct val *v)
-{
-    return val_is(v, VAL_STR) && str_find(v->s, STR("{{")) != SIZE_MAX;
-}
-
 bool load_call_block(struct loader *l, const struct step_key *row, const struct member *m)
 {
     const struct key_block *block = key_block_of(row);
@@ -121,7 +117,7 @@ bool load_call_block(struct loader *l, const struct step_key *row, const struct 
         return false;
     const struct step_key *table = block->keys;
     bool or_boolean = table == workspace_isolation_keys;
-    if (is_hole(&m->val) || (or_boolean && m->val.type == VAL_BOOL) || !load_object(l, m))
+    if (load_whole_template(&m->val) || (or_boolean && m->val.type == VAL_BOOL) || !load_object(l, m))
         return true;
     for (size_t i = 0; i < m->val.obj.n; i++) {
         const struct member *k = &m->val.obj.m[i];

@@ -40,11 +40,11 @@ const struct step_key call_config_keys[] = {
     {"memory_actions", KEY_OBJECT, .choices = "memory_actions",
      .doc = "{at_75_percent: […], …}: what is done when some part of the limit is taken; see below."},
     {"memory_check_enabled", KEY_BOOL, .fallback = "true", .doc = "false: neither of them counts."},
-    {"timeout_seconds", KEY_SECONDS, KEY_ABOVE(0),
+    {"timeout_seconds", KEY_SECONDS, KEY_ABOVE(0), .fixed = true,
      .doc = "As `timeout` of the step; the error has the code timeout_exceeded."},
-    {"timeout_warning_seconds", KEY_SECONDS, KEY_ABOVE(0),
+    {"timeout_warning_seconds", KEY_SECONDS, KEY_ABOVE(0), .fixed = true,
      .doc = "After so much time a note says that it is still at work."},
-    {"on_timeout", KEY_ENUM, .choices = "immediate|graceful|retry", .fallback = "immediate",
+    {"on_timeout", KEY_ENUM, .fixed = true, .choices = "immediate|graceful|retry", .fallback = "immediate",
      .doc =
          "What follows when the time is over and what runs has been stopped: it fails; the run goes on with what its "
          "steps have yielded; or it is tried again, as `retry_config` says."},
@@ -52,7 +52,7 @@ const struct step_key call_config_keys[] = {
      .doc = "{return_partial_results: false}: on_timeout graceful fails after all."},
     {"retry_config", KEY_OBJECT, .choices = "retry",
      .doc = "As `retry` of the step; with on_timeout: retry for timeouts only, unless it says `on`."},
-    {"max_retries", KEY_INT, KEY_FROM_TO(0, LOAD_ATTEMPTS_MAX - 1),
+    {"max_retries", KEY_INT, .fixed = true, KEY_FROM_TO(0, LOAD_ATTEMPTS_MAX - 1),
      .doc = "As `retry` of the step: attempts after the first."},
     {"retry_on", KEY_STRINGS, .fallback = "any", .doc = "The classes of errors that it is tried again for."},
     {"continue_on_error", KEY_BOOL, .fallback = "false", .doc = "As `on_error: continue` of the step."},
@@ -61,7 +61,7 @@ const struct step_key call_config_keys[] = {
     {"preserve_error_context", KEY_BOOL, .fallback = "false",
      .doc =
          "Whether its result, when it fails and the run goes on, has `error_context`: {inputs, results, execution}."},
-    {"error_context_fields", KEY_STRINGS, .fallback = "all",
+    {"error_context_fields", KEY_STRINGS, .choices = "error_context_fields", .fallback = "all",
      .doc = "Which of them: input_data, previous_results, execution_metadata."},
     {"prune_results", KEY_OBJECT, .choices = "prune_results",
      .doc = "{keep_fields: […], remove_fields: […]}: which fields of the result stay; where it is all its steps, of "
@@ -164,7 +164,8 @@ static void config_key(struct loader *l, struct step_def *s, const struct common
             s->retry = p;
     } else if (str_is(m->key, "continue_on_error")) {
         bool on = false;
-        if (!is_hole(&m->val) && load_bool(l, m, &on) && on && !c->on_error_set && s->on_error == ON_ERROR_FAIL)
+        if (!load_whole_template(&m->val) && load_bool(l, m, &on) && on && !c->on_error_set &&
+            s->on_error == ON_ERROR_FAIL)
             s->on_error = ON_ERROR_CONTINUE;
     } else if (str_is(m->key, "fallback_value")) {
         if (!c->on_error_set)

@@ -259,6 +259,8 @@ bool load_each(struct loader *l, struct step_def *s, const struct step_key *row,
 const struct list_def *load_exchanges(struct loader *l, struct step_def *s, const struct val *v, unsigned depth);
 /* An object with what is in either; `over` wins, and gives the place. */
 struct val load_merged(struct arena *a, const struct val *under, const struct val *over);
+/* A text that is one hole and nothing else, which may stand where a number, a boolean or an object is expected? */
+bool load_whole_template(const struct val *v);
 /* The value is one that the key of a table may have; false: reported. */
 bool load_key_fits(struct loader *l, const struct step_key *table, const struct step_key *row, const struct member *m);
 /* load_prompt.c: a prompt, brought into one form. */

@@ -168,8 +168,9 @@ static void old_limit(struct loader *l, const struct step_key *keys, const struc
 static void old_block(struct loader *l, const struct member *m)
 {
     const struct step_key *keys = key_block(arena_str(l->ps->a, m->key).p)->keys;
-    const struct val *enabled = VAL_GET(&m->val, "enabled");
-    if (!load_object(l, m) || (val_is(enabled, VAL_BOOL) && !enabled->b))
+    const struct member *enabled = val_member(&m->val, STR("enabled"));
+    bool on = true;
+    if (!load_object(l, m) || (enabled && !load_bool(l, enabled, &on)) || !on)
         return;
     const struct member *unused = NULL;
     for (size_t i = 0; i < m->val.obj.n; i++) {

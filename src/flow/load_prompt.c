@@ -46,11 +46,7 @@ static struct val escape_tree(struct arena *a, const struct val *v)
     return out;
 }
 
-/* What each type takes, beside type and condition; each key between bars. */
-static const struct part_type {
-    const char *name, *needs;
-    const char *keys;
-} part_types[] = {
+static const struct part_kind part_kinds[] = {
 #define SUMMARY "summary|max_summary_length|summary_focus|summary_style|max_length|inject_as|prefix|"
     {"static", "content", "|content|raw|inject_as|prefix|"},
     {"file", "path", "|path|variables|encoding|component|transform|" SUMMARY},
@@ -62,7 +58,21 @@ static const struct part_type {
 #undef SUMMARY
 };
 
-static const struct part_type *part_type(struct loader *l, const struct val *part)
+const struct part_kind *part_kind_at(size_t i)
+{
+    return i < sizeof part_kinds / sizeof *part_kinds ? &part_kinds[i] : NULL;
+}
+
+/* `dynamic` is static. NULL: there is none. */
+static const struct part_kind *part_kind_find(struct str name)
+{
+    for (size_t i = 0; part_kind_at(i); i++)
+        if (str_is(name, part_kinds[i].name) || (i == 0 && str_is(name, "dynamic")))
+            return &part_kinds[i];
+    return NULL;
+}
+
+static const struct part_kind *part_kind(struct loader *l, const struct val *part)
 {
     static const char expected[] =
         "expected static, file, previous_response, session_context, claude_continue or variable";
@@ -76,11 +86,11 @@ static const struct part_type *part_type(struct loader *l, const struct val *par
         return NULL;
     }
     struct nearest near = {.want = t->s};
-    for (size_t i = 0; i < sizeof part_types / sizeof *part_types; i++) {
-        if (str_is(t->s, part_types[i].name) || (i == 0 && str_is(t->s, "dynamic")))
-            return &part_types[i];
-        nearest_try(&near, str_c(part_types[i].name));
-    }
+    const struct part_kind *kind = part_kind_find(t->s);
+    if (kind)
+        return kind;
+    for (size_t i = 0; part_kind_at(i); i++)
+        nearest_try(&near, str_c(part_kind_at(i)->name));
     BAD(l, t, "unknown type `%s` of a prompt part; %s", clip(t->s).z, load_hint(l, &near, expected));
     return NULL;
 }
@@ -220,7 +230,7 @@ void load_foreign_statement(struct loader *l, const struct val *v)
 }
 
 /* One key of a part; false: it is left out. */
-static bool part_key(struct loader *l, const struct step_def *s, const struct part_type *t, const struct member *k,
+static bool part_key(struct loader *l, const struct step_def *s, const struct part_kind *t, const struct member *k,
                      bool raw, struct val *ret)
 {
     const struct step_key *row = key_find(prompt_part_keys, k->key);
@@ -266,7 +276,7 @@ static bool asks_claude(const struct step_def *s)
 }
 
 /* What can be said of a part as a whole. */
-static void part_whole(struct loader *l, const struct step_def *s, const struct part_type *t, const struct val *part)
+static void part_whole(struct loader *l, const struct step_def *s, const struct part_kind *t, const struct val *part)
 {
     if (strcmp(t->name, "file") == 0)
         part_file(l, s, VAL_GET(part, "path"));
@@ -295,7 +305,7 @@ static void prompt_part(struct loader *l, const struct step_def *s, const struct
         BAD(l, part, "a prompt part is %s; expected a map such as {type: static, content: \"…\"}", load_found(part));
         return;
     }
-    const struct part_type *t = part_type(l, part);
+    const struct part_kind *t = part_kind(l, part);
     if (!t)
         return;
     struct val_map m = val_map_new(l->a);

@@ -297,6 +297,9 @@ static void read_config(struct tasks *t, struct val_map *config)
 {
     struct loader *l = t->l;
     struct val_map m = val_map_new(l->a);
+    if (t->config && t->config->type != VAL_OBJECT)
+        BAD(l, t->config, "the options of a group of tasks are %s; expected a map such as {max_parallel: 3}",
+            load_found(t->config));
     for (size_t i = 0; val_is(t->config, VAL_OBJECT) && i < t->config->obj.n; i++) {
         const struct member *k = &t->config->obj.m[i];
         bool on = false;
@@ -310,13 +313,10 @@ static void read_config(struct tasks *t, struct val_map *config)
             t->retry = load_bool(l, k, &on) && on;
         } else if (str_is(k->key, "max_parallel") || str_is(k->key, "max_workers")) {
             val_map_add(&m, STR("max_parallel"), k->val, k->line, k->col);
-            int64_t n;
-            if (k->val.type != VAL_STR)
-                (void)load_int(l, tasks_config_keys, k, &n);
+            (void)load_key_fits(l, tasks_config_keys, key_find(tasks_config_keys, k->key), k);
         } else if (str_is(k->key, "consolidate_results")) {
             val_map_add(&m, k->key, k->val, k->line, k->col);
-            if (k->val.type != VAL_STR)
-                (void)load_bool(l, k, &on);
+            (void)load_key_fits(l, tasks_config_keys, key_find(tasks_config_keys, k->key), k);
         } else if (str_is(k->key, "strategy") || str_is(k->key, "restart")) {
             problem_add(l->ps, false, k->line, k->col, "`%s` does not belong here; expected it on the step itself",
                         clip(k->key).z);
@@ -338,7 +338,9 @@ void load_tasks(struct loader *l, struct step_def *s, struct val_map *config, st
     t.tasks = VAL_GET(s->source, "tasks") ? VAL_GET(s->source, "tasks") : VAL_GET(s->source, "parallel_tasks");
     t.tasks = t.tasks ? t.tasks : VAL_GET(t.config, "tasks");
     t.template = VAL_GET(s->source, "task_template");
-    const struct val *generator = VAL_GET(s->source, "task_generator");
+    const struct val *generator = VAL_GET(s->source, "task_generator"), *prompt = VAL_GET(s->source, "prompt");
+    if (val_is(prompt, VAL_ARRAY) && !prompt->arr.n && key_find(s->type->keys, STR("prompt")))
+        BAD(l, prompt, "`prompt` is an empty list; expected text, or at least one part");
     read_config(&t, config);
     if (generator)
         val_map_add(config, STR("generator"), *generator, generator->line, generator->col);

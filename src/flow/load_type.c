@@ -6,8 +6,7 @@
 #include "base/panic.h"
 #include "flow/load_int.h"
 
-/* A text that is one hole and nothing else may stand where a number, a boolean or an object is expected. */
-static bool whole_template(const struct val *v)
+bool load_whole_template(const struct val *v)
 {
     if (v->type != VAL_STR)
         return false;
@@ -67,7 +66,7 @@ static bool key_ints(struct loader *l, const struct step_key *row, const struct 
     bool good = true;
     for (size_t i = 0; i < n; i++) {
         const struct val *item = v->type == VAL_ARRAY ? &v->arr.v[i] : v;
-        if (whole_template(item))
+        if (load_whole_template(item))
             continue;
         if (item->type != VAL_INT) {
             good = key_wrong(l, m, item, "only integers in this list");
@@ -136,8 +135,9 @@ bool load_key_fits(struct loader *l, const struct step_key *table, const struct 
     struct str text;
     double x;
     bool b;
-    bool whole = (row->kind >= KEY_BOOL && row->kind <= KEY_INTS) || (row->kind == KEY_OBJECT && !row->choices);
-    if (whole && whole_template(&m->val))
+    bool whole = (row->kind >= KEY_BOOL && row->kind <= KEY_INTS) ||
+                 (row->kind == KEY_OBJECT && (!key_block_of(row) || key_block_of(row)->hole));
+    if (whole && load_whole_template(&m->val))
         return true;
     switch (row->kind) {
     case KEY_ANY:
@@ -172,9 +172,11 @@ bool load_key_fits(struct loader *l, const struct step_key *table, const struct 
         return key_ints(l, row, m);
     case KEY_OBJECT:
         return key_block_fits(l, row, m);
+    case KEY_EACH:
+        return m->val.type == VAL_STR || m->val.type == VAL_OBJECT ||
+               key_wrong(l, m, &m->val, "a word, or a step such as {type: claude, prompt: …}");
     case KEY_COND:
     case KEY_STEPS:
-    case KEY_EACH:
     case KEY_TASKS:
     case KEY_BRANCHES:
         break;

@@ -2,6 +2,7 @@
  *
  * Spellings come from the tables that the loader reads by; only those that count in another unit, or say the same thing
  * in another shape, are written out here. */
+#include "data/schema_short.h"
 #include "flow/migrate_int.h"
 
 static struct val keep_place(struct val v, const struct val *from)
@@ -88,9 +89,33 @@ static struct val on_error(struct migration *g, const struct val *v)
     return keep_place(val_map_done(&m), v);
 }
 
+/* The two trees differ in the names of keys alone. */
+static void renamed_keys(struct migration *g, const struct val *was, const struct val *is)
+{
+    for (size_t i = 0; was->type == VAL_ARRAY && i < was->arr.n; i++)
+        renamed_keys(g, &was->arr.v[i], &is->arr.v[i]);
+    for (size_t i = 0; was->type == VAL_OBJECT && i < was->obj.n; i++) {
+        const struct member *a = &was->obj.m[i], *b = &is->obj.m[i];
+        if (!str_eq(a->key, b->key))
+            edit_key(g, a, arena_cstr(g->a, b->key));
+        renamed_keys(g, &a->val, &b->val);
+    }
+}
+
+static struct val output_schema(struct migration *g, const struct val *v)
+{
+    const struct member *old = NULL;
+    const struct val *modern = v->type == VAL_OBJECT ? schema_respelt(g->a, v, &old) : v;
+    if (old)
+        renamed_keys(g, v, modern);
+    return *modern;
+}
+
 static void common_key(struct migration *g, struct val_map *m, const struct member *k)
 {
-    if (str_is(k->key, "on_error")) {
+    if (str_is(k->key, "output_schema")) {
+        add(m, k, NULL, output_schema(g, &k->val));
+    } else if (str_is(k->key, "on_error")) {
         add(m, k, NULL, on_error(g, &k->val));
     } else if (str_is(k->key, "retry")) {
         add(m, k, NULL, retry(g, &k->val));

@@ -52,6 +52,7 @@ struct step_key {
     /* What its number may be (flow/range.h); both 0: whatever the kind allows. KEY_INTS: each of them. */
     double least, most;
     bool above; /* more than `least`, not `least` itself */
+    bool fixed; /* it counts before the step starts, and is no template even among keys that may be */
 };
 #define KEY_FROM(least_)           .least = (least_), .most = INFINITY
 #define KEY_FROM_TO(least_, most_) .least = (least_), .most = (most_)

@@ -9,7 +9,8 @@
 
 static const struct step_key keys[] = {
     {"message", KEY_TEMPLATE, .required = true, .doc = "The question."},
-    {"choices", KEY_STRINGS, .fallback = "[approve, reject]", .doc = "The answers that are allowed."},
+    {"choices", KEY_STRINGS, .choices = "answers", .fallback = "[approve, reject]",
+     .doc = "The answers that are allowed."},
     {"timeout", KEY_DURATION, .fallback = "none", KEY_ABOVE(0),
      .doc = "How long an answer is waited for, also while nobody runs it."},
     {"on_timeout", KEY_TEMPLATE, .fallback = "fail",

@@ -202,7 +202,7 @@ static const struct step_key keys[] = {
     {"extraction_config", KEY_OBJECT, .choices = "extraction_config",
      .doc = "{format: text | json | structured | summary | markdown, post_processing: [steps], max_summary_length, "
             "include_metadata}, and wishes about the form."},
-    {"schema", KEY_DATA,
+    {"schema", KEY_DATA, .choices = "schema_or_none",
      .doc = "The form of the data: a JSON Schema, the short form {name: string, tags: array}, or a known name."},
     {0}};
 

@@ -10,7 +10,7 @@ enum { CODEBASE_TAG = 0x636f6465 };
 /* The row of a step type's table. */
 #define CODEBASE_KEY                                                                                                \
     {                                                                                                               \
-        "codebase_context", KEY_DATA, .fallback = "false",                                                          \
+        "codebase_context", KEY_DATA, .choices = "boolean", .fallback = "false",                                    \
                                       .doc = "Whether `codebase` is set to what is known about the project in the " \
                                              "workspace: project_type, language, "                                  \
                                              "framework, structure, dependencies, git_info."                        \

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 static const struct step_key keys[] = {
-    {"queries", KEY_OBJECT, .required = true,
+    {"queries", KEY_OBJECT, .required = true, .choices = "queries",
      .doc = "Names and questions, as in {tests: {find_files: {type: test}}}. Criteria may be a map or a list of maps."},
     CODEBASE_KEY,
     {"workspace_dir", KEY_TEMPLATE, .fallback = "the workspace",

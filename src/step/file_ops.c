@@ -11,8 +11,9 @@
 
 #define OPERATIONS "copy|move|delete|list|validate|convert|wait|stream_copy|stream_process"
 
-static const struct step_key keys[] = {
+const struct step_key file_ops_keys[] = {
     {"operation", KEY_ENUM, .required = true, .choices = OPERATIONS, .doc = "What is done."},
+    {"options", KEY_OBJECT, .choices = "options", .doc = "Any of the following keys; the same as on the step."},
     {"source", KEY_ANY,
      .doc = "copy, move: a path, a pattern (`*`, `?`, `**`, `[a-z]`, `{a,b}`), a directory, {pattern, exclude, "
             "older_than}, or a list of these. convert, stream_process: a path; `object_to_…`: a value, or its name."},
@@ -28,7 +29,6 @@ static const struct step_key keys[] = {
     {"pattern_type", KEY_ENUM, .choices = "auto|glob|regex", .fallback = "auto",
      .doc = "list: what `pattern` is; `auto`: a regular expression if it has one of `\\ ^ $ ( ) | +` or begins with "
             "`.*`."},
-    {"options", KEY_OBJECT, .doc = "Any of the following keys; the same as on the step."},
     {"overwrite", KEY_BOOL, .fallback = "true",
      .doc = "Whether what is at the destination is replaced; else it is an error."},
     {"recursive", KEY_BOOL, .fallback = "true; list: false", .doc = "Directories with all that is below them."},
@@ -161,25 +161,12 @@ static bool split_format(struct str s, struct str *from, struct str *to)
 
 static void check_options(const struct step_def *s, const struct val *options, unsigned op, struct problems *ps)
 {
-    for (size_t i = 0; val_is(options, VAL_OBJECT) && i < options->obj.n; i++) {
-        const struct member *m = &options->obj.m[i];
-        const char *best = NULL;
-        unsigned least = 3, found = 0;
-        for (size_t k = 0; k < sizeof uses / sizeof *uses; k++) {
-            unsigned distance = str_distance(m->key, str_c(uses[k].name), 3);
-            if (str_is(m->key, uses[k].name))
-                found = uses[k].takes;
-            else if (distance < least && uses[k].takes & op)
-                least = distance, best = uses[k].name;
-        }
-        if (!found)
-            problem_add(ps, false, m->line, m->col, "unknown option `%.*s` of file_ops%s%s%s",
-                        (int)(m->key.n < 60 ? m->key.n : 60), m->key.p, best ? "; did you mean `" : "",
-                        best ? best : "; expected a key of the step", best ? "`?" : "");
-        else if (!(found & op))
-            problem_add(ps, true, m->line, m->col, "option `%.*s` has no effect on %.*s", STR_ARG(m->key),
-                        STR_ARG(val_get_str(s->source, STR("operation"), STR(""))));
-    }
+    for (size_t i = 0; val_is(options, VAL_OBJECT) && i < options->obj.n; i++)
+        for (size_t k = 0; k < sizeof uses / sizeof *uses; k++)
+            if (str_is(options->obj.m[i].key, uses[k].name) && !(uses[k].takes & op))
+                problem_add(ps, true, options->obj.m[i].line, options->obj.m[i].col,
+                            "option `%s` has no effect on %.*s", uses[k].name,
+                            STR_ARG(val_get_str(s->source, STR("operation"), STR(""))));
 }
 
 static void check_format(const struct step_def *s, const struct val *options, struct problems *ps)
@@ -502,7 +489,7 @@ const struct step_type step_file_ops = {
     .name = "file_ops",
     .writes = true,
     .doc = "Copies, moves, deletes, lists, checks, converts and processes files of the workspace.",
-    .keys = keys,
+    .keys = file_ops_keys,
     .result_doc =
         "operation|source|destination|path|pattern|format|processor|processed_path|method|status|results|files|"
         "count|bytes|chunks|error",

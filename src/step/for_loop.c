@@ -23,8 +23,9 @@
 enum { DEFAULT_PARALLEL = 8, MAX_PARALLEL = 10000, MAX_MEMBERS = 1 << 20 };
 
 static const struct step_key keys[] = {
-    {"iterator", KEY_STRING, .fallback = "item", .doc = "Name of the current item inside the loop: loop.NAME or NAME."},
-    {"as", KEY_STRING, .doc = "Another spelling of `iterator`.", .alias_of = "iterator"},
+    {"iterator", KEY_STRING, .choices = "variable_name", .fallback = "item",
+     .doc = "Name of the current item inside the loop: loop.NAME or NAME."},
+    {"as", KEY_STRING, .choices = "variable_name", .doc = "Another spelling of `iterator`.", .alias_of = "iterator"},
     {"data_source", KEY_ANY, .required = true,
      .doc = "A list, an object (items are {key, value}), a template, an expression such as range(1, 10) or "
             "steps.scan.files, or previous_response:STEP.field."},

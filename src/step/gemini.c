@@ -172,7 +172,7 @@ static void instructor_check(const struct step_def *s, struct problems *ps)
 
 static const struct step_key instructor_keys[] = {
     GEMINI_KEYS,
-    {"schema", KEY_DATA, .fallback = "{text, analysis, summary}",
+    {"schema", KEY_DATA, .choices = "schema_or_none", .fallback = "{text, analysis, summary}",
      .doc = "The form of the answer: a JSON Schema, the short form {name: string, tags: array}, or a known name."},
     {"validation_mode", KEY_ENUM, .choices = "strict|loose", .fallback = "strict",
      .doc = "What an answer that does not fit after the corrections is: an error, or kept with `violations`."},

@@ -11,6 +11,7 @@
      .doc = "With --mock, the answer where no fixture has one: text, or a value, which is given as JSON."}, \
     {                                                                                                       \
         "mock_error", KEY_ANY,                                                                              \
+            .choices = "error",                                                                             \
             .doc = "With --mock, the failure instead: a message, or {message, status, code} of a model's "  \
                    "provider, {message, exit_code} of a command."                                           \
     }

@@ -4,7 +4,7 @@
 
 #define NETWORK_KEY                                                                                            \
     {                                                                                                          \
-        "network", KEY_ANY, .fallback = "none",                                                                \
+        "network", KEY_ANY, .choices = "network", .fallback = "none",                                          \
                             .doc = "What commands may reach: none, full, or a list of hosts (`example.org`, "  \
                                    "`*.example.org:8080`). See [what commands can reach](sandbox.md#network)." \
     }

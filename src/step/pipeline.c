@@ -24,7 +24,7 @@ static const struct step_key keys[] = {
             "workflow's own name, that is itself."},
     {"version", KEY_DATA, .doc = "Accepted; a stored workflow has one version."},
     {"inputs", KEY_OBJECT, .doc = "Its inputs; templates keep the type of their value."},
-    {"outputs", KEY_ANY, .fallback = "all its steps, or its output",
+    {"outputs", KEY_ANY, .choices = "outputs", .fallback = "all its steps, or its output",
      .doc = "What of it is the result: names of its steps, or {path: step.field.list[0], as: name}."},
     {"workspace", KEY_ENUM, .choices = "shared|isolated", .fallback = "shared",
      .doc = "`isolated`: it works in a copy of the workspace, and what it changed there is taken over at its good end, "

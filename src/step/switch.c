@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 static const struct step_key keys[] = {
-    {"expression", KEY_ANY, .required = true,
+    {"expression", KEY_ANY, .required = true, .choices = "scalar",
      .doc = "What chooses: an expression such as steps.detect.language, a template, or a value; text, a number or a "
             "boolean."},
     {"cases", KEY_BRANCHES, .required = true,

@@ -49,7 +49,8 @@ bool tasks_text(struct frame *f, struct tasks *t, bool well_first, void (*head)(
 
 /* Rows of a group's table. */
 #define TASK_KEYS                                                                                                     \
-    {"task_template", KEY_TASKS, .doc = "A task that is done for each item of `tasks`; reads it as `item`."},         \
+    {"task_template", KEY_TASKS, .choices = "map",                                                                    \
+     .doc = "A task that is done for each item of `tasks`; reads it as `item`."},                                     \
         {"task_generator", KEY_TASKS, .choices = "task_generator",                                                    \
          .doc = "{type: file_list, pattern, batch_size}: items made of files, {files, file}, read as `task.files`."}, \
         GROUP_KEYS

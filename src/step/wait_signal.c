@@ -6,8 +6,9 @@
 #include "flow/wait.h"
 
 static const struct step_key keys[] = {
-    {"signal", KEY_TEMPLATE, .required = true, .doc = "The signal's name."},
-    {"schema", KEY_DATA, .doc = "JSON Schema of its data; others are refused when they are sent."},
+    {"signal", KEY_TEMPLATE, .required = true, .choices = "text", .doc = "The signal's name."},
+    {"schema", KEY_DATA, .choices = "any_schema",
+     .doc = "JSON Schema of its data; others are refused when they are sent."},
     {"timeout", KEY_DURATION, .fallback = "none", KEY_ABOVE(0),
      .doc = "How long it is waited for, also while nobody runs it."},
     {"signal_name", KEY_TEMPLATE, .doc = "Another spelling of `signal`.", .alias_of = "signal"},

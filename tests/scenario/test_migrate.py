@@ -70,3 +70,29 @@ def test_what_is_no_workflow(treadle, text):
     treadle.file("no.yaml", text)
     result = treadle("migrate", "no.yaml", code=2)
     assert result.out == "" and "no.yaml" in result.err
+
+
+def test_older_keywords_of_a_schema(treadle):
+    text = """\
+workflow:
+  name: w
+  steps:
+    - name: a
+      type: test_echo
+      value: {title: abc, min_length: 1}
+      output_schema:
+        type: object
+        properties:
+          title: {type: string, min_length: 3}   # at least
+          min_length: {type: integer}            # a name, no keyword
+          list:
+            type: array
+            items:
+              type: string
+              max_length: 9
+"""
+    treadle.file("old.yaml", text)
+    result = treadle("migrate", "old.yaml", code=0)
+    assert result.out == text.replace("min_length: 3", "minLength: 3").replace("max_length: 9", "maxLength: 9")
+    treadle.file("new.yaml", result.out)
+    assert forms(treadle("validate", "old.yaml", code=0).err) and treadle("validate", "new.yaml", code=0).err == ""

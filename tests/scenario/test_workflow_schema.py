@@ -73,7 +73,7 @@ STEP = {"name": "a", "type": "command", "run": "true"}
 
 @pytest.mark.parametrize("change, accepted", [
     ({}, True),
-    ({"timeout": "10m"}, True), ({"timeout": "{{ inputs.t }}"}, True), ({"timeout": "10 parsecs"}, False),
+    ({"timeout": "10m"}, True), ({"timeout": "{{ inputs.t }}"}, False), ({"timeout": "10 parsecs"}, False),
     ({"tiemout": 1}, False), ({"prompt": "x"}, False), ({"type": "comand"}, False), ({"type": "bash"}, True),
     ({"retry": 3}, True), ({"retry": {"on": ["timeout"]}}, True), ({"retry": {"attempts": 3}}, False),
     ({"on_error": "ignore"}, False), ({"on_error": {"goto": "b"}}, True), ({"on_error": {"steps": [STEP]}}, True),
