@@ -499,7 +499,7 @@ static enum rc check_text(struct composer *c)
     if (t.n > c->lim.max_size)
         return fail_at(c, RC_LIMIT, 1, 1, "%zu bytes; expected at most %zu", t.n, c->lim.max_size);
     bool utf16 = str_starts(t, STR("\xff\xfe")) || str_starts(t, STR("\xfe\xff")) ||
-                 (t.n >= 2 && (t.p[0] == 0) != (t.p[1] == 0));
+                 (t.n >= 2 && ((t.p[0] == 0 && t.p[1] >= ' ') || (t.p[1] == 0 && t.p[0] >= ' ')));
     if (utf16)
         return fail_at(c, RC_INVALID, 1, 1, "this is UTF-16 text; expected UTF-8");
     size_t valid = str_utf8_valid(t);

@@ -133,20 +133,110 @@ static const struct {
     {"incompatible YAML document", "a %YAML directive for another version", "%YAML 1.2", HERE},
 };
 
+/* The last line above `line` that has more than blanks and a comment; its number, or 0. */
+static uint32_t line_above(struct str text, uint32_t line)
+{
+    while (--line > 0) {
+        struct str s = str_trim(line_at(text, line));
+        if (s.n && s.p[0] != '#')
+            return line;
+    }
+    return 0;
+}
+
+/* The line above whose text (`|`, `>`) goes down to `line`; 0: there is none. *ret_col: where the text begins. */
+static uint32_t text_above(struct str text, uint32_t line, uint32_t *ret_col)
+{
+    size_t least = SIZE_MAX;
+    for (uint32_t n = line_above(text, line); n; n = line_above(text, n)) {
+        struct str s = line_at(text, n), head = str_trim(s);
+        size_t indent = col_at(s, (size_t)(head.p - s.p));
+        while (head.n && memchr("+-0123456789", head.p[head.n - 1], 12))
+            head.n--;
+        bool header = head.n > 1 && memchr("|>", head.p[head.n - 1], 2) && memchr(": ", head.p[head.n - 2], 2);
+        if (header && least != SIZE_MAX && least > indent) {
+            *ret_col = (uint32_t)least;
+            return n;
+        }
+        if (header)
+            return 0;
+        least = indent; /* of the text's first line, at last */
+    }
+    return 0;
+}
+
+/* A quoted text ends in the middle of what was meant: by a quote inside it, or because one above was never closed. */
+static enum rc report_quote(const struct yaml_problem *p, struct str s, size_t end, struct err *err)
+{
+    char quote = s.p[end - 1];
+    size_t quotes = 0;
+    for (size_t i = 0; i < end; i++)
+        quotes += s.p[i] == quote;
+    for (uint32_t n = quotes % 2 ? line_above(p->text, p->line) : 0; n; n = line_above(p->text, n)) {
+        struct str above = line_at(p->text, n);
+        size_t last = 0, count = 0;
+        for (size_t i = 0; i < above.n; i++)
+            if (above.p[i] == quote)
+                last = i, count++;
+        if (count % 2)
+            return err_set(
+                err, RC_INVALID,
+                "%s:%u:%u: this quote is not closed in its line, so that the text goes on to line %u; expected "
+                "the same quote at the end of the text",
+                p->file, n, col_at(above, last), p->line);
+    }
+    return err_set(
+        err, RC_INVALID,
+        "%s:%u:%u: something follows the end of a value, which ends with its closing quote; expected %s for a "
+        "quote inside, or %s quotes around the whole value",
+        p->file, p->line, p->col, quote == '"' ? "\\\"" : "''", quote == '"' ? "single" : "double");
+}
+
+/* An item of a list that is not in the column of the others. False: it is none. */
+static bool report_stray_item(const struct yaml_problem *p, struct str s, size_t at, struct err *err)
+{
+    if (!str_starts(str_from(s, at), STR("- ")))
+        return false;
+    for (uint32_t n = line_above(p->text, p->line); n; n = line_above(p->text, n)) {
+        struct str above = line_at(p->text, n), trimmed = str_trim(above);
+        uint32_t col = col_at(above, (size_t)(trimmed.p - above.p));
+        bool item = str_starts(trimmed, STR("- ")), owner = trimmed.n > 1 && trimmed.p[trimmed.n - 1] == ':';
+        if ((!item && !owner) || (item && col == p->col))
+            continue;
+        err_set(err, RC_INVALID, "%s:%u:%u: this item is in no list; expected \"- \" in column %u%s, %s line %u",
+                p->file, p->line, p->col, col, item ? "" : " or further right", item ? "as in" : "below the key of", n);
+        return true;
+    }
+    return false;
+}
+
 /* The scanner expected another key or item of the container that began at the context. */
 static enum rc report_stray(const struct yaml_problem *p, const char *container, const char *entry, struct err *err)
 {
     struct str s = line_at(p->text, p->line);
-    size_t at = col_offset(s, p->col);
-    if (str_trim(str_n(s.p, at)).n)
+    size_t at = col_offset(s, p->col), end = at;
+    while (end && s.p[end - 1] == ' ')
+        end--;
+    if (end && memchr("\"'", s.p[end - 1], 2))
+        return report_quote(p, s, end, err);
+    if (end)
         return err_set(err, RC_INVALID,
                        "%s:%u:%u: something follows the end of a value; expected the end of the line, or quotes around "
                        "the whole value",
                        p->file, p->line, p->col);
+    if (report_stray_item(p, s, at, err))
+        return RC_INVALID;
+    char also[80] = "";
+    uint32_t above = line_above(p->text, p->line), col = 0, header = text_above(p->text, p->line, &col);
+    struct str before = above ? line_at(p->text, above) : STR("");
+    if (header)
+        snprintf(also, sizeof also, ", or column %u for the text of line %u", col, header);
+    else if (above && col_at(before, item_start(before)) > p->col)
+        snprintf(also, sizeof also, ", or column %u, as in line %u", col_at(before, item_start(before)), above);
     return err_set(err, RC_INVALID,
                    "%s:%u:%u: this does not belong to the %s that begins at line %u; expected %s in "
-                   "column %u",
-                   p->file, p->line, p->col, container, p->context_line, entry, p->context_col);
+                   "column %u%s",
+                   p->file, p->line, p->col, container, p->context_line, entry, p->context_col, also);
 }
 
 /* A key among the items of a list: it was meant to go on with the item above. False: it is none. */
@@ -164,17 +254,6 @@ static bool report_stray_key(const struct yaml_problem *p, struct err *err)
     return true;
 }
 
-/* The last line above `line` that has more than blanks and a comment; its number, or 0. */
-static uint32_t line_above(struct str text, uint32_t line)
-{
-    while (--line > 0) {
-        struct str s = str_trim(line_at(text, line));
-        if (s.n && s.p[0] != '#')
-            return line;
-    }
-    return 0;
-}
-
 /* `name w` above `steps:`: to the scanner both are one text, and the ':' is in its way. */
 static bool report_missing_colon(const struct yaml_problem *p, struct err *err)
 {
@@ -190,6 +269,25 @@ static bool report_missing_colon(const struct yaml_problem *p, struct err *err)
     err_set(err, RC_INVALID, "%s:%u:%u: this line has no ':'; expected \"key: value\", as in `%.*s:%.*s`", p->file,
             above, col_at(before, at), (int)(key_end(text, 0) > 30 ? 30 : key_end(text, 0)), text.p,
             (int)(text.n - key_end(text, 0) > 30 ? 30 : text.n - key_end(text, 0)), text.p + key_end(text, 0));
+    return true;
+}
+
+/* A key further right than the one above it: to the scanner it goes on with that one's value. */
+static bool report_deeper_key(const struct yaml_problem *p, struct err *err)
+{
+    struct str s = line_at(p->text, p->line);
+    uint32_t above = line_above(p->text, p->line);
+    if (!above || key_end(s, item_start(s)) != col_offset(s, p->col))
+        return false;
+    struct str before = line_at(p->text, above);
+    size_t at = item_start(before), end = key_end(before, at);
+    if (end == at || end + 1 >= before.n || before.p[end] != ':')
+        return false;
+    err_set(
+        err, RC_INVALID,
+        "%s:%u:%u: a ':' stands where no key can be; expected the key in column %u, as in line %u, whose value this "
+        "line goes on with",
+        p->file, p->line, p->col, col_at(before, at), above);
     return true;
 }
 
@@ -223,13 +321,48 @@ static enum rc report_char(const struct yaml_problem *p, struct err *err)
     if (c == '\t')
         return err_set(err, RC_INVALID, "%s:%u:%u: a tab is used for indentation; expected spaces", p->file, p->line,
                        p->col);
+    struct str s = line_at(p->text, p->line);
+    if (str_starts(str_from(s, col_offset(s, p->col)), STR("```")))
+        return err_set(err, RC_INVALID, "%s:%u:%u: a fence of Markdown; expected only the lines between two of them",
+                       p->file, p->line, p->col);
     return err_set(err, RC_INVALID, "%s:%u:%u: '%c' cannot begin a value; expected quotes around it", p->file, p->line,
                    p->col, c > 0x20 && c < 0x7f ? c : '?');
+}
+
+/* What was never meant as YAML: marks of version control, spaces that only look like one, comments of other languages.
+ */
+static bool report_foreign(const struct yaml_problem *p, const uint32_t *lines, struct err *err)
+{
+    static const struct {
+        const char *text, *wrong;
+        bool first; /* at the beginning of a line only */
+    } foreign[] = {
+        {"<<<<<<< ", "a conflict that version control has left; expected one of its two versions", true},
+        {">>>>>>> ", "a conflict that version control has left; expected one of its two versions", true},
+        {"\xc2\xa0", "a no-break space; expected a plain space", false},
+        {" // ", "'//' begins no comment here; expected '#'", false},
+    };
+    for (size_t f = 0; f < sizeof foreign / sizeof *foreign; f++)
+        for (unsigned i = 0; i < 3; i++) {
+            struct str s = lines[i] ? line_at(p->text, lines[i]) : STR("");
+            size_t at = str_find(s, str_c(foreign[f].text));
+            size_t quotes = 0;
+            for (size_t k = 0; at != SIZE_MAX && k < at; k++)
+                quotes += s.p[k] == '"' || s.p[k] == '\'';
+            if (at == SIZE_MAX || (foreign[f].first && at) || quotes % 2)
+                continue;
+            err_set(err, RC_INVALID, "%s:%u:%u: %s", p->file, lines[i], col_at(s, at + (s.p[at] == ' ')),
+                    foreign[f].wrong);
+            return true;
+        }
+    return false;
 }
 
 static bool report_common_mistake(const struct yaml_problem *p, struct err *err)
 {
     const uint32_t lines[] = {p->context_line, p->line, p->line - 1};
+    if (report_foreign(p, lines, err))
+        return true;
     for (unsigned i = 0; i < 2; i++) { /* not the line before: it may be the end of a text block */
         struct str s = lines[i] ? line_at(p->text, lines[i]) : STR("");
         size_t at = find_template(s);
@@ -269,6 +402,9 @@ bool yaml_problem_is_template(struct str text, uint32_t line, uint32_t col)
 enum rc yaml_problem_report(const struct yaml_problem *p, struct err *err)
 {
     const char *problem = p->problem ? p->problem : "not understood";
+    if (strstr(problem, "<document start>") && str_starts(p->text, STR("%")))
+        return err_set(err, RC_INVALID, "%s:%u:%u: a line with '%%' begins the file; expected '---' on a line below it",
+                       p->file, p->line, p->col);
     if (report_common_mistake(p, err))
         return RC_INVALID;
     if (strstr(problem, "cannot start any token"))
@@ -281,7 +417,7 @@ enum rc yaml_problem_report(const struct yaml_problem *p, struct err *err)
         return report_stray(p, "mapping", "\"key: value\"", err);
     if (strstr(problem, "did not find expected '-' indicator"))
         return report_stray_key(p, err) ? RC_INVALID : report_stray(p, "list", "\"- \"", err);
-    if (strstr(problem, "mapping values") && report_missing_colon(p, err))
+    if (strstr(problem, "mapping values") && (report_missing_colon(p, err) || report_deeper_key(p, err)))
         return RC_INVALID;
     if (strstr(problem, "could not find expected ':'") && report_text_block(p, err))
         return RC_INVALID;

@@ -144,6 +144,8 @@ void places_init_all(struct places *p, struct arena *a, const struct source *sou
 struct val places_content(struct places *p, struct arena *a, const struct val *v);
 /* Corrects a place that was counted inside such a text. */
 void places_fix(struct places *p, uint32_t *line, uint32_t *col);
+/* Does a comment stand there right behind a key, where its value could be? */
+bool places_comment(struct places *p, uint32_t line);
 /* Reports what a parser said about a text that stands at `v`; its message may begin with a place. */
 void load_bad_err(struct loader *l, const struct val *v, const struct err *e);
 /* "did you mean `x`?", or "expected `rest`" when nothing is near. */

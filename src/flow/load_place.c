@@ -181,6 +181,12 @@ void places_fix(struct places *p, uint32_t *line, uint32_t *col)
     *line = own | file;
 }
 
+bool places_comment(struct places *p, uint32_t line)
+{
+    struct str s = line_text(of_file(p, line), PLACE_LINE(line));
+    return str_find(s, STR(": #")) != SIZE_MAX;
+}
+
 /* ---- messages ---- */
 
 static bool read_number(const char **z, uint32_t *ret)

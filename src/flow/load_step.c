@@ -160,8 +160,13 @@ static void step_type_read(struct loader *l, struct step_def *s)
         return;
     }
     if (!m) {
-        BAD(l, s->source, "step `%s` has no `type`; expected one, such as `type: claude` or `type: command`",
-            clip(s->name).z);
+        struct nearest near = {.want = STR("type")};
+        for (size_t i = 0; i < s->source->obj.n; i++)
+            nearest_try(&near, s->source->obj.m[i].key);
+        m = near.name.n ? val_member(s->source, near.name) : NULL;
+        problem_add(l->ps, false, m ? m->line : s->source->line, m ? m->col : s->source->col,
+                    "step `%s` has no `type`%s%s%s; expected one, such as `type: claude` or `type: command`",
+                    clip(s->name).z, m ? " but `" : "", m ? clip(m->key).z : "", m ? "`" : "");
         return;
     }
     if (!load_text(l, m, &s->type_name))

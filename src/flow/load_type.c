@@ -348,9 +348,10 @@ static void read_key(struct loader *l, struct step_def *s, struct reading *r, co
     *first = m;
     if (m->val.type == VAL_NULL && row->kind != KEY_ANY && row->kind != KEY_DATA) {
         BAD(l, &m->val, "`%s` has no value; expected %s", clip(m->key).z,
-            row->kind == KEY_STEPS      ? "a list of steps"
-            : row->kind == KEY_BRANCHES ? "a map of names and lists of steps"
-                                        : "one, or no such key");
+            places_comment(&l->places, m->line) ? "quotes: what begins with # is a comment"
+            : row->kind == KEY_STEPS            ? "a list of steps"
+            : row->kind == KEY_BRANCHES         ? "a map of names and lists of steps"
+                                                : "one, or no such key");
         return;
     }
     struct str name = str_c(row->name);

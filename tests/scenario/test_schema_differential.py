@@ -52,8 +52,8 @@ MEANING = {
     "expressions": "expected an? (operator|expression)|an expression,|one condition, not a list|unexpected `|"
                    "a condition as a map has one key",
     "what excludes, or calls for, another key": "say what|neither|has both|mean the same|makes items for|no `prompt`|"
-                                                "does not say|needs `|has no tasks|goes through its items in turn|no `model`|"
-                                                "the operation `|of the operation|no `pattern`|no `path`",
+                                                "does not say|needs `|has no tasks|no `model`|no `pattern`|no `path`|"
+                                                "goes through its items in turn|the operation `|of the operation",
     "schemas inside": "is no type|no `properties`",
     "texts of a form that is told by its parts": "PROVIDER/MODEL|`mock_error` has|size in bytes from 16",
     "what is in a list": r"a task is|\(claude\) has no|names of its steps|has no `steps`|the query `",
