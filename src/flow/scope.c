@@ -83,6 +83,7 @@ static const struct val *older_field(const struct frame *f, const struct val *re
 static const struct val *common_field(struct str key)
 {
     return str_is(key, "error")     ? &val_null
+           : str_is(key, "handled") ? &val_null
            : str_is(key, "success") ? &val_true
            : str_is(key, "skipped") ? &val_false
                                     : NULL;

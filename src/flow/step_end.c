@@ -259,6 +259,7 @@ static void failed_for_good(struct frame *f)
         end_continued(f, &val_null, e);
         return;
     case ON_ERROR_STEPS:
+        frame_event(f, EVENT_NOTE, "failed; going on with the steps of on_error", e);
         workspace_leave(f);
         start_handler(f);
         return;

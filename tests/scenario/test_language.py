@@ -240,10 +240,10 @@ workflow:
     - {name: object, type: command, run: "true"}
     - {name: left, type: test_echo, value: 1, condition: false}
   output: "{{ steps.text.skipped }} {{ steps.list.skipped }} {{ steps.object.skipped }} {{ steps.left.skipped }}
-    {{ steps.text.error == null }} {{ steps.list.success }}"
+    {{ steps.text.error == null }} {{ steps.list.success }} {{ steps.object.handled == null }}"
 """)
     assert treadle("run", "w.yaml", "--json", code=0).json["output"].split() == [
-        "false", "false", "false", "true", "true", "true"]
+        "false", "false", "false", "true", "true", "true", "true"]
 
 
 HANDLED = """
@@ -274,7 +274,8 @@ def test_what_an_error_handler_came_to_is_part_of_the_result(treadle):
         got = treadle(*more, "--json", code=0)
         assert got.json["output"] == "instead of exit_3, true; out\n4 no\n"
         assert got.json["results"]["ask"]["handled"]["second"] == {"text": "instead of exit_3"}
-        assert "failed; going on at use" in got.err
+        assert "failed; going on at use: exit code 4: no" in got.err
+        assert more[0] == "resume" or "failed; going on with the steps of on_error: exit code 3: no" in got.err
 
 
 @pytest.mark.parametrize("name", ["env", "inputs", "workflow", "run", "timestamp", "steps", "state", "loop"])
