@@ -206,7 +206,7 @@ bool run_work(struct run *r, unsigned max)
     }
     if (r->status == RUN_RUNNING)
         run_waits_in_vain(r);
-    if (r->status == RUN_RUNNING && !r->qhead && !r->stopping && r->timers.n) {
+    if (r->status == RUN_RUNNING && !r->qhead && !r->stopping) {
         workspace_rest(r);
         flights_rest(r);
     }

@@ -256,6 +256,8 @@ struct spending budget_recalled(const struct past *p);
 void steps_count_gap(struct frame *f);
 /* Is its time bounded here, and not by its effect? */
 bool step_is_timed(const struct frame *f);
+/* Has the attempt done its work? What still belongs to its end has no time of its own. */
+bool step_is_done(const struct frame *f);
 /* The step has all of its time again. */
 void step_time_anew(struct frame *f);
 /* It only waits, and nothing is left to do in the run: the time of the steps around it, and of a step that has any

@@ -40,6 +40,11 @@ static void bound_time(const struct frame *f, int64_t *ret_limit, int64_t *ret_w
     *ret_warn = limit && warn >= limit ? 0 : warn;
 }
 
+bool step_is_done(const struct frame *f)
+{
+    return step_state_of((struct frame *)f)->ok != NULL;
+}
+
 bool step_is_timed(const struct frame *f)
 {
     int64_t limit, warn;
@@ -173,10 +178,12 @@ void steps_rest(struct frame *f)
         return;
     for (; f && !f->busy; f = f->parent) {
         struct step_state *s = f->ops == &step_ops ? f->state : NULL;
-        if (!s || !f->timer)
+        bool closing =
+            s && step_is_done(f) && step_is_timed(f); /* it has no timer any more, but a later life begins with one */
+        if (!s || s->rests || (!f->timer && !closing))
             continue;
         int64_t left = s->due_ms - run_now(f->run);
-        s->left_ms = left > 0 ? left : 1;
+        s->left_ms = !f->timer ? 0 : left > 0 ? left : 1;
         s->rested_ms = f->run->rested_ms;
         s->rests = true;
         f->run->resting++;
@@ -194,7 +201,7 @@ void steps_work(struct frame *f)
         s->rests = false;
         f->run->resting--;
         note_rest(f, false);
-        if (f->status == FRAME_RUNNING)
+        if (f->status == FRAME_RUNNING && s->left_ms)
             arm(f, s->left_ms);
     }
 }

@@ -125,7 +125,7 @@ static bool anyone_waits(const struct turn *t)
  * steps around it stands still: step_time.c.) */
 static bool has_time(const struct frame *f)
 {
-    return f->ops == &step_ops && step_is_timed(f);
+    return f->ops == &step_ops && step_is_timed(f) && !step_is_done(f);
 }
 
 static void note_turn(struct frame *f, const char *how, const char *why, int64_t rested)

@@ -278,6 +278,24 @@ static void test_time_around_behind_another_step(void **state)
     rig_assert_status(&g, RUN_SUCCEEDED);
 }
 
+/* What only waits to be taken over is done: no later life counts that against the step. */
+static void test_time_of_what_is_taken_over(void **state)
+{
+    (void)state;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n    - name: p\n      type: parallel\n      branches:\n"
+                  "        first: [{name: x, type: command, run: make, on_interrupt: retry}]\n"
+                  "        then: [{name: y, type: gemini, prompt: hello, allowed_tools: [Read, Write], timeout: 10s,\n"
+                  "          workspace: isolated}]\n");
+    rig_pass(&g, 4000);
+    rig_ok(&g, "p/then/y/turn:1", reply);
+    rig_pass(&g, 600000);
+    assert_non_null(strstr(rig_data(&g, RECORD_NOTE, "p/then/y"), "\"rests\":true"));
+    rig_ok(&g, "p/first/x/exec:1", good);
+    assert_non_null(strstr(rig_data(&g, RECORD_NOTE, "p/then/y"), "\"rests\":false"));
+    rig_pass(&g, 600000); /* nor has it any time then */
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
 /* While something else in it is at work, its time goes on. */
 static void test_time_around_those_at_work(void **state)
 {
@@ -312,6 +330,7 @@ int main(void)
         cmocka_unit_test_teardown(test_time_around_goes_on, done),
         cmocka_unit_test_teardown(test_time_around_in_a_new_life, done),
         cmocka_unit_test_teardown(test_time_around_behind_another_step, done),
+        cmocka_unit_test_teardown(test_time_of_what_is_taken_over, done),
         cmocka_unit_test_teardown(test_time_around_those_at_work, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
