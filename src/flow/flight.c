@@ -11,6 +11,7 @@
 #include "flow/cache.h"
 #include "flow/run_int.h"
 
+#include "base/fault.h"
 #include "base/panic.h"
 
 #include <stdlib.h>
@@ -87,7 +88,7 @@ bool flight_join(struct frame *f, bool looked)
 {
     struct cache_use *c = frame_cache_use(f);
     struct run *r = f->run;
-    if (has_steps(f->def))
+    if (has_steps(f->def) || fault_hit("flight.apart")) /* a seeded bug for the simulation to catch */
         return true;
     struct flight *g = flight_get(r, c->entry);
     if (looked || (!g->leader && !g->first && !r->walking)) {

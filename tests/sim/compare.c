@@ -25,6 +25,15 @@ static bool is_timing(struct str key)
            str_is(key, "performance_statistics") || str_is(key, "processed_at");
 }
 
+/* generate_known.c: which of them made it, and whether an interruption came, is a matter of time. */
+static struct val bare_known(struct arena *a, struct str name, const struct val *v)
+{
+    struct val_map m = val_map_new(a);
+    if (str_is(name, "same"))
+        VAL_MAP_SET(&m, "text", val_str(val_get_str(v, STR("text"), STR(""))));
+    return val_map_done(&m);
+}
+
 /* Messages say how often it was tried. */
 static struct val bare_error(struct arena *a, const struct val *v)
 {
@@ -48,7 +57,12 @@ static struct val blanked(struct arena *a, const struct val *v)
     for (size_t i = 0; i < v->obj.n; i++) {
         const struct member *e = &v->obj.m[i];
         bool error = str_is(e->key, "error") || str_is(e->key, "why"); /* error_output */
-        val_map_set(&m, e->key, is_timing(e->key) ? val_true : error ? bare_error(a, &e->val) : blanked(a, &e->val));
+        bool known = str_is(e->key, "same") || str_is(e->key, "frail");
+        val_map_set(&m, e->key,
+                    is_timing(e->key) ? val_true
+                    : error           ? bare_error(a, &e->val)
+                    : known           ? bare_known(a, e->key, &e->val)
+                                      : blanked(a, &e->val));
     }
     return val_map_done(&m);
 }

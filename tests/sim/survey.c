@@ -73,7 +73,16 @@ static const char *const spellings[] = {"condition:",
                                         "error_context_fields",
                                         "performance_budgets:",
                                         "stream_process",
-                                        "stream_mode: true"};
+                                        "stream_mode: true",
+                                        "loop.parent.item",
+                                        "operation: join",
+                                        "operation: group_by",
+                                        "operation: flatten",
+                                        "on_interrupt: fail",
+                                        "action_on_exceed: continue",
+                                        "action_on_exceed: pause",
+                                        "action_on_exceed: abort",
+                                        "cache: {key: one}"};
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
 /* ---- keys ---- */

@@ -65,6 +65,10 @@ static struct val session_result(struct world *w, struct arena *a, const struct 
 static void note_answer(struct world *w, const struct record *r);
 static void note_wait(struct world *w, const struct event *e);
 static void turn_left(void *ctx, uint64_t number);
+static void known_begins(struct world *w, const struct pending_event *p);
+static bool known_cache(struct world *w, const struct pending_event *p, struct val_map *ret);
+static bool is_shared_call(const struct pending_event *p);
+static bool is_part_of(const char *path, const char *step);
 
 /* ---- what paths say ---- */
 
@@ -132,6 +136,8 @@ static void take(void *ctx, const struct record *r)
     d->r.data = arena_str(&w->arena, r->data);
     d->r.seq = ++w->seq;
     d->batch = w->batch + 1;
+    w->frail += r->kind == RECORD_RESULT && str_starts(r->path, STR("frail/")) &&
+                str_find(r->data, STR("\"interrupted\"")) != SIZE_MAX;
     w->rests += r->kind == RECORD_NOTE && str_starts(r->data, STR("{\"rests\":true"));
 }
 

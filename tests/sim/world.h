@@ -106,7 +106,10 @@ struct world {
     uint64_t read_again, went_on;      /* sessions: by a later life; calls that had a history */
     struct map wishes;                 /* path -> struct wish */
     struct wish *first_wish;
-    struct map taken;    /* number of a signal that a durable result has taken */
+    struct map taken;      /* number of a signal that a durable result has taken */
+    struct box *same_kept; /* world_known.c: by this run, in the cache; or NULL */
+    uint64_t same_made, same_found, frail,
+        raised;          /* frail: failed for an interruption; raised: budgets that were met */
     uint64_t answers[4]; /* given to a living run, to a dead one, again, refused */
     /* those who carry out effects: models, and everything else */
     bool alone;              /* they die with the engine */

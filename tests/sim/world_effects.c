@@ -103,6 +103,7 @@ static void arrive(struct world *w, struct pending_event *p)
         if (!intent_durable(w, path, p->attempt))
             violate(w, "%s attempt %u started before its intent was durable", d->path, p->attempt);
         files_begin(w, p);
+        known_begins(w, p);
         if (p->effect == EFFECT_MODEL)
             check_history(w, p);
         if (d->committed)

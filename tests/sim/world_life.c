@@ -127,6 +127,7 @@ static void drop_run(struct world *w)
 void world_done(struct world *w)
 {
     drop_run(w);
+    box_unref(w->same_kept);
     while (w->nevents)
         drop_event(w, w->nevents - 1);
     free(w->events);
@@ -148,9 +149,21 @@ static void voided(void *ctx, struct str path, bool forked)
     violate(ctx, "unexpected void of %.*s", STR_ARG(path));
 }
 
+/* Where a run waits for money somebody raises its budget. */
+static void start_run(struct world *w)
+{
+    struct budget own = w->workflow->budget;
+    if (w->raised)
+        w->workflow->budget = (struct budget){.usd = -1, .tokens = -1};
+    run_start(w->run);
+    w->workflow->budget = own;
+}
+
 void world_start(struct world *w, bool force)
 {
     if (w->run) {
+        const struct val *error = run_status(w->run) == RUN_WAITING ? run_error(w->run) : NULL;
+        w->raised += str_is(val_get_str(error, STR("class"), STR("")), "budget");
         leave_in_order(w);
         drop_run(w);
     }
@@ -173,7 +186,7 @@ void world_start(struct world *w, bool force)
         if (run_recover(w->run, &w->disk[i].r, &err) != RC_OK)
             violate(w, "recovery: %s", err.msg);
     }
-    run_start(w->run);
+    start_run(w);
     w->woken = true;
 }
 
