@@ -85,7 +85,7 @@ static void files(struct generator *g, unsigned in, bool parallel, unsigned end)
         {"operation: list", "path: \"{{ inputs.file }}\""},
         {"operation: list", "pattern: \"*.c\"", "pattern_type: glob", "details: true"},
         {"operation: list", "sort_by: size", "order: desc", "limit: 3"},
-        {"operation: validate", "files: [{path: a.txt, criteria: {must_exist: true}}]"},
+        {"operation: validate", "files: [{path: a.txt, must_exist: true}]"},
         {"operation: convert", "source: a.csv", "destination: a.json", "json_indent: 2"},
         {"operation: convert", "source: a.csv", "destination: a.yaml", "csv_headers: true"},
         {"operation: convert", "source: a.json", "destination: a.csv", "csv_delimiter: \";\""},
