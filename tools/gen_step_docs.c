@@ -4,10 +4,12 @@
  *   gen_step_docs --check FILE...  changes nothing; exit 1 when a file is not as it would be written
  *
  * NAME is `keys WHAT` (workflow, step, a block such as retry or claude_options (flow/keys.h), or a step type), `types`,
- * `errors`, or `unused WHERE` (workflow, step, or a block). An unknown name is an error: a page cannot keep a table of
- * something that no longer exists. A step type without a table on any of the pages given is an error too. */
+ * `errors`, `environment` (older variables), or `unused WHERE` (workflow, step, or a block). An unknown name is an
+ * error: a page cannot keep a table of something that no longer exists. A step type without a table on any of the pages
+ * given is an error too. */
 #include "base/buf.h"
 #include "base/err.h"
+#include "cli/old_env.h"
 #include "flow/keys.h"
 #include "flow/range.h"
 
@@ -206,11 +208,34 @@ static const struct unused_key *unused_table(struct str name)
     return NULL;
 }
 
+static void add_environment(struct buf *b)
+{
+    static const char *const how[] = {[OLD_VARIABLE_COUNTS] = "counts",
+                                      [OLD_VARIABLE_BECOMES] = "counts",
+                                      [OLD_VARIABLE_TOLD] = "no effect, told",
+                                      [OLD_VARIABLE_OF_OTHERS] = "not read"};
+    buf_addz(b, "| variable | | meaning, or what is so instead |\n|---|---|---|\n");
+    for (unsigned i = 0; old_variable_at(i)->name; i++) {
+        const struct old_variable *o = old_variable_at(i);
+        buf_printf(b, "| `%s` | %s | ", o->name, how[o->how]);
+        add_cell(b, o->what);
+        if (o->in_service) {
+            buf_addz(b, "; in the service no effect, told: ");
+            add_cell(b, o->in_service);
+        }
+        buf_addz(b, " |\n");
+    }
+}
+
 /* False when nothing has that name. */
 static bool add_table(struct buf *b, struct str name)
 {
     if (str_is(name, "questions")) {
         add_questions(b);
+        return true;
+    }
+    if (str_is(name, "environment")) {
+        add_environment(b);
         return true;
     }
     if (str_is(name, "types") || str_is(name, "errors")) {

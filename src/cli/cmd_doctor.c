@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/explain.h"
 #include "cli/human.h"
+#include "cli/old_env.h"
 #include "cli/remove.h"
 #include "cli/seen_run.h"
 #include "cli/session.h"
@@ -146,6 +147,7 @@ static void check_libraries(struct doctor *d)
 
 static void check_keys(struct doctor *d)
 {
+    old_environment_keys(false);
     static const char *const names[] = {"anthropic", "gemini", "openai"};
     size_t set = 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

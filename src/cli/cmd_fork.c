@@ -12,6 +12,7 @@
 #include "cli/fork_workspace.h"
 #include "cli/inputs.h"
 #include "cli/load.h"
+#include "cli/old_env.h"
 #include "cli/past_run.h"
 #include "cli/places.h"
 #include "cli/remove.h"
@@ -406,6 +407,7 @@ static int run(const struct command *c, const struct args *args)
         return fail(EXIT_USAGE, "--from STEP is missing; usage: treadle fork %s", c->usage);
     struct fork f = {.args = args};
     struct err err;
+    old_environment(OLD_ENV_RUN, args_get(args, "quiet"));
     struct session options = {0}; /* wrong options are told before anything is made */
     enum rc rc = run_options_read(&options, args, &err);
     arena_done(&options.arena);

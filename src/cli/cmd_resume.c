@@ -6,6 +6,7 @@
 #include "base/sha256.h"
 #include "cli/commands.h"
 #include "cli/load.h"
+#include "cli/old_env.h"
 #include "cli/past_run.h"
 #include "cli/run_options.h"
 #include "cli/seen_run.h"
@@ -129,6 +130,7 @@ static int run(const struct command *c, const struct args *args)
     int code;
     if (resume_in_service(args, &code))
         return code;
+    old_environment(OLD_ENV_RUN, args_get(args, "quiet"));
     if (home_find(str_c(args->words[0]), &s.home, &err) != RC_OK ||
         store_open(s.home.journal, STORE_OWN, &s.store, &err) != RC_OK) {
         code = fail(err.rc == RC_NOT_FOUND ? EXIT_USAGE : EXIT_ENVIRONMENT, "%s", err.msg);

@@ -123,7 +123,7 @@ static int run(const struct command *c, const struct args *args)
     (void)c;
     struct session s = {0};
     s.files.a = &s.arena;
-    old_environment(args_get(args, "quiet"));
+    old_environment(OLD_ENV_RUN, args_get(args, "quiet"));
     int code = load_workflow(args->words[0], !args_get(args, "quiet"), &s.files, &s.workflow);
     if (code == EXIT_OK) {
         code = prepare(&s, args);

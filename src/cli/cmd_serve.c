@@ -14,6 +14,7 @@
 #include "cli/home.h"
 #include "cli/listen.h"
 #include "cli/offered.h"
+#include "cli/old_env.h"
 #include "cli/sealed.h"
 #include "cli/service_ask.h"
 #include "cli/session.h"
@@ -417,9 +418,12 @@ static int run(const struct command *c, const struct args *args)
 {
     (void)c;
     struct given g = {0};
+    bool second = read_given(&g);
+    if (!second)
+        old_environment(OLD_ENV_SERVICE, false);
     if (!getenv("TREADLE_LOG"))
         setenv("TREADLE_LOG", "info", 1);
-    return read_given(&g) ? second_life(args, &g) : first_life(args);
+    return second ? second_life(args, &g) : first_life(args);
 }
 
 static const struct option options[] = {

@@ -6,6 +6,7 @@
 #include "base/keyprint.h"
 #include "llm/provider.h"
 #include "role/egress.h"
+#include "role/run_env.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -31,6 +32,15 @@ static bool is_one_of(struct str name, const char *const *names, size_t n)
         if (s.p[s.n - 1] == '*' ? str_starts(name, str_n(s.p, s.n - 1)) : str_eq(name, s))
             return true;
     }
+    return false;
+}
+
+/* What runs do where their workflows say nothing: the engine reads it. */
+static bool is_for_runs(struct str name)
+{
+    for (size_t i = 0; run_env_name(i); i++)
+        if (str_is(name, run_env_name(i)))
+            return true;
     return false;
 }
 
@@ -67,7 +77,7 @@ static bool seal_environment(struct sealed *s)
         struct str line = str_c(*at);
         size_t eq = str_find(line, STR("="));
         struct str name = str_n(line.p, eq == SIZE_MAX ? 0 : eq);
-        if (!name.n || is_one_of(name, common, sizeof common / sizeof *common)) {
+        if (!name.n || is_for_runs(name) || is_one_of(name, common, sizeof common / sizeof *common)) {
             at++;
             continue;
         }

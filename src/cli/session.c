@@ -25,6 +25,7 @@
 #include "role/outcome.h"
 #include "role/port_mock.h"
 #include "role/reread.h"
+#include "role/run_env.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -247,21 +248,12 @@ static void add_envs(struct session *s, struct val_map *m)
             add_env(s, m, all[k]->env[i]);
 }
 
-static const char *const bounds[] = {"PIPELINE_TIMEOUT",     "PIPELINE_MAX_STEPS",     "PIPELINE_MAX_DEPTH",
-                                     "PIPELINE_MAX_WORKERS", "PIPELINE_MAX_MEMORY_MB", "PIPELINE_MEMORY_LIMIT",
-                                     "PIPELINE_MAX_COST",    "PIPELINE_CACHE_SIZE"};
-
-/* What the workflow, and those that it calls, may read. */
+/* What the workflow, and those that it calls, may read; and what steps use where it says nothing. */
 const struct val *session_env(struct session *s)
 {
     struct val_map m = val_map_new(&s->arena);
     add_envs(s, &m);
-    if (!s->resume) { /* what model steps use where the workflow says nothing, from the first step to the last */
-        add_env(s, &m, STR("CLAUDE_MODEL"));
-        add_env(s, &m, STR("GEMINI_MODEL"));
-    }
-    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) /* where it says nothing of its own */
-        add_env(s, &m, str_c(bounds[i]));
+    run_env_add(&m, &s->arena, !s->resume);
     struct val *o = ARENA_NEW(&s->arena, struct val);
     *o = val_map_done(&m);
     *o = val_covered(&s->arena, o);

@@ -158,7 +158,7 @@ static void secret_env(struct loader *l, const struct val *root)
 /* Egress alone has the keys of providers, so a list with one of them can only disappoint, and late. */
 static void provider_keys(struct loader *l, const struct val *root, const char *key, const char *remedy)
 {
-    static const char *const names[] = {"ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"};
+    static const char *const names[] = {"ANTHROPIC_API_KEY", "CLAUDE_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"};
     const struct val *v = val_get(root, str_c(key));
     struct val one = {.type = VAL_ARRAY, .arr = {v, 1}};
     v = val_is(v, VAL_STR) ? &one : v;

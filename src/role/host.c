@@ -19,6 +19,7 @@
 #include "data/json.h"
 #include "flow/away.h"
 #include "role/outcome.h"
+#include "role/run_env.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -305,6 +306,10 @@ enum rc host_load(struct hosted *r, struct err *err)
         return rc;
     }
     struct val where = where_of(r, &c->arena);
+    struct val_map settings = val_map_new(&c->arena);
+    if (!c->history.started)
+        run_env_add(&settings, &c->arena, true);
+    c->env = val_map_done(&settings);
     c->model = remote_port(h->egress, id, &where);
     c->local = remote_port(h->executor, id, &where);
     c->engine = engine_new(&(struct engine_options){.driver = h->driver,
@@ -314,6 +319,7 @@ enum rc host_load(struct hosted *r, struct err *err)
                                                     .workflow = c->workflow,
                                                     .run = {.id = id,
                                                             .inputs = &c->history.inputs,
+                                                            .env = &c->env,
                                                             .workflow_sha256 = c->history.workflow_sha256,
                                                             .workspace = c->history.workspace,
                                                             .output_dir = c->history.output_dir,

@@ -35,6 +35,7 @@ struct carried {
     struct arena arena;
     struct workflow *workflow;
     struct history history;
+    struct val env; /* run_env_add() */
     struct called_files files;
     struct engine *engine;
     struct port *model, *local;

@@ -7,6 +7,7 @@
 #include "data/tool_schemas.h"
 #include "flow/keys.h"
 #include "flow/range.h"
+#include "flow/units.h"
 #include "step/model.h"
 
 enum { DEFAULT_MAX_TURNS = 50, DELAY_MAX_MS = 24 * 3600 * 1000 };
@@ -159,8 +160,12 @@ const struct val *model_settle(struct frame *f, const struct model_kind *kind, c
     struct val_map m = val_map_new(&f->arena);
     const struct val *named = VAL_GET(config, "preset");
     struct str env = frame_env(f, is_claude(f) ? "CLAUDE_MODEL" : "GEMINI_MODEL");
+    int64_t ms;
     if (env.n && f->def->type->provider)
         VAL_MAP_SET(&m, "model", val_str(env));
+    if (!is_claude(f) && f->def->type->provider && !frame_timeout(f) &&
+        str_to_i64(frame_env(f, "GEMINI_TIMEOUT_MS"), &ms) && ms > 0 && ms <= UNITS_DURATION_MAX_MS)
+        VAL_MAP_SET(&m, "timeout_ms", val_int(ms));
     if (!settle_presets(f, kind, config, &m))
         return NULL;
     settle_defaults(f, &m);

@@ -1,7 +1,10 @@
-"""Blocks of older workflows about performance and directories: those that mean something here do it."""
+"""Blocks of older workflows about performance and directories, and older variables of the environment: those that mean
+something here do it."""
 import re
 
 import pytest
+from conftest import ROOT
+from test_serve import service  # noqa: F401 (a fixture)
 
 
 def run(treadle, head, steps, *args, code=0, env=None):
@@ -82,6 +85,86 @@ def test_older_variables(treadle):
     assert "PIPELINE_SANDBOX_MODE has no effect; commands stay confined" in told
     assert "PIPELINE_MAX_WORKERS" not in told
     assert "PIPELINE" not in run(treadle, "description: d", REPORT, "--quiet", env=env).err
+
+
+def test_every_documented_variable_has_a_row():
+    named = """GEMINI_API_KEY ANTHROPIC_API_KEY CLAUDE_API_KEY AWS_* GOOGLE_APPLICATION_CREDENTIALS DEBUG VERBOSE
+        CLAUDE_MODEL GEMINI_MODEL GEMINI_TIMEOUT_MS TEST_MODE FORCE_MOCK_GEMINI""".split()
+    named += ["PIPELINE_" + name for name in """WORKSPACE_DIR OUTPUT_DIR CHECKPOINT_DIR DEBUG TRACE LOG_LEVEL
+        SAFETY_DEBUG TIMEOUT MAX_WORKERS CACHE_SIZE MAX_COST SANDBOX_MODE MAX_MEMORY_MB MEMORY_LIMIT MAX_DEPTH
+        MAX_STEPS""".split()]
+    page = (ROOT / "docs/older-files.md").read_text()
+    rows = re.findall(r"^\| `([A-Z_*]+)` \| (?:counts|no effect, told|not read) \| \S", page, re.M)
+    assert sorted(rows) == sorted(named)
+
+
+def test_the_older_name_of_a_key(treadle, fake_provider):
+    provider = fake_provider()
+    path = treadle.file("k.yaml", "workflow: {name: k, steps: [{name: a, type: claude, prompt: hello}]}")
+    env = {**provider.env, "CLAUDE_API_KEY": provider.env["ANTHROPIC_API_KEY"]}
+    del env["ANTHROPIC_API_KEY"]
+    ran = treadle("run", path, env=env, code=0)
+    assert "note: CLAUDE_API_KEY is used as ANTHROPIC_API_KEY" in ran.err and provider.total() == 1
+    assert "ANTHROPIC_API_KEY is set" in treadle("doctor", env=env).out
+    other = treadle("run", path, env={**provider.env, "CLAUDE_API_KEY": "another-key-that-nobody-asked-for"}, code=0)
+    assert "CLAUDE_API_KEY" not in other.err
+    listed = treadle.file("l.yaml", "workflow: {name: l, env: [CLAUDE_API_KEY], steps: [{name: a, type: test_echo}]}")
+    assert "`env` lists CLAUDE_API_KEY, a provider's key" in treadle("validate", listed, code=2).err
+
+
+@pytest.mark.parametrize("value, told", [("mock", True), ("mixed", True), ("live", False), ("yes", False)])
+def test_a_mode_that_made_answers_up(treadle, value, told):
+    path = treadle.file("t.yaml", "workflow: {name: t, steps: [{name: a, type: test_echo}, {name: b, type: test_echo, "
+                        "fail: true}]}")
+    for words in (("run", path, "--run-id", "r"), ("resume", "r"), ("fork", "r", "--from", "b")):
+        said = treadle(*words, env={"TEST_MODE": value, "DEBUG": "1", "VERBOSE": "1"}, code=1).err
+        assert ("TEST_MODE has no effect; write --mock for made-up answers" in said) is told
+        assert "DEBUG" not in said and "VERBOSE" not in said
+
+
+@pytest.mark.parametrize("more, seconds", [("", None), (", timeout_ms: 20000", 1)])
+def test_the_time_of_gemini_by_the_environment(treadle, more, seconds):
+    answers = treadle.file("answers.yaml", "fixtures: [{match: {step: a}, delay: 1s, reply: {text: late}}]")
+    path = treadle.file("g.yaml", "workflow: {name: g, steps: [{name: a, type: gemini, prompt: x, "
+                        "retry: {max_attempts: 1}%s}]}" % more)
+    got = treadle("run", path, f"--mock={answers}", "--json", env={"GEMINI_TIMEOUT_MS": "100"},
+                  code=0 if seconds else 1).json
+    assert seconds or got["error"]["class"] == "timeout"
+
+
+ASKS = """
+workflow:
+  name: asks
+  env: [HOME]
+  steps:
+    - {name: a, type: claude, prompt: hello}
+    - {name: wait, type: wait_signal, signal: go}
+    - {name: b, type: claude, prompt: "{{ env.HOME || 'nothing of HOME' }}"}
+"""
+
+
+def test_the_service_and_older_variables(service, treadle):  # noqa: F811
+    """The same as in treadle run, recorded when a run begins; a workflow's own env is of another's environment."""
+    old = {"CLAUDE_MODEL": "opus", "PIPELINE_MAX_STEPS": "30", "PIPELINE_OUTPUT_DIR": "out", "TEST_MODE": "mock",
+           "PIPELINE_LOG_LEVEL": "debug"}
+    s = service(env={**old, "TREADLE_LOG": ""}, mock="")
+    assert s.log().count("PIPELINE_OUTPUT_DIR has no effect; each run of the service has directories of its own") == 1
+    assert s.log().count("TEST_MODE has no effect") == 1 and "PIPELINE_MAX_STEPS" not in s.log()
+    assert " debug" in s.log()
+    run = s.run(ASKS)
+    s.ended(run, statuses=("waiting",))
+    s.kill("engine")
+    assert s.stop().code == 0
+    s.env["CLAUDE_MODEL"] = "haiku"
+    s.start()
+    assert s.http("POST", f"/v1/runs/{run}/signal", {"name": "go"})[0] == 202
+    results = s.ended(run)["results"]
+    assert "opus" in results["a"]["model"] and "opus" in results["b"]["model"]
+    assert results["b"]["text"] == "nothing of HOME"
+    new = s.run(ASKS)
+    assert "haiku" in s.ended(new, statuses=("waiting",))["results"]["a"]["model"]
+    many = ", ".join(f"{{name: s{i}, type: test_echo}}" for i in range(31))
+    assert s.ended(s.run(f"workflow: {{name: many, steps: [{many}]}}"))["error"]["code"] == "frames"
 
 
 @pytest.mark.parametrize("head, kept", [("description: d", 1), ("cache_config: {max_size_mb: 5}", 2)])
