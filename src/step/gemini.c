@@ -103,7 +103,12 @@ static void enter(struct frame *f)
 #define GEMINI_KEYS                                                                                                  \
     MODEL_KEYS(2), {"model", KEY_TEMPLATE, .fallback = "gemini-flash-latest", .doc = "A Gemini model's name."},      \
         {"token_budget", KEY_OBJECT, .choices = "token_budget",                                                      \
-         .doc = "The same options as a block: max_output_tokens, temperature, top_p, top_k."},                       \
+         .doc = "The same options as a block: max_output_tokens, temperature, top_p, top_k, stop."},                 \
+        {"generation_config", KEY_OBJECT, .choices = "token_budget", .doc = "As token_budget.",                      \
+         .alias_of = "token_budget"},                                                                                \
+        {"system_instruction", KEY_TEMPLATE, .doc = "As system.", .alias_of = "system"},                             \
+        {"system_prompt", KEY_TEMPLATE, .doc = "As system.", .alias_of = "system"},                                  \
+        {"max_output_tokens", KEY_INT, .doc = "As max_tokens.", .alias_of = "max_tokens"},                           \
     {                                                                                                                \
         "functions", KEY_ANY,                                                                                        \
             .doc =                                                                                                   \

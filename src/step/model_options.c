@@ -108,8 +108,10 @@ static bool settle_presets(struct frame *f, const struct model_kind *kind, const
 /* Every option under one name, so that the later one wins however it is spelt. */
 static void merge(struct val_map *m, const struct val *object)
 {
-    static const char *const spellings[][2] = {
-        {"system", "system_prompt"}, {"tools", "allowed_tools"}, {"max_output_tokens", "max_tokens"}};
+    static const char *const spellings[][2] = {{"system", "system_prompt"}, {"tools", "allowed_tools"},
+                                               {"stop_sequences", "stop"},  {"max_output_tokens", "max_tokens"},
+                                               {"stopSequences", "stop"},   {"maxOutputTokens", "max_tokens"},
+                                               {"topP", "top_p"},           {"topK", "top_k"}};
     for (size_t i = 0; val_is(object, VAL_OBJECT) && i < object->obj.n; i++) {
         struct str key = object->obj.m[i].key;
         for (size_t k = 0; k < sizeof spellings / sizeof *spellings; k++)
@@ -189,8 +191,9 @@ static const struct val *build_params(struct frame *f, const struct val *options
     struct val_map m = val_map_new(&f->arena);
     for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
         const struct val *v = val_get(options, str_c(params[i]));
+        bool one = val_is(v, VAL_STR) && strcmp(params[i], "stop") == 0; /* providers take a list */
         if (v && v->type != VAL_NULL)
-            val_map_set(&m, str_c(params[i]), *v);
+            val_map_set(&m, str_c(params[i]), one ? (struct val){.type = VAL_ARRAY, .arr = {v, 1}} : *v);
     }
     struct val *p = ARENA_NEW(&f->arena, struct val);
     *p = val_map_done(&m);

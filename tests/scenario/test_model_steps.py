@@ -179,3 +179,19 @@ def test_tasks_made_of_files(treadle):
     results = treadle("run", workflow(treadle, group), "--mock", "--json", "--quiet").json["results"]["scan"]["results"]
     assert {k: v["result"]["text"] for k, v in results.items()} == {
         "batch_0": "src/a.c src/b.c", "batch_1": "src/c.c"}
+
+
+@pytest.mark.parametrize("step", [
+    "generation_config: {maxOutputTokens: 50, temperature: 0.2, topP: 0.9, topK: 4, stopSequences: [end]}, "
+    "system_instruction: Be brief",
+    "token_budget: {max_output_tokens: 50, temperature: 0.2, top_p: 0.9, top_k: 4, stop: [end]}, system: Be brief",
+    "max_output_tokens: 50, temperature: 0.2, top_p: 0.9, top_k: 4, stop: end, system_prompt: Be brief"])
+def test_spellings_of_gemini_options_reach_it(treadle, fake_provider, step):
+    provider = fake_provider()
+    path = treadle.file("g.yaml", f"workflow: {{name: g, steps: [{{name: a, type: gemini, prompt: hi, {step}}}]}}")
+    treadle("run", path, "--quiet", env=provider.env, code=0)
+    body = provider.requests()[0]["body"]
+    config = body["generationConfig"]
+    assert {key: config.get(key) for key in ("maxOutputTokens", "temperature", "topP", "topK", "stopSequences")} == {
+        "maxOutputTokens": 50, "temperature": 0.2, "topP": 0.9, "topK": 4, "stopSequences": ["end"]}
+    assert "Be brief" in str(body["systemInstruction"])
