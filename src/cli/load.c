@@ -54,6 +54,26 @@ static const char *ask_environment(void *ctx, const char *name)
     return getenv(name);
 }
 
+/* ---- prompt files ---- */
+
+static bool is_there(struct str path, struct str dir, struct str workspace)
+{
+    struct arena a = {0};
+    const char *plain = arena_cstr(&a, path);
+    bool found = access(plain, R_OK) == 0;
+    if (!found && plain[0] != '/')
+        found = access(arena_printf(&a, "%.*s/%s", STR_ARG(dir), plain).p, R_OK) == 0 ||
+                access(arena_printf(&a, "%.*s/%s", STR_ARG(workspace), plain).p, R_OK) == 0;
+    arena_done(&a);
+    return found;
+}
+
+static bool prompt_file_there(void *ctx, struct str path, struct str dir, struct str workspace)
+{
+    (void)ctx;
+    return is_there(path, dir, workspace);
+}
+
 static int load_as(const struct workflow_text *t, struct loading l, struct workflow **ret)
 {
     struct arena a = {0};
@@ -61,11 +81,14 @@ static int load_as(const struct workflow_text *t, struct loading l, struct workf
     struct called_files *files = l.files;
     files->root_path = arena_str(files->a, t->path);
     const struct load_files beside = {.read = read_beside, .env = ask_environment};
-    *ret = workflow_load_with(
-        t,
-        &(struct workflow_reader){
-            .read = read_called, .problems = print_called, .pinned = pin_called, .ctx = &l, .files = &beside},
-        &ps);
+    *ret = workflow_load_with(t,
+                              &(struct workflow_reader){.read = read_called,
+                                                        .problems = print_called,
+                                                        .pinned = pin_called,
+                                                        .there = prompt_file_there,
+                                                        .ctx = &l,
+                                                        .files = &beside},
+                              &ps);
     if (!l.silent && (!*ret || l.warn))
         said_problems(t->file, t->text, &ps);
     arena_done(&a);
@@ -137,44 +160,11 @@ bool load_changed(const char *path, const struct workflow *old, const struct cal
     return changed;
 }
 
-/* ---- prompt files ---- */
-
 struct str directory_of(struct str file)
 {
     while (file.n && file.p[file.n - 1] != '/')
         file.n--;
     return file.n > 1 ? str_n(file.p, file.n - 1) : file.n ? file : STR(".");
-}
-
-static bool is_there(struct str path, struct str dir, struct str workspace)
-{
-    struct arena a = {0};
-    const char *plain = arena_cstr(&a, path);
-    bool found = access(plain, R_OK) == 0;
-    if (!found && plain[0] != '/')
-        found = access(arena_printf(&a, "%.*s/%s", STR_ARG(dir), plain).p, R_OK) == 0 ||
-                access(arena_printf(&a, "%.*s/%s", STR_ARG(workspace), plain).p, R_OK) == 0;
-    arena_done(&a);
-    return found;
-}
-
-/* May a step of this type change files? */
-static bool writes(const struct step_def *d)
-{
-    static const char *const types[] = {"command", "file_ops", "checkpoint", "pipeline"};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (strcmp(d->type->name, types[i]) == 0)
-            return true;
-    return d->output_to_file || VAL_GET(d->source, "allowed_tools") || VAL_GET(d->source, "tools") ||
-           VAL_GET(d->source, "claude_options") || VAL_GET(d->source, "preset");
-}
-
-static bool may_be_made(const struct workflow *w, const struct step_def *reader)
-{
-    for (size_t i = 0; i < w->nall; i++)
-        if (w->all[i] != reader && writes(w->all[i]))
-            return true;
-    return false;
 }
 
 /* `told`: places that were told already, since a file may be loaded twice, and is known by its name. */
@@ -186,17 +176,15 @@ static int check_own_files(const struct workflow *w, struct str dir, struct str 
         const struct file_ref *f = &w->files[i];
         uint32_t line = f->line;
         struct str file = workflow_place(w, &line);
-        bool later = may_be_made(w, f->step);
+        bool later = workflow_may_make_files(w, f->step);
         if (is_there(f->path, dir, workspace) || (later && !warn))
             continue;
         struct str place = arena_printf(a, "%.*s:%u:%u", STR_ARG(file), line, f->col);
         if (map_put(told, place, a))
             continue;
         char text[4096];
-        snprintf(text, sizeof text,
-                 "prompt file `%.*s` cannot be read; looked beside the workflow, in the current directory and in the "
-                 "workspace%s",
-                 STR_ARG(f->path), later ? "; expected a step before to make it" : "");
+        snprintf(text, sizeof text, NO_PROMPT_FILE "%s", STR_ARG(f->path),
+                 later ? "; expected a step before to make it" : "");
         said_problem(file, line, f->col, later, text);
         if (!later)
             code = EXIT_USAGE;

@@ -443,10 +443,13 @@ static enum rc check_path(void *ctx, const struct expr_path *path, bool soft, st
         problems_full(r->l->ps, soft)) /* finding the nearest name is work; nobody would see it */
         return RC_OK;
     if (str_is(head, "file:")) { /* {{file:PATH}} */
-        if (r->at && !r->cond)
-            ((struct step_def *)r->at)->reads_files = true; /* made by this load, not published yet */
-        else
+        if (!r->at || r->cond) {
             REPORT(r, false, p, "`{{file:…}}` can only stand in the keys of a step; expected it there");
+            return RC_OK;
+        }
+        ((struct step_def *)r->at)->reads_files = true; /* made by this load, not published yet */
+        if (name.n)
+            load_file_ref(r->l, r->at, name, p.line, p.col);
     } else if (str_is(head, "previous_response:")) { /* an older spelling of steps.NAME */
         if (!scope_variable(r, name))
             check_step(r, name, STR(""), soft, p);

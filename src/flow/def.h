@@ -292,11 +292,18 @@ struct workflow_reader {
     enum rc (*read)(void *ctx, struct str dir, struct str name, bool stored, struct arena *a, struct workflow_text *ret,
                     struct err *err);
     void (*problems)(void *ctx, const struct workflow_text *t, const struct problems *ps); /* or NULL */
+    /* Is the file of a prompt there, for a workflow in `dir` with that workspace? NULL: it is not asked. */
+    bool (*there)(void *ctx, struct str path, struct str dir, struct str workspace);
     /* A file turned out to be made of several: the text to record in place of its own. */
     void (*pinned)(void *ctx, const struct workflow_text *t, struct str text);
     void *ctx;
     const struct load_files *files; /* for what files extend and include; NULL: nothing */
 };
+/* What is said about one that is not: a format for its path. */
+#define NO_PROMPT_FILE \
+    "prompt file `%.*s` cannot be read; looked beside the workflow, in the current directory and in the workspace"
+/* May a step of the workflow other than `reader` make a file that it reads? */
+bool workflow_may_make_files(const struct workflow *w, const struct step_def *reader);
 /* The same, and loads and checks the files of workflows that it calls. */
 struct workflow *workflow_load_with(const struct workflow_text *t, const struct workflow_reader *r,
                                     struct problems *ps);

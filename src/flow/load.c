@@ -348,6 +348,18 @@ static void load_root(struct loader *l, const struct val *root, const struct val
 }
 
 /* Around load_root(): what needs all steps. */
+/* Together with all that is wrong otherwise. */
+static void missing_files(struct loader *l)
+{
+    struct workflow *w = l->w;
+    struct str workspace = w->workspace_dir.n ? w->workspace_dir : STR("./workspace");
+    for (size_t i = 0; l->reader && l->reader->there && i < w->nfiles; i++) {
+        const struct file_ref *f = &w->files[i];
+        if (!workflow_may_make_files(w, f->step) && !l->reader->there(l->reader->ctx, f->path, w->dir, workspace))
+            problem_add(l->ps, false, f->line, f->col, NO_PROMPT_FILE, STR_ARG(f->path));
+    }
+}
+
 static void load_whole(struct loader *l, const struct val *root, const struct val *steps, unsigned depth)
 {
     struct workflow *w = l->w;
@@ -360,11 +372,13 @@ static void load_whole(struct loader *l, const struct val *root, const struct va
         return;
     w->all = (const struct step_def *const *)l->all;
     w->nall = l->nall;
-    w->files = l->files;
-    w->nfiles = l->nfiles;
     l->bare_inputs |= w->ninputs == 0;
     load_called_files(l);
     check_names(l);
+    w->files = l->files;
+    w->nfiles = l->nfiles;
+    if (l->ps->errors) /* else whoever loads it looks for them, and knows the workspace */
+        missing_files(l);
     add_found_env(l);
     w->wanted = l->wanted;
     w->nwanted = l->nwanted;

@@ -265,7 +265,9 @@ struct val load_merged(struct arena *a, const struct val *under, const struct va
 bool load_whole_template(const struct val *v);
 /* The value is one that the key of a table may have; false: reported. */
 bool load_key_fits(struct loader *l, const struct step_key *table, const struct step_key *row, const struct member *m);
-/* load_prompt.c: a prompt, brought into one form. */
+/* load_prompt.c: a file that the step reads; what is a template or a pattern is seen in the run only. */
+void load_file_ref(struct loader *l, const struct step_def *s, struct str path, uint32_t line, uint32_t col);
+/* A prompt, brought into one form. */
 struct val load_prompt(struct loader *l, const struct step_def *s, const struct val *v);
 /* Warns of statements of other template languages in texts. */
 void load_foreign_statement(struct loader *l, const struct val *v);

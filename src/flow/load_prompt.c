@@ -120,12 +120,15 @@ static struct val own_variables(struct loader *l, const struct step_def *s, cons
     return out;
 }
 
-static void part_file(struct loader *l, const struct step_def *s, const struct val *path)
+void load_file_ref(struct loader *l, const struct step_def *s, struct str path, uint32_t line, uint32_t col)
 {
-    if (str_find(path->s, STR("{{")) != SIZE_MAX || str_find(path->s, STR("${")) != SIZE_MAX)
+    if (str_find(path, STR("{{")) != SIZE_MAX || str_find(path, STR("${")) != SIZE_MAX)
         return;
-    for (size_t i = 0; i < path->s.n; i++) /* a pattern, or a directory: what it finds is seen in the run */
-        if (strchr("*?[{", path->s.p[i]) || (path->s.p[i] == '/' && i + 1 == path->s.n))
+    for (size_t i = 0; i < path.n; i++) /* a pattern, or a directory: what it finds is seen in the run */
+        if (strchr("*?[{", path.p[i]) || (path.p[i] == '/' && i + 1 == path.n))
+            return;
+    for (size_t i = 0; i < l->nfiles; i++) /* a template may be looked at more than once */
+        if (l->files[i].line == line && l->files[i].col == col)
             return;
     if (l->nfiles == l->files_cap) {
         size_t cap = l->files_cap ? 2 * l->files_cap : 16;
@@ -135,7 +138,7 @@ static void part_file(struct loader *l, const struct step_def *s, const struct v
         l->files = v;
         l->files_cap = cap;
     }
-    l->files[l->nfiles++] = (struct file_ref){path->s, s, path->line, path->col};
+    l->files[l->nfiles++] = (struct file_ref){path, s, line, col};
 }
 
 static void part_step(struct loader *l, const struct step_def *s, const struct val *part)
@@ -278,8 +281,9 @@ static bool asks_claude(const struct step_def *s)
 /* What can be said of a part as a whole. */
 static void part_whole(struct loader *l, const struct step_def *s, const struct part_kind *t, const struct val *part)
 {
+    const struct val *path = VAL_GET(part, "path");
     if (strcmp(t->name, "file") == 0)
-        part_file(l, s, VAL_GET(part, "path"));
+        load_file_ref(l, s, path->s, path->line, path->col);
     if (VAL_GET(part, "prefix") && VAL_GET(part, "component"))
         BAD(l, VAL_GET(part, "prefix"),
             "`prefix` goes before one text, and a component has several; expected a static "

@@ -26,6 +26,48 @@ LAYERS = sorted(path.name for path in (ROOT / "src").iterdir())
 BLOCK = re.compile(r"((?:^<!-- [^\n]* -->\n)*)^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
+def sections(text):
+    """(level, heading, text) of each, without what only looks like a heading inside of a block."""
+    found, inside = [], False
+    for line in text.split("\n"):
+        inside ^= line.startswith("```")
+        heading = None if inside else re.match(r"(#+) (.*)", line)
+        if heading:
+            found.append([len(heading[1]), heading[2], ""])
+        elif found:
+            found[-1][2] += line + "\n"
+    return found
+
+
+def step_types():
+    text = (ROOT / "docs/language.md").read_text()
+    return re.findall(r"^\| \[`(\w+)`\]\(([\w.-]+)#\w+\)", text, re.M)
+
+
+@pytest.mark.parametrize("kind, page", step_types())
+def test_every_step_type_is_told_whole(kind, page):
+    """Purpose, keys, result, errors, and an example that runs (as all of them do)."""
+    all_of_page = sections((ROOT / "docs" / page).read_text())
+    at = next(i for i, (_, heading, _) in enumerate(all_of_page) if heading == kind)
+    level, _, text = all_of_page[at]
+    purpose = text.split("<!-- table")[0].strip()
+    alone = sum(known == page for _, known in step_types()) == 1  # then other sections are about it too
+    for deeper, heading, more in all_of_page[at + 1:]:
+        if deeper <= level and not alone:
+            break
+        text += f"{heading}\n{more}"
+    examples = [code for _, language, code in BLOCK.findall(text) if re.search(rf"\btype: {kind}\b", code)]
+    assert len(purpose) > 30, purpose
+    assert f"<!-- table: keys {kind} -->" in text
+    assert re.search(r"\b[Rr]esult", text), "what it returns"
+    assert re.search(r"\bfail(s|ed)?\b|\berrors?\b|\bclass\b", text), "how it fails"
+    assert any("workflow:" in code for code in examples), "an example"
+
+
+def test_there_are_all_step_types():
+    assert len(step_types()) >= 27
+
+
 def blocks(path):
     for comments, language, text in BLOCK.findall(path.read_text()):
         marks = dict(re.match(r"<!-- ([\w ]+?)(?:: (.*?))? -->", line).groups() for line in comments.splitlines())

@@ -28,9 +28,29 @@ def test_files_in_templates(treadle):
 
 
 def test_what_is_missing_fails_the_step(treadle):
-    treadle.file("w.yaml", 'workflow: {name: w, steps: [{name: a, type: test_echo, value: "{{file:none.txt}}"}]}')
+    step = '{name: a, type: test_echo, value: "{{file:{{ \'none.txt\' }}}}"}'
+    treadle.file("w.yaml", f"workflow: {{name: w, steps: [{step}]}}")
     error = treadle("run", "w.yaml", "--json", code=1).json["error"]
     assert error["step"] == "a" and "none.txt" in error["message"]
+
+
+def test_what_is_written_out_and_missing_is_found_before(treadle):
+    """Together with whatever else is wrong, unless a step may make the file."""
+    steps = """workflow:
+  name: w
+  steps:
+    - {name: a, type: test_echo, value: "{{file:none.txt}}"}
+    - {name: b, type: claude, prompt: [{type: file, path: gone.md}, {type: static, content: "{{file:none.txt}}"}]}
+"""
+    for more, wrong in (("", []), ("    - {name: c, type: test_echo, vlue: 1}\n", ["unknown key `vlue`"])):
+        treadle.file("w.yaml", steps + more)
+        said = treadle("validate", "w.yaml", code=2).err
+        for place in ("4:42: error: prompt file `none.txt`", "5:59: error: prompt file `gone.md`",
+                      "5:94: error: prompt file `none.txt`", *wrong):
+            assert place in said, said
+        assert treadle("run", "w.yaml", "--mock", code=2).err.count("error:") == 3 + len(wrong)
+    treadle.file("w.yaml", steps + "    - {name: c, type: command, run: touch none.txt}\n")
+    assert "warning: prompt file `none.txt`" in treadle("validate", "w.yaml", code=0).err
 
 
 def test_where_it_may_stand(treadle):

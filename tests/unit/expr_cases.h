@@ -397,6 +397,7 @@ static const struct expr_case main_cases[] = {
     {"sort([2, null, 1])", "[1,2,null]"},
     {"sort([1, 'a'])", "!expression: 1:1: sort() cannot order a number and a string: 1 and \"a\""},
     {"sort([true, false])", "[false,true]"},
+    {"sort([{a: 1}, {}, {a: 2}], 'a', 'desc')", "[{\"a\":2},{\"a\":1},{}]"},
     {"sort(files, 'size', 'desc')[*].name", "[\"b.c\",\"a.py\"]"},
     {"sort(files, 'size', 'down')", "!expression: 1:21: sort() needs 'asc' or 'desc', third: `'down'` is \"down\""},
     {"sort([{k: 1, v: 1}, {k: 0, v: 2}, {k: 1, v: 3}], 'k')[*].v", "[2,1,3]"},
