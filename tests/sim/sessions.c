@@ -71,6 +71,15 @@ static int64_t recorded_bytes(const struct world *w, struct str path)
     return bytes;
 }
 
+/* May it begin anew? An exchange of a conversation has what its step says. */
+static bool begins_anew(const struct world *w, struct str path)
+{
+    size_t at = str_find(path, STR("/conversation/"));
+    if (at != SIZE_MAX)
+        path = str_n(path.p, at + STR("/conversation").n);
+    return !val_get_bool(step_of_effect(w, path), STR("continue_session"), true);
+}
+
 static void check_history(struct world *w, const struct pending_event *p)
 {
     struct str path = str_c(p->path);
@@ -86,7 +95,7 @@ static void check_history(struct world *w, const struct pending_event *p)
         step.n -= STR("/fallback").n;
     int64_t bytes = recorded_bytes(w, arena_printf(&w->arena, "%.*s/session:read", STR_ARG(step)));
     w->went_on += said > 0;
-    if (!said && !val_get_bool(step_of_effect(w, path), STR("continue_session"), true))
+    if (!said && begins_anew(w, path))
         return;
     if (bytes != said && (said || bytes != -1))
         violate(w, "%s goes on from %lld exchanges, and %lld were read", p->path, (long long)said, (long long)bytes);
