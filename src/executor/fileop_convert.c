@@ -41,7 +41,7 @@ static enum rc read_source(struct fileop *op, struct str *path, struct str *text
     int fd;
     enum rc rc = fileop_find(op, source, true, &at, err);
     if (rc == RC_OK && !at.exists)
-        rc = fileop_missing(op, source, err);
+        rc = fileop_no_file(op, source, "convert", err);
     if (rc == RC_OK && fileop_is_guarded(at.path))
         rc = err_set(err, RC_INVALID, "%.*s belongs to version control and is left alone", STR_ARG(source));
     if (rc == RC_OK)

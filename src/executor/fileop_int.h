@@ -70,6 +70,8 @@ struct sources {
 };
 enum rc fileop_sources(struct fileop *op, bool follow, bool all, struct sources *ret, struct err *err) MUST_CHECK;
 bool fileop_is_pattern(struct str text);
+/* There is no such file, which an operation on one file was to read. */
+enum rc fileop_no_file(const struct fileop *op, struct str source, const char *operation, struct err *err) MUST_CHECK;
 /* Is there a version control directory among the path's parts? */
 bool fileop_is_guarded(struct str path);
 bool path_within(struct str dir, struct str path);

@@ -218,7 +218,7 @@ enum rc fileop_process_places(struct fileop *op, struct found *from, struct foun
     struct str destination = val_get_str(op->request, STR("destination"), source);
     enum rc rc = fileop_find(op, source, true, from, err);
     if (rc == RC_OK && !from->exists)
-        rc = fileop_missing(op, source, err);
+        rc = fileop_no_file(op, source, "stream_process", err);
     if (rc == RC_OK && !S_ISREG(from->st.st_mode))
         rc = err_set(err, RC_INVALID, "%.*s is not a file", STR_ARG(source));
     if (rc == RC_OK)

@@ -80,6 +80,16 @@ bool fileop_is_pattern(struct str text)
     return false;
 }
 
+enum rc fileop_no_file(const struct fileop *op, struct str source, const char *operation, struct err *err)
+{
+    if (!fileop_is_pattern(source))
+        return fileop_missing(op, source, err);
+    return err_set(err, RC_NOT_FOUND,
+                   "%.*s does not exist; %s takes one file, so for a pattern put it into a for_loop over the files of "
+                   "`operation: list`",
+                   STR_ARG(source), operation);
+}
+
 /* ---- stamps and entries ---- */
 
 struct stamp stamp_of(const struct stat *st)

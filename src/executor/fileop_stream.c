@@ -41,13 +41,7 @@ static enum rc open_source(struct fileop *op, int *ret, struct stat *st, struct 
         return err_set(err, RC_INVALID, "`source` is no path; expected the path of one file");
     enum rc rc = fileop_find(op, source, true, &from, err);
     if (rc == RC_OK && !from.exists)
-        rc = stamp ? changed(op, source, err)
-             : fileop_is_pattern(source)
-                 ? err_set(err, RC_NOT_FOUND,
-                           "%.*s does not exist; stream_process takes one file, so for a pattern put it into a "
-                           "for_loop over the files of `operation: list`",
-                           STR_ARG(source))
-                 : err_set(err, RC_NOT_FOUND, "%.*s does not exist", STR_ARG(source));
+        rc = stamp ? changed(op, source, err) : fileop_no_file(op, source, "stream_process", err);
     if (rc == RC_OK && !S_ISREG(from.st.st_mode))
         rc = err_set(err, RC_INVALID, "%.*s is not a file", STR_ARG(source));
     if (rc == RC_OK && fileop_is_guarded(from.path))

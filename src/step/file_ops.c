@@ -181,6 +181,21 @@ static void check_format(const struct step_def *s, const struct val *options, st
                     (int)(format->s.n < 60 ? format->s.n : 60), format->s.p);
 }
 
+/* convert and stream_process make one file of one; a value that is made to a file may be a list. */
+static void check_source(const struct step_def *s, const struct val *options, unsigned op, struct problems *ps)
+{
+    const struct val *source = VAL_GET(s->source, "source"), *format = VAL_GET(s->source, "format");
+    source = source ? source : VAL_GET(options, "source");
+    format = format ? format : VAL_GET(options, "format");
+    bool value =
+        op & CONVERT && val_is(format, VAL_STR) && (is_template(format) || str_starts(format->s, STR("object")));
+    if (op & (CONVERT | PROCESS) && !value && source && source->type != VAL_STR)
+        problem_add(ps, false, source->line, source->col,
+                    "%s takes one file, and `source` is of type %s; expected a path, or a for_loop over the files of "
+                    "`operation: list` with `source: \"{{ loop.item.path }}\"`",
+                    op & CONVERT ? "convert" : "stream_process", val_type_name(source));
+}
+
 static void check(const struct step_def *s, struct problems *ps)
 {
     const struct val *operation = VAL_GET(s->source, "operation"), *options = VAL_GET(s->source, "options");
@@ -213,6 +228,7 @@ static void check(const struct step_def *s, struct problems *ps)
         nearest_check_keys(ps, VAL_GET(s->source, "processor"), processor_keys, "`processor`");
     if (op & CONVERT)
         check_format(s, options, ps);
+    check_source(s, options, op, ps);
 }
 
 /* ---- convert ---- */

@@ -102,6 +102,15 @@ def test_nothing_is_asked_about_a_file_that_will_not_do(treadle, fake_provider):
     assert provider.total() == 0
 
 
+@pytest.mark.parametrize("step", [{"operation": "convert", "destination": "a.yaml", "format": "json_to_yaml"},
+                                  {"operation": "stream_process", "processor": "uppercase"}])
+def test_operations_on_one_file_say_how_several_are_done(treadle, step):
+    treadle.file("w.yaml", {"workflow": {"name": "w", "steps": [
+        {"name": "go", "type": "file_ops", "source": "*.json", **step}]}})
+    said = treadle("run", "w.yaml", "--json", "--quiet", code=1).json["error"]["message"]
+    assert f"{step['operation']} takes one file, so for a pattern put it into a for_loop over the files" in said
+
+
 def test_a_failed_chunk_fails_the_step_and_is_all_that_a_resume_asks_again(treadle, fake_provider):
     provider = fake_provider([{"contains": "chunk 2 of", "times": 1, "status": 400, "body": {}},
                               *({"contains": f"chunk {i} of", "text": f"[{i}]"} for i in range(3))])

@@ -53,7 +53,9 @@ static void handler(struct generator *g, unsigned in)
         steps(g, in + 4, g->depth + 1, 1 + (unsigned)pick(g, 2), false);
     else if (pick(g, 3))
         line(g, in, "    - {name: tell, type: command, run: tell, on_interrupt: retry}");
-    line(g, in, "    - {name: mend, type: test_echo, value: \"{{ error.class }}\"}");
+    line(g, in,
+         pick(g, 4) ? "    - {name: mend, type: test_echo, value: \"{{ error.class }}\"}"
+                    : "    - {name: mend, type: test_echo, value: \"{{ length(steps) > 0 }}\"}");
 }
 
 /* What becomes of the result. What steps side by side leave is read by nobody. */
