@@ -11,7 +11,7 @@ from conftest import ROOT
 from test_workflow_schema import judge
 
 SCHEMA = json.loads((ROOT / "docs/workflow.schema.json").read_text())
-DEFS = SCHEMA["$defs"]
+DEFS = SCHEMA["definitions"]
 NUMBERS = ("integer", "number")
 
 # The least that a step of each type needs.
@@ -35,12 +35,23 @@ FILE_OPS = {"json_indent": {"operation": "convert", "source": "a.csv", "destinat
 IN_LOOP = ("break", "continue")
 
 
+def is_key(name):
+    """Is it the definition of one key, which many places share?"""
+    return name.startswith(("every_", "workflow_", "part_"))
+
+
+def alternatives(schema):
+    """What a key may be, one by one. The definition of a block is not looked into: its keys are tested by themselves."""
+    name = schema.get("$ref", "").removeprefix("#/definitions/")
+    if is_key(name) or name == "late_time":
+        return alternatives(DEFS[name])
+    inner = schema.get("anyOf", schema.get("allOf", []))
+    return [found for part in inner for found in alternatives(part)] or [schema]
+
+
 def number_of(schema):
     """The plain number that a key may be: its part of the schema, or None."""
-    for part in schema.get("anyOf", []):
-        if part.get("type") in NUMBERS:
-            return part
-    return None
+    return next((part for part in alternatives(schema) if part.get("type") in NUMBERS), None)
 
 
 def values(number):
@@ -137,11 +148,11 @@ BLOCKS = {
 
 def properties(name):
     """The keys of a definition that may also be something else than a map."""
+    if name == "prompt_part":  # keys of parts are of one type of part each
+        kinds = [DEFS[part["then"]["$ref"].removeprefix("#/definitions/")] for part in DEFS[name]["allOf"]]
+        return {key: schema for kind in kinds for key, schema in kind["properties"].items()}
     found = DEFS[name]
-    for part in found.get("anyOf", [found]):
-        if "properties" in part:
-            return part["properties"]
-    return {}
+    return next((part["properties"] for part in found.get("anyOf", [found]) if "properties" in part), {})
 
 
 def numbers(name):
@@ -163,7 +174,7 @@ def cases():
 
 def test_every_block_is_known_here():
     for name in sorted(DEFS):
-        if not name.startswith("step_") and numbers(name) and name not in ("inner_workflow",):
+        if not is_key(name) and not name.startswith("step_") and numbers(name) and name != "inner_workflow":
             assert name in BLOCKS, name
 
 
