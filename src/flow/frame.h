@@ -222,6 +222,7 @@ struct call_plan {
     int64_t max_depth, max_steps; /* 0: not said */
     int64_t max_memory;           /* bytes, of the workflow and those that it calls; 0: not said */
     const struct val *marks;      /* of max_memory (flow/memory_mark.h), or NULL */
+    const struct val *clears;     /* names of steps after which is cleared, or NULL (flow/memory_mark.h) */
     int64_t max_files;            /* bytes of files in its workspace; 0: not said */
     int64_t warn_memory;          /* with so many people are told; 0: they are not */
     int64_t step_ms;              /* each attempt at a step inside should take; 0: any time */

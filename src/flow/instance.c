@@ -22,7 +22,7 @@ void instance_done(struct instance *i)
 {
     workflow_unref(i->workflow);
     box_unref(i->inputs);
-    if (i->max_memory || i->warn_memory)
+    if (i->max_memory || i->warn_memory || i->marks)
         account_close(i->account);
     i->workflow = NULL;
     i->inputs = NULL;
@@ -164,6 +164,7 @@ bool instance_hides(const struct instance *i, struct str name)
 struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, const struct call_plan *plan)
 {
     struct frame *f = frame_list(parent, segment, tag, plan->workflow->root, NULL, NULL);
+    bool counted = plan->max_memory || plan->warn_memory || plan->marks;
     struct instance *in = ARENA_NEW(&f->arena, struct instance), *up = parent->instance;
     *in = (struct instance){.parent = up,
                             .workflow = workflow_ref(plan->workflow),
@@ -183,10 +184,11 @@ struct frame *frame_call(struct frame *parent, const char *segment, size_t tag, 
                             .depth = up->depth + 1,
                             .max_depth = plan->max_depth ? plan->max_depth : up->max_depth,
                             .max_steps = plan->max_steps,
-                            .account = plan->max_memory || plan->warn_memory ? account_new(up->account) : up->account,
+                            .account = counted ? account_new(up->account) : up->account,
                             .max_memory = plan->max_memory,
                             .warn_memory = plan->warn_memory,
                             .marks = plan->marks,
+                            .clears = plan->clears,
                             .max_files = plan->max_files,
                             .step_ms = plan->step_ms,
                             .over = plan->over,

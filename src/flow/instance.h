@@ -30,8 +30,9 @@ struct instance {
     const struct val *mocks;    /* {responses?, delays?}: of its steps, where answers are made up; or NULL */
     const struct val *marks;    /* of its memory (flow/memory_mark.h), or NULL; told: bits of those that were told */
     unsigned told;
-    int64_t max_files;      /* bytes of files in its workspace; 0: not said */
-    const struct val *seen; /* {include?, exclude?}: which of its caller's variables are; NULL: all */
+    const struct val *clears; /* names of steps after which is cleared, or NULL (flow/memory_mark.h) */
+    int64_t max_files;        /* bytes of files in its workspace; 0: not said */
+    const struct val *seen;   /* {include?, exclude?}: which of its caller's variables are; NULL: all */
 };
 
 /* Counts a step about to be entered. False: it is one too many for a workflow around it, whose step has failed. */

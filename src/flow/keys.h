@@ -23,11 +23,12 @@ extern const struct step_key performance_keys[], workspace_config_keys[], output
     organize_keys[];
 extern const struct step_key restart_keys[];     /* of `restart` */
 extern const struct step_key call_config_keys[]; /* of `config` of a pipeline step */
-extern const struct step_key graceful_timeout_keys[], memory_limits_keys[], memory_actions_keys[], prune_results_keys[],
-    performance_budgets_keys[], on_budget_exceeded_keys[], workspace_isolation_keys[], call_workspace_keys[],
-    inheritance_keys[], inherited_variables_keys[], inherited_providers_keys[], inherited_functions_keys[],
-    provider_settings_keys[], model_settings_keys[], claude_settings_keys[]; /* of blocks in it */
-extern const struct step_key prompt_part_keys[];                             /* of one part of a prompt */
+extern const struct step_key graceful_timeout_keys[], memory_limits_keys[], memory_actions_keys[], auto_cleanup_keys[],
+    immediate_timeout_keys[], prune_results_keys[], performance_budgets_keys[], on_budget_exceeded_keys[],
+    workspace_isolation_keys[], call_workspace_keys[], inheritance_keys[], inherited_variables_keys[],
+    inherited_providers_keys[], inherited_functions_keys[], provider_settings_keys[], model_settings_keys[],
+    claude_settings_keys[];                      /* of blocks in it */
+extern const struct step_key prompt_part_keys[]; /* of one part of a prompt */
 extern const struct unused_key workflow_unused_keys[], step_unused_keys[], default_unused_keys[], part_unused_keys[];
 extern const struct unused_key call_config_unused_keys[];
 /* Of blocks of steps that ask a model (option_keys.c). */

@@ -13,6 +13,7 @@
 
 #include "base/panic.h"
 #include "flow/away.h"
+#include "flow/memory_mark.h"
 #include "flow/shelf.h"
 
 #include <stdlib.h>
@@ -373,6 +374,7 @@ static void child_done(struct frame *f, struct frame *c)
     }
     struct box *result = box_ref(c->result);
     l->results[c->tag] = c->end ? shelf_leave(f->run, c->path, c->end, result) : result;
+    memory_step_ended(c);
     f->leave = c->leave;
     if (!f->leave)
         advance(f);

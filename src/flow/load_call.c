@@ -167,17 +167,25 @@ static void inputs(struct loader *l, const struct step_def *s, const struct work
 
 /* ---- made-up answers ---- */
 
-static void mocked_step(struct loader *l, const struct workflow *w, const struct member *m)
+static void named_step(struct loader *l, const struct workflow *w, struct str name, uint32_t line, uint32_t col)
 {
-    struct nearest near = {.want = m->key};
+    struct nearest near = {.want = name};
     for (size_t i = 0; i < w->nall; i++) {
-        if (str_eq(w->all[i]->name, m->key) || w->all[i]->late_name)
+        if (str_eq(w->all[i]->name, name) || w->all[i]->late_name)
             return;
         nearest_try(&near, w->all[i]->name);
     }
-    if (str_find(m->key, STR("/")) == SIZE_MAX)
-        problem_add(l->ps, false, m->line, m->col, "workflow `%s` has no step `%s`; %s", clip(w->name).z,
-                    clip(m->key).z, load_hint(l, &near, "expected one of its steps"));
+    if (str_find(name, STR("/")) == SIZE_MAX)
+        problem_add(l->ps, false, line, col, "workflow `%s` has no step `%s`; %s", clip(w->name).z, clip(name).z,
+                    load_hint(l, &near, "expected one of its steps"));
+}
+
+static void collected_steps(struct loader *l, const struct step_def *s, const struct workflow *w)
+{
+    const struct val *v = VAL_GET(given(s, "config"), "gc_after_steps");
+    for (size_t i = 0; val_at(v, i); i++)
+        if (is_constant(val_at(v, i)))
+            named_step(l, w, val_at(v, i)->s, val_at(v, i)->line, val_at(v, i)->col);
 }
 
 static void mocked_steps(struct loader *l, const struct step_def *s, const struct workflow *w)
@@ -186,7 +194,7 @@ static void mocked_steps(struct loader *l, const struct step_def *s, const struc
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         const struct val *v = val_get(given(s, "config"), str_c(keys[k]));
         for (size_t i = 0; val_is(v, VAL_OBJECT) && i < v->obj.n; i++)
-            mocked_step(l, w, &v->obj.m[i]);
+            named_step(l, w, v->obj.m[i].key, v->obj.m[i].line, v->obj.m[i].col);
     }
 }
 
@@ -197,6 +205,7 @@ static void take(struct loader *l, struct step_def *s, struct workflow *child)
     s->child = child;
     inputs(l, s, child);
     mocked_steps(l, s, child);
+    collected_steps(l, s, child);
 }
 
 static void load_inside(struct loader *l, struct step_def *s, const struct val *v, unsigned depth)

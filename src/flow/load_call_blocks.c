@@ -9,6 +9,20 @@ const struct step_key graceful_timeout_keys[] = {
     {0},
 };
 
+const struct step_key immediate_timeout_keys[] = {
+    {"force_stop", KEY_BOOL, .doc = "Accepted; what runs is always stopped at once."},
+    {"skip_cleanup", KEY_BOOL, .fallback = "false", .doc = "Whether its directory stays."},
+    {0},
+};
+
+const struct step_key auto_cleanup_keys[] = {
+    {"enabled", KEY_BOOL, .fallback = "true", .doc = "false: the block says nothing."},
+    {"threshold_mb", KEY_INT, KEY_FROM_TO(1, 1 << 20), .doc = "As gc_threshold_mb."},
+    {"keep_final_result", KEY_BOOL, .doc = "Accepted; the result always stays."},
+    {"cleanup_on_success", KEY_BOOL, .doc = "Accepted; nothing of a call but its result stays in memory."},
+    {0},
+};
+
 const struct step_key memory_limits_keys[] = {
     {"soft_limit_mb", KEY_INT, KEY_FROM_TO(1, 1 << 20), .doc = "As memory_warning_mb."},
     {"hard_limit_mb", KEY_INT, KEY_FROM_TO(1, 1 << 20), .doc = "As memory_limit_mb."},

@@ -56,6 +56,16 @@ static void pass(struct frame *f, struct instance *i, size_t nth, const struct v
     frame_event(i->step, EVENT_NOTE, why.p, NULL);
 }
 
+void memory_step_ended(const struct frame *step)
+{
+    const struct val *names = step->instance->clears;
+    for (size_t i = 0; val_at(names, i); i++)
+        if (val_is(val_at(names, i), VAL_STR) && str_eq(val_at(names, i)->s, step->def->name)) {
+            shelf_clear(step->run);
+            return;
+        }
+}
+
 void memory_marks_pass(struct frame *f)
 {
     for (struct instance *i = f->instance; i; i = i->parent)

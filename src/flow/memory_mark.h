@@ -24,3 +24,5 @@ int64_t memory_mark_percent(struct str key);
 
 /* In front of a frame that is about to be entered or to go on: passes the marks of all workflows around it. */
 void memory_marks_pass(struct frame *f);
+/* The step has ended, and what its list keeps of it is what stays: clears where the call says so. */
+void memory_step_ended(const struct frame *step);

@@ -272,6 +272,8 @@ static const struct key_block blocks[] = {
     {.name = "call_config", .keys = call_config_keys, .unused = call_config_unused_keys, .holes = true},
     {.name = "graceful_timeout", .keys = graceful_timeout_keys, .holes = true, .hole = true},
     {.name = "memory_limits", .keys = memory_limits_keys, .holes = true, .hole = true},
+    {.name = "auto_cleanup", .keys = auto_cleanup_keys, .holes = true, .hole = true},
+    {.name = "immediate_timeout", .keys = immediate_timeout_keys, .holes = true, .hole = true},
     {.name = "memory_actions", .keys = memory_actions_keys, .holes = true, .hole = true},
     {.name = "prune_results", .keys = prune_results_keys, .holes = true, .hole = true},
     {.name = "performance_budgets", .keys = performance_budgets_keys, .holes = true, .hole = true},

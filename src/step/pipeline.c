@@ -521,6 +521,8 @@ static bool failed(struct frame *f)
 {
     struct call *c = f->type_state;
     bool cleans = c && c->place.made && c->plan && val_get_bool(c->plan, STR("cleans_failed"), false);
+    if (cleans && f->failing.rc == RC_TIMEOUT && val_get_bool(c->plan, STR("stays_late"), false))
+        return false;
     return cleans && frame_keep_failure(f) && call_place_close(f, &c->place, c->plan, false, frame_failed);
 }
 

@@ -18,10 +18,42 @@ static bool wants(const struct val *actions, enum memory_action what)
     return false;
 }
 
-/* What is to be done at parts of the limit; one at which the call is to fail is the limit. */
-static void plan_marks(const struct val *said, int64_t *most, struct val_map *m)
+static void mark_to_clear(struct val_list *marks, struct arena *a, int64_t mb)
 {
+    struct val_map mark = val_map_new(a);
+    VAL_MAP_SET(&mark, "bytes", val_int(mb << 20));
+    VAL_MAP_SET(&mark, "clears", val_true);
+    if (mb)
+        val_list_push(marks, val_map_done(&mark));
+}
+
+/* When else is cleared: at sizes, whatever the limit is, and after steps. */
+static bool plan_clearing(struct frame *f, const struct val *config, struct val_list *marks, struct val_map *m)
+{
+    const struct val *cleanup = VAL_GET(config, "auto_cleanup"), *after = VAL_GET(config, "gc_after_steps");
+    int64_t threshold, collect;
+    bool on;
+    if (!frame_bool(f, cleanup, "enabled", true, &on) ||
+        !frame_int(f, cleanup, "threshold_mb", 0, 1, MEMORY_MB_MAX, &threshold) ||
+        !frame_int(f, config, "gc_threshold_mb", 0, 1, MEMORY_MB_MAX, &collect))
+        return false;
+    mark_to_clear(marks, m->a, on ? threshold : 0);
+    mark_to_clear(marks, m->a, collect);
+    if (after && after->type != VAL_NULL) {
+        struct val_list one = val_list_new(m->a);
+        val_list_push(&one, *after);
+        VAL_MAP_SET(m, "clears", after->type == VAL_ARRAY ? *after : val_list_done(&one));
+    }
+    return true;
+}
+
+/* What is to be done at parts of the limit; one at which the call is to fail is the limit. */
+static bool plan_marks(struct frame *f, const struct val *config, int64_t *most, struct val_map *m)
+{
+    const struct val *said = VAL_GET(config, "memory_actions");
     struct val_list marks = val_list_new(m->a);
+    if (!plan_clearing(f, config, &marks, m))
+        return false;
     int64_t of = *most;
     for (size_t i = 0; of && val_is(said, VAL_OBJECT) && i < said->obj.n; i++) {
         const struct member *o = &said->obj.m[i];
@@ -43,6 +75,7 @@ static void plan_marks(const struct val *said, int64_t *most, struct val_map *m)
     }
     if (marks.n)
         VAL_MAP_SET(m, "marks", val_list_done(&marks));
+    return true;
 }
 
 /* Bounds of memory, from either spelling of them, and what follows where they are not kept. */
@@ -69,7 +102,8 @@ static bool plan_memory(struct frame *f, const struct val *config, struct val_ma
     bool only_told = str_is(action, "warn"), stricter = budget && !only_told && (!most || budget < most);
     if (stricter)
         most = budget;
-    plan_marks(VAL_GET(config, "memory_actions"), &most, m);
+    if (!plan_marks(f, config, &most, m))
+        return false;
     if (!warn && !VAL_GET(config, "memory_actions"))
         warn = most / 4 * 3;
     if (budget && only_told && (!warn || budget < warn))
@@ -171,7 +205,7 @@ static bool plan_directory(struct frame *f, const struct val *config, struct val
 {
     const struct val *block = VAL_GET(config, "workspace");
     struct str dir;
-    bool well, failed, cleans, cleans_failed, reuse;
+    bool well, failed, cleans, cleans_failed, reuse, stays_late;
     int64_t most;
     if (!frame_int(f, block, "max_size_mb", 0, 1, MEMORY_MB_MAX, &most) ||
         !frame_text(f, config, "workspace_dir", STR(""), &dir) ||
@@ -179,6 +213,7 @@ static bool plan_directory(struct frame *f, const struct val *config, struct val
         !frame_bool(f, block, "cleanup_on_error", false, &failed) ||
         !frame_bool(f, config, "cleanup_on_success", well, &cleans) ||
         !frame_bool(f, config, "cleanup_on_error", failed, &cleans_failed) ||
+        !frame_bool(f, VAL_GET(config, "immediate_timeout"), "skip_cleanup", false, &stays_late) ||
         !frame_bool(f, config, "reuse_workspace", true, &reuse))
         return false;
     if (!dir.n && VAL_GET(config, "workspace_dir")) {
@@ -196,6 +231,8 @@ static bool plan_directory(struct frame *f, const struct val *config, struct val
         VAL_MAP_SET(m, "cleans", val_true);
     if (cleans_failed)
         VAL_MAP_SET(m, "cleans_failed", val_true);
+    if (stays_late)
+        VAL_MAP_SET(m, "stays_late", val_true);
     return true;
 }
 
@@ -243,8 +280,8 @@ static struct val inputs_of_caller(struct frame *f, const struct workflow *w)
 }
 
 /* The pinned object: {inputs, outputs, fallback, inherit_context, inherit_providers, inherit_functions, variables,
- * seen, defaults, isolated, dir, fresh, cleans, cleans_failed, mocks, max_depth, max_steps, warn_depth, max_memory,
- * warn_memory, marks, memory_ends_run, step_ms, over, prune, context, mock}. */
+ * seen, defaults, isolated, dir, fresh, cleans, cleans_failed, stays_late, mocks, max_depth, max_steps, warn_depth,
+ * max_memory, warn_memory, marks, clears, memory_ends_run, step_ms, over, prune, context, mock}. */
 const struct val *pipeline_plan(struct frame *f, const struct workflow *w, const struct val *mock)
 {
     const struct val *c = frame_config(f, false);
@@ -312,6 +349,7 @@ struct call_plan pipeline_call_plan(const struct val *plan)
                               .max_memory = at_least_none(plan, "max_memory"),
                               .warn_memory = at_least_none(plan, "warn_memory"),
                               .marks = VAL_GET(plan, "marks"),
+                              .clears = VAL_GET(plan, "clears"),
                               .max_files = at_least_none(plan, "max_files"),
                               .step_ms = at_least_none(plan, "step_ms"),
                               .over = str_is(over, "error")   ? OVER_FAIL

@@ -113,10 +113,10 @@ workflow:
   steps:
     - name: call
       type: pipeline
-      config: {gc_after_steps: [a], enable_tracing: true, checkpoint_enabled: true, on_timeout: graceful}
+      config: {stream_results: true, enable_tracing: true, checkpoint_enabled: true, on_timeout: graceful}
       pipeline: {steps: [{name: a, type: test_echo}]}
 """)
     err = treadle("validate", file, code=0).err
-    assert "`gc_after_steps` has no effect; memory is freed when a step ends" in err
+    assert "`stream_results` has no effect; memory is freed when a step ends" in err
     assert "treadle logs" in err and "treadle resume" in err
     assert "`on_timeout` has no effect without a time" in err

@@ -52,11 +52,33 @@ def test_what_is_kept_for_later_readers_goes(treadle, action):
     assert "more than 50 %" not in told.err and told.json["results"]["call"]["again"] == 9999
 
 
+@pytest.mark.parametrize("key", ["gc_threshold_mb: 1", "auto_cleanup: {threshold_mb: 1}", "gc_after_steps: [part]"])
+def test_it_goes_at_a_size_or_after_steps(treadle, key):
+    steps = ["{name: loop, type: for_loop, data_source: \"range(1, 20)\", steps: "
+             "[{name: part, type: test_echo, value: \"{{ range(1, 10000) }}\"}, {name: rest, type: sleep, for: 0.01}]}",
+             "{name: again, type: test_echo, value: \"{{ steps.loop.iterations[3].results.part[9998] }}\"}"]
+    config = "{memory_limit_mb: 4, memory_actions: {at_50_percent: log_warning}, %s}"
+    told = call(treadle, config % key, steps)
+    assert "more than 50 %" not in told.err and told.json["results"]["call"]["again"] == 9999
+    assert "more than 50 %" in call(treadle, config % "auto_cleanup: {enabled: false, threshold_mb: 1}", steps).err
+
+
 def test_a_pause_is_told_to_be_none(treadle):
     told = call(treadle, "{memory_limit_mb: 8, memory_actions: {at_90_percent: [pause_execution]}}", [FILL])
     assert "`pause_execution` of `memory_actions` has no effect: a workflow that stands still frees nothing" in told.err
     told = call(treadle, "{memory_actions: {at_90_percent: [log_error]}}", [FILL])
     assert "`memory_actions` has no effect without a limit: write `memory_limit_mb` beside it" in told.err
+
+
+# ---- time ----
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_where_the_time_is_over_its_directory_may_stay(treadle, skips):
+    config = "{workspace_dir: own, cleanup_on_error: true, timeout_seconds: 1, immediate_timeout: {skip_cleanup: %s}}"
+    call(treadle, config % str(skips).lower(),
+         ["{name: make, type: command, run: touch kept.txt}", "{name: wait, type: sleep, for: 60}"],
+         code=1)
+    assert (treadle.cwd / "workspace/own/kept.txt").exists() == skips
 
 
 # ---- files ----

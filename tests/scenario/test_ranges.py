@@ -132,6 +132,7 @@ BLOCKS = {
     "call_config": [in_step("pipeline", "config")],
     "call_workspace": [in_step("pipeline", "config", "workspace")],
     "memory_limits": [in_step("pipeline", "config", "memory_limits")],
+    "auto_cleanup": [in_step("pipeline", "config", "auto_cleanup")],
     "performance_budgets": [in_step("pipeline", "config", "performance_budgets")],
     "model_settings": [in_step("pipeline", "config", "inheritance", "providers", "override", "gemini")],
     "claude_settings": [in_step("pipeline", "config", "inheritance", "providers", "override", "claude")],

@@ -162,19 +162,23 @@ static void called(struct generator *g, unsigned in, unsigned depth, bool parall
     }
     static const char *const more[] = {
         "", ", prune_results: {remove_fields: [text, model]}, error_context_fields: [input_data, execution_metadata]",
-        ", timeout_warning_seconds: 5, warn_at_depth: 1, memory_warning_mb: 1",
+        (", timeout_warning_seconds: 5, warn_at_depth: 1, memory_warning_mb: 1, gc_threshold_mb: 1, "
+         "auto_cleanup: {threshold_mb: 1}"),
         ", performance_budgets: {step_duration_ms: 1}",
         ", workspace_isolation: true, inheritance: {global_vars: {exclude: unused}, functions: {inherit: true}}"};
     static const char *const dirs[] = {", workspace: {cleanup_on_success: true, max_size_mb: 5}",
-                                       ", cleanup_on_success: true", ", cleanup_on_error: true",
+                                       ", cleanup_on_success: true",
+                                       ", cleanup_on_error: true, immediate_timeout: {skip_cleanup: true}",
                                        ", cleanup_on_success: true, cleanup_on_error: true, reuse_workspace: false"};
     bool inherits = pick(g, 2), outer = g->called;
     if (inherits || pick(g, 2)) {
         buf_printf(&g->out, "%*sconfig: {inherit_context: %s, max_total_steps: 100000%s", (int)in, "",
                    inherits ? "true" : "false", more[pick(g, 5)]);
         if (g->names % 7 == 0)
-            buf_printf(&g->out, ", mock_mode: true, mock_responses: {s%u: made up}, mock_delays: {s%u: 50}",
-                       g->names + 1, g->names + 1);
+            buf_printf(
+                &g->out,
+                ", mock_mode: true, mock_responses: {s%u: made up}, mock_delays: {s%u: 50}, gc_after_steps: [s%u]",
+                g->names + 1, g->names + 1, g->names + 1);
         if (!parallel && g->names % 2) /* beside others of the same name it could be removed under their feet */
             buf_printf(&g->out, ", workspace_dir: \"own/{{ step.name }}\"%s", dirs[g->names / 2 % 4]);
         buf_printf(&g->out, "}\n");
