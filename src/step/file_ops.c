@@ -21,8 +21,8 @@ const struct step_key file_ops_keys[] = {
      .doc = "Where it goes: a path; for several sources, or with a slash at its end, a directory."},
     {"path", KEY_TEMPLATE, .doc = "delete: what is deleted. list: the directory, by default the workspace."},
     {"files", KEY_ANY, .choices = "chosen_files",
-     .doc =
-         "delete: patterns, paths, {pattern, exclude, older_than}. validate: a list of {path or pattern, criteria}."},
+     .doc = "delete: patterns, paths, {pattern, exclude, older_than}. validate: a list of {path or pattern, and what "
+            "it must be}."},
     {"pattern", KEY_TEMPLATE,
      .doc = "list: only these; a pattern of names, or of paths if it has a slash, or a regular expression of names. "
             "stream_process with `replace`: the text that is replaced."},

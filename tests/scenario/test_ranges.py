@@ -41,7 +41,7 @@ def is_key(name):
 
 
 def alternatives(schema):
-    """What a key may be, one by one. The definition of a block is not looked into: its keys are tested by themselves."""
+    """What a key may be, one by one. Definitions of blocks are not looked into: their keys are tested apart."""
     name = schema.get("$ref", "").removeprefix("#/definitions/")
     if is_key(name) or name == "late_time":
         return alternatives(DEFS[name])
@@ -116,6 +116,8 @@ BLOCKS = {
     "session_config": [in_step("claude_session", "session_config")],
     "extraction_config": [in_step("claude_extract", "extraction_config")],
     "tasks_config": [in_step("claude_batch", "batch_config"), in_step("parallel_claude", "parallel_config")],
+    "options": [lambda block: {"step": {"name": "s", "type": "file_ops", "operation": "convert", "source": "a.csv",
+                                        "destination": "b.json", "options": block}}],
     "task_generator": [lambda block: {"step": {"name": "s", "type": "claude_batch", "task_template": {"prompt": "p"},
                                                "task_generator": {"pattern": "*.c", **block}}}],
     "file_criteria": [lambda block: {"step": {"name": "s", "type": "file_ops", "operation": "validate",

@@ -66,7 +66,7 @@ static const struct expr_case habit_cases[] = {
      "!expression: 1:6: the brackets are empty; write [*] for all items, [0] for the first, [-1] for the last"},
     {"name[:2]", "\"bo\""},
     {"name[-2:]", "\"ob\""},
-    {"files[0].kk", "!not_found: 1:1: `files[0]` has no field \"kk\""},
+    {"files[0].kk", "!not_found: 1:1: `files[0]` has no field \"kk\"; it has name, size"},
     {"files.*.name", "!expression: 1:7: all items are written [*], without the dot"},
     {"files[*].name", "[\"a.py\",\"b.c\"]"},
     {"files[?size > 3]", "!expression: 1:7: there are no JSONPath filters here; write filter(list, 'size > 10')"},

@@ -592,13 +592,14 @@ static void test_print(void **state)
         "test.yaml:3:3: warning: `telemetry` has no effect; the engine needs no such setting\n"
         "      telemetry: {}\n"
         "      ^\n"
-        "test.yaml:5:7: error: step `é` has no `type`; expected one, such as `type: claude` or `type: command`\n"
-        "        - {name: é, value: \"{{ x\", typ: test_echo}\n"
-        "          ^\n"
         "test.yaml:5:14: error: `é` cannot be the name of a step; expected only letters, digits, `_`, `-` and `.`, "
         "as in `step_1`\n"
         "        - {name: é, value: \"{{ x\", typ: test_echo}\n"
         "                 ^\n"
+        "test.yaml:5:32: error: step `é` has no `type` but `typ`; expected one, such as `type: claude` or "
+        "`type: command`\n"
+        "        - {name: é, value: \"{{ x\", typ: test_echo}\n"
+        "                                  ^\n"
         "test.yaml: 2 errors, 1 warning\n");
     struct problems ps = {.a = &loaded.a};
     problem_add(&ps, false, 2, 300, "far %s", "right");
