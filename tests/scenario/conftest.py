@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import textwrap
 import time
 import urllib.request
 
@@ -80,6 +81,13 @@ def pytest_report_header(config):
 def pytest_runtest_setup(item):
     if item.get_closest_marker("strict") and sandbox_tier() != "strict":
         pytest.skip("this system does not allow the strict sandbox (treadle doctor says why)")
+
+
+def calling(keys, before="", behind=""):
+    """A workflow whose step `call` calls another one: the keys of that step, and steps around it, as lines of YAML."""
+    call = "- name: call\n  type: pipeline\n" + textwrap.indent(textwrap.dedent(keys).strip("\n"), "  ").rstrip()
+    steps = "\n".join(textwrap.dedent(step).strip() for step in (before, call, behind) if step)
+    return "workflow:\n  name: w\n  steps:\n" + textwrap.indent(steps, "    ") + "\n"
 
 
 def measured(treadle, *arguments, env=None, timeout=120):

@@ -1,5 +1,6 @@
 """What `config` of a step that calls a workflow does to a run: in one life, and in as many as kills make of it."""
 import pytest
+from conftest import calling
 
 IN_TIME = """
 workflow:
@@ -49,37 +50,26 @@ def test_what_there_was_in_time_after_a_kill(treadle_faults, point):
 
 
 def test_another_attempt_has_more_time(treadle):
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      config:
-        timeout_seconds: 1
-        on_timeout: retry
-        retry_config: {max_attempts: 2, backoff_factor: 20, delay: 10ms, increase_timeout: true}
-      pipeline: {steps: [{name: slow, type: command, run: sleep 2}]}
-""")
+    treadle.file("w.yaml", calling("""
+        config:
+          timeout_seconds: 1
+          on_timeout: retry
+          retry_config: {max_attempts: 2, backoff_factor: 20, delay: 10ms, increase_timeout: true}
+        pipeline: {steps: [{name: slow, type: command, run: sleep 2}]}
+    """))
     got = treadle("run", "w.yaml", "--json", code=0)
     assert got.json["results"]["call"]["slow"]["exit_code"] == 0
 
 
 def test_the_context_of_an_error(treadle):
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      inputs: {n: 3}
-      config: {error_context_fields: [input_data, previous_results], continue_on_error: true}
-      pipeline:
-        steps:
-          - {name: a, type: test_echo, value: "{{ inputs.n + 1 }}"}
-          - {name: b, type: command, run: exit 3}
-    - {name: told, type: test_echo, value: "{{ steps.call.error_context.results.a }}"}
-""")
+    treadle.file("w.yaml", calling("""
+        inputs: {n: 3}
+        config: {error_context_fields: [input_data, previous_results], continue_on_error: true}
+        pipeline:
+          steps:
+            - {name: a, type: test_echo, value: "{{ inputs.n + 1 }}"}
+            - {name: b, type: command, run: exit 3}
+    """, behind='- {name: told, type: test_echo, value: "{{ steps.call.error_context.results.a }}"}'))
     got = treadle("run", "w.yaml", "--json", code=0).json["results"]
     assert got["call"]["error_context"] == {"inputs": {"n": 3}, "results": {"a": 4}}
     assert got["told"] == 4
@@ -87,18 +77,13 @@ workflow:
 
 @pytest.mark.parametrize("action, code", [("warn", 0), ("error", 1), ("abort", 1)])
 def test_budgets_of_time(treadle, action, code):
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      config:
-        continue_on_error: %s
-        performance_budgets: {step_duration_ms: 300}
-        on_budget_exceeded: {action: %s, notify: [ops@example.com]}
-      pipeline: {steps: [{name: slow, type: command, run: sleep 1}]}
-""" % ("true" if action == "abort" else "false", action))
+    treadle.file("w.yaml", calling("""
+        config:
+          continue_on_error: %s
+          performance_budgets: {step_duration_ms: 300}
+          on_budget_exceeded: {action: %s, notify: [ops@example.com]}
+        pipeline: {steps: [{name: slow, type: command, run: sleep 1}]}
+    """ % ("true" if action == "abort" else "false", action)))
     got = treadle("run", "w.yaml", "--json", code=code)
     if action == "warn":
         assert "still at work after 0.3 s" in got.err
@@ -107,15 +92,10 @@ workflow:
 
 
 def test_keys_without_effect_are_told(treadle):
-    file = treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      config: {stream_results: true, enable_tracing: true, checkpoint_enabled: true, on_timeout: graceful}
-      pipeline: {steps: [{name: a, type: test_echo}]}
-""")
+    file = treadle.file("w.yaml", calling("""
+        config: {stream_results: true, enable_tracing: true, checkpoint_enabled: true, on_timeout: graceful}
+        pipeline: {steps: [{name: a, type: test_echo}]}
+    """))
     err = treadle("validate", file, code=0).err
     assert "`stream_results` has no effect; memory is freed when a step ends" in err
     assert "treadle logs" in err and "treadle resume" in err

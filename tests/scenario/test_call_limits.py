@@ -1,23 +1,13 @@
 """Bounds of a call that are looked at while it goes on: what it takes of memory, and leaves in its workspace."""
 import pytest
+from conftest import calling
 
 FILL = "{name: fill, type: set_variable, variables: {full: \"{{ range(1, 80000) }}\"}}"
 
 
 def call(treadle, config, steps, *args, code=0):
-    inner = "\n".join(f"          - {step}" for step in steps)
-    treadle.file("w.yaml", f"""
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      config: {config}
-      pipeline:
-        name: inner
-        steps:
-{inner}
-""")
+    inner = "".join(f"    - {step}\n" for step in steps)
+    treadle.file("w.yaml", calling(f"config: {config}\npipeline:\n  name: inner\n  steps:\n{inner}"))
     return treadle("run", "w.yaml", "--json", *args, code=code)
 
 

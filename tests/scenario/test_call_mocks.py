@@ -1,6 +1,8 @@
 """Made-up answers that a call gives for steps of the workflow that it calls; in no other run are they looked at."""
 import time
 
+from conftest import calling
+
 CHILD = """
 workflow:
   name: child
@@ -17,23 +19,18 @@ workflow:
       type: pipeline
       pipeline: {steps: [{name: deep, type: claude, prompt: deep}]}
 """
-PARENT = """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      pipeline_file: child.yaml
-      config:
-        mock_mode: %s
-        mock_responses:
-          validate: {status: valid, score: 95}
-          own: theirs
-          test: tested
-          ask: forty
-          inner/deep: deeper
-        mock_delays: {validate: 700}
-"""
+PARENT = calling("""
+    pipeline_file: child.yaml
+    config:
+      mock_mode: %s
+      mock_responses:
+        validate: {status: valid, score: 95}
+        own: theirs
+        test: tested
+        ask: forty
+        inner/deep: deeper
+      mock_delays: {validate: 700}
+""")
 
 
 def test_answers_of_the_call(treadle):
@@ -58,18 +55,13 @@ def test_switched_off(treadle):
 
 def test_a_real_run_does_not_look_at_them(treadle, fake_provider):
     provider = fake_provider()
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      config: {mock_mode: true, mock_responses: {test: tested, ask: made up}}
-      pipeline:
-        steps:
-          - {name: test, type: command, run: echo really}
-          - {name: ask, type: claude, prompt: "say: really"}
-""")
+    treadle.file("w.yaml", calling("""
+        config: {mock_mode: true, mock_responses: {test: tested, ask: made up}}
+        pipeline:
+          steps:
+            - {name: test, type: command, run: echo really}
+            - {name: ask, type: claude, prompt: "say: really"}
+    """))
     got = treadle("run", "w.yaml", "--json", code=0, env=provider.env).json["results"]["call"]
     assert got["test"]["stdout"] == "really\n" and got["ask"]["text"] != "made up"
 
@@ -123,19 +115,13 @@ def test_in_a_real_run_the_workflow_is_called(treadle):
 
 
 def test_the_failure_of_a_whole_call(treadle):
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      pipeline: {steps: [{name: never, type: command, run: touch ran}]}
-      mock_error: {message: too deep, code: max_depth_exceeded}
-      retry: {max_attempts: 2, delay: 0}
-      config: {fallback_value: {said: nothing}, preserve_error_context: true}
-      inputs: {x: 1}
-  output: "{{ steps.call.said }} {{ steps.call.error.code }} {{ steps.call.error_context.inputs.x }}"
-""")
+    treadle.file("w.yaml", calling("""
+        pipeline: {steps: [{name: never, type: command, run: touch ran}]}
+        mock_error: {message: too deep, code: max_depth_exceeded}
+        retry: {max_attempts: 2, delay: 0}
+        config: {fallback_value: {said: nothing}, preserve_error_context: true}
+        inputs: {x: 1}
+    """) + '  output: "{{ steps.call.said }} {{ steps.call.error.code }} {{ steps.call.error_context.inputs.x }}"\n')
     seen = treadle("run", "w.yaml", "--mock", "--json", code=0).json
     assert seen["output"] == "nothing max_depth_exceeded 1"
     error = seen["results"]["call"]["error"]
@@ -161,17 +147,11 @@ workflow:
 
 def test_what_a_call_has_decided_stays(treadle_faults):
     treadle = treadle_faults
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      pipeline: {steps: [{name: never, type: command, run: touch ran}]}
-      mock_response: made up
-      config: {mock_mode: true}
-    - {name: stop, type: approval, message: go on}
-""")
+    treadle.file("w.yaml", calling("""
+        pipeline: {steps: [{name: never, type: command, run: touch ran}]}
+        mock_response: made up
+        config: {mock_mode: true}
+    """, behind="- {name: stop, type: approval, message: go on}"))
     assert treadle("run", "w.yaml", "--mock", "--run-id", "r", code=3)
     treadle("approve", "r", "stop", code=0)
     treadle("resume", "r", "--live", "--json", code=0)
@@ -179,16 +159,10 @@ workflow:
 
 
 def test_an_output_that_the_response_lacks(treadle):
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - {name: from, type: test_echo, value: {b: 1}}
-    - name: call
-      type: pipeline
-      pipeline: {steps: [{name: a, type: test_echo, value: 1}]}
-      outputs: [a]
-      mock_response: "{{ steps.from }}"
-""")
+    treadle.file("w.yaml", calling("""
+        pipeline: {steps: [{name: a, type: test_echo, value: 1}]}
+        outputs: [a]
+        mock_response: "{{ steps.from }}"
+    """, before="- {name: from, type: test_echo, value: {b: 1}}"))
     seen = treadle("run", "w.yaml", "--mock", code=1)
     assert "`mock_response` has no `a`, which `outputs` names" in seen.err

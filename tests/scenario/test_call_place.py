@@ -4,6 +4,7 @@ import os
 import pathlib
 
 import pytest
+from conftest import calling
 
 
 def tree(directory):
@@ -12,35 +13,29 @@ def tree(directory):
                   for p in root.rglob("*"))
 
 
-SEES = """
-workflow:
-  name: w
-  steps:
-    - {name: f, type: command, run: "echo one > f; mkdir other; echo secret > other/s"}
-    - name: call
-      type: pipeline
-      config: {workspace_dir: "./nested/%s"}
-      pipeline:
-        steps:
-          - {name: pwd, type: command, run: "pwd; echo two > g; ls -A"}
-          - name: around
-            type: command
-            run: "cat ../../f ../../other/s; echo x > ../../h; echo y > ../z"
-            ok_exit: [0, 1]
-          - {name: copy, type: file_ops, operation: copy, source: g, destination: sub/g2}
-          - {name: out, type: file_ops, operation: copy, source: ../../f, destination: ff, on_error: continue}
-          - {name: list, type: file_ops, operation: list, path: ., recursive: true}
-          - {name: ask, type: claude, prompt: [{type: file, path: "{{ 'g' }}"}]}
-          - {name: found, type: codebase_query, queries: {all: {find_files: {pattern: "**"}}}}
-          - {name: below, type: command, cwd: sub, run: "pwd; cat g2"}
-          - {name: path, type: test_echo, value: "{{ workspace.path }}"}
-          - name: deeper
-            type: pipeline
-            config: {workspace_dir: deep}
-            pipeline:
-              steps: [{name: c, type: command, run: "pwd; echo three > h"}]
-    - {name: path, type: test_echo, value: "{{ workspace.path }}"}
-"""
+SEES = calling("""
+    config: {workspace_dir: "./nested/%s"}
+    pipeline:
+      steps:
+        - {name: pwd, type: command, run: "pwd; echo two > g; ls -A"}
+        - name: around
+          type: command
+          run: "cat ../../f ../../other/s; echo x > ../../h; echo y > ../z"
+          ok_exit: [0, 1]
+        - {name: copy, type: file_ops, operation: copy, source: g, destination: sub/g2}
+        - {name: out, type: file_ops, operation: copy, source: ../../f, destination: ff, on_error: continue}
+        - {name: list, type: file_ops, operation: list, path: ., recursive: true}
+        - {name: ask, type: claude, prompt: [{type: file, path: "{{ 'g' }}"}]}
+        - {name: found, type: codebase_query, queries: {all: {find_files: {pattern: "**"}}}}
+        - {name: below, type: command, cwd: sub, run: "pwd; cat g2"}
+        - {name: path, type: test_echo, value: "{{ workspace.path }}"}
+        - name: deeper
+          type: pipeline
+          config: {workspace_dir: deep}
+          pipeline:
+            steps: [{name: c, type: command, run: "pwd; echo three > h"}]
+""", before='- {name: f, type: command, run: "echo one > f; mkdir other; echo secret > other/s"}',
+               behind='- {name: path, type: test_echo, value: "{{ workspace.path }}"}')
 
 
 @pytest.mark.parametrize("spelling", ["${step.name}", "{{ step.name }}", "call"])
@@ -74,17 +69,11 @@ fixtures:
   - match: {step: call/fix, turn: 2}
     reply: {text: done}
 """)
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - {name: f, type: command, run: echo one > f}
-    - name: call
-      type: pipeline
-      config: {workspace_dir: own}
-      pipeline:
-        steps: [{name: fix, type: claude, prompt: fix it, claude_options: {allowed_tools: [Write, Read, Bash]}}]
-""")
+    treadle.file("w.yaml", calling("""
+        config: {workspace_dir: own}
+        pipeline:
+          steps: [{name: fix, type: claude, prompt: fix it, claude_options: {allowed_tools: [Write, Read, Bash]}}]
+    """, before="- {name: f, type: command, run: echo one > f}"))
     treadle("run", "w.yaml", "--mock", "fixtures.yaml", "--json", "--run-id", "r", code=0)
     assert tree(treadle.cwd / "workspace") == ["f", "own/", "own/new.txt"]
     log = treadle("logs", "r", "--json", code=0).out
@@ -92,20 +81,15 @@ workflow:
     assert "own/new.txt" in treadle("diff", "r", "call/fix", code=0).out
 
 
-CLEANS = """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      config: {workspace_dir: a/own, %s}
-      on_error: continue
-      pipeline:
-        steps:
-          - {name: make, type: command, run: "mkdir -p d/e; echo x > d/e/f; echo y > .hidden; ln -s d l; mkfifo p; ls"}
-          - {name: git, type: command, run: "mkdir .git; echo z > .git/config"}
-          %s
-"""
+CLEANS = calling("""
+    config: {workspace_dir: a/own, %s}
+    on_error: continue
+    pipeline:
+      steps:
+        - {name: make, type: command, run: "mkdir -p d/e; echo x > d/e/f; echo y > .hidden; ln -s d l; mkfifo p; ls"}
+        - {name: git, type: command, run: "mkdir .git; echo z > .git/config"}
+        %s
+""")
 FAIL = "- {name: fail, type: test_echo, fail: true}"
 SLOW = '- {name: slow, type: command, run: "sleep 60"}'
 
@@ -145,17 +129,11 @@ def test_what_was_there_is_never_removed(treadle, end):
 
 def test_what_was_removed_can_be_had_again(treadle):
     """A fork begins with what was there before the step, though it was removed behind it."""
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - {name: before, type: command, run: "mkdir own; echo x > own/x"}
-    - name: call
-      type: pipeline
-      config: {workspace_dir: own/deep, cleanup_on_success: true}
-      pipeline: {steps: [{name: a, type: command, run: "echo y > y"}]}
-    - {name: see, type: command, run: "find . -name y; rm -r own"}
-""")
+    treadle.file("w.yaml", calling("""
+        config: {workspace_dir: own/deep, cleanup_on_success: true}
+        pipeline: {steps: [{name: a, type: command, run: "echo y > y"}]}
+    """, before='- {name: before, type: command, run: "mkdir own; echo x > own/x"}',
+                                   behind='- {name: see, type: command, run: "find . -name y; rm -r own"}'))
     treadle("run", "w.yaml", "--json", "--run-id", "r", code=0)
     assert tree(treadle.cwd / "workspace") == []
     got = treadle("fork", "r", "--from", "see", "--json", code=0).json
@@ -170,15 +148,10 @@ def test_reuse(treadle, reuse, content, code):
     (treadle.cwd / "workspace/own").mkdir(parents=True)
     if content:
         treadle.file("workspace/own/old", content)
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      config: {workspace_dir: own, reuse_workspace: %s}
-      pipeline: {steps: [{name: see, type: command, run: ls}]}
-""" % reuse)
+    treadle.file("w.yaml", calling("""
+        config: {workspace_dir: own, reuse_workspace: %s}
+        pipeline: {steps: [{name: see, type: command, run: ls}]}
+    """ % reuse))
     got = treadle("run", "w.yaml", "--json", code=code).json
     if code:
         assert "own is there already and is not empty" in got["error"]["message"]
@@ -240,40 +213,29 @@ workflow:
 
 @pytest.mark.strict  # elsewhere what an attempt changed stays
 def test_another_attempt_begins_in_a_new_one(treadle):
-    treadle.file("w.yaml", """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      config: {workspace_dir: own, reuse_workspace: false}
-      retry: {max_attempts: 2, delay: 10ms}
-      pipeline:
-        steps:
-          - {name: a, type: command, run: "ls; echo x > x"}
-          - {name: b, type: test_echo, fail: true, condition: "run.id == 'r'"}
-""")
+    treadle.file("w.yaml", calling("""
+        config: {workspace_dir: own, reuse_workspace: false}
+        retry: {max_attempts: 2, delay: 10ms}
+        pipeline:
+          steps:
+            - {name: a, type: command, run: "ls; echo x > x"}
+            - {name: b, type: test_echo, fail: true, condition: "run.id == 'r'"}
+    """))
     treadle("run", "w.yaml", "--json", "--run-id", "r", code=1)
     logs = [json.loads(line) for line in treadle("logs", "r", "--json", code=0).out.splitlines()]
     outs = [r["data"]["ok"]["stdout"] for r in logs if r.get("path", "").endswith("a/exec:1") and "ok" in r["data"]]
     assert outs == ["", ""] and tree(treadle.cwd / "workspace") == ["own/", "own/x"]
 
 
-KILLED = """
-workflow:
-  name: w
-  steps:
-    - name: call
-      type: pipeline
-      config: {workspace_dir: own, cleanup_on_success: true, cleanup_on_error: true, reuse_workspace: false}
-      on_error: continue
-      pipeline:
-        steps:
-          - {name: a, type: command, run: "pwd; echo x > x"}
-          - {name: b, type: command, run: "cat x; echo y >> x"}
-          %s
-    - {name: after, type: command, run: "ls; echo z > z"}
-"""
+KILLED = calling("""
+    config: {workspace_dir: own, cleanup_on_success: true, cleanup_on_error: true, reuse_workspace: false}
+    on_error: continue
+    pipeline:
+      steps:
+        - {name: a, type: command, run: "pwd; echo x > x"}
+        - {name: b, type: command, run: "cat x; echo y >> x"}
+        %s
+""", behind='- {name: after, type: command, run: "ls; echo z > z"}')
 
 
 @pytest.mark.strict  # elsewhere an interrupted command waits for a person
