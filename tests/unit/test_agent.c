@@ -1,7 +1,5 @@
 /* The conversation of a model step: turns, tools, corrections, bounds, and its return after a crash. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
+#include "unit/bench.h"
 
 #define ASK(step)         "workflow:\n  name: w\n  steps:\n    - {name: ask, type: claude, prompt: hello" step "}\n"
 #define TOOLS             ", allowed_tools: [Read, Write, Bash]"
@@ -10,15 +8,6 @@
 #define CALL(name, input) "{\"id\": \"i\", \"name\": \"" name "\", \"input\": " input "}"
 #define CALLS(calls) \
     "{\"text\": \"let me see\", \"raw\": [1], \"stop_reason\": \"tool_use\", \"tool_calls\": [" calls "], " USAGE "}"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
 
 /* The messages of the pending call, canonical. */
 static const char *messages(const char *path)

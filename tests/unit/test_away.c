@@ -1,19 +1,8 @@
 /* Results of steps that have left memory (flow/away.h): whoever reads them finds what he would have found, in a first
  * life and in any later one. */
-#include "unit/rig.h"
+#include "unit/bench.h"
 
 #include "data/json.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
 
 /* ---- what stays, and how the rest is named ---- */
 

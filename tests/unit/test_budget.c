@@ -1,17 +1,6 @@
 /* Budgets of steps that contain others, and of workflows that are called: counted over all calls below, attempts and
  * lives; the step that has spent its own fails, and nothing else. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
+#include "unit/bench.h"
 
 static const char hi[] =
     "{\"text\": \"hi\", \"raw\": [1], \"stop_reason\": \"end_turn\", \"usage\": {\"input_tokens\": 100, "

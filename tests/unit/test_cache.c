@@ -1,22 +1,11 @@
 /* A step's `cache`: what is looked for, what a hit is, what is kept, and that crashes change nothing of it. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
+#include "unit/bench.h"
 
 static const char *request(const char *path, const char *key)
 {
     struct rig_effect *e = rig_effect(&g, path);
     const struct val *v = e ? val_get(e->e.request, str_c(key)) : NULL;
     return v ? json_text(&g.arena, v).p : "";
-}
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
 }
 
 static void assert_result(const char *part)

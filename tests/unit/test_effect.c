@@ -1,28 +1,10 @@
 /* One effect and the life of whoever carries it out: what its intent says of it, and whom a later life of the engine
  * believes. */
-#include "unit/rig.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-#include "unit/rig.c" /* NOLINT(bugprone-suspicious-include) */
+#include "unit/bench.h"
 
 #define NEVER   "{\"class\": \"" EFFECT_NEVER "\"}"
 #define UNKNOWN "{\"class\": \"" EFFECT_UNKNOWN "\"}"
 #define REPLY   "{\"text\": \"yes\", \"tool_calls\": [], \"stop_reason\": \"end_turn\"}"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
 
 static const char command[] =
     "workflow:\n  name: w\n  steps:\n    - {name: c, type: command, run: x, on_interrupt: POLICY}\n";

@@ -1,18 +1,7 @@
 /* The engine, event by event: what it records before it does something, and what a new life makes of that. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
+#include "unit/bench.h"
 
 #define REPLY "{\"text\": \"hi\", \"stop_reason\": \"end_turn\"}"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
 
 static const char *nested(unsigned levels)
 {

@@ -1,17 +1,6 @@
 /* Restart policies of loops' iterations and of tasks: what is started again, below which paths, what the result then
  * has, and that a resumed run decides the same. Branches have a test of their own (test_parallel.c). */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
+#include "unit/bench.h"
 
 #define COMMAND "type: command, workspace: isolated, run: make, on_interrupt: retry"
 #define HEAD    "workflow:\n  name: w\n  steps:\n    - name: p\n"

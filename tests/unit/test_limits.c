@@ -1,23 +1,12 @@
 /* Bounds of a run and of workflows that it calls: memory (and what many arenas come to), frames, time, journal, output;
  * in the first life and in the next. */
-#include "unit/rig.h"
+#include "unit/bench.h"
 
 #include "flow/limits.h"
 #include "flow/run_int.h"
 
-#include "unit/rig.c"
-
 #define REPLY "{\"text\": \"%s\", \"raw\": \"%s\", \"stop_reason\": \"end_turn\"}"
 enum { BIG = 700000 };
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
 
 /* Chunks count where they were made until they are freed, and in every account above. */
 static void test_accounts(void **state)

@@ -1,22 +1,11 @@
 /* The step types that ask a model in a manner of their own: options, presets, fallbacks, functions, extraction. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
+#include "unit/bench.h"
 
 #define USAGE     "\"usage\": {\"input_tokens\": 10, \"output_tokens\": 5}, \"cost_usd\": 0.01"
 #define SAYS(t)   "{\"text\": \"" t "\", \"raw\": [1], \"stop_reason\": \"end_turn\", " USAGE "}"
 #define ERROR(c)  "{\"class\": \"" c "\", \"message\": \"it was " c "\"}"
 #define FLOW(top) "workflow:\n  name: w\n" top "  steps:\n"
 #define STEP(s)   FLOW("") "    - {name: ask, prompt: hello, " s "}\n"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
 
 static const char *field(const char *path, const char *key)
 {

@@ -1,16 +1,5 @@
 /* What becomes of results by the keys that any step may have, and that a crash changes nothing about it. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
+#include "unit/bench.h"
 
 #define REPLY                                                                                               \
     "{\"text\": \"hi\", \"model\": \"m\", \"stop_reason\": \"end_turn\", \"usage\": {\"input_tokens\": 1, " \

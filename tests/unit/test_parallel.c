@@ -1,17 +1,6 @@
 /* parallel: what runs beside what, which branches a failure stops or starts again, and that a resumed run goes on with
  * its count of restarts. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
+#include "unit/bench.h"
 
 #define COMMAND(name) \
     "        " name ": [{name: x, type: command, workspace: isolated, run: make, on_interrupt: retry}]\n"

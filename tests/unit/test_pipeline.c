@@ -1,16 +1,5 @@
 /* pipeline: what a called workflow knows, what its caller gets, and that its limits count on after a crash. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
+#include "unit/bench.h"
 
 #define CALL(more, inside)                                                                                          \
     "workflow:\n  name: w\n  variables: {x: 1}\n  steps:\n    - {name: prior, type: test_echo, value: {k: seen}}\n" \

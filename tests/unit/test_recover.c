@@ -1,18 +1,7 @@
 /* Journals that no engine wrote, or that are very long: what a new life makes of them. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
+#include "unit/bench.h"
 
 #include <time.h>
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
 
 #define RUN "1 1 . {}\n"
 #define FORGED                                                                                                     \

@@ -1,16 +1,5 @@
 /* What names mean at a place: the nearest list first, iterations before, loops around, and what is not known. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
+#include "unit/bench.h"
 
 static const char head[] = "workflow:\n  name: w\n  version: '2.1'\n  metadata: {owner: me}\n  config: {retries: 7}\n"
                            "  environment: {mode: test, debug_level: basic, allow_mock_providers: true,\n"

@@ -1,18 +1,7 @@
 /* Results that have left memory: read back from the journal they are what they were, wherever something reads them. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
+#include "unit/bench.h"
 
 #define REPLY "{\"text\": \"hi\", \"stop_reason\": \"end_turn\"}"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
 
 #define READERS                                                                                                      \
     "workflow:\n  name: w\n  output: {all: \"{{ steps.l.iterations[*].results.e }}\", n: \"{{ "                      \

@@ -1,16 +1,5 @@
 /* switch: which case a value chooses, what the result is, and that a choice once made stands. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
+#include "unit/bench.h"
 
 static void test_choice(void **state)
 {

@@ -1,7 +1,5 @@
 /* Groups of tasks: claude_batch and parallel_claude. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
+#include "unit/bench.h"
 
 #define USAGE       "\"usage\": {\"input_tokens\": 10, \"output_tokens\": 5}, \"cost_usd\": 0.01"
 #define SAYS(t)     "{\"text\": \"" t "\", \"raw\": [1], \"stop_reason\": \"end_turn\", " USAGE "}"
@@ -9,15 +7,6 @@
 #define FLOW(s)     "workflow:\n  name: w\n  variables: {list: [x, y, z]}\n  steps:\n    - name: par\n" s
 #define PAR(t)      FLOW("      type: parallel_claude\n      parallel_tasks: " t "\n")
 #define BATCH(c, t) FLOW("      type: claude_batch\n      batch_config: {" c "}\n      tasks: " t "\n")
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
 
 static const char *asked(const char *path)
 {

@@ -1,18 +1,7 @@
 /* Timeouts over several lives of a run: what counts is the time in which a step was worked on. Not what passed while
  * nobody carried the run on, nor what a crash undid; but a life does not give it all its time anew. A call that
  * outlived the engine has been under way since its intent. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
+#include "unit/bench.h"
 
 enum { SECOND = 1000, DAY = 86400 * 1000 };
 

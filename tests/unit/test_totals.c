@@ -1,16 +1,5 @@
 /* What a run counts: the same in every life, although a resumed one meets few of the frames again. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
+#include "unit/bench.h"
 
 #define REPLY "{\"text\": \"hi\", \"stop_reason\": \"end_turn\"}"
 #define ECHO  "{name: e, type: test_echo, value: 1}"

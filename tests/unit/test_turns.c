@@ -1,17 +1,6 @@
 /* Whose turn it is in the workspace, above all in a new life: what an interruption left is seen to before others write.
  */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
+#include "unit/bench.h"
 
 static const char good[] = "{\"exit_code\": 0, \"stdout\": \"\"}";
 
@@ -89,7 +78,7 @@ static void start_behind_others(const char *yaml)
 {
     rig_others_write = true;
     rig_start(&g, yaml);
-    rig_others_write = g.others_write = false;
+    rig_others_write = false;
 }
 
 /* A step's turn is for that step; between two, others come. */
@@ -190,21 +179,13 @@ static void test_held_lets_others_in(void **state)
     "        - {name: s, type: switch, expression: 1, timeout: 8s, cases: {1: [{name: x, type: command,\n" \
     "            run: make, on_interrupt: retry}]}}\n"
 
-/* Others write there until rig_turn(). */
-static void start_with_others(const char *yaml)
-{
-    rig_others_write = true;
-    rig_start(&g, yaml);
-    rig_others_write = false;
-}
-
 static const char reply[] = "{\"text\": \"yes\", \"stop_reason\": \"end_turn\"}";
 
 /* Nor does waiting cost the steps around it anything: what has been done inside is not lost to it. */
 static void test_time_around_stands_still(void **state)
 {
     (void)state;
-    start_with_others(AROUND);
+    start_behind_others(AROUND);
     rig_pass(&g, 4000);
     rig_ok(&g, "l/0/ask/turn:1", reply);
     assert_true(g.turn_waits);
@@ -218,7 +199,7 @@ static void test_time_around_stands_still(void **state)
 static void test_time_around_goes_on(void **state)
 {
     (void)state;
-    start_with_others(AROUND);
+    start_behind_others(AROUND);
     rig_pass(&g, 4000);
     rig_ok(&g, "l/0/ask/turn:1", reply);
     rig_pass(&g, 600000);
@@ -233,7 +214,7 @@ static void test_time_around_goes_on(void **state)
 static void test_time_around_in_a_new_life(void **state)
 {
     (void)state;
-    start_with_others(AROUND);
+    start_behind_others(AROUND);
     rig_pass(&g, 4000);
     rig_ok(&g, "l/0/ask/turn:1", reply);
     for (unsigned i = 0; i < 3; i++) {
@@ -300,9 +281,9 @@ static void test_time_of_what_is_taken_over(void **state)
 static void test_time_around_those_at_work(void **state)
 {
     (void)state;
-    start_with_others("workflow:\n  name: w\n  steps:\n    - name: p\n      type: parallel\n      timeout: 10s\n"
-                      "      branches:\n        one: [{name: x, type: command, run: make}]\n"
-                      "        two: [{name: ask, type: gemini, prompt: hello}]\n");
+    start_behind_others("workflow:\n  name: w\n  steps:\n    - name: p\n      type: parallel\n      timeout: 10s\n"
+                        "      branches:\n        one: [{name: x, type: command, run: make}]\n"
+                        "        two: [{name: ask, type: gemini, prompt: hello}]\n");
     rig_pass(&g, 6000);
     rig_ok(&g, "p/two/ask/turn:1", reply);
     rig_pass(&g, 600000);

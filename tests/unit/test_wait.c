@@ -1,18 +1,7 @@
 /* Waiting frames: what is recorded, who gets a signal, what a deadline means in the next life. */
-#include "unit/rig.h"
-
-#include "unit/rig.c"
+#include "unit/bench.h"
 
 #include "flow/wait.h"
-
-static struct rig g;
-
-static int done(void **state)
-{
-    (void)state;
-    rig_done(&g);
-    return 0;
-}
 
 static struct val parse(const char *json)
 {
