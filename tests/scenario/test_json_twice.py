@@ -66,7 +66,8 @@ def test_a_model_is_asked_again(treadle):
 
 def test_fixtures(treadle):
     treadle.file("f.json", '{"default": "fail", "default": "echo"}')
-    assert "default" in run_one(treadle, {"type": "claude", "prompt": "x"}, "--mock=f.json", code=2).err
+    said = run_one(treadle, {"type": "claude", "prompt": "x"}, "--mock=f.json", code=2).err
+    assert 'f.json:1:21: the key "default" stands here a second time' in said
 
 
 def test_answers(treadle):
