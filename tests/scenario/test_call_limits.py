@@ -76,7 +76,6 @@ def test_where_the_time_is_over_its_directory_may_stay(treadle, skips):
 BIG = "head -c 1500000 /dev/zero > big"
 
 
-@pytest.mark.strict
 @pytest.mark.parametrize("place", ["workspace_dir: own", "workspace_isolation: true"])
 def test_its_own_workspace_is_too_large(treadle, place):
     (treadle.cwd / "workspace").mkdir()
