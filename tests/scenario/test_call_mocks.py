@@ -1,6 +1,7 @@
 """Made-up answers that a call gives for steps of the workflow that it calls; in no other run are they looked at."""
 import time
 
+import pytest
 from conftest import calling
 
 CHILD = """
@@ -166,3 +167,15 @@ def test_an_output_that_the_response_lacks(treadle):
     """, before="- {name: from, type: test_echo, value: {b: 1}}"))
     seen = treadle("run", "w.yaml", "--mock", code=1)
     assert "`mock_response` has no `a`, which `outputs` names" in seen.err
+
+
+@pytest.mark.parametrize("outputs, got", [
+    ("said", {"said": "yes"}), ('{path: "ask.said"}', {"said": "yes"}), ('{path: "list[0]"}', {"list": [1]}),
+    ("{said: ask.text, list: other}", {"said": "yes", "list": [1]})])
+def test_forms_of_outputs(treadle, outputs, got):
+    treadle.file("w.yaml", calling(f"""
+        pipeline: {{steps: [{{name: ask, type: test_echo, value: {{said: real}}}}]}}
+        outputs: {outputs}
+        mock_response: {{said: "yes", list: [1]}}
+    """))
+    assert treadle("run", "w.yaml", "--mock", "--json", code=0).json["results"]["call"] == got

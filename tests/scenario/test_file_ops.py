@@ -232,3 +232,27 @@ def test_a_path_that_names_the_workspace_once_more(treadle):
                  "operation: convert, source: workspace/data/x.csv, destination: x.json"):
         treadle.file("w.yaml", "workflow: {name: w, steps: [{name: a, type: file_ops, %s}]}" % step)
         assert "paths begin inside the workspace, expected data" in treadle("run", "w.yaml", code=1).err
+
+
+@pytest.mark.parametrize("word, seconds", [
+    ("second", 1), ("sec", 1), ("minute", 60), ("min", 60), ("hour", 3600), ("day", 86400), ("week", 7 * 86400),
+    ("month", 30 * 86400), ("year", 365 * 86400)])
+def test_how_old_in_words(treadle, word, seconds):
+    n = 25 if word == "year" else 120
+    ws = plant(treadle, {name: "x" for name in ("older", "newer", "kept")})
+    for name, share in (("older", 1.5), ("newer", 0.5), ("kept", 1.5)):
+        then = time.time() - share * n * seconds
+        os.utime(ws / name, (then, then))
+    sources = [{"exclude": ["kept"]}, {"pattern": "*", "older_than": "1 sec"}]  # the longer time counts
+    run(treadle, ops("clean", "delete", files=sources, older_than=f"{n} {word}s"))
+    assert names(ws) == ["kept", "newer"]
+
+
+@pytest.mark.parametrize("criteria, good", [
+    ({"min_size": 3}, True), ({"min_size": 4}, False), ({"max_size": "3"}, True), ({"max_size": 2}, False),
+    ({"min_sise": 1}, False)])
+def test_each_file_is_held_to_its_size(treadle, criteria, good):
+    """Also the last of those that come from data."""
+    plant(treadle, {"a": "abc", "b": "abc"})
+    run(treadle, ops("check", "validate", files="{{ state.what }}"), code=0 if good else 1,
+        variables={"what": [{"path": "a"}, {"path": "b", **criteria}]})

@@ -68,6 +68,27 @@ def test_results_that_left_memory_are_whole(treadle):
     assert got == f"{lengths} {names}".replace(", ", ",")
 
 
+def test_names_of_variables_and_loops_without_an_end(treadle):
+    """Variables in the order of their names, without the engine's own; of a loop that may go on there is no total."""
+    treadle.file("w.yaml", """
+workflow:
+  name: w
+  variables: {d: 1, b: 2, c: 3, a: 4, e: 5}
+  steps:
+    - {name: timed, type: test_echo, value: 1, metadata: {timer_start: t}}
+    - name: l
+      type: while_loop
+      condition: "true"
+      max_iterations: 1
+      steps: [{name: x, type: test_echo, value: ["{{ loop.total }}", "{{ loop.length }}", "{{ loop.last }}"]}]
+    - {name: n, type: for_loop, data_source: [7], steps: [{name: x, type: test_echo, value: "{{ loop.length }}"}]}
+    - {name: all, type: test_echo, value: "{{ keys(state) }}"}
+""")
+    got = treadle("run", "w.yaml", "--json", code=0).json["results"]
+    assert got["all"] == ["a", "b", "c", "d", "e"]
+    assert got["l"]["results"]["x"] == [None, None, False] and got["n"]["iterations"][0]["results"]["x"] == 1
+
+
 def test_before_any_step(treadle):
     treadle.file("w.yaml", 'workflow: {name: w, variables: {v: "{{ steps }}"}, steps: [{name: a, type: test_echo}]}')
     assert "`variables` are evaluated before any step has run" in treadle("validate", "w.yaml", code=2).err
