@@ -164,8 +164,7 @@ static struct str seg_name(const struct expr_path *path, size_t i)
 /* Without declarations any may be given; what is sure to be read must be. */
 static void want(const struct reader *r, enum wanted_kind kind, struct str name, struct place p)
 {
-    struct str head = kind == WANTED_INPUT ? STR("inputs") : STR("global_vars");
-    if (name.n && !r->cond && !wanted_guarded(r, head, name))
+    if (name.n && !r->cond && !wanted_guarded(r, kind, name))
         load_wanted(r->l, (struct wanted_input){kind, name, p.line, p.col});
 }
 

@@ -347,8 +347,7 @@ static void load_root(struct loader *l, const struct val *root, const struct val
     l->w->keeps_variables = l->keeps_variables;
 }
 
-/* Around load_root(): what needs all steps. */
-/* Together with all that is wrong otherwise. */
+/* Files of prompts that are not there, told together with all that is wrong otherwise. */
 static void missing_files(struct loader *l)
 {
     struct workflow *w = l->w;
@@ -360,6 +359,7 @@ static void missing_files(struct loader *l)
     }
 }
 
+/* Around load_root(): what needs all steps. */
 static void load_whole(struct loader *l, const struct val *root, const struct val *steps, unsigned depth)
 {
     struct workflow *w = l->w;
@@ -447,6 +447,7 @@ static struct workflow *loader_done(struct loader *l, size_t errors_before)
     map_done(&l->noticed);
     map_done(&l->assigned);
     map_done(&l->timers);
+    load_wanted_done(l);
     if (l->ps->errors == errors_before && l->w->root)
         return l->w;
     workflow_unref(l->w);

@@ -107,6 +107,8 @@ struct loader {
     size_t nfound_env, found_env_cap;
     struct wanted_input *wanted;
     size_t nwanted, wanted_cap;
+    struct map wanted_names[WANTED_VARIABLE + 1]; /* the same, by kind */
+    struct map asked;                             /* what conditions of steps read (wanted.c) */
     bool names_open;      /* workflow.names_open */
     bool bare_inputs;     /* inputs may be read without `inputs.`, as in older workflows: none is declared */
     unsigned inherits;    /* enum inherits: names that are unknown here may be the caller's */
@@ -327,7 +329,8 @@ bool check_root(const struct reader *r, const struct expr_path *path, uint32_t l
 
 /* wanted.c: what a run must be given; and does a condition of the step, or of one around it, read HEAD.NAME itself? */
 void load_wanted(struct loader *l, struct wanted_input x);
-bool wanted_guarded(const struct reader *r, struct str head, struct str name);
+bool wanted_guarded(const struct reader *r, enum wanted_kind kind, struct str name);
+void load_wanted_done(struct loader *l);
 
 /* workflow.c */
 bool input_type_fits(enum val_type declared, const struct val *v);

@@ -176,6 +176,7 @@ enum rc load_late(const struct workflow *w, const struct step_def *s, struct str
     map_done(&l.noticed);
     map_done(&l.assigned);
     map_done(&l.timers);
+    load_wanted_done(&l);
     if (ps.errors)
         return first_problem(w, &ps, err);
     *ret = d;

@@ -13,10 +13,7 @@ enum { TOLD_MAX = 380 }; /* bytes of names in one message */
 
 void load_wanted(struct loader *l, struct wanted_input x)
 {
-    for (size_t i = 0; i < l->nwanted; i++)
-        if (l->wanted[i].kind == x.kind && str_eq(l->wanted[i].name, x.name))
-            return;
-    if (l->nwanted >= LOAD_NAMES_MAX)
+    if (l->nwanted >= LOAD_NAMES_MAX || map_get(&l->wanted_names[x.kind], x.name))
         return;
     if (l->nwanted == l->wanted_cap) {
         l->wanted_cap = l->wanted_cap ? 2 * l->wanted_cap : 8;
@@ -25,43 +22,79 @@ void load_wanted(struct loader *l, struct wanted_input x)
             memcpy(more, l->wanted, l->nwanted * sizeof *more);
         l->wanted = more;
     }
+    map_put(&l->wanted_names[x.kind], x.name, l);
     l->wanted[l->nwanted++] = x;
 }
 
+/* What the conditions of a step read. They are gone through once, however much is read in the step and below. */
 struct asked {
-    struct str head, name;
-    bool found;
+    const struct step_def *step;
+    struct map own[WANTED_VARIABLE + 1];    /* names that `condition` reads, by kind */
+    struct map inside[WANTED_VARIABLE + 1]; /* that other conditions of it do, a loop's: they ask for what is inside */
+    struct map *now;                        /* those that are being collected */
 };
 
 static enum rc note_asked(void *ctx, const struct expr_path *path, bool soft, struct err *err)
 {
     struct asked *x = ctx;
     (void)soft, (void)err;
-    x->found |=
-        path->n > 1 && !path->seg[1].index && str_eq(path->seg[0].name, x->head) && str_eq(path->seg[1].name, x->name);
+    if (path->n < 2 || path->seg[1].index)
+        return RC_OK;
+    if (str_is(path->seg[0].name, "inputs"))
+        map_put(&x->now[WANTED_INPUT], path->seg[1].name, x);
+    else if (str_is(path->seg[0].name, "global_vars"))
+        map_put(&x->now[WANTED_VARIABLE], path->seg[1].name, x);
     return RC_OK;
 }
 
-static bool asked_by(const struct cond *c, struct asked *x)
+static void note_condition(struct asked *x, const struct cond *c)
 {
     struct err err;
     if (c)
         (void)!cond_each_path(c, note_asked, x, &err); /* note_asked never fails */
-    return x->found;
 }
 
-bool wanted_guarded(const struct reader *r, struct str head, struct str name)
+static struct asked *asked_by(struct loader *l, const struct step_def *s)
 {
-    struct asked x = {head, name, false};
+    struct asked *x = map_get(&l->asked, str_n((const char *)&s, sizeof s));
+    size_t slot = 0;
+    if (x)
+        return x;
+    x = ARENA_NEW(l->ps->a, struct asked);
+    x->step = s;
+    map_put(&l->asked, str_n((const char *)&x->step, sizeof x->step), x);
+    x->now = x->own;
+    note_condition(x, s->condition);
+    x->now = x->inside;
+    for (const struct step_key *k = s->type && s->conds ? s->type->keys : NULL; k && k->name; k++)
+        if (k->kind == KEY_COND && !k->alias_of)
+            note_condition(x, s->conds[slot++]);
+    return x;
+}
+
+bool wanted_guarded(const struct reader *r, enum wanted_kind kind, struct str name)
+{
     for (const struct step_def *s = r->at; s; s = s->list->owner) {
-        size_t slot = 0;
-        if (asked_by(s->condition, &x))
+        const struct asked *x = asked_by(r->l, s);
+        if (map_get(&x->own[kind], name) || (s != r->at && map_get(&x->inside[kind], name)))
             return true;
-        for (const struct step_key *k = s->type && s->conds ? s->type->keys : NULL; s != r->at && k && k->name; k++)
-            if (k->kind == KEY_COND && !k->alias_of && asked_by(s->conds[slot++], &x))
-                return true;
     }
     return false;
+}
+
+void load_wanted_done(struct loader *l)
+{
+    struct map_entry *e;
+    for (size_t i = 0; (e = map_next(&l->asked, &i));) {
+        struct asked *x = e->value;
+        for (size_t k = 0; k <= WANTED_VARIABLE; k++) {
+            map_done(&x->own[k]);
+            map_done(&x->inside[k]);
+        }
+    }
+    map_done(&l->asked);
+    for (size_t k = 0; k <= WANTED_VARIABLE; k++)
+        map_done(&l->wanted_names[k]);
 }
 
 /* ---- asking ---- */

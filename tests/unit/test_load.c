@@ -682,6 +682,32 @@ static void test_large(void **state)
     buf_done(&b);
 }
 
+/* Whether a condition asks for an input takes no time that grows with how much both read. */
+static void test_wanted_is_bounded(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, (size_t)16 << 20);
+    buf_addz(&b, "workflow:\n  name: w\n  steps:\n");
+    for (int i = 0; i < 40; i++) {
+        buf_printf(&b, "    - name: s%d\n      type: test_echo\n      condition: |\n        [1", i);
+        for (int k = 0; k < 3000; k++)
+            buf_printf(&b, ",\n        inputs.c%d", k);
+        buf_addz(&b, "] is not empty\n      value: |\n");
+        for (int k = 0; k < 9000; k++)
+            buf_printf(&b, "        {{ inputs.n%d }}\n", k);
+        buf_addz(&b, "        {{ inputs.c2999 }}\n");
+    }
+    clock_t begin = clock();
+    if (!load_any(buf_str(&b)))
+        fail_msg("%s", buf_str(&loaded.shown).p);
+    assert_true(clock() - begin < 8 * CLOCKS_PER_SEC); /* 0.7 s; 14 if each looked at each */
+    assert_int_equal(loaded.w->nwanted, 1000);
+    for (size_t i = 0; i < loaded.w->nwanted; i++)
+        assert_int_equal(loaded.w->wanted[i].name.p[0], 'n');
+    buf_done(&b);
+}
+
 /* Mistakes in a large workflow take no time that grows with their number times its size. */
 static void test_advice_is_bounded(void **state)
 {
@@ -840,6 +866,7 @@ int main(void)
         cmocka_unit_test(test_constants),     cmocka_unit_test(test_print),
         cmocka_unit_test(test_many_problems), cmocka_unit_test(test_large),
         cmocka_unit_test(test_deep),          cmocka_unit_test(test_advice_is_bounded),
+        cmocka_unit_test(test_wanted_is_bounded),
         cmocka_unit_test(test_odd_bytes),     cmocka_unit_test(test_inputs),
         cmocka_unit_test(test_input_text),
     };
