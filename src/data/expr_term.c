@@ -7,6 +7,7 @@
  * Lambdas and quoted conditions open a frame; a name inside is resolved now to a parameter, to a field of the item, or
  * to a path for the caller's scope. Evaluation pushes one frame where parsing did, so a parameter is named by how many
  * frames up it is. */
+#include "base/map.h"
 #include "data/expr_parse.h"
 
 #include <stdio.h>
@@ -344,24 +345,46 @@ static enum rc parse_key(struct parser *p, const struct expr **ret)
     return parse_close(p, key);
 }
 
-static enum rc parse_object(struct parser *p, const struct expr **ret)
+/* A written key that the object already has: as in JSON, nobody could say which of the two was meant. */
+static enum rc check_key(struct parser *p, struct map *keys, const struct expr *key)
 {
-    struct expr *n = parse_open(p, N_OBJECT);
-    struct nodes l = {0};
-    TRY(parse_advance(p));
+    if (key->kind != N_CONST)
+        return RC_OK; /* one that is known only then replaces what was there */
+    if (key->val.type != VAL_STR)
+        return FAIL_HERE(p, "the key `%.*s` is %s; expected a string", STR_ARG(key->src), show_type(&key->val));
+    if (map_put(keys, key->val.s, p))
+        return lex_fail(&p->lx, p->lx.known ? key->line : p->lx.line, key->col,
+                        "the key `%.*s` stands twice in this object; expected it once",
+                        (int)(key->val.s.n < 60 ? key->val.s.n : 60), key->val.s.p);
+    return RC_OK;
+}
+
+static enum rc parse_members(struct parser *p, struct map *keys, struct nodes *l)
+{
     while (!is_punct(p, '}')) {
         const struct expr *key, *value;
         TRY(parse_key(p, &key));
         TRY(parse_expect(p, ':', "`:` after the key"));
         TRY(parse_expr(p, &value));
-        if (key->kind == N_CONST && key->val.type != VAL_STR)
-            return FAIL_HERE(p, "the key `%.*s` is %s; expected a string", STR_ARG(key->src), show_type(&key->val));
-        parse_push(p, &l, key);
-        parse_push(p, &l, value);
+        TRY(check_key(p, keys, key));
+        parse_push(p, l, key);
+        parse_push(p, l, value);
         if (!is_punct(p, ','))
             break;
         TRY(parse_advance(p));
     }
+    return RC_OK;
+}
+
+static enum rc parse_object(struct parser *p, const struct expr **ret)
+{
+    struct expr *n = parse_open(p, N_OBJECT);
+    struct nodes l = {0};
+    TRY(parse_advance(p));
+    struct map keys = {0};
+    enum rc rc = parse_members(p, &keys, &l);
+    map_done(&keys);
+    TRY(rc);
     TRY(parse_expect(p, '}', "`,` or `}`"));
     n->list = l.v;
     n->n = l.n;

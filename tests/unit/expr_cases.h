@@ -37,7 +37,9 @@ static const struct expr_case main_cases[] = {
     {"[1, 2,]", "[1,2]"},
     {"{}", "{}"},
     {"{\"a\": 1, b: [2], 'c d': {}}", "{\"a\":1,\"b\":[2],\"c d\":{}}"},
-    {"{a: 1, a: 2}", "{\"a\":2}"},
+    {"{a: 1, a: 2}", "!expression: 1:8: the key `a` stands twice in this object; expected it once"},
+    {"{a: 1, b: {a: 2}, 'a': 3}", "!expression: 1:19: the key `a` stands twice in this object; expected it once"},
+    {"{a: 1, ['a']: 2}", "!expression: 1:9: the key `a` stands twice in this object; expected it once"},
     {"{[name]: x, k: f}", "{\"bob\":5,\"k\":1.5}"},
     {"{true: 1, in: 2}", "{\"true\":1,\"in\":2}"},
     /* arithmetic */
