@@ -128,19 +128,23 @@ const struct val *frame_config(struct frame *f, bool pin)
     return !pin || frame_pin(f, &s->config) ? &s->config : NULL;
 }
 
-bool frame_template(struct frame *f, struct frame *at, struct str text, struct val *ret)
+bool frame_template(struct frame *f, const struct val *locals, struct str text, struct val *ret)
 {
     struct err err;
     const struct tmpl *t;
-    struct expr_scope scope = frame_scope(at, false);
+    struct expr_scope scope = frame_scope(f, false);
+    struct box *own = f->locals;
     struct val v;
-    if (tmpl_parse(&f->run->scratch, text, 0, 0, &t, &err) == RC_OK &&
-        tmpl_eval(t, &scope, &f->run->scratch, &v, &err) == RC_OK) {
+    f->locals = box_new(locals);
+    bool good = tmpl_parse(&f->run->scratch, text, 0, 0, &t, &err) == RC_OK &&
+                tmpl_eval(t, &scope, &f->run->scratch, &v, &err) == RC_OK;
+    if (good)
         *ret = val_copy(&f->arena, &v);
-        return true;
-    }
-    frame_fail(f, &err);
-    return false;
+    box_unref(f->locals);
+    f->locals = own;
+    if (!good)
+        frame_fail(f, &err);
+    return good;
 }
 
 bool frame_fill(struct frame *f, struct val *v)

@@ -109,7 +109,7 @@ struct loader {
     size_t nwanted, wanted_cap;
     struct map wanted_names[WANTED_VARIABLE + 1]; /* the same, by kind */
     struct map asked;                             /* what conditions of steps read (wanted.c) */
-    bool names_open;      /* workflow.names_open */
+    bool names_open;                              /* workflow.names_open */
     bool bare_inputs;     /* inputs may be read without `inputs.`, as in older workflows: none is declared */
     unsigned inherits;    /* enum inherits: names that are unknown here may be the caller's */
     bool inside;          /* a workflow written inside a step */

@@ -135,7 +135,7 @@ static void finish(struct frame *f, struct tasks *t)
 
 static void enter(struct frame *f)
 {
-    tasks_enter(f, DEFAULT_PARALLEL, finish);
+    tasks_enter(f, DEFAULT_PARALLEL, false, finish);
 }
 
 static const struct step_key keys[] = {

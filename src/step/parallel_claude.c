@@ -37,7 +37,7 @@ static void finish(struct frame *f, struct tasks *t)
 
 static void enter(struct frame *f)
 {
-    tasks_enter(f, 0, finish);
+    tasks_enter(f, 0, true, finish);
 }
 
 static const struct step_key keys[] = {

@@ -4,6 +4,7 @@
 #include "step/tasks.h"
 
 #include "agent/prompt.h"
+#include "base/map.h"
 #include "base/panic.h"
 #include "data/json.h"
 #include "flow/nearest.h"
@@ -73,7 +74,7 @@ static struct val item_locals(struct arena *a, const struct val *item, size_t i)
     return val_map_done(&m);
 }
 
-/* ---- the plan: {group, options, items: [locals] | null} ---- */
+/* ---- the plan: {group, options, items: [locals] | null, ids: [text] | null} ---- */
 
 static bool max_parallel(struct frame *f, const struct val *options, int64_t otherwise, size_t n, int64_t *ret)
 {
@@ -84,6 +85,44 @@ static bool max_parallel(struct frame *f, const struct val *options, int64_t oth
     if (ceiling && *ret > ceiling)
         *ret = ceiling;
     return true;
+}
+
+/* What the tasks are called: by the template in `task_template`, read once for all lives of the run, or by their items.
+ * NULL: what it reads must be fetched first, or the step has failed. */
+static const struct val *ids_of(struct frame *f, const struct val *locals)
+{
+    struct arena *a = &f->arena;
+    struct val_list l = val_list_new(a);
+    struct val *ids = ARENA_NEW(a, struct val), v;
+    struct str template = val_get_str(f->def->data, STR("task_id"), STR(""));
+    for (size_t i = 0; i < locals->arr.n; i++) {
+        const struct val *one = &locals->arr.v[i];
+        v = val_str(val_get_str(VAL_GET(one, "task"), STR("id"), STR("")));
+        if (template.n && !frame_template(f, one, template, &v))
+            return NULL;
+        val_list_push(&l, v.type == VAL_STR ? v : val_str(json_text(a, &v)));
+    }
+    *ids = val_list_done(&l);
+    return ids;
+}
+
+/* Where results go by their tasks' names, one of two with the same name would be lost. */
+static bool ids_differ(struct frame *f, const struct val *ids)
+{
+    struct map seen = {0};
+    bool good = true;
+    for (size_t i = 0; i < ids->arr.n && good; i++) {
+        const struct val *id = &ids->arr.v[i];
+        size_t first = (size_t)(uintptr_t)map_put(&seen, id->s, (void *)(uintptr_t)(i + 1));
+        good = !first;
+        if (first)
+            step_failf(f, RC_INVALID,
+                       "tasks %zu and %zu are both called `%.*s`; expected an `id` of its own for each, as in "
+                       "`id: \"{{ task.index }}\"` of `task_template`",
+                       first, i + 1, (int)str_utf8_valid(str_n(id->s.p, id->s.n < 60 ? id->s.n : 60)), id->s.p);
+    }
+    map_done(&seen);
+    return good;
 }
 
 static void start(struct frame *f, struct tasks *t, const struct val *pinned);
@@ -104,9 +143,14 @@ static void begin(struct frame *f, struct tasks *t, const struct val *config, co
     for (size_t i = 0; items && i < plan.n; i++)
         val_list_push(&l, item_locals(a, &items->arr.v[i], i));
     struct val_map m = val_map_new(a);
+    struct val all = items ? val_list_done(&l) : val_null;
+    const struct val *ids = items ? ids_of(f, &all) : &val_null;
+    if (!ids || (items && t->by_id && !ids_differ(f, ids)))
+        return;
     VAL_MAP_SET(&m, "group", group_plan_val(a, &plan));
     VAL_MAP_SET(&m, "options", options ? *options : val_empty_object);
-    VAL_MAP_SET(&m, "items", items ? val_list_done(&l) : val_null);
+    VAL_MAP_SET(&m, "items", all);
+    VAL_MAP_SET(&m, "ids", *ids);
     struct val *v = ARENA_NEW(a, struct val);
     *v = val_map_done(&m);
     if (frame_pin(f, v))
@@ -154,7 +198,6 @@ static void listed(struct frame *f, struct tasks *t, struct frame *child)
     struct arena *a = &f->arena;
     const struct val *config = frame_config(f, false);
     int64_t size;
-    t->listing = false;
     if (!child_ok(child)) {
         step_fail_as(f, child);
         return;
@@ -175,6 +218,8 @@ static void listed(struct frame *f, struct tasks *t, struct frame *child)
     }
     struct val *list = ARENA_NEW(a, struct val);
     *list = val_list_done(&items);
+    t->listing = false;
+    t->listed = list;
     begin(f, t, config, list);
 }
 
@@ -187,11 +232,7 @@ static struct frame *start_task(struct frame *f, size_t i, const char *segment)
     const struct val *locals = each ? val_at(VAL_GET(tasks_of(f)->plan, "items"), i) : NULL;
     struct box *box = locals ? box_new(locals) : NULL;
     struct frame *task = frame_step(f, segment, i, b->list->steps[0], box);
-    struct str id = val_get_str(f->def->data, STR("task_id"), STR(""));
-    struct val v;
     box_unref(box);
-    if (id.n && frame_template(f, task, id, &v))
-        tasks_of(f)->v[i].id = v.type == VAL_STR ? v.s : json_text(&f->arena, &v);
     return task;
 }
 
@@ -245,8 +286,10 @@ static void start(struct frame *f, struct tasks *t, const struct val *pinned)
     if (!t->v)
         PANIC("out of memory");
     for (size_t i = 0; i < plan.n; i++) {
-        const struct val *task = VAL_GET(val_at(items, i), "task");
-        t->v[i].id = each ? val_get_str(task, STR("id"), STR("")) : f->def->branches[i].name;
+        const struct val *task = VAL_GET(val_at(items, i), "task"), *id = val_at(VAL_GET(pinned, "ids"), i);
+        t->v[i].id = !each                 ? f->def->branches[i].name
+                     : val_is(id, VAL_STR) ? id->s
+                                           : val_get_str(task, STR("id"), STR(""));
         t->v[i].file =
             each ? val_get_str(task, STR("file"), STR("")) : written_file(f->def->branches[i].list->steps[0]->source);
     }
@@ -255,11 +298,13 @@ static void start(struct frame *f, struct tasks *t, const struct val *pinned)
         group_start(t->group);
 }
 
-void tasks_enter(struct frame *f, int64_t default_parallel, void (*finish)(struct frame *f, struct tasks *t))
+void tasks_enter(struct frame *f, int64_t default_parallel, bool by_id,
+                 void (*finish)(struct frame *f, struct tasks *t))
 {
     struct tasks *t = ARENA_NEW(&f->arena, struct tasks);
     f->type_state = t;
     t->finish = finish;
+    t->by_id = by_id;
     t->default_parallel = default_parallel;
     const struct val *pinned = frame_pinned(f);
     if (pinned) {
@@ -320,7 +365,9 @@ void tasks_child_done(struct frame *f, struct frame *child)
 void tasks_again(struct frame *f)
 {
     struct tasks *t = tasks_of(f);
-    if (t->group && group_done(t->group))
+    if (!t->group && t->listed)
+        begin(f, t, frame_config(f, false), t->listed);
+    else if (t->group && group_done(t->group))
         end(f, t);
 }
 

@@ -29,13 +29,15 @@ struct tasks {
     struct buf text; /* what tasks_text() has put together so far */
     size_t told;     /* tasks that were asked for theirs; twice as many where those that went well come first */
     bool full;       /* no more answers go into it */
-    /* waiting for task_generator's files */
-    bool listing;
+    bool by_id;      /* results go by the tasks' ids */
+    bool listing;    /* waiting for task_generator's files */
+    const struct val *listed; /* the items made of them, while what their ids read may have to be fetched */
     int64_t default_parallel;
 };
 
-/* `default_parallel`: at a time where nobody says; 0: all. */
-void tasks_enter(struct frame *f, int64_t default_parallel, void (*finish)(struct frame *f, struct tasks *t));
+/* `default_parallel`: at a time where nobody says; 0: all. `by_id`: results go by the tasks' ids, which must differ. */
+void tasks_enter(struct frame *f, int64_t default_parallel, bool by_id,
+                 void (*finish)(struct frame *f, struct tasks *t));
 void tasks_child_done(struct frame *f, struct frame *child);
 void tasks_again(struct frame *f);
 void tasks_free(void *state);

@@ -161,6 +161,49 @@ static void test_computed_tasks(void **state)
     assert_result("\"scan_z\":{\"ok\":true");
 }
 
+/* An id that reads what has left memory is read before the first task starts, and once for all lives. */
+static void test_ids_of_computed_tasks(void **state)
+{
+    (void)state;
+    static const char *const lists[] = {"tasks: '{{ list }}'", "task_generator: {type: file_list, pattern: '*.c'}"};
+    for (size_t i = 0; i < 2; i++) {
+        char yaml[1000];
+        snprintf(yaml, sizeof yaml,
+                 "workflow:\n  name: w\n  variables: {list: [x, y], n: 1}\n  steps:\n"
+                 "    - {name: big, type: test_echo, value: {text: \"{{ join(range(7, 3000)) }}\"}}\n"
+                 "    - name: par\n      type: parallel_claude\n      parallel_config: {max_workers: 1}\n      %s\n"
+                 "      task_template: {id: 'n{{ steps.big.text[:1] }}_{{ task.index }}', prompt: hello}\n",
+                 lists[i]);
+        rig_shelf_bytes = 1;
+        rig_start(&g, yaml);
+        if (i)
+            rig_ok(&g, "par/files:1", "{\"files\": [\"a.c\", \"b.c\"]}");
+        assert_true(g.loads > 0);
+        rig_ok(&g, "par/0/turn:1", SAYS("0"));
+        g.loads = 0;
+        rig_restart(&g, SIZE_MAX, false);
+        assert_int_equal(g.loads, 0);
+        rig_ok(&g, "par/1/turn:1", SAYS("1"));
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        assert_result("\"results\":{\"n7_0\":{\"ok\":true");
+        assert_result("\"n7_1\":{\"ok\":true");
+        assert_non_null(strstr(rig_data(&g, RECORD_OPEN, "par"), "\"ids\":[\"n7_0\",\"n7_1\"]"));
+        rig_shelf_bytes = 0;
+        if (i == 0)
+            rig_done(&g);
+    }
+}
+
+/* Results that go by ids are not lost to one another, and nobody is asked for nothing. */
+static void test_ids_differ(void **state)
+{
+    (void)state;
+    rig_start(&g, PAR("\"{{ state.list }}\"") "      task_template: {id: same, prompt: hello}\n");
+    rig_assert_status(&g, RUN_FAILED);
+    assert_null(rig_effect(&g, "par/0/turn:1"));
+    assert_non_null(strstr(rig_run_error(&g), "tasks 1 and 2 are both called `same`"));
+}
+
 /* What a model said is a prompt, and never more: no tools, no templates. */
 static void test_tasks_from_data(void **state)
 {
@@ -219,9 +262,11 @@ static void test_empty_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_spellings),      TEST(test_parallel),      TEST(test_all_fail),       TEST(test_batch_ceiling),
-        TEST(test_time_of_a_task), TEST(test_batch_prompts), TEST(test_computed_tasks), TEST(test_tasks_from_data),
-        TEST(test_other_types),    TEST(test_no_list),       TEST(test_empty_list),
+        TEST(test_spellings),      TEST(test_parallel),        TEST(test_all_fail),
+        TEST(test_batch_ceiling),  TEST(test_time_of_a_task),  TEST(test_batch_prompts),
+        TEST(test_computed_tasks), TEST(test_tasks_from_data), TEST(test_ids_of_computed_tasks),
+        TEST(test_ids_differ),     TEST(test_other_types),     TEST(test_no_list),
+        TEST(test_empty_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
