@@ -60,6 +60,18 @@ void buf_addz(struct buf *b, const char *z)
     buf_add(b, str_c(z));
 }
 
+/* Everything is itself there, except the single quote, which ends them. */
+void buf_add_shell_word(struct buf *b, struct str s)
+{
+    buf_addc(b, '\'');
+    for (size_t at; !b->overflow && (at = str_find(s, STR("'"))) != SIZE_MAX; s = str_from(s, at + 1)) {
+        buf_add(b, str_n(s.p, at));
+        buf_addz(b, "'\\''");
+    }
+    buf_add(b, s);
+    buf_addc(b, '\'');
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list ap, again;

@@ -28,6 +28,8 @@ static inline struct str buf_str(const struct buf *b)
 void buf_add(struct buf *b, struct str s);
 void buf_addc(struct buf *b, char c);
 void buf_addz(struct buf *b, const char *z);
+/* In single quotes: to a shell one word, whatever is in it (it must hold no NUL). */
+void buf_add_shell_word(struct buf *b, struct str s);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Makes room for `n` more bytes and returns where they go, or NULL (overflow is then set). Caller adds to b->n. */
 char *buf_reserve(struct buf *b, size_t n);

@@ -32,6 +32,7 @@ enum {
     PROMPT_SHOWN = 300,
     FILE_MAX = 4 << 20,
     CHUNK_SHOWN = 64 << 10,
+    COMMAND_MAX = 16 << 20, /* no kernel takes arguments of that size */
     REPLY_TOKENS = 500,
     BYTES_A_TOKEN = 4
 };
@@ -310,12 +311,21 @@ static bool is_plain(struct str word)
 static struct str command_text(struct dry *d, const struct val *request)
 {
     const struct val *shell = VAL_GET(request, "shell"), *argv = VAL_GET(request, "argv");
-    struct str text = val_is(shell, VAL_STR) ? shell->s : STR("");
+    if (val_is(shell, VAL_STR))
+        return shell->s;
+    struct buf b;
+    buf_init(&b, COMMAND_MAX);
     for (size_t i = 0; val_is(val_at(argv, i), VAL_STR); i++) {
         struct str word = val_at(argv, i)->s;
-        const char *quote = is_plain(word) ? "" : "'";
-        text = arena_printf(d->a, "%.*s%s%s%.*s%s", STR_ARG(text), i ? " " : "", quote, STR_ARG(word), quote);
+        if (i)
+            buf_addc(&b, ' ');
+        if (is_plain(word))
+            buf_add(&b, word);
+        else
+            buf_add_shell_word(&b, word);
     }
+    struct str text = arena_str(d->a, buf_str(&b));
+    buf_done(&b);
     return text;
 }
 

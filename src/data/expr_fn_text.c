@@ -245,7 +245,6 @@ enum rc fn_join(struct ev *c, const struct expr *n, const struct val *arg, size_
     return rc;
 }
 
-/* In single quotes everything is itself, except the single quote, which ends them. */
 static enum rc quote_one(struct ev *c, const struct expr *n, const struct val *arg, const struct val *v, struct buf *b)
 {
     struct str s;
@@ -260,13 +259,7 @@ static enum rc quote_one(struct ev *c, const struct expr *n, const struct val *a
     }
     if (memchr(s.p, 0, s.n))
         return need(c, n, arg, 0, "text without the character \\u0000");
-    buf_add(b, STR("'"));
-    for (size_t at; (at = str_find(s, STR("'"))) != SIZE_MAX && !b->overflow; s = str_from(s, at + 1)) {
-        buf_add(b, str_n(s.p, at));
-        buf_add(b, STR("'\\''"));
-    }
-    buf_add(b, s);
-    buf_add(b, STR("'"));
+    buf_add_shell_word(b, s);
     return RC_OK;
 }
 

@@ -112,7 +112,7 @@ workflow:
     - {name: code, type: codebase_query, queries: {tests: {find_files: {type: test}}}}
     - {name: none, type: for_loop, data_source: steps.code.tests, steps: [{name: x, type: test_echo, value: 1}]}
     - {name: save, type: file_ops, operation: copy, source: docs/a.md, destination: kept/}
-    - {name: words, type: command, run: [wc, -l, "two words"]}
+    - {name: words, type: command, run: [wc, -l, "two words", "it's", ""]}
     - {name: keep, type: checkpoint, state: {a: 1}}
 """
 
@@ -126,5 +126,5 @@ def test_files_of_the_workspace_are_really_listed(treadle):
     assert listing(treadle.cwd) == before
     assert "2 calls of models" in out and "text a" in out and "text b" in out, out
     assert "no items with these answers" in out and "effect    copy docs/a.md to kept/" in out, out
-    assert "command   wc -l 'two words'" in out and "{" not in out, out
+    assert "command   wc -l 'two words' 'it'\\''s' ''" in out and "{" not in out, out
     assert treadle("run", "w.yaml", "--dry-run", "--json", "--workspace", "none", code=0).json["totals"]["calls"] == 0

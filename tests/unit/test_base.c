@@ -114,6 +114,30 @@ static void buf_grows_and_is_terminated(void **state)
     buf_done(&b);
 }
 
+static void buf_shell_words_are_one_word(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"", "''"},
+        {"two words", "'two words'"},
+        {"it's", "'it'\\''s'"},
+        {"''", "''\\'''\\'''"},
+        {"$(x) \\ \"\n", "'$(x) \\ \"\n'"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf b;
+        buf_init(&b, 100);
+        buf_add_shell_word(&b, str_c(cases[i][0]));
+        assert_str(buf_str(&b), cases[i][1]);
+        buf_done(&b);
+    }
+    struct buf b;
+    buf_init(&b, 4);
+    buf_add_shell_word(&b, STR("''''''''"));
+    assert_true(b.overflow);
+    buf_done(&b);
+}
+
 static void buf_overflow_sticks(void **state)
 {
     (void)state;
@@ -491,6 +515,7 @@ int main(void)
         cmocka_unit_test(arena_limit_is_a_mark),
         cmocka_unit_test(arena_text_is_terminated),
         cmocka_unit_test(buf_grows_and_is_terminated),
+        cmocka_unit_test(buf_shell_words_are_one_word),
         cmocka_unit_test(buf_overflow_sticks),
         cmocka_unit_test(fd_reads_to_the_end_or_the_ceiling),
         cmocka_unit_test(fd_says_what_went_wrong),
