@@ -138,9 +138,10 @@ enum rc args_parse(const struct command *c, int argc, char **argv, struct args *
             if (rc != RC_OK)
                 return rc;
             i += used;
-        } else if (ret->nwords == ARGS_MAX ||
-                   (c->max_words >= 0 && ret->nwords >= c->max_words && !(c->assignments && strchr(argv[i], '=')))) {
+        } else if (c->max_words >= 0 && ret->nwords >= c->max_words && !(c->assignments && strchr(argv[i], '='))) {
             return unexpected(c, argv[i], ret, err);
+        } else if (ret->nwords == ARGS_MAX) {
+            return err_set(err, RC_USAGE, "more than %d arguments; give them in several commands", ARGS_MAX);
         } else {
             ret->words[ret->nwords++] = argv[i];
         }

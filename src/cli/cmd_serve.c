@@ -107,10 +107,12 @@ static enum rc open_sockets(const struct args *args, bool tokens, int *fds, size
     return rc;
 }
 
-static void tell(const int *fds, size_t n, size_t ntokens, enum sandbox_tier tier)
+static void tell(const int *fds, size_t n, size_t ntokens, enum sandbox_tier tier, const char *mock)
 {
     struct err err;
     char room[200];
+    if (mock)
+        fprintf(stderr, "treadle: mock: no model is asked; answers %s%s\n", *mock ? "come from " : "are made up", mock);
     for (size_t i = 0; i < n; i++)
         fprintf(stderr, "treadle: listening on %s%s\n", listen_name(fds[i], room, sizeof room).p,
                 ntokens ? ", for who has a token" : "");
@@ -233,7 +235,7 @@ static int first_life(const struct args *args)
         keep_open(fds[i]);
         at += snprintf(handed + at, sizeof handed - (size_t)at, " listen=%d", fds[i]);
     }
-    tell(fds, n, ntokens, tier);
+    tell(fds, n, ntokens, tier, args_get(args, "mock"));
     return execute_again("/proc/self/exe", handed);
 }
 

@@ -763,3 +763,9 @@ def test_a_reader_that_has_read_enough_of_the_schema(treadle):
     piped = subprocess.run(["/bin/bash", "-c", f"set -o pipefail; {treadle.path} schema | true"],
                            capture_output=True, text=True)
     assert piped.returncode == 0 and piped.stderr == "", piped
+
+
+def test_more_files_than_one_command_takes_are_told_as_that(treadle):
+    said = treadle("validate", *["w.yaml"] * 513, code=2).err
+    assert "more than 512 arguments; give them in several commands" in said and "unexpected" not in said, said
+    assert "more than 512" not in treadle("validate", *["w.yaml"] * 512, code=2).err

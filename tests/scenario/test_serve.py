@@ -278,6 +278,14 @@ def test_missing_keys_are_told_at_the_start_and_by_the_run(service):
     assert "no key" not in service(mock="").log()
 
 
+def test_that_answers_are_made_up_is_told_at_the_start(service, treadle):
+    first = service(mock="")
+    assert "mock: no model is asked; answers are made up" in first.log()
+    first.stop()
+    fixtures = treadle.file("answers.yaml", "default: echo\n")
+    assert f"mock: no model is asked; answers come from {fixtures}" in service(mock=str(fixtures)).log()
+
+
 def test_processes_have_names(service):
     s = service(mock="")
     named = {role: pathlib.Path(f"/proc/{s.pid(role)}/comm").read_text().strip()
