@@ -19,7 +19,6 @@
 #include "data/tool_schemas.h"
 #include "flow/units.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -452,7 +451,7 @@ static void end_with(struct frame *f, struct agent *g, struct str text, const st
     VAL_MAP_SET(&m, "stop_reason", val_str(val_get_str(g->reply, STR("stop_reason"), STR("other"))));
     VAL_MAP_SET(&m, "turns", val_int(g->turn));
     VAL_MAP_SET(&m, "usage", usage_value(a, g));
-    VAL_MAP_SET(&m, "cost_usd", g->cost_unknown ? val_null : val_double(round(g->cost * 1e9) / 1e9));
+    VAL_MAP_SET(&m, "cost_usd", g->cost_unknown ? val_null : val_double(units_usd_sum(g->cost)));
     if (violations) {
         struct val_list lines = val_list_new(a);
         for (struct str rest = str_c(violations); rest.n;) {

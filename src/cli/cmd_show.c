@@ -11,6 +11,7 @@
 #include "cli/seen_run.h"
 #include "cli/session.h"
 #include "data/json.h"
+#include "flow/units.h"
 #include "role/reread.h"
 
 #include <stdio.h>
@@ -384,7 +385,7 @@ static struct val node_value(struct show *s, const struct digest_node *n, struct
         VAL_MAP_SET(&m, "calls", val_int(n->calls));
         VAL_MAP_SET(&m, "input_tokens", val_int(n->input_tokens));
         VAL_MAP_SET(&m, "output_tokens", val_int(n->output_tokens));
-        VAL_MAP_SET(&m, "cost_usd", n->cost_unknown ? val_null : val_double(n->cost_usd));
+        VAL_MAP_SET(&m, "cost_usd", n->cost_unknown ? val_null : val_double(units_usd_sum(n->cost_usd)));
     }
     if (n->message.n)
         VAL_MAP_SET(&m, "error", error_value(a, n));
@@ -464,7 +465,7 @@ static int print_json(struct show *s)
     VAL_MAP_SET(&usage, "calls", val_int(t->calls));
     VAL_MAP_SET(&usage, "input_tokens", val_int(t->input_tokens));
     VAL_MAP_SET(&usage, "output_tokens", val_int(t->output_tokens));
-    VAL_MAP_SET(&usage, "cost_usd", t->cost_unknown ? val_null : val_double(t->cost_usd));
+    VAL_MAP_SET(&usage, "cost_usd", t->cost_unknown ? val_null : val_double(units_usd_sum(t->cost_usd)));
     VAL_MAP_SET(&m, "usage", val_map_done(&usage));
     VAL_MAP_SET(&m, "workflow", val_str(d->workflow));
     VAL_MAP_SET(&m, "workflow_sha256", val_str(d->workflow_sha256));

@@ -551,7 +551,7 @@ static struct val totals(struct dry *d)
     VAL_MAP_SET(&m, "calls", val_int(d->calls));
     VAL_MAP_SET(&m, "input_tokens", val_int(d->input_tokens));
     VAL_MAP_SET(&m, "output_tokens", val_int(d->output_tokens));
-    VAL_MAP_SET(&m, "cost_usd", d->cost_unknown ? val_null : val_double(d->cost));
+    VAL_MAP_SET(&m, "cost_usd", d->cost_unknown ? val_null : val_double(units_usd_sum(d->cost)));
     VAL_MAP_SET(&m, "commands", val_int(d->commands));
     VAL_MAP_SET(&m, "files", val_int(d->files));
     return val_map_done(&m);

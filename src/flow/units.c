@@ -126,3 +126,8 @@ struct usd units_usd(double usd)
         u.z[--n] = 0;
     return u;
 }
+
+double units_usd_sum(double usd)
+{
+    return round(usd * 1e9) / 1e9;
+}

@@ -17,3 +17,5 @@ struct usd {
     char z[32];
 };
 struct usd units_usd(double usd);
+/* A sum of prices in whole billionths of a dollar: without the last digits, which only adding doubles has made. */
+double units_usd_sum(double usd);

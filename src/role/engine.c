@@ -22,6 +22,7 @@
 #include "base/rng.h"
 #include "data/val_cover.h"
 #include "flow/outbox.h"
+#include "flow/units.h"
 #include "role/reread.h"
 
 #include <signal.h>
@@ -462,7 +463,7 @@ static void write_row(struct engine *g, struct store_batch *batch)
     row.updated_ms = now;
     row.input_tokens = t.input_tokens + t.cache_read_tokens + t.cache_write_tokens;
     row.output_tokens = t.output_tokens;
-    row.cost_usd = t.cost_usd;
+    row.cost_usd = units_usd_sum(t.cost_usd);
     row.steps_done = t.steps_done;
     store_batch_run(batch, &row);
     g->last_row_ms = now;

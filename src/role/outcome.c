@@ -1,10 +1,8 @@
-/* One shape for what became of a run, wherever it is asked for. Costs are rounded to a billionth of a dollar: sums of
- * doubles would show their tails. */
+/* One shape for what became of a run, wherever it is asked for. */
 #include "role/outcome.h"
 
 #include "data/val_cover.h"
-
-#include <math.h>
+#include "flow/units.h"
 
 struct val outcome_usage(const struct run *run, struct arena *a)
 {
@@ -15,7 +13,7 @@ struct val outcome_usage(const struct run *run, struct arena *a)
     VAL_MAP_SET(&u, "output_tokens", val_int(t.output_tokens));
     VAL_MAP_SET(&u, "cache_read_tokens", val_int(t.cache_read_tokens));
     VAL_MAP_SET(&u, "cache_write_tokens", val_int(t.cache_write_tokens));
-    VAL_MAP_SET(&u, "cost_usd", t.cost_unknown ? val_null : val_double(round(t.cost_usd * 1e9) / 1e9));
+    VAL_MAP_SET(&u, "cost_usd", t.cost_unknown ? val_null : val_double(units_usd_sum(t.cost_usd)));
     return val_map_done(&u);
 }
 

@@ -47,7 +47,7 @@ def test_the_plan(treadle, fake_provider):
     assert [e["path"] for e in got["plan"] if e["kind"] == "skipped"] == ["never"]
     total = got["totals"]
     assert (total["calls"], total["commands"], total["files"]) == (3, 1, 2)
-    assert total["cost_usd"] == sum(m["cost_usd"] for m in models)
+    assert total["cost_usd"] == round(sum(m["cost_usd"] for m in models), 9)
     assert total["input_tokens"] == sum(m["input_tokens"] for m in models)
 
 

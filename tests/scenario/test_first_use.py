@@ -1,5 +1,6 @@
 """What somebody meets who uses the command line for the first time: a word where another was meant, a directory that
 cannot be used, a file that was changed meanwhile, standard output that goes nowhere."""
+import decimal
 import json
 import os
 import subprocess
@@ -221,6 +222,19 @@ def test_small_amounts_are_told(treadle, fake_provider):
     assert "the budget of $0.0000001 is spent ($0.0" in shown.err
     for text in (shown.err, treadle("show", "r", code=0).out, treadle("ps", code=0).out):
         assert "$0.00 " not in text and "$0.0000 " not in text and "$0.00)" not in text, text
+
+
+def test_sums_of_costs_are_the_same_wherever_they_are_told(treadle):
+    """Of the sums that doubles make of these prices, several end in digits that no price has."""
+    for n in range(2, 14):
+        steps = [{"name": f"s{i}", "type": "claude", "model": "haiku", "prompt": "word " * i} for i in range(1, n)]
+        whole = treadle("run", treadle.file("w.yaml", {"workflow": {"name": "w", "steps": steps}}), "--run-id", f"r{n}",
+                        "--json", "--mock", code=0).json
+        shown = treadle("show", f"r{n}", "--json", code=0).json
+        [row] = [r for r in treadle("ps", "--all", "--json", code=0).json["runs"] if r["run_id"] == f"r{n}"]
+        exact = sum(decimal.Decimal(str(step["cost_usd"])) for step in whole["results"].values())
+        assert exact > 0
+        assert whole["usage"]["cost_usd"] == row["cost_usd"] == shown["usage"]["cost_usd"] == float(exact), n
 
 
 def test_a_fork_has_not_paid_for_what_it_does_not_keep(treadle, fake_provider):
