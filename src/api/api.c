@@ -529,19 +529,6 @@ static const struct route {
 #undef X
 };
 
-static bool is_run_name(struct str s)
-{
-    if (!s.n || s.n > RUN_NAME_MAX)
-        return false;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-              c == '.'))
-            return false;
-    }
-    return true;
-}
-
 static bool path_fits(struct str pattern, struct str path, struct str *run)
 {
     size_t hole = str_find(pattern, STR("{run}"));
@@ -551,7 +538,7 @@ static bool path_fits(struct str pattern, struct str path, struct str *run)
     if (path.n <= before.n + after.n || !str_starts(path, before) || !str_ends(path, after))
         return false;
     *run = str_n(path.p + before.n, path.n - before.n - after.n);
-    return is_run_name(*run);
+    return str_portable(*run) && run->n <= RUN_NAME_MAX;
 }
 
 static void handle_with_body(struct api *a, const struct route *r, struct http_exchange *x, struct str run)

@@ -62,30 +62,30 @@ bool fd_write_all(int fd, struct str s)
     return true;
 }
 
-enum fd_sent fd_send_some(int fd, struct str s, size_t *sent)
+static bool send_from(int fd, struct str s, size_t *sent, int flags)
 {
     while (*sent < s.n) {
-        ssize_t n = send(fd, s.p + *sent, s.n - *sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == EAGAIN ? FD_FULL : FD_FAILED;
-        *sent += (size_t)n;
-    }
-    return FD_SENT;
-}
-
-bool fd_send_all(int fd, struct str s)
-{
-    while (s.n) {
-        ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
+        ssize_t n = send(fd, s.p + *sent, s.n - *sent, flags);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return false;
-        s = str_from(s, (size_t)n);
+        *sent += (size_t)n;
     }
     return true;
+}
+
+enum fd_sent fd_send_some(int fd, struct str s, size_t *sent)
+{
+    if (send_from(fd, s, sent, MSG_NOSIGNAL | MSG_DONTWAIT))
+        return FD_SENT;
+    return errno == EAGAIN ? FD_FULL : FD_FAILED;
+}
+
+bool fd_send_all(int fd, struct str s)
+{
+    size_t sent = 0;
+    return send_from(fd, s, &sent, MSG_NOSIGNAL);
 }
 
 void fd_close(int fd)

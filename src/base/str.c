@@ -151,3 +151,14 @@ bool str_has_word(struct str list, char mark, struct str word)
             return true;
     return false;
 }
+
+bool str_portable(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+              c == '.'))
+            return false;
+    }
+    return s.n > 0;
+}

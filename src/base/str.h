@@ -40,6 +40,8 @@ static inline bool str_is(struct str a, const char *z)
 bool str_word(struct str *list, char mark, struct str *ret);
 /* Is it one of them? No empty one is. */
 bool str_has_word(struct str list, char mark, struct str word);
+/* At least one of ASCII letters, digits, `_`, `-` and `.`, and nothing else: the same in a path, a URL and a shell. */
+bool str_portable(struct str s);
 static inline bool str_starts(struct str s, struct str prefix)
 {
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);

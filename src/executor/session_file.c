@@ -29,13 +29,7 @@ struct session {
 
 static bool plain(struct str name)
 {
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-              (c == '.' && i)))
-            return false;
-    }
-    return name.n > 0 && name.n <= 100;
+    return str_portable(name) && name.n <= 100 && name.p[0] != '.';
 }
 
 /* Any text may be a name; what cannot be a file's becomes its hash. */

@@ -31,15 +31,7 @@ enum {
 
 static bool plain_name(struct str s)
 {
-    if (!s.n || s.n > NAME_MAX_BYTES || s.p[0] == '.')
-        return false;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-              c == '.'))
-            return false;
-    }
-    return true;
+    return str_portable(s) && s.n <= NAME_MAX_BYTES && s.p[0] != '.';
 }
 
 static enum rc read_stored(struct host *h, struct str name, struct arena *a, struct str *ret, struct err *err)

@@ -334,6 +334,18 @@ static void str_basics(void **state)
     assert_true(str_ends(STR("abc"), STR("bc")) && !str_ends(STR("c"), STR("bc")) && str_ends(STR(""), STR("")));
 }
 
+static void str_portable_names(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"a", "Z-9_.", ".", ".."}, *const bad[] = {"",     " ",        "a/b",
+                                                                                 "a%2f", "\xc3\xa4", "a\n"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(str_portable(str_c(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(str_portable(str_c(bad[i])));
+    assert_false(str_portable(str_n("a\0b", 3)));
+}
+
 static void str_utf8(void **state)
 {
     (void)state;
@@ -522,6 +534,7 @@ int main(void)
         cmocka_unit_test(fd_sends_what_fits_and_then_the_rest),
         cmocka_unit_test(map_behaves_like_a_table),
         cmocka_unit_test(str_basics),
+        cmocka_unit_test(str_portable_names),
         cmocka_unit_test(str_utf8),
         cmocka_unit_test(str_integers),
         cmocka_unit_test(str_distances),
