@@ -2,11 +2,12 @@
  * order what is parallel was done. Times and numbers of attempts are left out; of an error, its class and code count.
  *
  * One thing is a matter of time, and promised to nobody. Where a failure stops all that runs beside it (iterations of a
- * loop with break_on_error, branches of a parallel with fail: fast, steps of a graph), the one that came first is the
- * step's own, and its class decides what follows: whether it is tried again, what a handler reads. So trials may
- * differ, but for this reason only: in the same attempt of the same group it was another member that failed first, with
- * another class or code, and in neither trial had the first one of the other ended well. That is looked for in the two
- * journals when the trials differ, and nothing else excuses it; how often is counted. Included by test_sim.c. */
+ * loop with break_on_error, chunks of a stream, branches of a parallel with fail: fast, steps of a graph), the one that
+ * came first is the step's own, and its class decides what follows: whether it is tried again, what a handler reads. So
+ * trials may differ, but for this reason only: in the same attempt of the same group it was another member that failed
+ * first, with another class or code, and in neither trial had the first one of the other ended well. That is looked for
+ * in the two journals when the trials differ, and nothing else excuses it; how often is counted. Included by
+ * test_sim.c. */
 struct outcome {
     uint64_t seed; /* with which it comes about again */
     struct workflow *workflow;
@@ -140,6 +141,8 @@ static bool ends_with_the_first(const struct workflow *w, struct str group, stru
         return false;
     if (str_is(type, "for_loop"))
         return val_get_bool(step, STR("parallel"), false) && val_get_bool(step, STR("break_on_error"), true);
+    if (str_is(type, "file_ops"))
+        return str_eq(val_get_str(step, STR("operation"), STR("")), STR("stream_process"));
     return str_is(type, "parallel") && !VAL_GET(step, "fail");
 }
 
