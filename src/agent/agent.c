@@ -205,11 +205,16 @@ static struct str hash_messages(struct frame *f, struct agent *g)
     return arena_str(&f->arena, str_c(g->hash.z));
 }
 
+static bool asks_fallback(const struct agent *g)
+{
+    return g->o->fallback_model.n && str_eq(g->model, g->o->fallback_model);
+}
+
 /* Where another model is there to step in, an overload is its turn, not time to wait. */
 static const struct retry_policy *call_policy(struct frame *f, const struct agent *g)
 {
     const struct retry_policy *p = g->o->retry ? g->o->retry : &retry_default_model;
-    if (!g->o->fallback_model.n || str_eq(g->model, g->o->fallback_model))
+    if (!g->o->fallback_model.n || asks_fallback(g))
         return p;
     struct retry_policy *own = ARENA_NEW(&f->arena, struct retry_policy);
     *own = *p;
@@ -222,22 +227,26 @@ static const struct retry_policy *call_policy(struct frame *f, const struct agen
     return own;
 }
 
+/* What the call of a turn is called in the journal. */
+static const char *turn_segment(struct frame *f, const struct agent *g, int64_t turn)
+{
+    return arena_printf(&f->arena, "%sturn:%lld%s", g->o->prefix ? g->o->prefix : "", (long long)turn,
+                        asks_fallback(g) ? ":fallback" : "")
+        .p;
+}
+
 static void call_model(struct frame *f, struct agent *g)
 {
-    bool other = g->o->fallback_model.n && str_eq(g->model, g->o->fallback_model);
-    char segment[64];
-    snprintf(segment, sizeof segment, "%sturn:%lld%s", g->o->prefix ? g->o->prefix : "", (long long)g->turn,
-             other ? ":fallback" : "");
-    frame_effect(
-        f, segment, 0,
-        &(struct effect_plan){
-            .kind = EFFECT_MODEL,
-            .request = build_request(f, g),
-            .grown = hash_messages(f, g),
-            .retry = call_policy(f, g),
-            .on_interrupt = after_crash(f, ON_INTERRUPT_RETRY),
-            .timeout_ms = g->o->call_timeout_ms,
-            .label = arena_printf(&f->arena, "turn %lld%s", (long long)g->turn, other ? " (fallback model)" : "").p});
+    frame_effect(f, turn_segment(f, g, g->turn), 0,
+                 &(struct effect_plan){.kind = EFFECT_MODEL,
+                                       .request = build_request(f, g),
+                                       .grown = hash_messages(f, g),
+                                       .retry = call_policy(f, g),
+                                       .on_interrupt = after_crash(f, ON_INTERRUPT_RETRY),
+                                       .timeout_ms = g->o->call_timeout_ms,
+                                       .label = arena_printf(&f->arena, "turn %lld%s", (long long)g->turn,
+                                                             asks_fallback(g) ? " (fallback model)" : "")
+                                                    .p});
 }
 
 static void next_turn(struct frame *f, struct agent *g)
@@ -251,9 +260,8 @@ static void next_turn(struct frame *f, struct agent *g)
                                   .final = true});
         return;
     }
-    char segment[64];
-    snprintf(segment, sizeof segment, "%sturn:%lld", g->o->prefix ? g->o->prefix : "", (long long)(g->turn + 1));
-    if (!frame_past_begun(f, segment) && !frame_budget(f))
+    /* A call that an earlier life began is not asked about again: its answer may be in the journal, and paid. */
+    if (!frame_past_begun(f, turn_segment(f, g, g->turn + 1)) && !frame_budget(f))
         return;
     const struct budget *b = &f->def->budget;
     if (g->turn && ((b->usd >= 0 && g->cost >= b->usd) || (b->tokens >= 0 && g->input + g->output >= b->tokens))) {
@@ -578,7 +586,7 @@ static void turn_failed(struct frame *f, struct agent *g, struct frame *child)
 {
     struct failure why = child_failure(child);
     bool overloaded = why.rc == RC_OVERLOADED || why.rc == RC_RATE_LIMIT;
-    if (overloaded && g->o->fallback_model.n && !str_eq(g->model, g->o->fallback_model)) {
+    if (overloaded && g->o->fallback_model.n && !asks_fallback(g)) {
         g->model = g->o->fallback_model;
         call_model(f, g);
         return;

@@ -78,6 +78,29 @@ static void test_handler(void **state)
     rig_assert_status(&g, RUN_SUCCEEDED);
 }
 
+/* An answer that has come is kept, whatever it cost and whichever model gave it: only what begins anew is asked about.
+ */
+static void test_kept_after_a_crash(void **state)
+{
+    (void)state;
+    static const char yaml[] = "workflow:\n  name: w\n  steps:\n"
+                               "    - name: s\n      type: for_loop\n      data_source: [1, 2]\n"
+                               "      budget: {tokens: 200}\n"
+                               "      steps: [{name: ask, type: claude, prompt: hello, model: haiku,\n"
+                               "               claude_options: {fallback_model: haiku}}]\n";
+    rig_start(&g, yaml);
+    rig_ok(&g, "s/0/ask/turn:1:fallback", hi);
+    size_t before = g.nrecords;
+    rig_ok(&g, "s/1/ask/turn:1:fallback", hi);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_true(g.nrecords > before);
+    for (size_t keep = g.nrecords; keep > before; keep--) {
+        rig_restart(&g, keep, false);
+        assert_null(rig_effect(&g, "s/1/ask/turn:1:fallback"));
+        rig_assert_status(&g, RUN_SUCCEEDED);
+    }
+}
+
 /* All that is enough is not too much. */
 static void test_enough(void **state)
 {
@@ -125,9 +148,8 @@ static void test_ranges_at_the_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_containers, done),
-        cmocka_unit_test_teardown(test_handler, done),
-        cmocka_unit_test_teardown(test_enough, done),
+        cmocka_unit_test_teardown(test_containers, done),         cmocka_unit_test_teardown(test_handler, done),
+        cmocka_unit_test_teardown(test_kept_after_a_crash, done), cmocka_unit_test_teardown(test_enough, done),
         cmocka_unit_test_teardown(test_ranges_at_the_ends, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
