@@ -16,6 +16,3 @@ const char *nearest_hint(struct arena *a, const struct nearest *n, const char *r
 /* "expected one of: a, b, c", of words or of the keys in a table. */
 const char *nearest_expected(struct arena *a, const char *bars);
 const char *nearest_expected_keys(struct arena *a, const struct step_key *table);
-/* Reports the keys of an object that the table does not have, and numbers out of their range; `owner` says whose keys.
- * Other values have none. */
-void nearest_check_keys(struct problems *ps, const struct val *object, const struct step_key *table, const char *owner);

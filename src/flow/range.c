@@ -6,7 +6,8 @@
 #include "flow/range.h"
 
 #include "data/json.h"
-#include "flow/keys.h"
+#include "flow/load_int.h"
+#include "flow/nearest.h"
 #include "flow/units.h"
 
 #include <math.h>
@@ -247,4 +248,31 @@ enum rc key_numbers(struct arena *a, const struct step_key *table, const struct 
                     struct err *err)
 {
     return object->type == VAL_OBJECT ? block_numbers(a, table, written, object, 0, err) : RC_OK;
+}
+
+static void check_number(struct problems *ps, const struct member *m, const struct step_key *row)
+{
+    struct err err;
+    double x;
+    bool template = m->val.type == VAL_STR && str_find(m->val.s, STR("{{")) != SIZE_MAX;
+    if (key_is_number(row->kind) && m->val.type != VAL_NULL && !template &&
+        key_number(m->key, row, &m->val, &x, &err) != RC_OK)
+        problem_add(ps, false, m->val.line, m->val.col, "%s", err.msg);
+}
+
+void key_check_object(struct problems *ps, const struct val *object, const struct step_key *table, const char *owner)
+{
+    for (size_t i = 0; val_is(object, VAL_OBJECT) && i < object->obj.n; i++) {
+        const struct member *m = &object->obj.m[i];
+        struct nearest near = {.want = m->key};
+        const struct step_key *row = key_find(table, m->key);
+        if (row) {
+            check_number(ps, m, key_ranged(table, row));
+            continue;
+        }
+        for (const struct step_key *k = table; k->name; k++)
+            nearest_try(&near, str_c(k->name));
+        problem_add(ps, false, m->line, m->col, "unknown key `%s` of %s; %s", clip(m->key).z, owner,
+                    nearest_hint(ps->a, &near, nearest_expected_keys(ps->a, table)));
+    }
 }

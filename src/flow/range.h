@@ -34,3 +34,6 @@ const char *key_found(const struct val *v);
  * NULL): the object as it stands in the workflow, for places. RC_INVALID, "LINE:COL: …" where the place is known. */
 enum rc key_numbers(struct arena *a, const struct step_key *table, const struct val *written, struct val *object,
                     struct err *err) MUST_CHECK;
+/* Checks an object as it stands in the workflow: reports keys that the table does not have, and numbers out of their
+ * range that are no templates. `owner` says whose object it is, for messages. Other values have nothing to check. */
+void key_check_object(struct problems *ps, const struct val *object, const struct step_key *table, const char *owner);

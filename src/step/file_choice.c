@@ -2,6 +2,7 @@
 #include "step/file_choice.h"
 
 #include "flow/nearest.h"
+#include "flow/range.h"
 #include "flow/units.h"
 
 static int shown(struct str s)
@@ -14,8 +15,8 @@ static int shown(struct str s)
 static void check_each(const struct val *v, const struct step_key *table, const char *owner, struct problems *ps)
 {
     for (size_t i = 0; val_is(v, VAL_ARRAY) && i < v->arr.n; i++)
-        nearest_check_keys(ps, &v->arr.v[i], table, owner);
-    nearest_check_keys(ps, v, table, owner);
+        key_check_object(ps, &v->arr.v[i], table, owner);
+    key_check_object(ps, v, table, owner);
 }
 
 void file_sources_check(const struct val *v, struct problems *ps)

@@ -3,7 +3,8 @@
  *
  * Options may stand on the step or below `options`. Which files are meant is brought into one form first
  * (step/file_choice.h). */
-#include "flow/nearest.h"
+#include "flow/keys.h"
+#include "flow/range.h"
 #include "step/file_choice.h"
 #include "step/stream.h"
 
@@ -225,7 +226,7 @@ static void check(const struct step_def *s, struct problems *ps)
     if (op & (TRANSFER | DELETE))
         file_sources_check(VAL_GET(s->source, "source"), ps);
     if (op & PROCESS && !s->nbranches)
-        nearest_check_keys(ps, VAL_GET(s->source, "processor"), processor_keys, "`processor`");
+        key_check_object(ps, VAL_GET(s->source, "processor"), processor_keys, "`processor`");
     if (op & CONVERT)
         check_format(s, options, ps);
     check_source(s, options, op, ps);

@@ -7,7 +7,8 @@
 #include "base/map.h"
 #include "base/panic.h"
 #include "data/json.h"
-#include "flow/nearest.h"
+#include "flow/keys.h"
+#include "flow/range.h"
 #include "flow/shelf.h"
 
 #include <stdio.h>
@@ -424,7 +425,7 @@ void tasks_check(const struct step_def *s, struct problems *ps)
     const struct val *g = VAL_GET(s->source, "task_generator"), *type = VAL_GET(g, "type");
     if (!g)
         return;
-    nearest_check_keys(ps, g, task_generator_keys, "`task_generator`");
+    key_check_object(ps, g, task_generator_keys, "`task_generator`");
     if (!val_is(VAL_GET(g, "pattern"), VAL_STR))
         problem_add(ps, false, g->line, g->col, "`task_generator` has no `pattern`; expected one such as src/**/*.c");
     if (val_is(type, VAL_STR) && !str_is(type->s, "file_list"))
