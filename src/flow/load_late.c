@@ -26,6 +26,7 @@ static void never_done(struct frame *f, struct frame *c)
 
 const struct step_type step_late = {.name = "(known when it starts)",
                                     .doc = "A step whose type is a template.",
+                                    .makes_files = true, /* perhaps */
                                     .keys = no_keys,
                                     .result_doc = "*",
                                     .enter = never,

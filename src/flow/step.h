@@ -74,6 +74,7 @@ struct step_type {
     const struct step_type *variant;
     const char *parts; /* a key whose members' names are fields of the result, to be read by their names alone too */
     bool writes;       /* to the workspace; types with a provider or steps inside do anyway */
+    bool makes_files;  /* its steps may leave files that prompts of others name; those with a model's tools do anyway */
     bool own_timeout;  /* hands the step's timeout to its effect, which keeps what there was until then */
     bool named_value;  /* its result has its value under `output_field`, or the step's own name */
     bool loop;         /* its KEY_STEPS body sees loop.*; break and continue inside end there */

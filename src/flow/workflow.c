@@ -251,15 +251,10 @@ enum rc workflow_input_text(const struct workflow *w, struct str name, struct st
     return RC_OK;
 }
 
-/* What a step of unknown type does is not known. */
 static bool may_make_files(const struct step_def *d)
 {
-    static const char *const types[] = {"command", "file_ops", "checkpoint", "pipeline"};
-    for (size_t i = 0; d->type && i < sizeof types / sizeof *types; i++)
-        if (strcmp(d->type->name, types[i]) == 0)
-            return true;
-    return !d->type || d->output_to_file || VAL_GET(d->source, "allowed_tools") || VAL_GET(d->source, "tools") ||
-           VAL_GET(d->source, "claude_options") || VAL_GET(d->source, "preset");
+    return !d->type || d->type->makes_files || d->output_to_file || VAL_GET(d->source, "allowed_tools") ||
+           VAL_GET(d->source, "tools") || VAL_GET(d->source, "claude_options") || VAL_GET(d->source, "preset");
 }
 
 bool workflow_may_make_files(const struct workflow *w, const struct step_def *reader)

@@ -128,5 +128,6 @@ const struct step_type step_checkpoint = {
     .result_doc = "success|action|checkpoint_name|found|saved_at|state|workspace|results|error",
     .check = check,
     .acts = true,
+    .makes_files = true,
     .enter = enter,
     .child_done = child_done};

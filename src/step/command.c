@@ -283,6 +283,7 @@ static void child_done(struct frame *f, struct frame *child)
 const struct step_type step_command = {
     .name = "command",
     .writes = true,
+    .makes_files = true,
     .aliases = "bash",
     .doc = "Runs a program in the workspace.",
     .keys = keys,

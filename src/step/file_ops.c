@@ -505,6 +505,7 @@ static void child_done(struct frame *f, struct frame *child)
 const struct step_type step_file_ops = {
     .name = "file_ops",
     .writes = true,
+    .makes_files = true,
     .doc = "Copies, moves, deletes, lists, checks, converts and processes files of the workspace.",
     .keys = file_ops_keys,
     .result_doc =

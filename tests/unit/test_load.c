@@ -708,6 +708,44 @@ static void test_wanted_is_bounded(void **state)
     buf_done(&b);
 }
 
+/* Which steps may make the prompt file that another reads. */
+static void test_steps_that_make_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *step;
+        bool makes;
+    } t[] = {
+        {"type: test_echo", false},
+        {"type: test_echo, output_to_file: p.md", true},
+        {"type: command, run: 'true'", true},
+        {"type: file_ops, operation: copy, source: a, destination: b", true},
+        {"type: checkpoint, action: load, checkpoint_name: c", true},
+        {"type: pipeline, pipeline: {name: i, steps: [{name: a, type: test_echo}]}", true},
+        {"type: claude, prompt: p", false},
+        {"type: claude, prompt: p, allowed_tools: [Write]", true},
+        {"type: claude_smart, preset: development, prompt: p", true},
+        {"type: llm, model: openai/m, prompt: p", false},
+        {"type: llm, model: openai/m, prompt: p, tools: [Write]", true},
+        {"type: set_variable, variables: {v: 1}", false},
+        {"type: for_loop, data_source: [1], steps: [{name: i, type: test_echo}]", false},
+        {"type: for_loop, data_source: [1], steps: [{name: i, type: command, run: 'true'}]", true},
+        {"type: sleep, for: 1s", false},
+        {"type: '{{ inputs.t }}'", true}, /* whatever it comes to be */
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        char yaml[512];
+        snprintf(yaml, sizeof yaml,
+                 "workflow:\n  name: w\n  steps:\n    - {name: s, %s}\n    - {name: r, type: command, run: 'true'}\n",
+                 t[i].step);
+        const struct workflow *w = load_any(str_c(yaml));
+        if (!w)
+            fail_msg("%s: %s", t[i].step, buf_str(&loaded.shown).p);
+        if (workflow_may_make_files(w, list_find(w->root, STR("r"))) != t[i].makes)
+            fail_msg("%s", t[i].step);
+    }
+}
+
 /* Mistakes in a large workflow take no time that grows with their number times its size. */
 static void test_advice_is_bounded(void **state)
 {
@@ -875,6 +913,7 @@ int main(void)
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_advice_is_bounded),
         cmocka_unit_test(test_wanted_is_bounded),
+        cmocka_unit_test(test_steps_that_make_files),
         cmocka_unit_test(test_odd_bytes),
         cmocka_unit_test(test_inputs),
         cmocka_unit_test(test_input_text),
