@@ -38,8 +38,11 @@ static void places_init(struct places *p, struct arena *a, struct str text)
     for (size_t i = 0; i < text.n; i++)
         if (text.p[i] == '\n')
             start[++line] = (uint32_t)i + 1;
-    *p = (struct places){
-        .text = text, .start = start, .shift = arena_calloc(a, (size_t)lines + 2, sizeof *p->shift), .lines = lines};
+    *p = (struct places){.text = text,
+                         .start = start,
+                         .shift = arena_calloc(a, (size_t)lines + 2, sizeof *p->shift),
+                         .lines = lines,
+                         .measured = arena_calloc(a, (size_t)lines + 2, sizeof *p->measured)};
 }
 
 void places_init_all(struct places *p, struct arena *a, const struct source *sources, size_t n)
@@ -160,17 +163,28 @@ struct val places_content(struct places *p, struct arena *a, const struct val *v
     return out;
 }
 
-static void fix(const struct places *p, uint32_t *line, uint32_t *col)
+/* How long line `n` is. Looked at once, however many places are in it: it may be the whole file. */
+static struct measure measure(struct places *p, uint32_t n)
+{
+    struct measure *m = &p->measured[n];
+    if (!m->known) {
+        struct str line = line_text(p, n);
+        *m = (struct measure){.known = true, .indent = (uint32_t)indent_of(line), .n = (uint32_t)characters(line)};
+    }
+    return *m;
+}
+
+static void fix(struct places *p, uint32_t *line, uint32_t *col)
 {
     if (*line < 1 || *line > p->lines)
         return;
     *col += p->shift[*line];
     for (unsigned i = 0; i < 1000 && *line < p->lines; i++) {
-        size_t n = characters(line_text(p, *line));
+        uint32_t n = measure(p, *line).n;
         if (*col <= n + 1)
             return;
-        *col -= (uint32_t)n + 1;
-        *col += (uint32_t)indent_of(line_text(p, ++*line));
+        *col -= n + 1;
+        *col += measure(p, ++*line).indent;
     }
 }
 

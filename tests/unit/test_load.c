@@ -708,6 +708,27 @@ static void test_wanted_is_bounded(void **state)
     buf_done(&b);
 }
 
+/* Nor do the places of very many names in one line, whose characters are counted once. */
+static void test_long_line(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, (size_t)16 << 20);
+    buf_addz(&b, "workflow: {name: w, variables: {x: 1}, steps: [{name: a, type: test_echo, value: [1");
+    for (int i = 0; i < 150000; i++)
+        buf_addz(&b, ", '{{ state.x + 1 }}'");
+    buf_addz(&b, ", 'é', '{{ state.y }}'");
+    size_t col = str_find(buf_str(&b), STR("state.y")); /* counted from 0, and one character of two bytes before it */
+    buf_addz(&b, "]}]}\n");
+    clock_t begin = clock();
+    assert_null(load_any(buf_str(&b)));
+    assert_true(clock() - begin < 8 * CLOCKS_PER_SEC);
+    assert_int_equal(loaded.ps.errors, 1);
+    assert_int_equal(loaded.ps.v[0].line, 1);
+    assert_int_equal(loaded.ps.v[0].col, col);
+    buf_done(&b);
+}
+
 /* Which steps may make the prompt file that another reads. */
 static void test_steps_that_make_files(void **state)
 {
@@ -913,6 +934,7 @@ int main(void)
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_advice_is_bounded),
         cmocka_unit_test(test_wanted_is_bounded),
+        cmocka_unit_test(test_long_line),
         cmocka_unit_test(test_steps_that_make_files),
         cmocka_unit_test(test_odd_bytes),
         cmocka_unit_test(test_inputs),
