@@ -34,7 +34,8 @@ const struct step_key directories_keys[] = {
 const struct step_key organize_keys[] = {
     {"by_date", KEY_BOOL, .fallback = "false",
      .doc = "Whether outputs lie below a directory with the day of the run's start."},
-    {"by_workflow", KEY_BOOL, .fallback = "false", .doc = "Whether (below that) one with the workflow's name."},
+    {"by_workflow", KEY_BOOL, .fallback = "false",
+     .doc = "Whether (below that) one with the workflow's name, which then has no `/`."},
     {"by_execution", KEY_BOOL, .fallback = "false", .doc = "Whether (below that) one with the run's id."},
     {0},
 };
@@ -106,6 +107,19 @@ static void structure(struct loader *l, const struct member *m)
     }
 }
 
+/* The workflow's name is any text; as that of a directory it must lead to one right below where it stands. */
+static void named_directory(struct loader *l, const struct member *m)
+{
+    const struct val *name = VAL_GET(l->w->source, "name");
+    struct str s = val_is(name, VAL_STR) ? name->s : STR("");
+    if (l->inside || !(str_is(s, ".") || str_is(s, "..") || str_find(s, STR("/")) != SIZE_MAX))
+        return;
+    BAD(l, &m->val,
+        "`by_workflow` needs a directory of the name of the workflow, and `%s` can be none; expected a `name` without "
+        "`/` that is not `.` or `..`, or by_workflow: false",
+        clip(s).z);
+}
+
 static void organize(struct loader *l, const struct member *m)
 {
     if (!load_object(l, m))
@@ -117,9 +131,9 @@ static void organize(struct loader *l, const struct member *m)
                    : str_is(k->key, "by_workflow")  ? &o->by_workflow
                    : str_is(k->key, "by_execution") ? &o->by_execution
                                                     : NULL;
-        if (on)
-            (void)load_bool(l, k, on);
-        else
+        if (on && load_bool(l, k, on) && on == &o->by_workflow && *on)
+            named_directory(l, k);
+        else if (!on)
             load_unknown_key(l, k, "`organize`", organize_keys, NULL);
     }
 }

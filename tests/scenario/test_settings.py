@@ -38,6 +38,19 @@ def test_outputs_by_day_workflow_and_run(treadle):
     assert (out / "r2/report/out.json").exists()
 
 
+@pytest.mark.parametrize("name, good", [("a/b", False), ("..", False), (".", False), ("a b", True),
+                                        ("...", True), ("n" * 200, True)])
+def test_a_name_that_is_no_directory_is_refused_before_anything_is_paid(treadle, name, good):
+    head = "directories: {organize: {by_workflow: %s}}"
+    for on in ("true", "false"):
+        treadle.file("w.yaml", f"workflow:\n  {head % on}\n  name: '{name}'\n  steps:\n{REPORT}")
+        fine = good or on == "false"
+        told = treadle("run", "w.yaml", "--mock", code=0 if fine else 2)
+        assert ("w.yaml:2:41: error: `by_workflow` needs a directory of the name" in told.err) != fine, told
+        if good and on == "true":
+            assert (treadle.cwd / "outputs" / name / "out.json").exists()
+
+
 def test_no_workspace_is_made(treadle):
     head = "workspace_config: {create_if_missing: false}"
     told = run(treadle, head, REPORT, "--workspace", "ws", code=2)
