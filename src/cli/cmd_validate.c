@@ -26,14 +26,11 @@ static int tell(int code)
 
 static void valid(const char *file, const struct workflow *w)
 {
-    const char *before = "; a run needs";
-    printf("%s: workflow `%.*s` is valid (%zu step%s)", file, STR_ARG(w->name), w->nall, w->nall == 1 ? "" : "s");
-    for (size_t i = 0; i < w->nwanted; i++)
-        if (w->wanted[i].kind == WANTED_INPUT) {
-            printf("%s --input %.*s=…", before, STR_ARG(w->wanted[i].name));
-            before = "";
-        }
-    printf("\n");
+    struct arena a = {0};
+    struct str options = workflow_wanted_options(w, "--input ", &a);
+    printf("%s: workflow `%.*s` is valid (%zu step%s)%s%.*s\n", file, STR_ARG(w->name), w->nall,
+           w->nall == 1 ? "" : "s", options.n ? "; a run needs " : "", STR_ARG(options));
+    arena_done(&a);
 }
 
 static int run(const struct command *c, const struct args *args)

@@ -338,6 +338,9 @@ enum rc workflow_names_known(const struct workflow *w, const struct val *inputs,
                              struct err *err) MUST_CHECK;
 /* The same of a workflow that is called, as far as inputs.x goes: its caller's variables may be its own. */
 enum rc workflow_call_known(const struct workflow *w, const struct val *inputs, struct err *err) MUST_CHECK;
+/* What gives the undeclared inputs that every run must be given, as far as one message goes: "--input a=… --input b=…
+ * and 7 more", or nothing. `option`: as above. In `a`. */
+struct str workflow_wanted_options(const struct workflow *w, const char *option, struct arena *a);
 /* Is it one that the workflow declares? Any is, where none is declared. */
 bool workflow_takes_input(const struct workflow *w, struct str name);
 /* What the command line's `NAME=TEXT` means for input `name`: read as its declared type (JSON for arrays and objects);

@@ -192,3 +192,19 @@ enum rc workflow_call_known(const struct workflow *w, const struct val *inputs, 
     arena_done(&a);
     return rc;
 }
+
+struct str workflow_wanted_options(const struct workflow *w, const char *option, struct arena *a)
+{
+    struct str text = STR("");
+    size_t left_out = 0;
+    for (size_t i = 0; i < w->nwanted; i++) {
+        if (w->wanted[i].kind != WANTED_INPUT)
+            continue;
+        struct str one = arena_printf(a, "%s%s%s=…", text.n ? " " : "", option, clip(w->wanted[i].name).z);
+        if (left_out || (text.n && text.n + one.n > TOLD_MAX))
+            left_out++;
+        else
+            text = arena_printf(a, "%.*s%.*s", STR_ARG(text), STR_ARG(one));
+    }
+    return left_out ? arena_printf(a, "%.*s and %zu more", STR_ARG(text), left_out) : text;
+}

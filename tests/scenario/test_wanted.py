@@ -42,6 +42,10 @@ def test_very_many_are_counted(treadle):
     path = write(treadle, "w.yaml", [echo(" ".join(f"{{{{ inputs.number_{i} }}}}" for i in range(300)))])
     said = treadle("run", path, code=2).err
     assert "reads: inputs.number_0, inputs.number_1 (" in said and " more; expected --input number_0=…" in said
+    [line] = treadle("validate", path, code=0).out.splitlines()
+    named = line.count("--input ")
+    assert "a run needs --input number_0=… --input number_1=…" in line and len(line) < 600
+    assert 10 < named < 40 and line.endswith(f"=… and {300 - named} more")
 
 
 @pytest.mark.parametrize("value", [
