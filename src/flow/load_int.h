@@ -34,19 +34,19 @@ struct clip {
 };
 struct clip clip(struct str s);
 
+struct line_measure {
+    uint32_t line, indent, n; /* spaces that it begins with, and characters in all */
+};
 /* Where text stands in the file, for places inside block and quoted scalars (load_place.c). */
 struct places {
     struct str text;
     const uint32_t *start; /* offsets of the lines */
     uint16_t *shift;       /* by line: columns that the block scalar there is indented by; 0 outside */
     uint32_t lines;
-    struct measure {
-        bool known;
-        uint32_t indent, n;       /* spaces that it begins with, and characters in all */
-    } * measured;                 /* by line, of those that were looked at */
-    uint32_t seen_line, seen_col; /* character looked at last, */
-    size_t seen_at;               /* and its byte in the line */
-    struct places *more;          /* of the other files */
+    struct line_measure *measured; /* of lines that were looked at lately */
+    uint32_t seen_line, seen_col;  /* character looked at last, */
+    size_t seen_at;                /* and its byte in the line */
+    struct places *more;           /* of the other files */
     size_t nmore;
 };
 

@@ -29,6 +29,11 @@ struct clip clip(struct str s)
 
 /* ---- places ---- */
 
+enum {
+    FOLDED_MAX = 1000, /* lines that a place is looked for on, in a text that is folded over them */
+    MEASURED = 1024 /* lines whose length is kept, by the remainder of their numbers: those of one text do not meet */
+};
+
 static void places_init(struct places *p, struct arena *a, struct str text)
 {
     uint32_t lines = 1;
@@ -42,7 +47,7 @@ static void places_init(struct places *p, struct arena *a, struct str text)
                          .start = start,
                          .shift = arena_calloc(a, (size_t)lines + 2, sizeof *p->shift),
                          .lines = lines,
-                         .measured = arena_calloc(a, (size_t)lines + 2, sizeof *p->measured)};
+                         .measured = arena_calloc(a, MEASURED, sizeof *p->measured)};
 }
 
 void places_init_all(struct places *p, struct arena *a, const struct source *sources, size_t n)
@@ -163,13 +168,13 @@ struct val places_content(struct places *p, struct arena *a, const struct val *v
     return out;
 }
 
-/* How long line `n` is. Looked at once, however many places are in it: it may be the whole file. */
-static struct measure measure(struct places *p, uint32_t n)
+/* How long line `n` is. Counted once for all places in it, since it may be the whole file. */
+static struct line_measure measure(struct places *p, uint32_t n)
 {
-    struct measure *m = &p->measured[n];
-    if (!m->known) {
+    struct line_measure *m = &p->measured[n % MEASURED];
+    if (m->line != n) {
         struct str line = line_text(p, n);
-        *m = (struct measure){.known = true, .indent = (uint32_t)indent_of(line), .n = (uint32_t)characters(line)};
+        *m = (struct line_measure){.line = n, .indent = (uint32_t)indent_of(line), .n = (uint32_t)characters(line)};
     }
     return *m;
 }
@@ -179,7 +184,7 @@ static void fix(struct places *p, uint32_t *line, uint32_t *col)
     if (*line < 1 || *line > p->lines)
         return;
     *col += p->shift[*line];
-    for (unsigned i = 0; i < 1000 && *line < p->lines; i++) {
+    for (unsigned i = 0; i < FOLDED_MAX && *line < p->lines; i++) {
         uint32_t n = measure(p, *line).n;
         if (*col <= n + 1)
             return;
