@@ -50,6 +50,9 @@ struct expr_scope {
     /* May be NULL. How many items the list at the path has, where that is known without the list itself; false: it is
      * not, and the list is asked for. Whoever says so resolves the path with one more segment, an index, as well. */
     bool (*count)(void *ctx, const struct val *key, size_t nkeys, struct arena *a, int64_t *ret);
+    /* May be NULL. The names of the fields of the object at the path, a list of texts, where they are known without the
+     * object itself; false: they are not, and the object is asked for. */
+    bool (*fields)(void *ctx, const struct val *key, size_t nkeys, struct arena *a, struct val *ret);
     /* May be NULL. What an object that has no field `key` answers in its place, or NULL: it is missing. */
     const struct val *(*lacking)(void *ctx, const struct val *object, struct str key, struct arena *a);
     void *ctx;

@@ -436,20 +436,11 @@ static enum rc ev_addend(struct ev *c, const struct expr *n, struct val *ret)
     return RC_OK;
 }
 
-/* length(PATH) and last(PATH), where the caller knows the one and can find the other without the whole list. */
-static enum rc ev_of_list(struct ev *c, const struct expr *n, struct val *ret, bool *done)
+/* The last item of the list at the path, which has `count` of them. */
+static enum rc ev_last(struct ev *c, const struct expr *list, const struct val *key, int64_t count, struct val *ret)
 {
-    const struct expr *list = n->list[0];
-    const struct val *key;
-    bool null;
-    int64_t count;
-    *done = false;
-    TRY(keys_of(c, list, &key, &null));
-    if (null || !c->scope->count(c->scope->ctx, key, list->nseg, c->a, &count))
-        return RC_OK;
-    *done = true;
-    *ret = n->fn->call == fn_last ? val_null : val_int(count);
-    if (n->fn->call != fn_last || !count)
+    *ret = val_null;
+    if (!count)
         return RC_OK;
     struct val *longer = arena_calloc(c->a, list->nseg + 1, sizeof *longer);
     memcpy(longer, key, list->nseg * sizeof *longer);
@@ -460,13 +451,38 @@ static enum rc ev_of_list(struct ev *c, const struct expr *n, struct val *ret, b
     return follow(c, list, v ? *v : val_null, longer, used, list->nseg + 1, ret);
 }
 
+/* A function of a path that needs no more than how many items or which fields are there, and for last(PATH) one item:
+ * where the caller knows that without the whole. */
+static enum rc ev_of_path(struct ev *c, const struct expr *n, struct val *ret, bool *done)
+{
+    const struct expr *path = n->list[0];
+    const struct expr_scope *s = c->scope;
+    bool last = n->fn->call == fn_last, keys = n->fn->call == fn_keys, null;
+    const struct val *key;
+    struct val names;
+    int64_t count;
+    *done = true;
+    TRY(keys_of(c, path, &key, &null));
+    if (!null && !keys && s->count && s->count(s->ctx, key, path->nseg, c->a, &count)) {
+        *ret = val_int(count);
+        return last ? ev_last(c, path, key, count, ret) : RC_OK;
+    }
+    if (!null && !last && s->fields && s->fields(s->ctx, key, path->nseg, c->a, &names)) {
+        TRY(ev_charge(c, n, names.arr.n * sizeof names));
+        *ret = keys ? names : val_int((int64_t)names.arr.n);
+        return expr_spend(c, n, names.arr.n / 16);
+    }
+    *done = false;
+    return RC_OK;
+}
+
 static enum rc ev_call(struct ev *c, const struct expr *n, struct val *ret)
 {
     struct val few[4], *arg = few;
-    bool counts = n->fn->call == fn_length || n->fn->call == fn_count || n->fn->call == fn_last;
-    if (counts && n->n == 1 && n->list[0]->kind == N_PATH && c->scope->count) {
+    bool part = n->fn->call == fn_length || n->fn->call == fn_count || n->fn->call == fn_last || n->fn->call == fn_keys;
+    if (part && n->n == 1 && n->list[0]->kind == N_PATH) {
         bool done;
-        TRY(ev_of_list(c, n, ret, &done));
+        TRY(ev_of_path(c, n, ret, &done));
         if (done)
             return RC_OK;
     }

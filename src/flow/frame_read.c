@@ -13,6 +13,7 @@ struct expr_scope frame_scope(struct frame *f, bool null_safe)
 {
     return (struct expr_scope){.resolve = null_safe ? scope_resolve_asking : scope_resolve,
                                .count = scope_count,
+                               .fields = scope_fields,
                                .lacking = scope_lacking,
                                .ctx = f,
                                .null_safe = null_safe,

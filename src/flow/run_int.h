@@ -348,13 +348,25 @@ struct frame **isolate_writing(struct frame *f);
 /* The request, with what says where it is to be carried out. */
 struct val isolate_located(struct frame *f, enum effect_kind kind, struct val request);
 
-/* scope.c */
+/* scope_away.c */
 /* `v` with all that has left memory in its place, built in `a`; fails with run->wanted set when it must be fetched. */
 enum rc scope_whole(struct frame *f, const struct val *v, struct arena *a, struct val *ret, struct err *err);
+/* A part of a result that is looked into, from the shelf where it has left memory; null, and run->wanted set, where it
+ * must be fetched first. The iterations of a loop stay where they are. */
+const struct val *scope_there(const struct frame *f, const struct val *v);
+/* Goes on along the path while parts of the value may be away. */
+enum rc scope_follow_away(struct frame *f, const struct val *key, size_t n, struct arena *a, const struct val **ret,
+                          size_t *ret_used, struct err *err);
+/* Something is wanted: the error that says so. */
+enum rc scope_must_fetch(const struct run *r, struct err *err);
+
+/* scope.c */
 enum rc scope_resolve(void *ctx, const struct val *key, size_t nkeys, struct arena *a, const struct val **ret,
                       size_t *ret_used, struct err *err);
 /* expr_scope.count */
 bool scope_count(void *ctx, const struct val *key, size_t nkeys, struct arena *a, int64_t *ret);
+/* expr_scope.fields */
+bool scope_fields(void *ctx, const struct val *key, size_t nkeys, struct arena *a, struct val *ret);
 /* expr_scope.lacking */
 const struct val *scope_lacking(void *ctx, const struct val *object, struct str key, struct arena *a);
 /* Is the name alone, in that frame, something that the author has called so, rather than the engine? */

@@ -5,7 +5,6 @@
 #include "flow/run_int.h"
 
 #include "flow/away.h"
-#include "flow/shelf.h"
 
 #include <stdlib.h>
 
@@ -21,27 +20,9 @@ static const struct val *keep(struct arena *a, struct val v)
     return p;
 }
 
-/* ---- what has left memory ---- */
-
-static enum rc take_off(struct frame *f, const struct val *away, struct str whole, const struct val **ret,
-                        struct err *err);
-
-/* A part of a result that is looked into here: where it has left memory, from the shelf. It may have to be fetched
- * first; then it seems to be null, and what comes of that does not count (scope_resolve()). The iterations of a loop
- * stay where they are. */
-static const struct val *there(const struct frame *f, const struct val *v)
-{
-    struct str whole, member;
-    struct err err;
-    while (v && v->away && v->type == VAL_NULL && away_of_result(v->s, &whole, &member))
-        if (take_off((struct frame *)f, v, str_n("", 0), &v, &err) != RC_OK)
-            return &val_null;
-    return v;
-}
-
 static const struct val *get(const struct frame *f, const struct val *v, struct str key)
 {
-    return there(f, val_get(v, key));
+    return scope_there(f, val_get(v, key));
 }
 #define GET(f, v, lit) get((f), (v), STR(lit))
 
@@ -153,7 +134,7 @@ static const struct val *find_last(const struct frame *from, struct str name, bo
         while (d) {
             *ret_known = true;
             const struct val *results = l->results && l->results[d->index]
-                                            ? GET(from, there(from, &l->results[d->index]->val), "results")
+                                            ? GET(from, scope_there(from, &l->results[d->index]->val), "results")
                                             : NULL;
             if (val_get(results, name))
                 return get(from, results, name);
@@ -185,15 +166,15 @@ static const struct val *find_result(const struct frame *from, struct str name, 
         if (!d && scope_failed(f, name)) { /* in the steps of its on_error */
             *ret_known = true;
             *ret_def = def->owner;
-            return there(from, scope_failed(f, name));
+            return scope_there(from, scope_failed(f, name));
         }
         if (!d)
             continue;
         *ret_known = true;
         *ret_def = d;
         if (results && results[d->index])
-            return there(from, &results[d->index]->val);
-        return older && older[d->index] ? there(from, &older[d->index]->val) : NULL;
+            return scope_there(from, &results[d->index]->val);
+        return older && older[d->index] ? scope_there(from, &older[d->index]->val) : NULL;
     }
     return find_last(from, name, ret_known);
 }
@@ -229,7 +210,8 @@ static const struct val *find_named(const struct frame *from, struct str name)
         }
         for (; low-- > 0 && str_eq(l->def->steps[l->def->by_value[low]]->value_name, name);) {
             size_t index = l->def->by_value[low];
-            const struct val *v = l->results[index] ? get(from, there(from, &l->results[index]->val), name) : NULL;
+            const struct val *v =
+                l->results[index] ? get(from, scope_there(from, &l->results[index]->val), name) : NULL;
             if (v)
                 return v;
         }
@@ -287,7 +269,7 @@ static const struct val *of_result(const struct frame *f, const struct step_def 
         return v;
     for (const struct val *inner = other; inner && used < n;) { /* of a task, of a step inside: a result too */
         size_t more = used;
-        other = there(f, other);
+        other = scope_there(f, other);
         inner = val_is(GET(f, other, "success"), VAL_BOOL) ? result_field(f, a, other, key, n, used, &more) : NULL;
         other = inner ? inner : other;
         used = inner ? more : used;
@@ -454,8 +436,8 @@ static const struct val *previous_response(const struct frame *from)
             continue;
         const struct list_state *l = f->state;
         for (size_t i = l->def->n; i-- > 0;)
-            if (l->results && l->results[i] && !VAL_GET(there(from, &l->results[i]->val), "skipped"))
-                return there(from, &l->results[i]->val);
+            if (l->results && l->results[i] && !VAL_GET(scope_there(from, &l->results[i]->val), "skipped"))
+                return scope_there(from, &l->results[i]->val);
     }
     return NULL;
 }
@@ -468,7 +450,7 @@ static const struct val *find_part(const struct frame *from, struct str name)
         for (size_t i = l && l->results ? l->def->n : 0; i-- > 0;) {
             const char *key = l->def->steps[i]->type->parts;
             if (key && l->results[i] && val_get(val_get(l->def->steps[i]->source, str_c(key)), name))
-                return val_get(there(from, &l->results[i]->val), name);
+                return val_get(scope_there(from, &l->results[i]->val), name);
         }
     }
     return NULL;
@@ -605,19 +587,11 @@ static enum rc resolve(struct frame *f, const struct val *key, size_t n, struct 
 
 /* ---- fetching ---- */
 
-static enum rc must_fetch(const struct run *r, struct err *err)
-{
-    struct str whole, member;
-    return err_set(err, RC_INTERNAL, "%s %.*s %s left memory",
-                   away_of_result(r->wanted, &whole, &member) ? "the result" : "the iterations of", STR_ARG(r->wanted),
-                   away_of_result(r->wanted, &whole, &member) ? "has" : "have");
-}
-
 enum rc frame_step_value(struct frame *f, struct str name, struct arena *a, const struct val **ret, struct err *err)
 {
     *ret = step_value(f, name, a);
     if (f->run->wanted.n)
-        return must_fetch(f->run, err);
+        return scope_must_fetch(f->run, err);
     if (!*ret || !(*ret)->away)
         return RC_OK;
     struct val *whole = ARENA_NEW(a, struct val);
@@ -626,142 +600,45 @@ enum rc frame_step_value(struct frame *f, struct str name, struct arena *a, cons
     return rc;
 }
 
-/* On the shelf, or to be fetched: `whole` then names what holds it, so that one fetch brings all of that. */
-static enum rc take_off(struct frame *f, const struct val *away, struct str whole, const struct val **ret,
-                        struct err *err)
-{
-    struct str of, member;
-    (void)away_of_result(away->s, &of, &member);
-    const struct box *b = shelf_get(f->run, of);
-    if (b) {
-        *ret = away_part(&b->val, member);
-        return *ret ? RC_OK : err_set(err, RC_CORRUPT, "the result %.*s has no such part", STR_ARG(away->s));
-    }
-    if (!f->run->wanted.n) {
-        f->run->wanted = whole.n ? whole : of;
-        f->run->wanted_whole = whole.n > 0;
-    }
-    return must_fetch(f->run, err);
-}
-
-static enum rc put_in(struct frame *f, const struct val *v, struct str whole, struct arena *a, struct val *ret,
-                      struct err *err)
-{
-    *ret = *v;
-    if (!v->away)
-        return RC_OK;
-    enum rc rc = RC_OK;
-    ret->away = false;
-    if (v->type == VAL_NULL) {
-        const struct val *inner = NULL;
-        struct str of, member;
-        (void)away_of_result(v->s, &of, &member);
-        rc = take_off(f, v, whole, &inner, err);
-        return rc || !inner ? rc : put_in(f, inner, whole.n ? whole : of, a, ret, err);
-    }
-    if (v->type == VAL_ARRAY) {
-        struct val *mine = arena_calloc(a, v->arr.n + 1, sizeof *mine);
-        for (size_t i = 0; i < v->arr.n && !rc; i++)
-            rc = put_in(f, &v->arr.v[i], whole, a, &mine[i], err);
-        ret->arr.v = mine;
-        return rc;
-    }
-    struct member *mine = arena_calloc(a, v->obj.n + 1, sizeof *mine);
-    memcpy(mine, v->obj.m, v->obj.n * sizeof *mine);
-    for (size_t i = 0; i < v->obj.n && !rc; i++)
-        rc = put_in(f, &v->obj.m[i].val, whole, a, &mine[i].val, err);
-    ret->obj.m = mine;
-    return rc;
-}
-
-enum rc scope_whole(struct frame *f, const struct val *v, struct arena *a, struct val *ret, struct err *err)
-{
-    return put_in(f, v, str_n("", 0), a, ret, err);
-}
-
-/* One of a loop's iterations, or how many there are, without the others. `*ret` NULL: the whole list is wanted. */
-static enum rc one_of(struct frame *f, const struct val *away, const struct val *key, struct arena *a,
-                      const struct val **ret, struct err *err)
-{
-    struct str loop, member;
-    int64_t count, i = key->type == VAL_INT ? key->i : -1;
-    *ret = NULL;
-    if (away_of_result(away->s, &loop, &member) || !away_of_iterations(away->s, &count))
-        return RC_OK;
-    if (key->type == VAL_STR && str_is(key->s, "length")) {
-        *ret = keep(a, val_int(count));
-        return RC_OK;
-    }
-    i = key->type == VAL_INT && i < 0 ? i + count : i;
-    if (key->type != VAL_INT || i < 0 || i >= count)
-        return RC_OK;
-    const struct box *all = shelf_get(f->run, loop);
-    if (all) {
-        *ret = val_at(&all->val, (size_t)i);
-        return RC_OK;
-    }
-    struct str name = away_one(a, loop, i);
-    const struct box *one = shelf_get(f->run, name);
-    *ret = one ? &one->val : NULL;
-    if (one)
-        return RC_OK;
-    f->run->wanted = name;
-    f->run->wanted_whole = false;
-    return must_fetch(f->run, err);
-}
-
-/* Goes on along the path while parts of the value may be away, so that only what is read is fetched. */
-static enum rc follow_away(struct frame *f, const struct val *key, size_t n, struct arena *a, const struct val **ret,
-                           size_t *ret_used, struct err *err)
-{
-    const struct val *v = *ret, *next = v;
-    struct str whole = {0}, member; /* what holds all that `v` is, if it was that which was looked for */
-    enum rc rc = RC_OK;
-    for (; next && v->away && !rc; v = next ? next : v) {
-        const struct val *k = *ret_used < n ? &key[*ret_used] : &val_null;
-        if (v->type == VAL_NULL) {
-            rc = one_of(f, v, k, a, &next, err);
-            *ret_used += next != NULL;
-            if (!rc && !next) {
-                (void)away_of_result(v->s, &whole, &member);
-                rc = take_off(f, v, str_n("", 0), &next, err);
-            }
-            continue;
-        }
-        whole = *ret_used < n && (k->type == VAL_STR || k->type == VAL_INT) ? str_n("", 0) : whole;
-        next = k->type == VAL_STR ? val_get(v, k->s) : k->type == VAL_INT && k->i >= 0 ? val_at(v, (size_t)k->i) : NULL;
-        *ret_used += next != NULL;
-    }
-    if (rc || !v->away) {
-        *ret = v;
-        return rc;
-    }
-    struct val *all = ARENA_NEW(a, struct val);
-    *ret = all;
-    return put_in(f, v, whole, a, all, err);
-}
-
 enum rc scope_resolve(void *ctx, const struct val *key, size_t n, struct arena *a, const struct val **ret,
                       size_t *ret_used, struct err *err)
 {
     struct frame *f = ctx;
     enum rc rc = resolve(f, key, n, a, ret, ret_used, err);
     if (f->run->wanted.n)
-        return must_fetch(f->run, err);
-    return rc || !*ret || !(*ret)->away ? rc : follow_away(f, key, n, a, ret, ret_used, err);
+        return scope_must_fetch(f->run, err);
+    return rc || !*ret || !(*ret)->away ? rc : scope_follow_away(f, key, n, a, ret, ret_used, err);
 }
 
-bool scope_count(void *ctx, const struct val *key, size_t n, struct arena *a, int64_t *ret)
+/* What the path leads to, if it has left memory or has parts that have; NULL: all of it is there, or nothing is. */
+static const struct val *unfetched(struct frame *f, const struct val *key, size_t n, struct arena *a)
 {
-    struct frame *f = ctx;
     const struct val *v = NULL;
     size_t used = 1;
     struct err err;
     if (resolve(f, key, n, a, &v, &used, &err) != RC_OK || f->run->wanted.n)
-        return false; /* whoever evaluates comes to it as well */
+        return NULL; /* whoever evaluates comes to it as well */
     for (; v && v->away && v->type == VAL_OBJECT && used < n; used++)
         v = key[used].type == VAL_STR ? val_get(v, key[used].s) : NULL;
-    return v && v->away && v->type == VAL_NULL && used == n && away_of_iterations(v->s, ret);
+    return v && v->away && used == n ? v : NULL;
+}
+
+bool scope_count(void *ctx, const struct val *key, size_t n, struct arena *a, int64_t *ret)
+{
+    const struct val *v = unfetched(ctx, key, n, a);
+    return v && v->type == VAL_NULL && away_of_iterations(v->s, ret);
+}
+
+bool scope_fields(void *ctx, const struct val *key, size_t n, struct arena *a, struct val *ret)
+{
+    const struct val *v = unfetched(ctx, key, n, a);
+    if (!val_is(v, VAL_OBJECT))
+        return false;
+    struct val_list names = val_list_new(a);
+    for (size_t i = 0; i < v->obj.n; i++)
+        val_list_push(&names, val_str(v->obj.m[i].key));
+    *ret = val_list_done(&names);
+    return true;
 }
 
 /* In conditions, what may be there and is not is null: a variable that nobody has set, an environment variable. */

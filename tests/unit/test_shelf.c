@@ -79,6 +79,36 @@ static void test_reading_back(void **state)
     arena_done(&a);
 }
 
+/* The names of results, and how many there are, are known without the results themselves. */
+static void test_names_fetch_nothing(void **state)
+{
+    (void)state;
+    static const char inside[] = "[{name: e, type: test_echo, value: {a: 1, b: 2}}]";
+    char yaml[2048];
+    snprintf(yaml, sizeof yaml,
+             "workflow:\n  name: w\n  steps:\n"
+             "    - {name: l, type: for_loop, data_source: [x, y], steps: %s}\n"
+             "    - {name: s, type: switch, expression: '1', cases: {'1': %s}}\n"
+             "    - name: r\n      type: test_echo\n      condition: \"'l' in keys(steps) and length(steps) == 2\"\n"
+             "      value: ['{{ keys(steps) }}', '{{ length(steps) }}', '{{ count(steps) }}', '{{ keys(steps.l) }}',\n"
+             "        '{{ length(keys(steps.s)) }}']\n",
+             inside, inside);
+    rig_shelf_bytes = 1;
+    rig_start(&g, yaml);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    size_t loads = g.loads;
+    assert_non_null(strstr(rig_results(&g), "\"r\":[[\"l\",\"s\"],2,2,[\"success\",\"total_items\",\"completed_items\","
+                                            "\"iterations\"],2]"));
+    assert_int_equal(loads, 0);
+    rig_done(&g);
+    rig_shelf_bytes = 1;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n"
+                  "    - {name: l, type: for_loop, data_source: [x, y], steps: [{name: e, type: test_echo}]}\n"
+                  "    - {name: r, type: test_echo, value: '{{ last(steps) }}'}\n");
+    rig_assert_status(&g, RUN_FAILED); /* an object has no last item, known names or not */
+    assert_non_null(strstr(rig_run_error(&g), "last"));
+}
+
 /* No record holds what another has already: a loop's end is short however much its iterations returned. */
 static void test_ends_of_loops_are_short(void **state)
 {
@@ -196,6 +226,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_reading_back, done),
+        cmocka_unit_test_teardown(test_names_fetch_nothing, done),
         cmocka_unit_test_teardown(test_ends_of_loops_are_short, done),
         cmocka_unit_test_teardown(test_stopping_while_fetching, done),
         cmocka_unit_test_teardown(test_fetching_for_a_prompt, done),
