@@ -53,8 +53,10 @@ struct expr_scope {
     /* May be NULL. The names of the fields of the object at the path, a list of texts, where they are known without the
      * object itself; false: they are not, and the object is asked for. */
     bool (*fields)(void *ctx, const struct val *key, size_t nkeys, struct arena *a, struct val *ret);
-    /* May be NULL. What an object that has no field `key` answers in its place, or NULL: it is missing. */
-    const struct val *(*lacking)(void *ctx, const struct val *object, struct str key, struct arena *a);
+    /* May be NULL. What an object that has no field `key[at]`, a text, answers in its place, or NULL: it is missing.
+     * The keys before are those that led to it, as far as the expression says. */
+    const struct val *(*lacking)(void *ctx, const struct val *object, const struct val *key, size_t at,
+                                 struct arena *a);
     void *ctx;
     bool null_safe;   /* conditions: unknown fields are null instead of errors (head names must still be known) */
     int64_t now_ms;   /* for now(), date arithmetic */

@@ -135,7 +135,7 @@ static enum rc follow(struct ev *c, const struct expr *n, struct val v, const st
         TRY(expr_spend(c, n, 1 + (v.type == VAL_STR ? v.s.n / 256 : 0)));
         if (!field(&v, &key[i], &next)) {
             bool name = v.type == VAL_OBJECT && key[i].type == VAL_STR && c->scope->lacking;
-            const struct val *other = name ? c->scope->lacking(c->scope->ctx, &v, key[i].s, c->a) : NULL;
+            const struct val *other = name ? c->scope->lacking(c->scope->ctx, &v, key, i, c->a) : NULL;
             if (!other && !c->null_safe)
                 return no_field(c, n, &v, key, i);
             next = other ? *other : val_null;

@@ -206,10 +206,10 @@ static enum rc resolve(void *ctx, const struct val *key, size_t nkeys, struct ar
     return RC_OK;
 }
 
-static const struct val *lacking(void *ctx, const struct val *object, struct str key, struct arena *a)
+static const struct val *lacking(void *ctx, const struct val *object, const struct val *key, size_t at, struct arena *a)
 {
     const struct expr_scope *outer = ((struct transform_run *)ctx)->outer;
-    return outer->lacking ? outer->lacking(outer->ctx, object, key, a) : NULL;
+    return outer->lacking ? outer->lacking(outer->ctx, object, key, at, a) : NULL;
 }
 
 static struct expr_scope item_scope(struct transform_run *r)

@@ -30,6 +30,11 @@ static enum rc resolve(void *ctx, const struct val *key, size_t n, struct arena 
     return RC_OK;
 }
 
+static const struct val *lacking(void *ctx, const struct val *object, const struct val *key, size_t at, struct arena *a)
+{
+    return scope_lacking(((const struct asked *)ctx)->f, object, key, at, a);
+}
+
 static enum rc read_field(struct frame *f, const struct val *result, struct str field, struct arena *a, struct val *ret,
                           struct err *err)
 {
@@ -38,6 +43,8 @@ static enum rc read_field(struct frame *f, const struct val *result, struct str 
     const struct expr *e;
     scope.resolve = resolve;
     scope.count = NULL;
+    scope.fields = NULL;
+    scope.lacking = lacking;
     scope.ctx = &q;
     enum rc rc = expr_parse(a, arena_printf(a, "result_.%.*s", STR_ARG(field)), 0, 0, &e, err);
     return rc == RC_OK ? expr_eval(e, &scope, a, ret, err) : rc;

@@ -368,7 +368,7 @@ bool scope_count(void *ctx, const struct val *key, size_t nkeys, struct arena *a
 /* expr_scope.fields */
 bool scope_fields(void *ctx, const struct val *key, size_t nkeys, struct arena *a, struct val *ret);
 /* expr_scope.lacking */
-const struct val *scope_lacking(void *ctx, const struct val *object, struct str key, struct arena *a);
+const struct val *scope_lacking(void *ctx, const struct val *object, const struct val *key, size_t at, struct arena *a);
 /* Is the name alone, in that frame, something that the author has called so, rather than the engine? */
 bool scope_is_authors(struct frame *f, struct str name, struct arena *a);
 /* The same for conditions: unset variables are null. */

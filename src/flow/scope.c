@@ -70,10 +70,14 @@ static const struct val *common_field(struct str key)
                                     : NULL;
 }
 
+/* What was found in a result: data, or something about it; a result itself; or results by the names of their steps. */
+enum found { FOUND_DATA, FOUND_RESULT, FOUND_RESULTS };
+
 /* steps.NAME.KEY where the result has no such field of its own. */
 static const struct val *indirect_field(const struct frame *f, struct arena *a, const struct val *result,
-                                        struct str key)
+                                        struct str key, enum found *what)
 {
+    *what = FOUND_DATA;
     const struct val *data = GET(f, result, "data");
     if (val_get(data, key))
         return val_get(data, key);
@@ -82,19 +86,22 @@ static const struct val *indirect_field(const struct frame *f, struct arena *a, 
         return val_get(json, key);
     const struct val *inner = GET(f, result, "results"), *branch = get(f, GET(f, result, "branches"), key);
     const struct val *task = get(f, inner, key);
-    if (VAL_GET(task, "ok") && VAL_GET(task, "result")) /* of a group of tasks */
+    if (VAL_GET(task, "ok") && VAL_GET(task, "error")) /* of a group of tasks, which failed */
+        return task;
+    *what = FOUND_RESULT;
+    if (VAL_GET(task, "ok") && VAL_GET(task, "result"))
         return VAL_GET(task, "result");
     if (val_get(inner, key)) /* a step of the case that was taken, of a loop's last iteration */
         return val_get(inner, key);
     if (val_get(GET(f, result, "handled"), key)) /* a step of its on_error */
         return val_get(GET(f, result, "handled"), key);
+    *what = FOUND_RESULTS;
     if (VAL_GET(branch, "results"))
         return VAL_GET(branch, "results");
-    if (str_is(key, "result")) {
-        if (data)
-            return data;
-        return VAL_GET(result, "text") ? VAL_GET(result, "text") : result;
-    }
+    bool whole = str_is(key, "result") && !data && !VAL_GET(result, "text");
+    *what = whole ? FOUND_RESULT : FOUND_DATA;
+    if (str_is(key, "result"))
+        return whole ? result : data ? data : VAL_GET(result, "text");
     const struct val *common = common_field(key);
     return common ? common : older_field(f, result, key);
 }
@@ -102,8 +109,9 @@ static const struct val *indirect_field(const struct frame *f, struct arena *a, 
 /* A field of a result: key[at], or what stands for it. `steps.S.result.x` is steps.S.x where the result has no field
  * `result`. NULL: the value itself is to be searched. */
 static const struct val *result_field(const struct frame *f, struct arena *a, const struct val *v,
-                                      const struct val *key, size_t n, size_t at, size_t *ret_used)
+                                      const struct val *key, size_t n, size_t at, size_t *ret_used, enum found *what)
 {
+    *what = FOUND_DATA;
     if (n <= at || key[at].type != VAL_STR || v->type != VAL_OBJECT)
         return NULL;
     if (n > at + 1 && str_is(key[at].s, "error") && val_is(GET(f, v, "error"), VAL_OBJECT) &&
@@ -116,13 +124,32 @@ static const struct val *result_field(const struct frame *f, struct arena *a, co
     if (str_is(key[at].s, "result") && n > at + 1 && key[at + 1].type == VAL_STR) {
         struct str inner = key[at + 1].s;
         const struct val *own = val_get(v, inner);
-        own = own ? own : indirect_field(f, a, v, inner);
+        own = own ? own : indirect_field(f, a, v, inner, what);
         *ret_used = at + 2;
         if (own)
             return own;
     }
     *ret_used = at + 1;
-    return indirect_field(f, a, v, key[at].s);
+    return indirect_field(f, a, v, key[at].s, what);
+}
+
+/* Goes on along the path from what was found, as long as it leads to results inside of results. */
+static const struct val *deeper(const struct frame *f, struct arena *a, const struct val *v, const struct val *key,
+                                size_t n, size_t *used, enum found what)
+{
+    for (const struct val *inner = v; inner && what != FOUND_DATA && *used < n;) {
+        size_t more = *used + 1;
+        v = scope_there(f, v);
+        if (what == FOUND_RESULTS) {
+            inner = val_get(v, key_name(&key[*used]));
+            what = FOUND_RESULT;
+        } else {
+            inner = result_field(f, a, v, key, n, *used, &more, &what);
+        }
+        v = inner ? inner : v;
+        *used = inner ? more : *used;
+    }
+    return v;
 }
 
 /* After a while_loop its steps are known by their names, as they were in the last iteration. */
@@ -246,6 +273,12 @@ static const struct val *set_here(const struct frame *f, const struct val *resul
     return NULL;
 }
 
+/* Of a call whose result is the results of the steps inside, by their names: is it one of those? */
+static bool is_inside(const struct step_def *d, struct str name)
+{
+    return d && d->child && !d->child->output && list_find(d->child->root, name);
+}
+
 /* steps.NAME.… of the step's result `v`; key[2] is the first name after the step's. */
 static const struct val *of_result(const struct frame *f, const struct step_def *def, const struct val *v,
                                    const struct val *key, size_t n, struct arena *a, size_t *ret_used)
@@ -260,20 +293,20 @@ static const struct val *of_result(const struct frame *f, const struct step_def 
             return common_field(key[2].s);
         }
     }
+    enum found what = FOUND_DATA;
     const struct val *other = set_here(f, v, key, n);
     if (!other)
         other = named_value_field(f, def, v, key, n, &used);
     if (!other)
-        other = result_field(f, a, v, key, n, 2, &used);
+        other = result_field(f, a, v, key, n, 2, &used, &what);
+    if (!other && n >= 3 && is_inside(def, key_name(&key[2]))) {
+        other = val_get(v, key_name(&key[2]));
+        used = 3;
+        what = FOUND_RESULT;
+    }
     if (!other)
         return v;
-    for (const struct val *inner = other; inner && used < n;) { /* of a task, of a step inside: a result too */
-        size_t more = used;
-        other = scope_there(f, other);
-        inner = val_is(GET(f, other, "success"), VAL_BOOL) ? result_field(f, a, other, key, n, used, &more) : NULL;
-        other = inner ? inner : other;
-        used = inner ? more : used;
-    }
+    other = deeper(f, a, other, key, n, &used, what);
     *ret_used = used;
     return other;
 }
@@ -302,10 +335,17 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
     return RC_OK;
 }
 
-/* Results inside of results, such as those of a loop's iterations, answer like any other. */
-const struct val *scope_lacking(void *ctx, const struct val *object, struct str key, struct arena *a)
+/* Results inside of results, such as those of a loop's iterations, answer like any other. Data may look like one of
+ * them, so what would be the object itself it is only where the path says that results are there. */
+const struct val *scope_lacking(void *ctx, const struct val *object, const struct val *key, size_t at, struct arena *a)
 {
-    return val_is(VAL_GET(object, "success"), VAL_BOOL) ? indirect_field(ctx, a, object, key) : NULL;
+    struct str place = at >= 2 && key[at - 1].type == VAL_STR ? key_name(&key[at - 2]) : STR("");
+    bool known = str_is(place, "results") || str_is(place, "handled");
+    enum found what;
+    const struct val *v = NULL;
+    if (val_is(VAL_GET(object, "success"), VAL_BOOL))
+        v = indirect_field(ctx, a, object, key_name(&key[at]), &what);
+    return v != object || known ? v : NULL;
 }
 
 const struct val *scope_of_result(const struct frame *f, const struct step_def *def, const struct val *result,
@@ -500,10 +540,12 @@ static const struct val *resolve_previous(const struct frame *f, const struct va
                                           size_t *ret_used)
 {
     const struct val *v = previous_response(f);
-    const struct val *field = v ? result_field(f, a, v, key, n, 1, ret_used) : NULL;
-    if (!field)
-        *ret_used = 1;
-    return field ? field : v;
+    enum found what;
+    const struct val *field = v ? result_field(f, a, v, key, n, 1, ret_used, &what) : NULL;
+    if (field)
+        return deeper(f, a, field, key, n, ret_used, what);
+    *ret_used = 1;
+    return v;
 }
 
 /* What the author has given a name of his own wins over the names that the engine gives. */

@@ -48,6 +48,7 @@ struct known {
 };
 
 struct work {
+    struct frame *f;
     struct transform_run *run;
     struct expr_scope scope; /* of the names */
     struct known *known;
@@ -97,6 +98,12 @@ static enum rc resolve(void *ctx, const struct val *key, size_t n, struct arena 
     }
     *err = k ? k->err : *err;
     return k ? RC_NOT_FOUND : err_set(err, RC_NOT_FOUND, "`%.*s` is not known here", STR_ARG(key[0].s));
+}
+
+static const struct val *lacking(void *ctx, const struct val *object, const struct val *key, size_t at, struct arena *a)
+{
+    struct expr_scope scope = frame_scope(((struct work *)ctx)->f, true);
+    return scope.lacking(scope.ctx, object, key, at, a);
 }
 
 /* A step's name alone means what it yields. */
@@ -252,8 +259,12 @@ static struct work *prepare(struct frame *f, struct val *ret_operations)
     if (!c || !fill_templates(f, VAL_GET(c, "operations"), ret_operations) || !parse(f, ret_operations, &w->rest))
         return NULL;
     w->known = arena_calloc(a, NAMES_MAX, sizeof *w->known);
+    w->f = f;
     w->scope = frame_scope(f, true);
     w->scope.resolve = resolve;
+    w->scope.count = NULL;
+    w->scope.fields = NULL;
+    w->scope.lacking = lacking;
     w->scope.ctx = w;
     if (transform_each_path(w->rest, ask, &(struct asking){f, w}, &err) != RC_OK) {
         frame_fail(f, &err);

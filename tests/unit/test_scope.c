@@ -134,6 +134,79 @@ static void test_names_in_loops(void **state)
     in_loops("1");
 }
 
+#define CHECK(name) "{name: " name ", type: test_echo, value: {success: true, n: 2}}"
+
+/* Data may look like a result; only what stands where results do, among those of the steps inside, is one. */
+static void test_data_is_no_result(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *expr, *expected;
+    } t[] = {
+        {"exists(state.told.result)", "false"},
+        {"told.result || 4", "4"},
+        {"told.n", "1"},
+        {"exists(steps.d.payload.result)", "false"},
+        {"exists(steps.d.result.payload.result)", "false"},
+        {"exists(steps.d.data.payload.result)", "false"},
+        {"exists(d.payload.result)", "false"},
+        {"steps.d.payload.n", "1"},
+        {"exists(steps.out.check.result)", "false"},
+        {"steps.each.iterations[0].results.check.result.n", "2"},
+        {"steps.each.iterations[0].results.check.result", "{\"success\":true,\"n\":2}"},
+        {"steps.each.iterations[*].results.check.result.n", "[2]"},
+        {"map(steps.each.iterations, 'results.check.result.n')", "[2]"},
+        {"steps.either.check.result", "{\"success\":true,\"n\":2}"},
+        {"steps.either.results.check.result.n", "2"},
+        {"steps.both.one.check.result.n", "2"},
+        {"steps.both.branches.one.results.check.result.n", "2"},
+        {"steps.call.check.result.n", "2"},
+        {"steps.call.check.result", "{\"success\":true,\"n\":2}"},
+        {"call.check.result.n", "2"},
+        {"steps.bad.mend.result", "{\"success\":true,\"n\":2}"},
+        {"steps.bad.handled.mend.result.n", "2"},
+        {"previous_response.mend.result.n", "2"},
+        {"exists(steps.tasks.result)", "true"},
+        {"exists(steps.tasks.lost.result)", "false"},
+        {"steps.tasks.lost.error.code", "\"c\""},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        char yaml[4096], expected[200];
+        snprintf(
+            yaml, sizeof yaml,
+            "workflow:\n  name: w\n  variables: {told: {success: false, n: 1}}\n  steps:\n"
+            "    - {name: d, type: test_echo, value: {data: {payload: {success: false, n: 1}}}}\n"
+            "    - {name: each, type: for_loop, data_source: [1], steps: [" CHECK(
+                "check") "]}\n"
+                         "    - {name: either, type: switch, expression: '1', cases: {'1': [" CHECK(
+                             "check") "]}}\n"
+                                      "    - {name: both, type: parallel, branches: {one: [" CHECK(
+                                          "check") "]}}\n"
+                                                   "    - {name: call, type: pipeline, pipeline: {name: inner, steps: "
+                                                   "[" CHECK(
+                                                       "check") "]}}\n"
+                                                                "    - {name: out, type: pipeline, pipeline: {name: "
+                                                                "inner, steps: [" CHECK(
+                                                                    "check") "],\n"
+                                                                             "       output: {check: {success: false, "
+                                                                             "n: 1}}}}\n"
+                                                                             "    - {name: tasks, type: test_echo, "
+                                                                             "value: {results: {lost: {ok: false, "
+                                                                             "error: {code: c}}}}}\n"
+                                                                             "    - {name: bad, type: test_echo, fail: "
+                                                                             "true, on_error: {steps: [" CHECK(
+                                                                                 "mend") "]}}\n"
+                                                                                         "    - {name: e, type: "
+                                                                                         "test_echo, value: \"{{ %s "
+                                                                                         "}}\"}\n",
+            t[i].expr);
+        rig_start(&g, yaml);
+        snprintf(expected, sizeof expected, "\"e\":%s}", t[i].expected);
+        check(t[i].expr, expected);
+    }
+    in_root("1");
+}
+
 /* The condition of a while loop reads the newest iteration; steps before it in the body read the iteration before. */
 static void test_iteration_before(void **state)
 {
@@ -181,6 +254,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_names_in_root, done),
         cmocka_unit_test_teardown(test_names_in_loops, done),
+        cmocka_unit_test_teardown(test_data_is_no_result, done),
         cmocka_unit_test_teardown(test_iteration_before, done),
         cmocka_unit_test_teardown(test_iteration_before_after_a_crash, done),
         cmocka_unit_test_teardown(test_error_in_handler, done),
