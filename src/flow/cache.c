@@ -220,13 +220,13 @@ static bool worth_keeping(const struct val *result)
     return val_get_bool(result, STR("success"), true);
 }
 
-/* Of the workflow, by its own word, or else by that of whoever started the run; 0: nobody says. */
+/* Of the workflow, by its own word, or else by that of whoever carries the run on; 0: nobody says. */
 static int64_t most_kept(const struct frame *f)
 {
-    enum { MB_MAX = 1 << 20 };
-    int64_t mb = 0, said = f->instance->workflow->cache.max_bytes;
-    bool good = !said && str_to_i64(frame_env(f, "PIPELINE_CACHE_SIZE"), &mb) && mb > 0 && mb <= MB_MAX;
-    return good ? mb << 20 : said;
+    enum { MB = 1 << 20, MB_MAX = 1 << 20 };
+    int64_t said = f->instance->workflow->cache.max_bytes;
+    double mb = said ? 0 : run_bound(f->run, "PIPELINE_CACHE_SIZE");
+    return mb > 0 && mb <= MB_MAX ? (int64_t)(mb * MB) : said;
 }
 
 void cache_take(struct frame *f, const struct val *result)

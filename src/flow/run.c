@@ -312,6 +312,7 @@ struct run *run_new(struct workflow *w, const struct run_options *o, const struc
                                .account = account_new(NULL),
                                .max_memory = w->limits.memory};
     r->env = box_new(o->env ? o->env : &val_empty_object);
+    r->life_env = box_ref(r->env);
     r->given_limits = o->limits;
     r->force = o->force;
     r->mocked = o->mocked;
@@ -356,6 +357,7 @@ void run_free(struct run *r)
     waits_free(r);
     box_unref(r->inputs);
     box_unref(r->env);
+    box_unref(r->life_env);
     box_unref(r->variables);
     box_unref(r->output);
     box_unref(r->error);
@@ -369,7 +371,8 @@ void run_free(struct run *r)
     arena_done(&a);
 }
 
-/* A resumed run reads the environment that it began with; only what a new version lists besides is read now. */
+/* A resumed run reads the environment that it began with; only what a new version lists besides is read now.
+ * Bounds are no reading (run_bound). */
 static void restore_env(struct run *r)
 {
     struct val_map m = val_map_new(&r->scratch);
@@ -414,17 +417,22 @@ static enum rc append_start(struct run *r, struct err *err)
     return run_append_value(r, RECORD_RUN, STR(""), 1, &data, err);
 }
 
-/* A number in a variable of the environment; 0: there is none. */
-static double number_in(struct run *r, const char *name)
+static double number_in(struct run *r, const struct val *env, const char *name)
 {
     struct err ignored;
     struct val v;
-    struct str text = val_get_str(&r->env->val, str_c(name), STR(""));
+    struct str text = val_get_str(env, str_c(name), STR(""));
     bool good = text.n && json_parse(&r->scratch, text, &JSON_LIMITS_DEFAULT, &v, &ignored) == RC_OK;
     return good ? val_to_double(&v, 0) : 0;
 }
 
-/* Whoever starts the run may bound it by the environment, which was recorded, where its workflow does not. */
+double run_bound(struct run *r, const char *name)
+{
+    double n = number_in(r, &r->life_env->val, name);
+    return n > 0 ? n : number_in(r, &r->env->val, name);
+}
+
+/* Whoever carries the run on may bound it by the environment where its workflow does not. */
 static void take_limits(struct run *r)
 {
     const struct {
@@ -437,11 +445,11 @@ static void take_limits(struct run *r)
     r->limits = r->workflow->limits;
     r->budget = r->workflow->budget;
     for (size_t i = 0; i < sizeof of_env / sizeof *of_env; i++) {
-        double n = number_in(r, of_env[i].name);
+        double n = run_bound(r, of_env[i].name);
         if (!*of_env[i].to && n > 0 && n * (double)of_env[i].unit < 1e15)
             *of_env[i].to = (int64_t)(n * (double)of_env[i].unit);
     }
-    double usd = number_in(r, "PIPELINE_MAX_COST");
+    double usd = run_bound(r, "PIPELINE_MAX_COST");
     if (r->budget.usd < 0 && usd > 0)
         r->budget.usd = usd;
     r->own.max_depth = r->limits.max_depth;

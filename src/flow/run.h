@@ -23,7 +23,9 @@ const char *run_status_name(enum run_status s);
 struct run_options {
     struct str id;
     const struct val *inputs; /* checked against the workflow's declarations; copied */
-    const struct val *env;    /* object of the variables listed in workflow.env; copied */
+    /* Object of the variables listed in workflow.env, and of those that say what runs do by default; copied. Of a run
+     * that goes on those count that it began with, but for bounds, where this life's go before (run_bound). */
+    const struct val *env;
     struct str workflow_sha256, workspace, output_dir, workflow_dir; /* recorded; copied */
     bool inputs_found; /* whoever gave the inputs may not name files anywhere by them: a service's client */
     bool force;        /* when resuming: do again what is held */

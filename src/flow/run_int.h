@@ -86,7 +86,8 @@ struct run {
      * it on; limits: the lower ones (flow/limits.h). */
     struct run_limits limits, own_limits, given_limits;
     struct budget budget;
-    struct box *inputs, *env, *variables; /* variables: initial ones, evaluated */
+    /* env: of the start; life_env: what this life was given; variables: initial ones, evaluated */
+    struct box *inputs, *env, *life_env, *variables;
     enum run_status status;
     bool started, force, mocked, inputs_found, stopping, aborting, cancelling;
     struct instance own;   /* workflow and inputs above, as those of frames */
@@ -393,6 +394,9 @@ const struct val *scope_failed(const struct frame *f, struct str name);
 #define SCOPE_TIMER   "timer:"   /* begins the names of variables that are timers */
 #define SCOPE_SESSION "session:" /* the variable of the run that names its newest session */
 enum { SCOPE_NESTED_MAX = 8 };   /* variables of a step that read variables of the step */
+/* The number in a variable of the environment that bounds runs: of this life where it has one above 0, else of the
+ * start; 0: there is none. */
+double run_bound(struct run *r, const char *name);
 /* workflow.x, step.x, environment.x and the like; NULL: none of them. *used: parts of the key that it stands for. */
 const struct val *scope_named(struct frame *f, const struct val *key, size_t n, struct arena *a, size_t *used);
 /* Does the name take a field that it gives a meaning? */

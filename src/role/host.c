@@ -307,8 +307,7 @@ enum rc host_load(struct hosted *r, struct err *err)
     }
     struct val where = where_of(r, &c->arena);
     struct val_map settings = val_map_new(&c->arena);
-    if (!c->history.started)
-        run_env_add(&settings, &c->arena, true);
+    run_env_add(&settings, &c->arena, !c->history.started);
     c->env = val_map_done(&settings);
     c->model = remote_port(h->egress, id, &where);
     c->local = remote_port(h->executor, id, &where);

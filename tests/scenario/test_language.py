@@ -158,6 +158,23 @@ def test_the_environment_bounds_where_the_workflow_does_not(treadle):
     assert spent["status"] == "waiting" and list(spent["results"]) == ["a"]
     again = treadle("resume", "r", "--json", code=3).json  # the bound was recorded with the run
     assert again["status"] == "waiting"
+    again = treadle("resume", "r", "--json", env={"PIPELINE_MAX_COST": "much"}, code=3).json
+    assert again["status"] == "waiting"
+    treadle("resume", "r", "--json", env={"PIPELINE_MAX_COST": "1"}, code=0)  # whoever resumes it says anew
+
+
+@pytest.mark.parametrize("own, later, code", [("", "3", 1), ("", "30", 0), ("", "", 0), ("", "many", 0),
+                                              ("limits: {frames: 8}", "3", 0), ("limits: {frames: 4}", "30", 1)])
+def test_a_bound_counts_in_the_life_that_was_given_it(treadle, own, later, code):
+    """Templates go on reading what the variable was at the start, and what the file says stands."""
+    few = {"name": "few", "type": "test_echo", "value": "{{ env.PIPELINE_MAX_STEPS }}"}
+    steps = [{"name": "wait", "type": "wait_signal", "signal": "go"}] + [{**few, "name": f"s{i}"} for i in range(5)]
+    file = treadle.file("w.yaml", f"workflow:\n  name: w\n  {own}\n  env: [PIPELINE_MAX_STEPS]\n"
+                                  f"  steps: {json.dumps(steps)}\n")
+    treadle("run", file, "--run-id", "r", env={"PIPELINE_MAX_STEPS": "20"}, code=3)
+    treadle("signal", "r", "go", code=0)
+    got = treadle("resume", "r", "--json", env={"PIPELINE_MAX_STEPS": later}, code=code).json
+    assert got["error"]["code"] == "frames" if code else got["results"]["s4"] == "20", got
 
 
 def test_an_echo_that_takes_time(treadle):

@@ -183,6 +183,30 @@ def test_the_service_and_older_variables(service, treadle):  # noqa: F811
     assert s.ended(s.run(f"workflow: {{name: many, steps: [{many}]}}"))["error"]["code"] == "frames"
 
 
+def test_bounds_count_in_each_life_of_a_service(service):  # noqa: F811
+    """Unlike the models, which stay those of the start; as `treadle resume` does it."""
+    many = ", ".join(f"{{name: s{i}, type: test_echo}}" for i in range(9))
+    text = "workflow: {name: many, steps: [{name: wait, type: wait_signal, signal: go}, %s]}" % many
+    s = service(env={"PIPELINE_MAX_STEPS": "5"}, mock="")
+    runs = [s.run(text), s.run(text)]
+    for run in runs:
+        s.ended(run, statuses=("waiting",))
+    assert s.http("POST", f"/v1/runs/{runs[0]}/signal", {"name": "go"})[0] == 202
+    assert s.ended(runs[0])["error"]["code"] == "frames"
+    assert s.stop().code == 0
+    s.env["PIPELINE_MAX_STEPS"] = "50"
+    s.start()
+    runs.append(s.run(text))
+    s.ended(runs[2], statuses=("waiting",))
+    assert s.http("POST", f"/v1/runs/{runs[1]}/signal", {"name": "go"})[0] == 202
+    assert s.ended(runs[1])["status"] == "succeeded"
+    assert s.stop().code == 0
+    s.env["PIPELINE_MAX_STEPS"] = "5"
+    s.start()
+    assert s.http("POST", f"/v1/runs/{runs[2]}/signal", {"name": "go"})[0] == 202
+    assert s.ended(runs[2])["error"]["code"] == "frames"
+
+
 @pytest.mark.parametrize("head, kept", [("description: d", 1), ("cache_config: {max_size_mb: 5}", 2)])
 def test_the_size_of_the_cache_by_the_environment(treadle, head, kept):
     """Of two results of 0.7 MB, one megabyte keeps one; what the workflow says itself goes before."""
