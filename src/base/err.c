@@ -1,6 +1,7 @@
 /* Tables made from err.def, and messages that stay valid UTF-8 when they are cut. */
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -24,6 +25,11 @@ const char *rc_text(enum rc rc)
 bool rc_retryable(enum rc rc)
 {
     return rc < RC_COUNT && codes[rc].retryable;
+}
+
+enum rc rc_of_errno(int error)
+{
+    return error == ENOSPC || error == EDQUOT ? RC_DISK_FULL : RC_IO;
 }
 
 enum rc rc_from_name(struct str name)

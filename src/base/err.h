@@ -44,5 +44,7 @@ enum rc err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(prin
 const char *rc_name(enum rc rc); /* "rate_limit" */
 const char *rc_text(enum rc rc); /* "rate limited by the provider" */
 bool rc_retryable(enum rc rc);
+/* What the system's error number means for files: RC_DISK_FULL (also a quota), else RC_IO. */
+enum rc rc_of_errno(int error);
 /* The code with that name, or RC_COUNT. */
 enum rc rc_from_name(struct str name);

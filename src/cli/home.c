@@ -108,7 +108,7 @@ enum rc home_run_create(struct home_run *r, struct err *err)
     }
     if (errno == EEXIST)
         return err_set(err, RC_EXISTS, "there is a run %s already; treadle resume %s goes on with it", r->id, r->id);
-    return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "cannot make %s: %s", r->dir, strerror(errno));
+    return err_set(err, rc_of_errno(errno), "cannot make %s: %s", r->dir, strerror(errno));
 }
 
 struct listed {

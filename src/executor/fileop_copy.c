@@ -17,8 +17,7 @@ enum { PIECE = 256 << 10, RANGE = 16 << 20 };
 
 static enum rc fail(struct err *err, const char *doing)
 {
-    enum rc rc = errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO;
-    return err_set(err, rc, "%s: %s", doing, strerror(errno));
+    return err_set(err, rc_of_errno(errno), "%s: %s", doing, strerror(errno));
 }
 
 static enum rc copy_by_hand(struct fileop *op, int from, int to, struct err *err)

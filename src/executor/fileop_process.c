@@ -34,8 +34,7 @@ static enum rc sink_add(struct sink *s, struct str text)
     if (s->written > FILEOP_BYTES_MAX)
         return err_set(s->err, RC_LIMIT, "the result is larger than %lld GB", (long long)(FILEOP_BYTES_MAX >> 30));
     if (s->fd >= 0 && !fd_write_all(s->fd, text))
-        return err_set(s->err, errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO, "writing: %s",
-                       strerror(errno));
+        return err_set(s->err, rc_of_errno(errno), "writing: %s", strerror(errno));
     return RC_OK;
 }
 

@@ -328,8 +328,7 @@ static enum rc take_piece(struct fileop *op, const struct beneath *dir, int64_t 
         if (t->bytes > FILEOP_BYTES_MAX)
             rc = err_set(err, RC_LIMIT, "the result is larger than %lld GB", (long long)(FILEOP_BYTES_MAX >> 30));
         else if (t->fd >= 0 && !fd_write_all(t->fd, str_n(buf, (size_t)n)))
-            rc =
-                err_set(err, errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO, "writing: %s", strerror(errno));
+            rc = err_set(err, rc_of_errno(errno), "writing: %s", strerror(errno));
     }
     close(fd);
     return rc ? rc : fileop_over(op, err);

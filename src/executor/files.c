@@ -84,8 +84,7 @@ void place_sweep(const struct place *p, struct arena *a, struct str content_hex)
 
 static enum rc fail(struct err *err, const struct place *p)
 {
-    enum rc rc = errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO;
-    return err_set(err, rc, "%.*s: %s", STR_ARG(p->path), strerror(errno));
+    return err_set(err, rc_of_errno(errno), "%.*s: %s", STR_ARG(p->path), strerror(errno));
 }
 
 static enum rc neighbour_write(const struct place *p, const char *name, struct str content, mode_t mode,

@@ -38,8 +38,7 @@ static struct object_name object_name(const struct sha256 *id)
 
 enum rc objects_error(struct err *err, struct str path)
 {
-    return err_set(err, errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO, "%.*s: %s", STR_ARG(path),
-                   strerror(errno));
+    return err_set(err, rc_of_errno(errno), "%.*s: %s", STR_ARG(path), strerror(errno));
 }
 
 static enum rc changed(struct err *err, const struct sha256 *id)

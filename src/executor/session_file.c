@@ -50,7 +50,7 @@ static enum rc make_dirs(struct arena *a, const char *dir, struct err *err)
             continue;
         *c = 0;
         if (mkdir(p, 0700) != 0 && errno != EEXIST)
-            return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "%s: %s", p, strerror(errno));
+            return err_set(err, rc_of_errno(errno), "%s: %s", p, strerror(errno));
         *c = was;
         if (!was)
             return RC_OK;
@@ -61,11 +61,7 @@ static enum rc open_locked(struct session *s, int flags, struct err *err)
 {
     s->fd = open(s->path, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
     if (s->fd < 0)
-        return err_set(err,
-                       errno == ENOENT   ? RC_NOT_FOUND
-                       : errno == ENOSPC ? RC_DISK_FULL
-                                         : RC_IO,
-                       "%s: %s", s->path, strerror(errno));
+        return err_set(err, errno == ENOENT ? RC_NOT_FOUND : rc_of_errno(errno), "%s: %s", s->path, strerror(errno));
     for (int i = 0; i < LOCK_TRIES; i++) {
         if (flock(s->fd, LOCK_EX | LOCK_NB) == 0)
             return RC_OK;
@@ -155,7 +151,7 @@ static enum rc put(struct session *s, struct str line, struct err *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "%s: %s", s->path, strerror(errno));
+            return err_set(err, rc_of_errno(errno), "%s: %s", s->path, strerror(errno));
         done += (size_t)n;
     }
     return fsync(s->fd) == 0 ? RC_OK : err_set(err, RC_IO, "%s: %s", s->path, strerror(errno));

@@ -282,7 +282,7 @@ enum rc turn_dir_open(const char *state_dir, int *ret, struct err *err)
     if (n < 0 || (size_t)n >= sizeof path)
         return err_set(err, RC_INVALID, "the path of the state directory is too long");
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "cannot make %s: %s", path, strerror(errno));
+        return err_set(err, rc_of_errno(errno), "cannot make %s: %s", path, strerror(errno));
     *ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (*ret < 0)
         return err_set(err, RC_IO, "cannot open %s: %s", path, strerror(errno));

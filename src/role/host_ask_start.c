@@ -245,7 +245,7 @@ static enum rc make_directories(struct start *s, struct err *err)
     const char *home = s->q->host->o.home;
     const char *runs = arena_printf(a, "%s/runs", home).p, *own = arena_printf(a, "%s/%s", runs, s->id).p;
     if ((mkdir(runs, 0700) != 0 && errno != EEXIST) || mkdir(own, 0700) != 0)
-        return err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "cannot make %s: %s", own, strerror(errno));
+        return err_set(err, rc_of_errno(errno), "cannot make %s: %s", own, strerror(errno));
     s->workspace = arena_printf(a, "%s/workspace", own);
     s->output_dir = arena_printf(a, "%s/outputs", own);
     return RC_OK;

@@ -3,9 +3,9 @@
  *
  * Read when a run begins, by `treadle run` and by the service alike, and recorded with it. The models stay those of
  * that moment: a run that goes on elsewhere, or under another environment, asks whom it asked before. The bounds are of
- * whoever pays and waits: each life that somebody starts, by `treadle resume` or as a service, reads them again, what is
- * set counts in it, higher or lower, and what is not set stays as it was recorded. None of them raises what a workflow
- * says itself, and none is a secret. */
+ * whoever pays and waits: each life that somebody starts, by `treadle resume` or as a service, reads them again, what
+ * is set counts in it, higher or lower, and what is not set stays as it was recorded. None of them raises what a
+ * workflow says itself, and none is a secret. */
 #include "data/val.h"
 
 /* The i-th name, NULL past the end. */

@@ -67,7 +67,7 @@ enum rc sql_fail(sqlite3 *db, int code, struct err *err, const char *what)
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-        rc = db && sqlite3_system_errno(db) == ENOSPC ? RC_DISK_FULL : RC_IO;
+        rc = db ? rc_of_errno(sqlite3_system_errno(db)) : RC_IO;
         break;
     }
     bool own = db && sqlite3_extended_errcode(db) == code; /* SQLite's message, if it is about this error */
@@ -197,7 +197,7 @@ static enum rc create_file(const char *file, struct err *err)
     bool good = fd >= 0 && fchmod(fd, 0600) == 0 && fd_write_all(fd, str_n((char *)image, size)) && fdatasync(fd) == 0;
     good = good && rename(fresh, file) == 0;
     if (!good) {
-        err_set(err, errno == ENOSPC || errno == EDQUOT ? RC_DISK_FULL : RC_IO, "%s: %s", fresh, strerror(errno));
+        err_set(err, rc_of_errno(errno), "%s: %s", fresh, strerror(errno));
         unlink(fresh);
     }
     if (fd >= 0)

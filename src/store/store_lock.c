@@ -53,7 +53,7 @@ enum rc lock_take(const char *file, struct owner_lock *l, struct err *err)
     for (int i = 0; i < TRIES || (i < HEIR_TRIES && is_gone(pid)); i++) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0) {
-            err_set(err, errno == ENOSPC ? RC_DISK_FULL : RC_IO, "%s: %s", path, strerror(errno));
+            err_set(err, rc_of_errno(errno), "%s: %s", path, strerror(errno));
             free(path);
             return err->rc;
         }

@@ -458,6 +458,9 @@ static void err_names_round_trip(void **state)
         assert_true(strlen(rc_text((enum rc)i)) > 0);
     }
     assert_int_equal(rc_from_name(STR("nonsense")), RC_COUNT);
+    assert_int_equal(rc_of_errno(ENOSPC), RC_DISK_FULL);
+    assert_int_equal(rc_of_errno(EDQUOT), RC_DISK_FULL);
+    assert_int_equal(rc_of_errno(ENOENT), RC_IO);
     assert_true(rc_retryable(RC_RATE_LIMIT) && rc_retryable(RC_NETWORK));
     assert_false(rc_retryable(RC_INVALID) || rc_retryable(RC_COUNT));
 }

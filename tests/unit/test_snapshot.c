@@ -3,6 +3,23 @@
 
 #include "executor/fresh.h"
 
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+/* The file system of the test: on NFS a lock that excludes others needs a descriptor that may write, and servers that
+ * keep none answer ENOLCK. Takes the place of the C library's in this program. */
+static bool no_locks;
+int flock(int fd, int operation)
+{
+    bool exclusive = (operation & ~LOCK_NB) == LOCK_EX, reads = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY;
+    if (no_locks || (exclusive && reads)) {
+        errno = no_locks ? ENOLCK : EBADF;
+        return -1;
+    }
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
 static void check_diff(struct place_of_test *p, const struct sha256 *from, const struct sha256 *to,
                        const char *expected)
 {
@@ -216,6 +233,25 @@ static void sweeping(void **state)
     test_end(&p);
 }
 
+static void where_nothing_can_be_locked(void **state)
+{
+    (void)state;
+    struct place_of_test p;
+    struct fresh f;
+    test_begin(&p);
+    no_locks = true;
+    assert_int_equal(fresh_open(p.s.objects.dir.fd, "objects/", "a test", &f, &p.err), RC_IO);
+    no_locks = false;
+    assert_non_null(strstr(p.err.msg, "a test: "));
+    assert_non_null(strstr(p.err.msg, strerror(ENOLCK)));
+    DIR *d = opendir(at(&p, "../store/objects"));
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        assert_int_equal(e->d_name[strspn(e->d_name, ".")], 0); /* nothing but itself and its parent */
+    closedir(d);
+    test_end(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +262,7 @@ int main(void)
         cmocka_unit_test(copies),
         cmocka_unit_test(sharing),
         cmocka_unit_test(sweeping),
+        cmocka_unit_test(where_nothing_can_be_locked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
