@@ -72,6 +72,15 @@ void buf_add_shell_word(struct buf *b, struct str s)
     buf_addc(b, '\'');
 }
 
+void buf_add_shell_arg(struct buf *b, struct str s)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+@%^";
+    bool quoted = s.n == 0;
+    for (size_t i = 0; i < s.n && !quoted; i++)
+        quoted = !memchr(plain, s.p[i], sizeof plain - 1);
+    (quoted ? buf_add_shell_word : buf_add)(b, s);
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list ap, again;

@@ -30,6 +30,8 @@ void buf_addc(struct buf *b, char c);
 void buf_addz(struct buf *b, const char *z);
 /* In single quotes: to a shell one word, whatever is in it (it must hold no NUL). */
 void buf_add_shell_word(struct buf *b, struct str s);
+/* The same as people write it: in quotes only where something in it has a meaning to a shell. */
+void buf_add_shell_arg(struct buf *b, struct str s);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Makes room for `n` more bytes and returns where they go, or NULL (overflow is then set). Caller adds to b->n. */
 char *buf_reserve(struct buf *b, size_t n);

@@ -22,7 +22,6 @@
 #include "role/egress.h"
 #include "role/port_mock.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -299,15 +298,7 @@ static struct val stream_result(struct dry *d, const struct val *request)
     return val_map_done(&m);
 }
 
-static bool is_plain(struct str word)
-{
-    bool plain = word.n > 0;
-    for (size_t i = 0; i < word.n; i++)
-        plain &= isalnum((unsigned char)word.p[i]) || strchr("-_./=:,+@%^", word.p[i]);
-    return plain;
-}
-
-/* A text for the shell; or words, of which those with something special in them stand in quotes. */
+/* A text for the shell; or words. */
 static struct str command_text(struct dry *d, const struct val *request)
 {
     const struct val *shell = VAL_GET(request, "shell"), *argv = VAL_GET(request, "argv");
@@ -316,13 +307,9 @@ static struct str command_text(struct dry *d, const struct val *request)
     struct buf b;
     buf_init(&b, COMMAND_MAX);
     for (size_t i = 0; val_is(val_at(argv, i), VAL_STR); i++) {
-        struct str word = val_at(argv, i)->s;
         if (i)
             buf_addc(&b, ' ');
-        if (is_plain(word))
-            buf_add(&b, word);
-        else
-            buf_add_shell_word(&b, word);
+        buf_add_shell_arg(&b, val_at(argv, i)->s);
     }
     struct str text = arena_str(d->a, buf_str(&b));
     buf_done(&b);

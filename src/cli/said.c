@@ -189,7 +189,7 @@ static bool put_item(void *ctx, const struct val *v)
 /* A journal that somebody else made may have a list in itself. */
 static bool too_deep(struct pen *p)
 {
-    if (p->depth <= DEPTH_MAX)
+    if (p->depth < DEPTH_MAX)
         return false;
     p->rc = err_set(p->err, RC_CORRUPT, "results inside one another without end");
     return true;
@@ -201,10 +201,10 @@ static void put_away(struct pen *p, const struct val *v)
     struct val taken;
     int64_t count;
     struct str of, member;
+    if (too_deep(p))
+        return;
     p->depth++;
-    if (too_deep(p)) {
-        ;
-    } else if (!away_of_result(v->s, &of, &member) && away_of_iterations(v->s, &count) && count) {
+    if (!away_of_result(v->s, &of, &member) && away_of_iterations(v->s, &count) && count) {
         p->n = 0;
         p->level++;
         buf_addc(&p->text, '[');

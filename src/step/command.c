@@ -149,14 +149,22 @@ static bool build_request(struct frame *f, const struct val *c, struct val *ret)
     return true;
 }
 
+/* The text for the shell, or the words as somebody would write them for one: as in a plan. */
 static const char *label_of(struct frame *f, const struct val *request)
 {
     const struct val *shell = VAL_GET(request, "shell");
     const struct val *argv = VAL_GET(request, "argv");
-    enum { SHOWN = 60 };
-    struct str text = str_trim(shell ? shell->s : val_at(argv, 0)->s);
-    for (size_t i = 1; val_at(argv, i) && text.n <= SHOWN; i++)
-        text = arena_printf(&f->arena, "%.*s %.*s", STR_ARG(text), STR_ARG(val_at(argv, i)->s));
+    enum { SHOWN = 60, WORD_MAX = 4 * (SHOWN + 1) + 3 /* all quotes, and a space */ };
+    struct buf words;
+    buf_init(&words, SHOWN + WORD_MAX);
+    for (size_t i = 0; !shell && val_at(argv, i) && words.n <= SHOWN; i++) {
+        struct str word = val_at(argv, i)->s;
+        if (i)
+            buf_addc(&words, ' ');
+        buf_add_shell_arg(&words, str_n(word.p, word.n <= SHOWN ? word.n : SHOWN + 1));
+    }
+    struct str text = shell ? str_trim(shell->s) : arena_str(&f->arena, buf_str(&words));
+    buf_done(&words);
     size_t line = str_find(text, STR("\n")), whole = text.n;
     if (line != SIZE_MAX)
         text = str_n(text.p, line);

@@ -645,9 +645,11 @@ def test_the_advice_for_an_approval_names_a_choice_where_approve_is_none(treadle
 
 def test_what_is_cut_of_a_command_is_marked(treadle):
     file = workflow(treadle, "w", command("long", "true " + "x" * 100), command("lines", "\ntrue\nfalse || true"),
-                    command("short", "true"), {"name": "argv", "type": "command", "run": ["echo", "y" * 100]})
+                    command("short", "true"), {"name": "argv", "type": "command", "run": ["echo", "y" * 100]},
+                    {"name": "words", "type": "command", "run": ["true", "it's", "", "ok"]})
     err = treadle("run", file, code=0).err
     assert re.search(r"exec:1 +\$ true x+…$", err, re.M) and re.search(r"exec:1 +\$ true…$", err, re.M), err
+    assert re.search(r"exec:1 +\$ true 'it'\\''s' '' ok$", err, re.M), err
     assert re.search(r"exec:1 +\$ true$", err, re.M) and re.search(r"exec:1 +\$ echo y+…$", err, re.M), err
 
 

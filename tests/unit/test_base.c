@@ -138,6 +138,25 @@ static void buf_shell_words_are_one_word(void **state)
     buf_done(&b);
 }
 
+static void buf_shell_args_are_quoted_where_they_must(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"-la", "-la"}, {"", "''"}, {"a/b.c=d:e,f", "a/b.c=d:e,f"}, {"~", "'~'"}, {"it's", "'it'\\''s'"}, {"é", "'é'"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf b;
+        buf_init(&b, 100);
+        buf_add_shell_arg(&b, str_c(cases[i][0]));
+        assert_str(buf_str(&b), cases[i][1]);
+        buf_done(&b);
+    }
+    struct buf b;
+    buf_init(&b, 100);
+    buf_add_shell_arg(&b, STR("a\0b"));
+    assert_true(str_eq(buf_str(&b), STR("'a\0b'")));
+    buf_done(&b);
+}
+
 static void buf_overflow_sticks(void **state)
 {
     (void)state;
@@ -531,6 +550,7 @@ int main(void)
         cmocka_unit_test(arena_text_is_terminated),
         cmocka_unit_test(buf_grows_and_is_terminated),
         cmocka_unit_test(buf_shell_words_are_one_word),
+        cmocka_unit_test(buf_shell_args_are_quoted_where_they_must),
         cmocka_unit_test(buf_overflow_sticks),
         cmocka_unit_test(fd_reads_to_the_end_or_the_ceiling),
         cmocka_unit_test(fd_says_what_went_wrong),
