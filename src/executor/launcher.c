@@ -52,7 +52,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SPARE_ENV = 4 /* lines that the tier adds */, LOOK_MS = 100, LOOK_NEAR_MS = 20, LOOK_REST_MS = 1000 };
+enum {
+    SPARE_ENV = 4 /* lines that the tier adds */,
+    LOOK_MS = 100,
+    LOOK_NEAR_MS = 20,
+    LOOK_REST_MS = 1000,
+    LOOK_ALL_MS = 2000
+};
 struct plan {
     struct launch_header h;
     char **argv, **env, **place, **host; /* NULL-terminated */
@@ -424,6 +430,7 @@ struct launcher {
     enum launch_isolation iso;
     int64_t kill_at; /* monotonic ms; -1: nobody asked for an end */
     int64_t look_at; /* monotonic ms: when to look next at what the tree uses */
+    int64_t all_at;  /* monotonic ms: when to look for it among all processes of the machine */
     enum launch_limit exceeded;
     struct cgroup group;
     bool grouped; /* the kernel bounds it, and we need not look */
@@ -451,6 +458,23 @@ static int64_t own_time_ms(void)
     return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static bool is_near(const struct launch_header *h, const struct proctree_usage *u)
+{
+    return u->bytes > h->memory / 2 || u->tasks > h->processes / 2;
+}
+
+/* A glance tells only that all is well. Whether a bound is met says the look at all processes, which does not depend on
+ * the same lists, and so is taken now and then in any case. */
+static struct proctree_usage look(struct launcher *l, const struct launch_header *h)
+{
+    struct proctree_usage u;
+    int64_t now = clock_mono_ms();
+    if (now < l->all_at && proctree_glance(&u) && !is_near(h, &u))
+        return u;
+    l->all_at = now + LOOK_ALL_MS;
+    return proctree_usage(h->memory, h->processes);
+}
+
 /* In a control group the kernel looks. But nobody who was not given one may make it, as in most containers; there what
  * the tree uses is looked at, by its only ancestor that is outside: ten times a second, more often when it comes near;
  * where there is much to look at, less often, so that the looking takes a tenth of a processor. What counts is its own
@@ -465,9 +489,8 @@ static void watch_usage(struct launcher *l, const struct launch_header *h)
     if (clock_mono_ms() < l->look_at || l->exceeded || !h->memory)
         return;
     int64_t begun = own_time_ms();
-    struct proctree_usage u = proctree_usage(h->memory, h->processes);
-    bool near = u.bytes > h->memory / 2 || u.tasks > h->processes / 2;
-    int64_t rest = near ? LOOK_NEAR_MS : LOOK_MS, least = (own_time_ms() - begun) * 10;
+    struct proctree_usage u = look(l, h);
+    int64_t rest = is_near(h, &u) ? LOOK_NEAR_MS : LOOK_MS, least = (own_time_ms() - begun) * 10;
     l->look_at = clock_mono_ms() + (rest > least ? rest : least < LOOK_REST_MS ? least : LOOK_REST_MS);
     if (u.tasks > h->processes)
         l->exceeded = LAUNCH_LIMIT_PROCESSES;
@@ -485,6 +508,7 @@ static void launcher_watch(struct launcher *l, const struct launch_header *h)
                             {.fd = l->grouped ? l->group.memory_events : -1, .events = POLLPRI},
                             {.fd = l->grouped ? l->group.pids_events : -1, .events = POLLPRI}};
     l->look_at = clock_mono_ms() + LOOK_NEAR_MS;
+    l->all_at = clock_mono_ms() + LOOK_ALL_MS;
     for (;;) {
         watch_usage(l, h);
         int64_t now = clock_mono_ms(), until = l->exceeded || l->grouped || !h->memory ? INT64_MAX : l->look_at;

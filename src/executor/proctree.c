@@ -5,6 +5,13 @@
  * process may fork between the pass and its kill, so passes repeat until waitpid() reports ECHILD: with no children
  * left there are no descendants left. A pass first stops what it finds, so that a fork bomb cannot outrun it.
  *
+ * Counting happens ten times a second for each command, and then all processes of the machine would be read for each:
+ * proctree_glance() goes down from the top by the kernel's lists of children. Such a list is not a moment's: what exits
+ * while it is read may hide a sibling, and whose parent exits moves to another list that has been read already. But
+ * each of that takes a process that was listed, or a thread, and is dead afterwards. So every process is looked at
+ * again after its lists were read; if one is gone, a zombie, or has not the threads whose lists were read, the glance
+ * does not count.
+ *
  * A pid found in /proc might belong to a stranger by the time the signal is sent. Therefore signals go through a pidfd
  * that is opened first, and the parent is looked up again after that: what still has its parent in our tree is ours. */
 #include "executor/proctree.h"
@@ -26,7 +33,7 @@ enum { MAX_PROCESSES = 1 << 16 };
 
 struct entry {
     pid_t pid, ppid;
-    bool ours;
+    bool ours, dead; /* dead: a zombie, at least its first thread */
     uint64_t pages, tasks;
 };
 struct table {
@@ -34,28 +41,37 @@ struct table {
     size_t n, cap;
 };
 
+/* What one read gives of a file of /proc, as a string; -1: nothing. */
+static ssize_t read_file(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    return n;
+}
+
 /* The parent, threads and resident pages from /proc/PID/stat, whose second field is a name in parentheses that may
  * itself hold anything. */
 static bool read_stat(pid_t pid, struct entry *ret)
 {
-    char path[64], text[1024];
+    char path[64], text[1024], state;
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (read_file(path, text, sizeof text) <= 0)
         return false;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (n <= 0)
-        return false;
-    text[n] = 0;
     const char *end = strrchr(text, ')');
     long threads, pages;
     int parent;
     if (!end ||
-        sscanf(end + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %*u %*u %ld",
-               &parent, &threads, &pages) != 3)
+        sscanf(end + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %*u %*u %ld",
+               &state, &parent, &threads, &pages) != 4)
         return false;
-    *ret = (struct entry){.pid = pid, .ppid = parent, .tasks = (uint64_t)threads, .pages = (uint64_t)pages};
+    *ret = (struct entry){.pid = pid,
+                          .ppid = parent,
+                          .dead = state == 'Z' || state == 'X',
+                          .tasks = (uint64_t)threads,
+                          .pages = (uint64_t)pages};
     return true;
 }
 
@@ -146,13 +162,8 @@ static bool read_share(pid_t pid, uint64_t *bytes)
 {
     char path[64], text[2048];
     snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
+    if (read_file(path, text, sizeof text) <= 0)
         return false;
-    text[n] = 0;
     const char *at = strstr(text, "\nPss:");
     unsigned long kb;
     if (!at || sscanf(at, "\nPss: %lu", &kb) != 1)
@@ -184,6 +195,69 @@ struct proctree_usage proctree_usage(uint64_t enough, uint64_t enough_tasks)
         u.bytes = shared;
     free(t.e);
     return u;
+}
+
+/* ---- from the top ---- */
+
+enum { GLANCE_MAX = 256 /* processes, and threads */ };
+struct glance {
+    pid_t pids[GLANCE_MAX];
+    size_t n;
+};
+
+static bool add_children(struct glance *g, pid_t pid, pid_t thread)
+{
+    char path[64], text[4096], *end;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)thread);
+    ssize_t n = read_file(path, text, sizeof text);
+    if (n < 0 || (size_t)n > sizeof text - 64) /* there may be more */
+        return false;
+    for (char *at = text;; at = end) {
+        long child = strtol(at, &end, 10);
+        if (end == at)
+            return true;
+        if (g->n == GLANCE_MAX)
+            return false;
+        g->pids[g->n++] = (pid_t)child;
+    }
+}
+
+/* Of all threads, of which there are as many as that. */
+static bool add_of_threads(struct glance *g, const struct entry *e)
+{
+    if (e->tasks == 1)
+        return add_children(g, e->pid, e->pid);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)e->pid);
+    DIR *d = opendir(path);
+    uint64_t seen = 0;
+    bool ok = d;
+    for (struct dirent *de; ok && (de = readdir(d));) {
+        int64_t thread;
+        if (str_to_i64(str_c(de->d_name), &thread))
+            ok = add_children(g, e->pid, (pid_t)thread) && ++seen <= e->tasks;
+    }
+    if (d)
+        closedir(d);
+    return ok && seen == e->tasks;
+}
+
+bool proctree_glance(struct proctree_usage *ret)
+{
+    struct glance g = {.n = 0};
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    *ret = (struct proctree_usage){0};
+    if (!add_children(&g, getpid(), getpid()))
+        return false;
+    for (size_t i = 0; i < g.n; i++) {
+        struct entry before, after;
+        if (!read_stat(g.pids[i], &before) || before.tasks > GLANCE_MAX - ret->tasks || !add_of_threads(&g, &before) ||
+            !read_stat(g.pids[i], &after) || after.dead || after.tasks != before.tasks)
+            return false;
+        ret->bytes += after.pages * page;
+        ret->tasks += after.tasks;
+    }
+    return true;
 }
 
 void proctree_kill(void)
