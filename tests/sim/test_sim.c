@@ -56,7 +56,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 200000, MAX_CRASHES = 60, CONTROL_SEEDS = 400, LONG_RUN = 400, EXCUSED_MOST = 10 };
+enum { MAX_EVENTS = 1000000, MAX_CRASHES = 60, CONTROL_SEEDS = 400, LONG_RUN = 400, EXCUSED_MOST = 10 };
 
 /* Runs to the end of a life: the run's end, a violation, or event `until`. */
 static bool live(struct world *w, uint64_t until)
@@ -338,7 +338,10 @@ static bool tried_again(uint64_t seed, struct world *w, struct rng *rng, uint64_
         }
     }
     *crashes += w->crashes - before;
-    return (finish(w) && !w->violation[0]) || complain(seed, "violation when tried again", w->violation);
+    if (finish(w) && !w->violation[0])
+        return true;
+    show_journal(w);
+    return complain(seed, "violation when tried again", w->violation);
 }
 
 static bool failed_again(uint64_t seed, struct workflow *wf, struct arena *a, uint64_t *crashes)
