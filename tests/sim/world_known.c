@@ -37,6 +37,7 @@ static bool known_cache(struct world *w, const struct pending_event *p, struct v
         return false;
     bool find = str_is(val_get_str(request, STR("op"), STR("")), "find");
     if (!find) {
+        box_unref(w->same_kept); /* of one who died before it could say so */
         w->same_kept = box_new(VAL_GET(request, "result"));
         return true;
     }
