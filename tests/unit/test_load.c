@@ -11,7 +11,6 @@
 
 #include <cmocka.h>
 #include <dirent.h>
-#include <time.h>
 
 static struct workflow *load_ok(const char *text)
 {
@@ -682,7 +681,7 @@ static void test_large(void **state)
     buf_done(&b);
 }
 
-/* Whether a condition asks for an input takes no time that grows with how much both read. */
+/* Inputs that are read in very many places: told up to a bound. (What this costs: bench/bench_load.c.) */
 static void test_wanted_is_bounded(void **state)
 {
     (void)state;
@@ -698,17 +697,15 @@ static void test_wanted_is_bounded(void **state)
             buf_printf(&b, "        {{ inputs.n%d }}\n", k);
         buf_addz(&b, "        {{ inputs.c2999 }}\n");
     }
-    clock_t begin = clock();
     if (!load_any(buf_str(&b)))
         fail_msg("%s", buf_str(&loaded.shown).p);
-    assert_true(clock() - begin < 8 * CLOCKS_PER_SEC); /* 0.7 s; 14 if each looked at each */
     assert_int_equal(loaded.w->nwanted, 1000);
     for (size_t i = 0; i < loaded.w->nwanted; i++)
         assert_int_equal(loaded.w->wanted[i].name.p[0], 'n');
     buf_done(&b);
 }
 
-/* Nor do the places of very many names in one line, whose characters are counted once. */
+/* The place of a name behind very many others in one line. (What this costs: bench/bench_load.c.) */
 static void test_long_line(void **state)
 {
     (void)state;
@@ -720,9 +717,7 @@ static void test_long_line(void **state)
     buf_addz(&b, ", 'é', '{{ state.y }}'");
     size_t col = str_find(buf_str(&b), STR("state.y")); /* counted from 0, and one character of two bytes before it */
     buf_addz(&b, "]}]}\n");
-    clock_t begin = clock();
     assert_null(load_any(buf_str(&b)));
-    assert_true(clock() - begin < 8 * CLOCKS_PER_SEC);
     assert_int_equal(loaded.ps.errors, 1);
     assert_int_equal(loaded.ps.v[0].line, 1);
     assert_int_equal(loaded.ps.v[0].col, col);
@@ -767,7 +762,7 @@ static void test_steps_that_make_files(void **state)
     }
 }
 
-/* Mistakes in a large workflow take no time that grows with their number times its size. */
+/* Very many mistakes in a large workflow. (What they cost: bench/bench_load.c.) */
 static void test_advice_is_bounded(void **state)
 {
     (void)state;
@@ -776,10 +771,8 @@ static void test_advice_is_bounded(void **state)
     buf_addz(&b, "workflow:\n  name: w\n  steps:\n");
     for (int i = 0; i < 60000; i++)
         buf_printf(&b, "    - {name: s%d, type: test_echo, value: \"{{ nope%d }} {{ steps.x%d || 1 }}\"}\n", i, i, i);
-    clock_t begin = clock();
     load_any(buf_str(&b));
     assert_true(loaded.ps.n >= PROBLEMS_WARNINGS_MAX);
-    assert_true(clock() - begin < 8 * CLOCKS_PER_SEC); /* 0.5 s; minutes if every name looked at every other */
     buf_clear(&b);
     buf_addz(&b, "workflow:\n  name: w\n  inputs: {");
     for (int i = 0; i < 1001; i++)
