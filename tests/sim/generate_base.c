@@ -112,8 +112,10 @@ static void way_out(struct generator *g, unsigned in, bool parallel)
     static const char *const when[] = {"loop.index == 1", "loop.index > 1", "not inputs.yes"};
     if (pick(g, 3))
         return;
-    buf_printf(&g->out, "%*s- {name: out%u, type: %s, condition: \"%s\"}\n", (int)in, "", ++g->names,
-               parallel || pick(g, 2) ? "continue" : "break", when[pick(g, 3)]);
+    /* One pick a statement: in which order arguments are worked out is up to the compiler. */
+    const char *type = parallel || pick(g, 2) ? "continue" : "break";
+    buf_printf(&g->out, "%*s- {name: out%u, type: %s, condition: \"%s\"}\n", (int)in, "", ++g->names, type,
+               when[pick(g, 3)]);
 }
 
 static void loop_conditions(struct generator *g, unsigned in, bool parallel)

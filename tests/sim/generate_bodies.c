@@ -36,9 +36,9 @@ static void while_loop(struct generator *g, unsigned in, unsigned depth, unsigne
         steps(g, in + 2, depth + 1, 1 + (unsigned)pick(g, 2), parallel);
         return;
     }
-    buf_printf(&g->out, "%*scondition: \"loops_%u < %d%s\"\n%*smax_iterations: 6\n%*ssteps:\n", (int)in, "", id,
-               1 + (int)pick(g, 3), pick(g, 3) ? "" : " and length(steps.many.results || []) < 100", (int)in, "",
-               (int)in, "");
+    int rounds = 1 + (int)pick(g, 3);
+    buf_printf(&g->out, "%*scondition: \"loops_%u < %d%s\"\n%*smax_iterations: 6\n%*ssteps:\n", (int)in, "", id, rounds,
+               pick(g, 3) ? "" : " and length(steps.many.results || []) < 100", (int)in, "", (int)in, "");
     buf_printf(&g->out, "%*s- {name: count_%u, type: set_variable, variables: {loops_%u: \"{{ loops_%u + 1 }}\"}}\n",
                (int)in + 2, "", id, id, id);
     way_out(g, in + 2, false);

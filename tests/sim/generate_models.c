@@ -16,9 +16,11 @@ static bool model_type(struct generator *g, unsigned in)
     if (which == 3)
         line(g, in,
              pick(g, 2) ? "schema: {a: integer}" : "extraction_config: {format: markdown, include_metadata: true}");
-    if (which == 4)
+    if (which == 4) {
+        int retries = 3 + (int)pick(g, 3);
         buf_printf(&g->out, "%*sretry_config: {max_retries: %d, base_delay_ms: 50, fallback_action: %s}\n", (int)in, "",
-                   3 + (int)pick(g, 3), fallbacks[pick(g, 5)]);
+                   retries, fallbacks[pick(g, 5)]);
+    }
     if (which == 5)
         line(g, in, "session_config: {session_name: talk}");
     if (which == 6)

@@ -548,7 +548,7 @@ static const struct control {
     const char *fault, *first;
 } controls[] = {
     {"outbox.barrier", "1"},       {"effect.unrecorded", "1"}, {"recover.forget", "1"},    {"wait.lost", "1"},
-    {"wait.twice", "1"},           {"variables.apart", "330"}, {"recover.believe", "1"},   {"effect.forgotten", "1092"},
+    {"wait.twice", "1"},           {"variables.apart", "398"}, {"recover.believe", "1"},   {"effect.forgotten", "1092"},
     {"variables.shared", "4"},     {"time.waits", "86"},       {"isolate.outside", "3"},   {"workspace.unasked", "1"},
     {"effect.elsewhere", "10"},    {"budget.forgotten", "4"},  {"steps.forgotten", "209"}, {"group.forgotten", "12"},
     {"workspace.unrestored", "1"}, {"flight.apart", "6"},
