@@ -228,25 +228,30 @@ static const struct retry_policy *call_policy(struct frame *f, const struct agen
 }
 
 /* What the call of a turn is called in the journal. */
-static const char *turn_segment(struct frame *f, const struct agent *g, int64_t turn)
+static const char *turn_segment(struct frame *f, const struct agent *g, int64_t turn, bool fallback)
 {
     return arena_printf(&f->arena, "%sturn:%lld%s", g->o->prefix ? g->o->prefix : "", (long long)turn,
-                        asks_fallback(g) ? ":fallback" : "")
+                        fallback ? ":fallback" : "")
         .p;
 }
 
+/* Where the fallback model has answered this turn, its answer counts and is gone on with, also when a failed run is
+ * resumed: the model before it is not asked again, whose tool calls would find the results of the other's. */
 static void call_model(struct frame *f, struct agent *g)
 {
-    frame_effect(f, turn_segment(f, g, g->turn), 0,
-                 &(struct effect_plan){.kind = EFFECT_MODEL,
-                                       .request = build_request(f, g),
-                                       .grown = hash_messages(f, g),
-                                       .retry = call_policy(f, g),
-                                       .on_interrupt = after_crash(f, ON_INTERRUPT_RETRY),
-                                       .timeout_ms = g->o->call_timeout_ms,
-                                       .label = arena_printf(&f->arena, "turn %lld%s", (long long)g->turn,
-                                                             asks_fallback(g) ? " (fallback model)" : "")
-                                                    .p});
+    bool fallback = asks_fallback(g);
+    frame_effect(
+        f, turn_segment(f, g, g->turn, fallback), 0,
+        &(struct effect_plan){
+            .kind = EFFECT_MODEL,
+            .request = build_request(f, g),
+            .grown = hash_messages(f, g),
+            .retry = call_policy(f, g),
+            .on_interrupt = after_crash(f, ON_INTERRUPT_RETRY),
+            .timeout_ms = g->o->call_timeout_ms,
+            .settled = !fallback && frame_recorded(f, turn_segment(f, g, g->turn, true)),
+            .label =
+                arena_printf(&f->arena, "turn %lld%s", (long long)g->turn, fallback ? " (fallback model)" : "").p});
 }
 
 static void next_turn(struct frame *f, struct agent *g)
@@ -261,7 +266,7 @@ static void next_turn(struct frame *f, struct agent *g)
         return;
     }
     /* A call that an earlier life began is not asked about again: its answer may be in the journal, and paid. */
-    if (!frame_past_begun(f, turn_segment(f, g, g->turn + 1)) && !frame_budget(f))
+    if (!frame_past_begun(f, turn_segment(f, g, g->turn + 1, asks_fallback(g))) && !frame_budget(f))
         return;
     const struct budget *b = &f->def->budget;
     if (g->turn && ((b->usd >= 0 && g->cost >= b->usd) || (b->tokens >= 0 && g->input + g->output >= b->tokens))) {

@@ -634,7 +634,7 @@ static void resume(struct frame *f, const struct past *p)
             return;
         }
         int64_t wait = val_get_int(&p->result->val, STR("retry_ms"), -1);
-        bool reopened = past_cancelled(p) || (p->result_seq < r->resume_seq && p->failures == 0);
+        bool reopened = past_cancelled(p) || (!s->plan.settled && p->result_seq < r->resume_seq && p->failures == 0);
         if (wait < 0 && !reopened) {
             end_error(f, error);
             return;

@@ -108,7 +108,7 @@ const struct val *frame_config(struct frame *f, bool pin);
 const struct val *frame_pinned(const struct frame *f);
 bool frame_pin(struct frame *f, const struct val *object);
 /* Records a decision that was taken after the first child had begun, under a segment of its own, once; false: the step
- * has failed. And what this or an earlier life recorded there before it ended, or NULL. */
+ * has failed. And what this or an earlier life recorded there before it ended, or of an effect, its result; or NULL. */
 bool frame_record(struct frame *f, const char *segment, const struct val *object);
 const struct val *frame_recorded(const struct frame *f, const char *segment);
 /* Evaluates the templates in a value that the loader left alone, into the frame's arena; false: the step has failed. */
@@ -279,6 +279,8 @@ struct effect_plan {
     bool two_phase;                   /* Write, Edit: prepare first, settle after a crash */
     bool restores;                    /* commands: settling takes back what it changed, and then, if it was */
     enum on_interrupt on_restored;    /* without a network, this decides */
+    bool settled;                     /* what failed of it was acted upon by something that has ended well: it is not
+                                       * tried again when a run that had failed is resumed */
     const char *apart; /* a member of its result that the record leaves out, because it lies elsewhere and what is
                         * recorded tells what it was: a later life asks for it with phase `again`. Where it cannot be
                         * had any more as it was, the effect is held. NULL: none */

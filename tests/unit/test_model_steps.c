@@ -128,6 +128,36 @@ static void test_fallback_model(void **state)
     assert_result("\"model\":\"haiku\"");
 }
 
+/* What the fallback model answered, and what was done for it, stands when the run failed later and is resumed. */
+static void test_fallback_model_after_a_failure(void **state)
+{
+    (void)state;
+    rig_start(&g, STEP("type: claude, model: opus, claude_options: {fallback_model: haiku}, allowed_tools: [Read]"));
+    rig_error(&g, "ask/turn:1", ERROR("overloaded"));
+    rig_ok(&g, "ask/turn:1:fallback",
+           "{\"text\": \"\", \"raw\": [1], \"stop_reason\": \"tool_use\", \"tool_calls\": [{\"id\": \"i\", \"name\": "
+           "\"Read\", "
+           "\"input\": {}}], " USAGE "}");
+    rig_ok(&g, "ask/turn:1/tool:1", "{\"text\": \"x\", \"is_error\": false}");
+    rig_error(&g, "ask/turn:2:fallback", ERROR("auth"));
+    rig_assert_status(&g, RUN_FAILED);
+    rig_restart(&g, SIZE_MAX, false);
+    assert_null(rig_effect(&g, "ask/turn:1"));
+    rig_ok(&g, "ask/turn:2:fallback", SAYS("hi"));
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_result("\"model\":\"haiku\"");
+
+    /* One that has answered nothing leaves it to the step's own. */
+    rig_done(&g);
+    rig_start(&g, STEP("type: claude, model: opus, claude_options: {fallback_model: haiku}"));
+    rig_error(&g, "ask/turn:1", ERROR("overloaded"));
+    rig_error(&g, "ask/turn:1:fallback", ERROR("auth"));
+    rig_assert_status(&g, RUN_FAILED);
+    rig_restart(&g, SIZE_MAX, false);
+    rig_ok(&g, "ask/turn:1", SAYS("hi"));
+    rig_assert_status(&g, RUN_SUCCEEDED);
+}
+
 static void test_time_of_a_call(void **state)
 {
     (void)state;
@@ -506,6 +536,7 @@ int main(void)
         TEST(test_tools),
         TEST(test_settled_once),
         TEST(test_fallback_model),
+        TEST(test_fallback_model_after_a_failure),
         TEST(test_time_of_a_call),
         TEST(test_answer_in_the_last_moment),
         TEST(test_robust_recovers),
