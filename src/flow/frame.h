@@ -115,9 +115,10 @@ const struct val *frame_recorded(const struct frame *f, const char *segment);
 bool frame_fill(struct frame *f, struct val *v);
 /* Evaluates text as an expression in this frame's scope, into the frame's arena; false: the step has failed. */
 bool frame_expr(struct frame *f, struct str text, struct val *ret);
-/* Evaluates text with holes as a step below `f` with these locals would read it; false: `f` has failed, or is called
- * again once what it reads has come. */
-bool frame_template(struct frame *f, const struct val *locals, struct str text, struct val *ret);
+/* Evaluates text with holes as the step `def` below `f` would read it, with these locals; `a` has what that takes, and
+ * the value. False: `f` has failed, or goes on once what it reads has come. */
+bool frame_template(struct frame *f, const struct step_def *def, const struct val *locals, const struct tmpl *t,
+                    struct arena *a, struct val *ret);
 /* Does the text parse as one? */
 bool frame_is_expr(const struct frame *f, struct str text);
 /* Evaluates a condition in the frame's scope; on error the step has failed and false is returned. */

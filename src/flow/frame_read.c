@@ -129,20 +129,26 @@ const struct val *frame_config(struct frame *f, bool pin)
     return !pin || frame_pin(f, &s->config) ? &s->config : NULL;
 }
 
-bool frame_template(struct frame *f, const struct val *locals, struct str text, struct val *ret)
+/* The step need not be there: one that stands in for it has all that names lead to. */
+bool frame_template(struct frame *f, const struct step_def *def, const struct val *locals, const struct tmpl *t,
+                    struct arena *a, struct val *ret)
 {
     struct err err;
-    const struct tmpl *t;
-    struct expr_scope scope = frame_scope(f, false);
-    struct box *own = f->locals;
-    struct val v;
-    f->locals = box_new(locals);
-    bool good = tmpl_parse(&f->run->scratch, text, 0, 0, &t, &err) == RC_OK &&
-                tmpl_eval(t, &scope, &f->run->scratch, &v, &err) == RC_OK;
-    if (good)
-        *ret = val_copy(&f->arena, &v);
-    box_unref(f->locals);
-    f->locals = own;
+    struct box *names = box_empty();
+    names->val = *locals; /* borrowed */
+    struct frame at = {.magic = FRAME_MAGIC,
+                       .run = f->run,
+                       .parent = f,
+                       .ops = &step_ops,
+                       .instance = f->instance,
+                       .def = def,
+                       .path = f->path,
+                       .base = f->base,
+                       .attempt = 1,
+                       .locals = names};
+    struct expr_scope scope = frame_scope(&at, false);
+    bool good = tmpl_eval(t, &scope, a, ret, &err) == RC_OK;
+    box_unref(names);
     if (!good)
         frame_fail(f, &err);
     return good;

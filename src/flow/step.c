@@ -315,6 +315,8 @@ static void step_timer(struct frame *f)
 
 static void step_more(struct frame *f)
 {
+    if (f->def->type->again) /* what has been done since it was entered is not done again */
+        step_state_of(f)->phase = PHASE_CHILD;
     f->def->type->more(f);
 }
 

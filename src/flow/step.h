@@ -95,9 +95,11 @@ struct step_type {
     void (*child_done)(struct frame *f, struct frame *child);
     /* Expressions may read what has left memory. The evaluation then fails (false, NULL) like one of a step that has
      * failed, and once all of it is there, what called it is called again: enter(), child_done() with the same child,
-     * or instead of that child_done(), where it is not NULL, this. So evaluate first, and change things then. */
+     * or instead of that child_done(), or of a more(), where it is not NULL, this. So evaluate first, and change things
+     * then. */
     void (*again)(struct frame *f);
-    /* Goes on with what frame_more() put off. NULL where that is never called. */
+    /* Goes on with what frame_more() put off. NULL where that is never called. Without again(), an evaluation in it
+     * that must be done again leads to enter(). */
     void (*more)(struct frame *f);
     /* What output_to_file writes, in the frame's arena; p NULL: the usual. May be NULL. */
     struct str (*file_text)(struct frame *f, const struct val *result, struct str path);

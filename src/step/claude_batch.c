@@ -165,4 +165,5 @@ const struct step_type step_claude_batch = {
     .enter = enter,
     .child_done = tasks_child_done,
     .again = tasks_again,
+    .more = tasks_again,
     .free_state = tasks_free};

@@ -63,4 +63,5 @@ const struct step_type step_parallel_claude = {.name = "parallel_claude",
                                                .enter = enter,
                                                .child_done = tasks_child_done,
                                                .again = tasks_again,
+                                               .more = tasks_again,
                                                .free_state = tasks_free};

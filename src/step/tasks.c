@@ -1,6 +1,14 @@
 /* Where a list of tasks comes from data (a template, files), each item becomes {id, prompt, file} and the definition in
  * `task_template` is done for it, with `item` (as it was) and `task` (in that form) as names. What comes from data is
- * only ever text in a prompt or the name of a file: tools, models and options are the author's. */
+ * only ever text in a prompt or the name of a file: tools, models and options are the author's.
+ *
+ *   enter ─┬─ pinned ─────────────────────────────────┐
+ *          ├─ the tasks are written ── begin ── pin ──┼─▶ start ─▶ tasks … ─▶ end
+ *          ├─ files ─ listed ─┐                       │
+ *          └─ a list ─────────┴─ begin ─ name ─ pin ──┘
+ *
+ * What tasks are called is read for some at a time, since an id may read much: a text of a model is parsed for a field
+ * of it, an iteration is fetched. */
 #include "step/tasks.h"
 
 #include "agent/prompt.h"
@@ -15,6 +23,7 @@
 #include <stdlib.h>
 
 enum { TASKS_MAX = 10000, PARALLEL_MAX = 10000, PROMPT_MAX = 16 << 20, LIST_TAG = PROMPT_TAG };
+enum { NAME_SLICE = 64, NAME_BYTES = 1 << 20 }; /* ids at a time; fewer when reading them has taken so much memory */
 
 static struct tasks *tasks_of(struct frame *f)
 {
@@ -88,32 +97,30 @@ static bool max_parallel(struct frame *f, const struct val *options, int64_t oth
     return true;
 }
 
-/* What the tasks are called: by the template in `task_template`, read once for all lives of the run, or by their items.
- * NULL: what it reads must be fetched first, or the step has failed. */
-static const struct val *ids_of(struct frame *f, const struct val *locals)
+static void start(struct frame *f, struct tasks *t);
+
+/* The plan is complete. */
+static void pin(struct frame *f, struct tasks *t)
 {
-    struct arena *a = &f->arena;
-    struct val_list l = val_list_new(a);
-    struct val *ids = ARENA_NEW(a, struct val), v;
-    struct str template = val_get_str(f->def->data, STR("task_id"), STR(""));
-    for (size_t i = 0; i < locals->arr.n; i++) {
-        const struct val *one = &locals->arr.v[i];
-        v = val_str(val_get_str(VAL_GET(one, "task"), STR("id"), STR("")));
-        if (template.n && !frame_template(f, one, template, &v))
-            return NULL;
-        val_list_push(&l, v.type == VAL_STR ? v : val_str(json_text(a, &v)));
-    }
-    *ids = val_list_done(&l);
-    return ids;
+    struct val_map m = val_map_new(&f->arena);
+    struct val *plan = ARENA_NEW(&f->arena, struct val), ids = val_null;
+    if (t->ids)
+        ids = (struct val){.type = VAL_ARRAY, .arr = {.v = t->ids, .n = t->named}};
+    val_map_merge(&m, t->plan);
+    VAL_MAP_SET(&m, "ids", ids);
+    *plan = val_map_done(&m);
+    t->plan = plan;
+    if (frame_pin(f, plan))
+        start(f, t);
 }
 
 /* Where results go by their tasks' names, one of two with the same name would be lost. */
-static bool ids_differ(struct frame *f, const struct val *ids)
+static bool ids_differ(struct frame *f, const struct tasks *t)
 {
     struct map seen = {0};
     bool good = true;
-    for (size_t i = 0; i < ids->arr.n && good; i++) {
-        const struct val *id = &ids->arr.v[i];
+    for (size_t i = 0; i < t->named && good; i++) {
+        const struct val *id = &t->ids[i];
         size_t first = (size_t)(uintptr_t)map_put(&seen, id->s, (void *)(uintptr_t)(i + 1));
         good = !first;
         if (first)
@@ -126,7 +133,45 @@ static bool ids_differ(struct frame *f, const struct val *ids)
     return good;
 }
 
-static void start(struct frame *f, struct tasks *t, const struct val *pinned);
+static void name_more(struct frame *f, struct tasks *t)
+{
+    const struct val *items = VAL_GET(t->plan, "items");
+    struct arena work = {0};
+    for (size_t n = 0; n < NAME_SLICE && work.used < NAME_BYTES && t->named < items->arr.n; n++) {
+        const struct val *one = &items->arr.v[t->named];
+        struct val v = val_str(val_get_str(VAL_GET(one, "task"), STR("id"), STR("")));
+        if (t->id && !frame_template(f, f->def->branches[0].list->steps[0], one, t->id, &work, &v)) {
+            if (t->fetching <= t->named) /* what those before it read need not stay */
+                shelf_release(f);
+            t->fetching = t->named + 1;
+            arena_done(&work);
+            return;
+        }
+        t->ids[t->named++] = val_str(v.type == VAL_STR ? arena_str(&f->arena, v.s) : json_text(&f->arena, &v));
+    }
+    arena_done(&work);
+    if (t->named < items->arr.n) {
+        frame_more(f);
+        return;
+    }
+    shelf_release(f);
+    if (t->by_id && !ids_differ(f, t))
+        return;
+    pin(f, t);
+}
+
+/* In other turns, in which what has been read so far is kept when more must be fetched. */
+static void name_tasks(struct frame *f, struct tasks *t)
+{
+    const struct val *id = VAL_GET(f->def->data, "task_id"), *items = VAL_GET(t->plan, "items");
+    struct err err;
+    if (val_is(id, VAL_STR) && id->s.n && tmpl_parse(&f->arena, id->s, id->line, id->col, &t->id, &err) != RC_OK) {
+        frame_fail(f, &err);
+        return;
+    }
+    t->ids = arena_calloc(&f->arena, items->arr.n + 1, sizeof *t->ids);
+    frame_more(f);
+}
 
 /* `items`: an array, or NULL where the tasks are written. */
 static void begin(struct frame *f, struct tasks *t, const struct val *config, const struct val *items)
@@ -144,18 +189,16 @@ static void begin(struct frame *f, struct tasks *t, const struct val *config, co
     for (size_t i = 0; items && i < plan.n; i++)
         val_list_push(&l, item_locals(a, &items->arr.v[i], i));
     struct val_map m = val_map_new(a);
-    struct val all = items ? val_list_done(&l) : val_null;
-    const struct val *ids = items ? ids_of(f, &all) : &val_null;
-    if (!ids || (items && t->by_id && !ids_differ(f, ids)))
-        return;
     VAL_MAP_SET(&m, "group", group_plan_val(a, &plan));
     VAL_MAP_SET(&m, "options", options ? *options : val_empty_object);
-    VAL_MAP_SET(&m, "items", all);
-    VAL_MAP_SET(&m, "ids", *ids);
+    VAL_MAP_SET(&m, "items", items ? val_list_done(&l) : val_null);
     struct val *v = ARENA_NEW(a, struct val);
     *v = val_map_done(&m);
-    if (frame_pin(f, v))
-        start(f, t, v);
+    t->plan = v;
+    if (items)
+        name_tasks(f, t);
+    else
+        pin(f, t);
 }
 
 static bool items_of(struct frame *f, const struct val *v, struct val *ret)
@@ -220,7 +263,6 @@ static void listed(struct frame *f, struct tasks *t, struct frame *child)
     struct val *list = ARENA_NEW(a, struct val);
     *list = val_list_done(&items);
     t->listing = false;
-    t->listed = list;
     begin(f, t, config, list);
 }
 
@@ -266,19 +308,18 @@ static struct str written_file(const struct val *step)
     return STR("");
 }
 
-static void start(struct frame *f, struct tasks *t, const struct val *pinned)
+static void start(struct frame *f, struct tasks *t)
 {
-    const struct val *items = VAL_GET(pinned, "items");
+    const struct val *items = VAL_GET(t->plan, "items"), *ids = VAL_GET(t->plan, "ids");
     bool each = f->def->task_template;
     struct group_plan plan = {.n = each ? (val_is(items, VAL_ARRAY) ? items->arr.n : 0) : f->def->nbranches};
     if (!f->def->nbranches || (each && !val_is(items, VAL_ARRAY))) { /* a journal that we did not write */
         step_failf(f, RC_CORRUPT, "the journal holds no tasks for this step");
         return;
     }
-    group_plan_read(VAL_GET(pinned, "group"), &plan);
+    group_plan_read(VAL_GET(t->plan, "group"), &plan);
     t->n = plan.n;
-    t->plan = pinned;
-    t->options = VAL_GET(pinned, "options");
+    t->options = VAL_GET(t->plan, "options");
     if (!plan.n) { /* a computed list may come to be empty: then all is done */
         t->finish(f, t);
         return;
@@ -287,10 +328,8 @@ static void start(struct frame *f, struct tasks *t, const struct val *pinned)
     if (!t->v)
         PANIC("out of memory");
     for (size_t i = 0; i < plan.n; i++) {
-        const struct val *task = VAL_GET(val_at(items, i), "task"), *id = val_at(VAL_GET(pinned, "ids"), i);
-        t->v[i].id = !each                 ? f->def->branches[i].name
-                     : val_is(id, VAL_STR) ? id->s
-                                           : val_get_str(task, STR("id"), STR(""));
+        const struct val *task = VAL_GET(val_at(items, i), "task"), *id = t->ids ? &t->ids[i] : val_at(ids, i);
+        t->v[i].id = !each ? f->def->branches[i].name : val_is(id, VAL_STR) ? id->s : STR("");
         t->v[i].file =
             each ? val_get_str(task, STR("file"), STR("")) : written_file(f->def->branches[i].list->steps[0]->source);
     }
@@ -307,9 +346,9 @@ void tasks_enter(struct frame *f, int64_t default_parallel, bool by_id,
     t->finish = finish;
     t->by_id = by_id;
     t->default_parallel = default_parallel;
-    const struct val *pinned = frame_pinned(f);
-    if (pinned) {
-        start(f, t, pinned);
+    t->plan = frame_pinned(f);
+    if (t->plan) {
+        start(f, t);
         return;
     }
     const struct val *config = frame_config(f, false), *tasks = VAL_GET(config, "tasks");
@@ -366,9 +405,9 @@ void tasks_child_done(struct frame *f, struct frame *child)
 void tasks_again(struct frame *f)
 {
     struct tasks *t = tasks_of(f);
-    if (!t->group && t->listed)
-        begin(f, t, frame_config(f, false), t->listed);
-    else if (t->group && group_done(t->group))
+    if (!t->group)
+        name_more(f, t);
+    else if (group_done(t->group))
         end(f, t);
 }
 

@@ -3,7 +3,7 @@
  *
  * Each task is a step of its own below the group, `GROUP/ID` or `GROUP/N`, so it is journaled, tried again and resumed
  * as any step. At most so many run at a time; a task that fails does not stop the others; the group fails when all
- * have. The plan (and a computed list) is pinned before the first task starts.
+ * have. The plan (with a computed list, and what its tasks are called) is pinned before the first task starts.
  *
  * What tasks yield leaves memory when they end, so a group takes as much as is under way; its result says where the
  * rest is. The text that puts all of it together has a size of its own. */
@@ -21,7 +21,7 @@ struct task {
 struct tasks {
     struct task *v;
     size_t n, failed;
-    const struct val *plan;    /* as pinned */
+    const struct val *plan;    /* as pinned, or as it will be but for `ids` */
     const struct val *options; /* of the group: consolidate_results */
     struct group *group;
     /* All have ended, some of them well: leads to step_ok, or to being called once more. */
@@ -31,8 +31,11 @@ struct tasks {
     bool full;       /* no more answers go into it */
     bool by_id;      /* results go by the tasks' ids */
     bool listing;    /* waiting for task_generator's files */
-    const struct val *listed; /* the items made of them, while what their ids read may have to be fetched */
     int64_t default_parallel;
+    /* What computed tasks are called: by this template, or (NULL) by their items. The first `named` have their ids. */
+    const struct tmpl *id;
+    struct val *ids;        /* NULL: the plan has them */
+    size_t named, fetching; /* fetching: the newest id, counted from 1, for which something had to be fetched */
 };
 
 /* `default_parallel`: at a time where nobody says; 0: all. `by_id`: results go by the tasks' ids, which must differ. */

@@ -110,6 +110,22 @@ def test_memory_of_many_tasks(treadle):
         assert many - few < 9000  # KiB: of 20 MB more, which were five times as much in memory
 
 
+def test_memory_of_ids(treadle):
+    """What tasks are called is read from a text, which is parsed for each of them: once at a time in memory."""
+    peaks = []
+    for count in (200, 800):
+        items = [{"id": f"t{i}", "prompt": 120 * "x"} for i in range(count)]
+        steps = [{"name": "plan", "type": "claude", "prompt": "plan",
+                  "mock_response": json.dumps({"project": "demo", "tasks": items})},
+                 {"name": "all", "type": "claude_batch", "tasks": "{{ steps.plan.tasks }}",
+                  "task_template": {"id": "{{ steps.plan.project }}-{{ item.id }}", "prompt": "hello"}}]
+        path, name = file(treadle, f"ids{count}", *steps), f"ids{count}"
+        peaks.append(peak(treadle, "run", path, "--mock", "--run-id", name))
+        ids = [task["task_id"] for task in treadle("show", name, "--json").json["results"]["all"]["batch_results"]]
+        assert ids == [f"demo-t{i}" for i in range(count)]
+    assert peaks[1] - peaks[0] < 20000  # KiB: 800 texts of 120 kB, once parsed, are 200 MB
+
+
 @pytest.mark.parametrize("kind", ["claude_batch", "parallel_claude"])
 def test_text_of_many_tasks(treadle, kind):
     """It has a size of its own; what does not fit is said to be left out, and is in the result all the same."""

@@ -194,6 +194,39 @@ static void test_ids_of_computed_tasks(void **state)
     }
 }
 
+/* One by one: what was read for one is not read, or copied, once more for the next. */
+static void test_ids_of_many_tasks(void **state)
+{
+    (void)state;
+    rig_shelf_bytes = 1;
+    rig_limits.memory = 16 << 20;
+    rig_start(&g, "workflow:\n  name: w\n  steps:\n"
+                  "    - name: each\n      type: for_loop\n      data_source: range(1, 300)\n"
+                  "      steps: [{name: e, type: test_echo, value: {key: \"k{{ loop.item }}\"}}]\n"
+                  "    - name: par\n      type: claude_batch\n      batch_config: {max_parallel: 1}\n"
+                  "      tasks: \"{{ map(range(1, 300), (x) => {'text': join(range(100, 300))}) }}\"\n"
+                  "      task_template: {id: '{{ steps.each.iterations[task.index].results.e.key }}', prompt: hi}\n");
+    rig_limits.memory = 0;
+    assert_true(g.loads > 100);
+    rig_assert_status(&g, RUN_RUNNING);
+    const char *open = rig_data(&g, RECORD_OPEN, "par");
+    assert_non_null(strstr(open, "\"ids\":[\"k1\",\"k2\","));
+    assert_non_null(strstr(open, ",\"k299\",\"k300\"]"));
+}
+
+/* An id stands in the task, and sees what the prompt beside it sees. */
+static void test_names_in_ids(void **state)
+{
+    (void)state;
+    rig_start(&g, PAR("\"{{ state.list }}\"") "      task_template:\n"
+                                              "        id: \"{{ pre }}_{{ step.name }}_{{ item }}\"\n"
+                                              "        variables: {pre: \"a{{ item }}\"}\n"
+                                              "        metadata: {kind: m}\n"
+                                              "        prompt: \"{{ pre }}_{{ step.name }}_{{ item }}\"\n");
+    assert_string_equal(asked("par/1/turn:1"), "ay_task_y");
+    assert_non_null(strstr(rig_data(&g, RECORD_OPEN, "par"), "\"ids\":[\"ax_task_x\",\"ay_task_y\",\"az_task_z\"]"));
+}
+
 /* Results that go by ids are not lost to one another, and nobody is asked for nothing. */
 static void test_ids_differ(void **state)
 {
@@ -262,11 +295,11 @@ static void test_empty_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_spellings),      TEST(test_parallel),        TEST(test_all_fail),
-        TEST(test_batch_ceiling),  TEST(test_time_of_a_task),  TEST(test_batch_prompts),
-        TEST(test_computed_tasks), TEST(test_tasks_from_data), TEST(test_ids_of_computed_tasks),
-        TEST(test_ids_differ),     TEST(test_other_types),     TEST(test_no_list),
-        TEST(test_empty_list),
+        TEST(test_spellings),         TEST(test_parallel),        TEST(test_all_fail),
+        TEST(test_batch_ceiling),     TEST(test_time_of_a_task),  TEST(test_batch_prompts),
+        TEST(test_computed_tasks),    TEST(test_tasks_from_data), TEST(test_ids_of_computed_tasks),
+        TEST(test_ids_of_many_tasks), TEST(test_names_in_ids),    TEST(test_ids_differ),
+        TEST(test_other_types),       TEST(test_no_list),         TEST(test_empty_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
