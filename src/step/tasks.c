@@ -8,7 +8,7 @@
  *          └─ a list ─────────┴─ begin ─ name ─ pin ──┘
  *
  * What tasks are called is read for some at a time, since an id may read much: a text of a model is parsed for a field
- * of it, an iteration is fetched. */
+ * of it, an iteration is fetched. A journal in which the list is pinned without ids is of an earlier version. */
 #include "step/tasks.h"
 
 #include "agent/prompt.h"
@@ -157,7 +157,10 @@ static void name_more(struct frame *f, struct tasks *t)
     shelf_release(f);
     if (t->by_id && !ids_differ(f, t))
         return;
-    pin(f, t);
+    if (frame_pinned(f))
+        start(f, t);
+    else
+        pin(f, t);
 }
 
 /* In other turns, in which what has been read so far is kept when more must be fetched. */
@@ -348,7 +351,11 @@ void tasks_enter(struct frame *f, int64_t default_parallel, bool by_id,
     t->default_parallel = default_parallel;
     t->plan = frame_pinned(f);
     if (t->plan) {
-        start(f, t);
+        if (f->def->task_template && val_is(VAL_GET(t->plan, "items"), VAL_ARRAY) &&
+            !val_is(VAL_GET(t->plan, "ids"), VAL_ARRAY))
+            name_tasks(f, t);
+        else
+            start(f, t);
         return;
     }
     const struct val *config = frame_config(f, false), *tasks = VAL_GET(config, "tasks");

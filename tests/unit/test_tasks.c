@@ -214,6 +214,36 @@ static void test_ids_of_many_tasks(void **state)
     assert_non_null(strstr(open, ",\"k299\",\"k300\"]"));
 }
 
+/* A journal of an earlier version pins no ids: what the template says now counts, in that life and each after it. */
+static void test_ids_of_an_older_journal(void **state)
+{
+    (void)state;
+    rig_shelf_bytes = 1;
+    rig_start(&g, "workflow:\n  name: w\n  variables: {list: [x, y, z]}\n  steps:\n"
+                  "    - {name: big, type: test_echo, value: {text: \"{{ join(range(7, 3000)) }}\"}}\n"
+                  "    - name: par\n      type: parallel_claude\n      parallel_config: {max_workers: 1}\n"
+                  "      tasks: '{{ list }}'\n"
+                  "      task_template: {id: 'n{{ steps.big.text[:1] }}_{{ item }}', prompt: hello}\n");
+    rig_ok(&g, "par/0/turn:1", SAYS("0"));
+    for (struct rig_record *r = g.records; r; r = r->next) {
+        char *data = arena_cstr(&g.arena, r->r.data), *ids = strstr(data, ",\"ids\":[");
+        if (r->r.kind != RECORD_OPEN || !ids)
+            continue;
+        char *end = strchr(ids, ']') + 1;
+        memmove(ids, end, strlen(end) + 1);
+        r->r.data = str_c(data);
+    }
+    assert_null(strstr(rig_data(&g, RECORD_OPEN, "par"), "ids"));
+    rig_restart(&g, ALL, false);
+    rig_ok(&g, "par/1/turn:1", SAYS("1"));
+    rig_restart(&g, ALL, false);
+    rig_ok(&g, "par/2/turn:1", SAYS("2"));
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_int_equal(rig_count(&g, RECORD_OPEN, "par"), 1);
+    assert_result("\"results\":{\"n7_x\":{\"ok\":true");
+    assert_result("\"n7_z\":{\"ok\":true");
+}
+
 /* An id stands in the task, and sees what the prompt beside it sees. */
 static void test_names_in_ids(void **state)
 {
@@ -295,11 +325,22 @@ static void test_empty_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_spellings),         TEST(test_parallel),        TEST(test_all_fail),
-        TEST(test_batch_ceiling),     TEST(test_time_of_a_task),  TEST(test_batch_prompts),
-        TEST(test_computed_tasks),    TEST(test_tasks_from_data), TEST(test_ids_of_computed_tasks),
-        TEST(test_ids_of_many_tasks), TEST(test_names_in_ids),    TEST(test_ids_differ),
-        TEST(test_other_types),       TEST(test_no_list),         TEST(test_empty_list),
+        TEST(test_spellings),
+        TEST(test_parallel),
+        TEST(test_all_fail),
+        TEST(test_batch_ceiling),
+        TEST(test_time_of_a_task),
+        TEST(test_batch_prompts),
+        TEST(test_computed_tasks),
+        TEST(test_tasks_from_data),
+        TEST(test_ids_of_computed_tasks),
+        TEST(test_ids_of_many_tasks),
+        TEST(test_ids_of_an_older_journal),
+        TEST(test_names_in_ids),
+        TEST(test_ids_differ),
+        TEST(test_other_types),
+        TEST(test_no_list),
+        TEST(test_empty_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
