@@ -114,23 +114,38 @@ static void pin(struct frame *f, struct tasks *t)
         start(f, t);
 }
 
-/* Where results go by their tasks' names, one of two with the same name would be lost. */
-static bool ids_differ(struct frame *f, const struct tasks *t)
+static struct str clipped(struct str s)
+{
+    return str_n(s.p, str_utf8_valid(str_n(s.p, s.n < 200 ? s.n : 200)));
+}
+
+/* Where results go by their tasks' ids, one of two with the same id would be lost. Data may well call two things the
+ * same, and nothing that was paid for should fail for it: a later one gets the first number that is free. */
+static void tell_apart(struct frame *f, struct tasks *t)
 {
     struct map seen = {0};
-    bool good = true;
-    for (size_t i = 0; i < t->named && good; i++) {
-        const struct val *id = &t->ids[i];
-        size_t first = (size_t)(uintptr_t)map_put(&seen, id->s, (void *)(uintptr_t)(i + 1));
-        good = !first;
-        if (first)
-            step_failf(f, RC_INVALID,
-                       "tasks %zu and %zu are both called `%.*s`; expected an `id` of its own for each, as in "
-                       "`id: \"{{ task.index }}\"` of `task_template`",
-                       first, i + 1, (int)str_utf8_valid(str_n(id->s.p, id->s.n < 60 ? id->s.n : 60)), id->s.p);
+    struct str note = STR("");
+    size_t *of, *last = arena_calloc(frame_scratch(f), t->named + 1, sizeof *last); /* number, by the first task */
+    for (size_t i = 0; i < t->named; i++)
+        if (!map_get(&seen, t->ids[i].s))
+            map_put(&seen, t->ids[i].s, &last[i]);
+    for (size_t i = 0; i < t->named; i++) {
+        struct str own = t->ids[i].s, id;
+        if ((of = map_get(&seen, own)) == &last[i])
+            continue;
+        *of += !*of;
+        do
+            id = arena_printf(&f->arena, "%.*s_%zu", STR_ARG(own), ++*of);
+        while (map_get(&seen, id));
+        map_put(&seen, id, &last[i]);
+        t->ids[i] = val_str(id);
+        if (!note.n)
+            note = arena_printf(frame_scratch(f), "several tasks are called `%.*s`; the second is called `%.*s`",
+                                STR_ARG(clipped(own)), STR_ARG(clipped(id)));
     }
     map_done(&seen);
-    return good;
+    if (note.n)
+        frame_event(f, EVENT_NOTE, note.p, NULL);
 }
 
 static void name_more(struct frame *f, struct tasks *t)
@@ -155,8 +170,8 @@ static void name_more(struct frame *f, struct tasks *t)
         return;
     }
     shelf_release(f);
-    if (t->by_id && !ids_differ(f, t))
-        return;
+    if (t->by_id)
+        tell_apart(f, t);
     if (frame_pinned(f))
         start(f, t);
     else

@@ -38,7 +38,8 @@ struct tasks {
     size_t named, fetching; /* fetching: the newest id, counted from 1, for which something had to be fetched */
 };
 
-/* `default_parallel`: at a time where nobody says; 0: all. `by_id`: results go by the tasks' ids, which must differ. */
+/* `default_parallel`: at a time where nobody says; 0: all. `by_id`: results go by the tasks' ids: of those that data
+ * calls the same, the later ones get a number. */
 void tasks_enter(struct frame *f, int64_t default_parallel, bool by_id,
                  void (*finish)(struct frame *f, struct tasks *t));
 void tasks_child_done(struct frame *f, struct frame *child);

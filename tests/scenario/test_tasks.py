@@ -58,3 +58,19 @@ def test_what_a_task_has_done_is_not_done_again(treadle, fake_provider):
     treadle("run", file, "--run-id", "r", "--quiet", env=provider.env, code=1)
     treadle("resume", "r", "--quiet", env=provider.env)
     assert sent(provider) == ["say 6", "say 8", "stop", "stop"]
+
+
+def test_tasks_that_data_calls_the_same(treadle, fake_provider):
+    """Each has its result, under a name that is the same in the next life; nothing is asked twice."""
+    provider = fake_provider(script=[{"regex": "^(stop)$", "nth": 1, "status": 401, "body": "no"},
+                                     {"regex": "(\\w+)$", "text": "heard $1"}])
+    items = [{"name": "a", "prompt": "one"}, {"name": "b", "prompt": "two"}, {"name": "a", "prompt": "three"}]
+    file = workflow(treadle, {"name": "all", "type": "parallel_claude", "tasks": "{{ inputs.items }}"},
+                    {"name": "stop", "type": "claude", "prompt": "stop"},
+                    {"name": "see", "type": "test_echo", "value": "{{ steps.all.a.text }}, {{ steps.all.a_2.text }}"},
+                    inputs={"items": {"type": "array", "default": items}})
+    first = treadle("run", file, "--run-id", "r", env=provider.env, code=1)
+    assert "several tasks are called `a`; the second is called `a_2`" in first.err
+    result = treadle("resume", "r", "--json", "--quiet", env=provider.env).json
+    assert result["results"]["see"] == "heard one, heard three"
+    assert sent(provider) == ["one", "stop", "stop", "three", "two"]

@@ -103,7 +103,7 @@ static void tasks(struct generator *g, unsigned in, bool parallel, unsigned end)
         line(g, in, "task_template: {id: \"t{{ task.index }}\", prompt: \"hello {{ task.file }}\"}");
     } else if (pick(g, 3) == 0) {
         buf_printf(&g->out, "%*stasks: \"{{ range(1, %d) }}\"\n", (int)in, "", 1 + (int)pick(g, 3));
-        line(g, in, "task_template: {id: \"t{{ item }}\", prompt: \"hello {{ item }}\"}");
+        line(g, in, "task_template: {id: \"t{{ item % 2 }}\", prompt: \"hello {{ item }}\"}");
     } else {
         line(g, in, "tasks:");
         for (uint64_t i = 0, n = 1 + pick(g, 3); i < n; i++)

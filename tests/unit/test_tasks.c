@@ -257,14 +257,59 @@ static void test_names_in_ids(void **state)
     assert_non_null(strstr(rig_data(&g, RECORD_OPEN, "par"), "\"ids\":[\"ax_task_x\",\"ay_task_y\",\"az_task_z\"]"));
 }
 
-/* Results that go by ids are not lost to one another, and nobody is asked for nothing. */
-static void test_ids_differ(void **state)
+/* What data calls by the same name twice has two results all the same, whose names are the same in all lives. */
+static void test_same_ids(void **state)
 {
     (void)state;
-    rig_start(&g, PAR("\"{{ state.list }}\"") "      task_template: {id: same, prompt: hello}\n");
-    rig_assert_status(&g, RUN_FAILED);
-    assert_null(rig_effect(&g, "par/0/turn:1"));
-    assert_non_null(strstr(rig_run_error(&g), "tasks 1 and 2 are both called `same`"));
+    static const char *const types[] = {"parallel_claude", "claude_batch"};
+    for (size_t i = 0; i < 2; i++) {
+        char yaml[1000];
+        snprintf(
+            yaml, sizeof yaml,
+            FLOW("      type: %s\n      tasks: \"{{ [{'name': 'a', 'prompt': 'one'}, {'name': 'a', 'prompt': 'two'},"
+                 " {'name': 'a_2', 'prompt': 'three'}, {'name': 'a', 'prompt': 'four'}] }}\"\n"),
+            types[i]);
+        rig_start(&g, yaml);
+        assert_int_equal(g.events[EVENT_NOTE], i == 0);
+        assert_non_null(strstr(rig_data(&g, RECORD_OPEN, "par"),
+                               i ? "\"ids\":[\"a\",\"a\",\"a_2\",\"a\"]" : "\"ids\":[\"a\",\"a_3\",\"a_2\",\"a_4\"]"));
+        rig_ok(&g, "par/0/turn:1", SAYS("1"));
+        rig_restart(&g, ALL, false);
+        rig_ok(&g, "par/3/turn:1", SAYS("4"));
+        rig_ok(&g, "par/2/turn:1", SAYS("3"));
+        rig_ok(&g, "par/1/turn:1", SAYS("2"));
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        if (i == 0) {
+            assert_result("\"a\":{\"ok\":true,\"result\":{\"success\":true,\"text\":\"1\"");
+            assert_result("\"a_3\":{\"ok\":true,\"result\":{\"success\":true,\"text\":\"2\"");
+            assert_result("\"a_2\":{\"ok\":true,\"result\":{\"success\":true,\"text\":\"3\"");
+            assert_result("\"a_4\":{\"ok\":true,\"result\":{\"success\":true,\"text\":\"4\"");
+            rig_done(&g);
+        }
+    }
+}
+
+/* Wherever the process dies, tasks are called what they would have been called. */
+static void test_ids_after_a_crash(void **state)
+{
+    (void)state;
+    rig_shelf_bytes = 1;
+    rig_start(&g, "workflow:\n  name: w\n  variables: {list: [x, y, x]}\n  steps:\n"
+                  "    - {name: big, type: test_echo, value: {text: \"{{ join(range(7, 3000)) }}\"}}\n"
+                  "    - name: par\n      type: parallel_claude\n      parallel_config: {max_workers: 1}\n"
+                  "      tasks: '{{ list }}'\n"
+                  "      task_template: {id: 'n{{ steps.big.text[:1] }}_{{ item }}', prompt: hello}\n");
+    for (size_t keep = ALL, n = 20; n; keep = --n) {
+        if (keep != ALL)
+            rig_restart(&g, keep, false);
+        while (g.effects)
+            rig_ok(&g, arena_cstr(&g.arena, g.effects->e.path), SAYS("hi"));
+        rig_assert_status(&g, RUN_SUCCEEDED);
+        const char *x = strstr(rig_results(&g), "\"results\":{\"n7_x\":{\"ok\":true");
+        x = x ? strstr(x, "\"n7_y\":{\"ok\":true") : NULL;
+        assert_non_null(x ? strstr(x, "\"n7_x_2\":{\"ok\":true") : NULL);
+        n = n < g.nrecords ? n : g.nrecords;
+    }
 }
 
 /* What a model said is a prompt, and never more: no tools, no templates. */
@@ -337,7 +382,8 @@ int main(void)
         TEST(test_ids_of_many_tasks),
         TEST(test_ids_of_an_older_journal),
         TEST(test_names_in_ids),
-        TEST(test_ids_differ),
+        TEST(test_same_ids),
+        TEST(test_ids_after_a_crash),
         TEST(test_other_types),
         TEST(test_no_list),
         TEST(test_empty_list),
