@@ -136,8 +136,9 @@ static enum rc follow(struct ev *c, const struct expr *n, struct val v, const st
         if (!field(&v, &key[i], &next)) {
             bool name = v.type == VAL_OBJECT && key[i].type == VAL_STR && c->scope->lacking;
             const struct val *other = name ? c->scope->lacking(c->scope->ctx, &v, key, i, c->a) : NULL;
+            size_t own = n->kind == N_EACH ? from : 0; /* where the keys of the node itself begin */
             if (!other && !c->null_safe)
-                return no_field(c, n, &v, key, i);
+                return no_field(c, n, &v, key + own, i - own);
             next = other ? *other : val_null;
         }
         v = next;
@@ -238,6 +239,18 @@ static enum rc ev_get(struct ev *c, const struct expr *n, struct val *ret)
     return follow(c, n, base, key, 0, n->nseg, ret);
 }
 
+/* a[*].b as a path of its own for each item: how many keys lead to the item, the last of them to be set. */
+static size_t keys_of_items(struct ev *c, const struct expr *n, const struct val *key, struct val **ret)
+{
+    size_t to = n->a->kind == N_PATH && n->a->keys ? n->a->nseg : 0;
+    struct val *path = *ret = arena_calloc(c->a, to + 1 + n->nseg, sizeof *path);
+    for (size_t i = 0; i < to; i++)
+        path[i] = n->a->keys[i];
+    for (size_t i = 0; i < n->nseg; i++)
+        path[to + 1 + i] = key[i];
+    return to + 1;
+}
+
 /* a[*].b: a missing b is null, but not missing everywhere (that is a wrong name). a[*].b[*].c flattens. */
 static enum rc ev_each(struct ev *c, const struct expr *n, struct val *ret)
 {
@@ -255,7 +268,10 @@ static enum rc ev_each(struct ev *c, const struct expr *n, struct val *ret)
                        "[*] needs an array or an object: `%s` is %s", show_src(n->a).z, show_val(&base).z);
     struct val_list out = val_list_new(c->a);
     size_t count = base.type == VAL_ARRAY ? base.arr.n : base.obj.n;
+    struct val *path;
+    size_t from = keys_of_items(c, n, key, &path);
     for (size_t i = 0; i < count; i++) {
+        path[from - 1] = base.type == VAL_ARRAY ? val_int((int64_t)i) : val_str(base.obj.m[i].key);
         const struct val *item = base.type == VAL_ARRAY ? &base.arr.v[i] : &base.obj.m[i].val;
         bool flatten = n->a->kind == N_EACH && item->type == VAL_ARRAY;
         size_t inner = flatten ? item->arr.n : 1;
@@ -263,7 +279,7 @@ static enum rc ev_each(struct ev *c, const struct expr *n, struct val *ret)
             struct val got;
             TRY(expr_spend(c, n, 1));
             TRY(ev_charge(c, n, sizeof got * 2));
-            enum rc rc = follow(c, n, flatten ? item->arr.v[k] : *item, key, 0, n->nseg, &got);
+            enum rc rc = follow(c, n, flatten ? item->arr.v[k] : *item, path, from, from + n->nseg, &got);
             if (rc == RC_NOT_FOUND)
                 got = val_null;
             else if (rc != RC_OK)

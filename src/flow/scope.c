@@ -273,9 +273,18 @@ static const struct val *set_here(const struct frame *f, const struct val *resul
     return NULL;
 }
 
-/* Of a call whose result is the results of the steps inside, by their names: is it one of those? */
-static bool is_inside(const struct step_def *d, struct str name)
+/* Of what a call gives, are the names known only in the run? */
+static bool gives_any(const struct step_def *d)
 {
+    return d->late_type || (d->type->boundary && (!d->child || VAL_GET(d->source, "outputs")));
+}
+
+/* Of a call: is what its result has under the name a step's result too? That is so where the result is the steps inside
+ * by their names. Of what `outputs` name, and of a workflow that is known only in the run, the value has to tell. */
+static bool is_inside(const struct frame *f, const struct step_def *d, const struct val *result, struct str name)
+{
+    if (d && gives_any(d))
+        return val_is(GET(f, get(f, result, name), "success"), VAL_BOOL);
     return d && d->child && !d->child->output && list_find(d->child->root, name);
 }
 
@@ -299,7 +308,7 @@ static const struct val *of_result(const struct frame *f, const struct step_def 
         other = named_value_field(f, def, v, key, n, &used);
     if (!other)
         other = result_field(f, a, v, key, n, 2, &used, &what);
-    if (!other && n >= 3 && is_inside(def, key_name(&key[2]))) {
+    if (!other && n > 3 && is_inside(f, def, v, key_name(&key[2]))) {
         other = val_get(v, key_name(&key[2]));
         used = 3;
         what = FOUND_RESULT;
@@ -335,17 +344,46 @@ static enum rc resolve_step(const struct frame *f, const struct val *key, size_t
     return RC_OK;
 }
 
+/* May a result of that name stand below something called `above`? Among all steps that are known. */
+static bool names_result(const struct frame *f, struct str above, struct str name, struct arena *a)
+{
+    size_t n;
+    const struct workflow *const *all = workflow_all(f->instance->workflow, a, &n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < all[i]->nall; k++) {
+            const struct step_def *d = all[i]->all[k];
+            if (str_eq(d->name, name) || (str_eq(d->name, above) && gives_any(d)))
+                return true;
+        }
+    return false;
+}
+
+/* Does key[0..at - 1] lead to a result? It does right below results by the names of their steps. Elsewhere the last
+ * name must be that of one, as in those of calls; what stands right below a step in sight, of_result() has judged. */
+static bool leads_to_result(const struct frame *f, const struct val *key, size_t at, struct arena *a)
+{
+    struct str place = at >= 2 ? key_name(&key[at - 2]) : STR("");
+    size_t first = at && str_is(key_name(&key[0]), "steps");
+    const struct step_def *def;
+    bool known = false;
+    if (at == 0 || key[at - 1].type != VAL_STR)
+        return false;
+    if (str_is(place, "results") || str_is(place, "handled"))
+        return true;
+    if (at == first + 2)
+        (void)find_result(f, key_name(&key[first]), &known, &def);
+    return !known && names_result(f, place, key_name(&key[at - 1]), a);
+}
+
 /* Results inside of results, such as those of a loop's iterations, answer like any other. Data may look like one of
- * them, so what would be the object itself it is only where the path says that results are there. */
+ * them, so what would be the object itself it is only where the path leads to a result. */
 const struct val *scope_lacking(void *ctx, const struct val *object, const struct val *key, size_t at, struct arena *a)
 {
-    struct str place = at >= 2 && key[at - 1].type == VAL_STR ? key_name(&key[at - 2]) : STR("");
-    bool known = str_is(place, "results") || str_is(place, "handled");
     enum found what;
     const struct val *v = NULL;
     if (val_is(VAL_GET(object, "success"), VAL_BOOL))
         v = indirect_field(ctx, a, object, key_name(&key[at]), &what);
-    return v != object || known ? v : NULL;
+    return v != object || leads_to_result(ctx, key, at, a) ? v : NULL;
 }
 
 const struct val *scope_of_result(const struct frame *f, const struct step_def *def, const struct val *result,

@@ -134,7 +134,7 @@ static void test_names_in_loops(void **state)
     in_loops("1");
 }
 
-#define CHECK(name) "{name: " name ", type: test_echo, value: {success: true, n: 2}}"
+#define CHECK "&check {name: check, type: test_echo, value: {success: true, n: 2}}"
 
 /* Data may look like a result; only what stands where results do, among those of the steps inside, is one. */
 static void test_data_is_no_result(void **state)
@@ -151,6 +151,10 @@ static void test_data_is_no_result(void **state)
         {"exists(steps.d.data.payload.result)", "false"},
         {"exists(d.payload.result)", "false"},
         {"steps.d.payload.n", "1"},
+        {"exists(steps.each.iterations[0].results.d.payload.result)", "false"},
+        {"exists(steps.each.iterations[0].d.payload.result)", "false"},
+        {"length(filter(map(steps.each.iterations, 'results.d.payload.result.n'), 'item'))", "0"},
+        {"exists(told[*].result)", "false"},
         {"exists(steps.out.check.result)", "false"},
         {"steps.each.iterations[0].results.check.result.n", "2"},
         {"steps.each.iterations[0].results.check.result", "{\"success\":true,\"n\":2}"},
@@ -172,35 +176,83 @@ static void test_data_is_no_result(void **state)
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         char yaml[4096], expected[200];
-        snprintf(
-            yaml, sizeof yaml,
-            "workflow:\n  name: w\n  variables: {told: {success: false, n: 1}}\n  steps:\n"
-            "    - {name: d, type: test_echo, value: {data: {payload: {success: false, n: 1}}}}\n"
-            "    - {name: each, type: for_loop, data_source: [1], steps: [" CHECK(
-                "check") "]}\n"
-                         "    - {name: either, type: switch, expression: '1', cases: {'1': [" CHECK(
-                             "check") "]}}\n"
-                                      "    - {name: both, type: parallel, branches: {one: [" CHECK(
-                                          "check") "]}}\n"
-                                                   "    - {name: call, type: pipeline, pipeline: {name: inner, steps: "
-                                                   "[" CHECK(
-                                                       "check") "]}}\n"
-                                                                "    - {name: out, type: pipeline, pipeline: {name: "
-                                                                "inner, steps: [" CHECK(
-                                                                    "check") "],\n"
-                                                                             "       output: {check: {success: false, "
-                                                                             "n: 1}}}}\n"
-                                                                             "    - {name: tasks, type: test_echo, "
-                                                                             "value: {results: {lost: {ok: false, "
-                                                                             "error: {code: c}}}}}\n"
-                                                                             "    - {name: bad, type: test_echo, fail: "
-                                                                             "true, on_error: {steps: [" CHECK(
-                                                                                 "mend") "]}}\n"
-                                                                                         "    - {name: e, type: "
-                                                                                         "test_echo, value: \"{{ %s "
-                                                                                         "}}\"}\n",
-            t[i].expr);
+        snprintf(yaml, sizeof yaml,
+                 "workflow:\n  name: w\n  variables: {told: {success: false, n: 1}}\n  steps:\n"
+                 "    - {name: d, type: test_echo, value: {data: &d {payload: {success: false, n: 1}}}}\n"
+                 "    - name: each\n      type: for_loop\n      data_source: [1]\n"
+                 "      steps: [" CHECK ", {name: d, type: test_echo, value: *d}]\n"
+                 "    - {name: either, type: switch, expression: '1', cases: {'1': [*check]}}\n"
+                 "    - {name: both, type: parallel, branches: {one: [*check]}}\n"
+                 "    - {name: call, type: pipeline, pipeline: {name: inner, steps: [*check]}}\n"
+                 "    - {name: out, type: pipeline, pipeline: {name: inner, steps: [*check],\n"
+                 "       output: {check: {success: false, n: 1}}}}\n"
+                 "    - {name: tasks, type: test_echo, value: {results: {lost: {ok: false, error: {code: c}}}}}\n"
+                 "    - {name: bad, type: test_echo, fail: true, on_error: {steps: [{<<: *check, name: mend}]}}\n"
+                 "    - {name: e, type: test_echo, value: \"{{ %s }}\"}\n",
+                 t[i].expr);
         rig_start(&g, yaml);
+        snprintf(expected, sizeof expected, "\"e\":%s}", t[i].expected);
+        check(t[i].expr, expected);
+    }
+    in_root("1");
+}
+
+#define LATE                                                                                      \
+    "{\"path\": \"/d/s.yaml\", \"text\": \"workflow:\\n  name: s\\n  steps:\\n    - " CHECK "\\n" \
+    "    - {name: d, type: test_echo, value: {payload: {success: false, n: 1}}}\\n\"}"
+
+/* `.result` of what has neither data nor text is all of it, wherever it is a step's: in calls, in lists around it, and
+ * in workflows that are known only in the run. */
+static void test_results_inside(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *expr, *expected;
+    } t[] = {
+        {"steps.call.check.result.n", "2"},
+        {"steps.call.twice.check.result.n", "2"},
+        {"call.twice.check.result.n", "2"},
+        {"steps.late.check.result.n", "2"},
+        {"late.check.result.n", "2"},
+        {"exists(steps.late.d.payload.result)", "false"},
+        {"steps.named.ran.result.n", "2"},
+        {"steps.named.told.result.n", "2"},
+        {"steps.each.iterations[0].results.named.ran.result.n", "2"},
+        {"steps.each.iterations[0].results.call.check.result.n", "2"},
+        {"steps.each.iterations[0].results.par.one.check.result.n", "2"},
+        {"steps.each.iterations[0].results.late.check.result.n", "2"},
+        {"steps.each.iterations[0].check.result.n", "2"},
+        {"steps.each.iterations[*].results.call.check.result.n", "[2]"},
+        {"steps.each.iterations[*].check.result.n", "[2]"},
+        {"map(steps.each.iterations, 'results.call.check.result.n')", "[2]"},
+        {"map(steps.each.iterations, x => x.check.result.n)", "[2]"},
+        {"steps.sw.results[*].result.n", "[2,null,2]"},
+        {"steps.sw.results.call.check.result.n", "2"},
+        {"steps.sw.call.check.result.n", "2"},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        char yaml[4096], expected[200];
+        snprintf(yaml, sizeof yaml,
+                 "workflow:\n  name: w\n  steps:\n"
+                 "    - name: call\n      type: pipeline\n      pipeline:\n        name: inner\n        steps:\n"
+                 "          - " CHECK "\n"
+                 "          - {name: twice, type: pipeline, pipeline: {name: most, steps: [*check]}}\n"
+                 "    - &late {name: late, type: pipeline, pipeline_file: \"{{ 's' + '.yaml' }}\"}\n"
+                 "    - {name: named, type: pipeline, outputs: [{path: check, as: ran}, {path: check, as: told}],\n"
+                 "       pipeline: {name: inner, output: {x: 1}, steps: [*check]}}\n"
+                 "    - name: each\n      type: for_loop\n      data_source: [1]\n      steps:\n"
+                 "        - *check\n"
+                 "        - *late\n"
+                 "        - {name: par, type: parallel, branches: {one: [*check]}}\n"
+                 "        - &call {name: call, type: pipeline, pipeline: {name: inner, steps: [*check]}}\n"
+                 "        - {<<: *call, name: named, outputs: {ran: check}}\n"
+                 "    - name: sw\n      type: switch\n      expression: '1'\n"
+                 "      cases: {'1': [*check, *call, {<<: *check, name: other}]}\n"
+                 "    - {name: e, type: test_echo, value: \"{{ %s }}\"}\n",
+                 t[i].expr);
+        rig_start(&g, yaml);
+        rig_ok(&g, "late/load:1", LATE);
+        rig_ok(&g, "each/0/late/load:1", LATE);
         snprintf(expected, sizeof expected, "\"e\":%s}", t[i].expected);
         check(t[i].expr, expected);
     }
@@ -255,6 +307,7 @@ int main(void)
         cmocka_unit_test_teardown(test_names_in_root, done),
         cmocka_unit_test_teardown(test_names_in_loops, done),
         cmocka_unit_test_teardown(test_data_is_no_result, done),
+        cmocka_unit_test_teardown(test_results_inside, done),
         cmocka_unit_test_teardown(test_iteration_before, done),
         cmocka_unit_test_teardown(test_iteration_before_after_a_crash, done),
         cmocka_unit_test_teardown(test_error_in_handler, done),
