@@ -225,6 +225,12 @@ void workflow_unref(struct workflow *w);
  * they call. In `a`. */
 const struct workflow *const *workflow_all(const struct workflow *w, struct arena *a, size_t *n);
 
+/* `by_workflow` wants outputs in a directory of the workflow's name, which is any text: can it be one's? */
+bool workflow_names_directory(const struct workflow *w);
+#define NO_NAMED_DIRECTORY                                                                                          \
+    "`by_workflow` needs a directory of the name of the workflow, and `%s` can be none; expected a `name` without " \
+    "`/` that is not `.` or `..`, or by_workflow: false"
+
 /* The step as it is once its type is known; in `a`. RC_INVALID with the place. */
 enum rc load_late(const struct workflow *w, const struct step_def *s, struct str type, struct arena *a,
                   const struct step_def **ret, struct err *err) MUST_CHECK;

@@ -374,6 +374,7 @@ static void load_whole(struct loader *l, const struct val *root, const struct va
     w->nall = l->nall;
     l->bare_inputs |= w->ninputs == 0;
     load_called_files(l);
+    load_named_directory(l);
     check_names(l);
     w->files = l->files;
     w->nfiles = l->nfiles;

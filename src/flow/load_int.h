@@ -207,6 +207,8 @@ void load_found_env(struct loader *l, struct str name);
 void load_directory(struct loader *l, const struct member *m, struct str *ret);
 /* load_settings.c: false: it is another key. */
 bool load_settings(struct loader *l, const struct member *m);
+/* With all steps: outputs of a run of this workflow must have a directory to lie in. */
+void load_named_directory(struct loader *l);
 /* load_old.c: the workflow's keys of older files. */
 void load_old_key(struct loader *l, const struct member *m);
 /* What blocks such as `providers` say about models, as keys of `defaults`. */

@@ -107,19 +107,6 @@ static void structure(struct loader *l, const struct member *m)
     }
 }
 
-/* The workflow's name is any text; as that of a directory it must lead to one right below where it stands. */
-static void named_directory(struct loader *l, const struct member *m)
-{
-    const struct val *name = VAL_GET(l->w->source, "name");
-    struct str s = val_is(name, VAL_STR) ? name->s : STR("");
-    if (l->inside || !(str_is(s, ".") || str_is(s, "..") || str_find(s, STR("/")) != SIZE_MAX))
-        return;
-    BAD(l, &m->val,
-        "`by_workflow` needs a directory of the name of the workflow, and `%s` can be none; expected a `name` without "
-        "`/` that is not `.` or `..`, or by_workflow: false",
-        clip(s).z);
-}
-
 static void organize(struct loader *l, const struct member *m)
 {
     if (!load_object(l, m))
@@ -131,9 +118,9 @@ static void organize(struct loader *l, const struct member *m)
                    : str_is(k->key, "by_workflow")  ? &o->by_workflow
                    : str_is(k->key, "by_execution") ? &o->by_execution
                                                     : NULL;
-        if (on && load_bool(l, k, on) && on == &o->by_workflow && *on)
-            named_directory(l, k);
-        else if (!on)
+        if (on)
+            (void)load_bool(l, k, on);
+        else
             load_unknown_key(l, k, "`organize`", organize_keys, NULL);
     }
 }
@@ -188,4 +175,23 @@ bool load_settings(struct loader *l, const struct member *m)
     for (size_t i = 0; load_object(l, m) && i < m->val.obj.n; i++)
         setting(l, m, table, &m->val.obj.m[i]);
     return true;
+}
+
+static bool writes_output(struct loader *l)
+{
+    size_t n;
+    const struct workflow *const *all = workflow_all(l->w, l->a, &n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < all[i]->nall; k++)
+            if (all[i]->all[k]->output_to_file)
+                return true;
+    return false;
+}
+
+void load_named_directory(struct loader *l)
+{
+    bool own = !l->inside && !l->w->found && !l->open->up;
+    if (own && !workflow_names_directory(l->w) && writes_output(l))
+        BAD(l, VAL_GET(VAL_GET(VAL_GET(l->w->source, "directories"), "organize"), "by_workflow"), NO_NAMED_DIRECTORY,
+            clip(l->w->name).z);
 }

@@ -84,6 +84,10 @@ static void start_attempt(struct frame *f)
     struct step_state *s = step_state_of(f);
     if (!frame_settle_late(f))
         return;
+    if (f->def->output_to_file && !workflow_names_directory(f->run->workflow)) { /* a step that the run has come upon */
+        step_failf(f, RC_INVALID, NO_NAMED_DIRECTORY, arena_cstr(&f->run->scratch, f->run->workflow->name));
+        return;
+    }
     s->has_config = s->parting = false;
     s->pinned = NULL;
     s->sets = s->also = NULL;

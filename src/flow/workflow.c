@@ -56,6 +56,12 @@ const struct workflow *const *workflow_all(const struct workflow *w, struct aren
     return v;
 }
 
+bool workflow_names_directory(const struct workflow *w)
+{
+    bool one = !str_is(w->name, ".") && !str_is(w->name, "..") && str_find(w->name, STR("/")) == SIZE_MAX;
+    return one || !w->organized.by_workflow;
+}
+
 struct str workflow_place(const struct workflow *w, uint32_t *line)
 {
     size_t n = PLACE_FILE(*line);

@@ -51,6 +51,39 @@ def test_a_name_that_is_no_directory_is_refused_before_anything_is_paid(treadle,
             assert (treadle.cwd / "outputs" / name / "out.json").exists()
 
 
+BY_NAME = "name: team/review\n  directories: {organize: {by_workflow: true}}"
+
+
+@pytest.mark.parametrize("steps, fine", [
+    ("[{name: a, type: test_echo, value: 1}]", True),
+    ("[{name: a, type: \"{{ 'test_' + 'echo' }}\", value: 1}]", True),
+    ("[{name: a, type: \"{{ 'test_' + 'echo' }}\", value: 1, output_to_file: o}]", False),
+    ("[{name: a, type: for_loop, data_source: [1], steps: [{name: b, type: test_echo, output_to_file: o}]}]", False),
+    ("[{name: a, type: pipeline, pipeline: {name: i, steps: [{name: b, type: test_echo, output_to_file: o}]}}]", False),
+    ("[{name: a, type: pipeline, pipeline_file: in.yaml}]", False),
+    ("[{name: a, type: pipeline, pipeline_file: none.yaml}]", True),
+    ("[{name: a, type: pipeline, pipeline_file: \"{{ 'none' + '.yaml' }}\"}]", True)])
+def test_a_name_that_is_no_directory_matters_only_to_outputs(treadle, steps, fine):
+    treadle.file("in.yaml", "workflow: {name: in, steps: [{name: b, type: test_echo, output_to_file: o}]}")
+    treadle.file("none.yaml", f"workflow:\n  {BY_NAME}\n  steps: [{{name: b, type: test_echo}}]\n")
+    treadle.file("w.yaml", f"workflow:\n  {BY_NAME}\n  steps: {steps}\n")
+    told = treadle("run", "w.yaml", code=0 if fine else 2)
+    assert ("w.yaml:3:41: error: `by_workflow` needs" in told.err) != fine, told
+
+
+def test_a_name_that_is_no_directory_is_that_of_the_run(treadle):
+    """What a called workflow says of directories has no effect, and what only the run comes upon fails before its work."""
+    output = "{name: b, type: command, run: touch paid, output_to_file: o}"
+    treadle.file("in.yaml", f"workflow:\n  {BY_NAME}\n  steps: [{output}]\n")
+    call = "[{name: a, type: pipeline, pipeline_file: %s}]"
+    treadle.file("w.yaml", "workflow: {name: w, steps: %s}" % (call % "in.yaml"))
+    treadle("run", "w.yaml", code=0)
+    assert (treadle.cwd / "outputs/o").exists()
+    treadle.file("v.yaml", f"workflow:\n  {BY_NAME}\n  steps: " + call % "\"{{ 'in' + '.yaml' }}\"")
+    told = treadle("run", "v.yaml", "--workspace", "ws", code=1)
+    assert "`by_workflow` needs a directory" in told.err and not (treadle.cwd / "ws/paid").exists()
+
+
 def test_no_workspace_is_made(treadle):
     head = "workspace_config: {create_if_missing: false}"
     told = run(treadle, head, REPORT, "--workspace", "ws", code=2)
