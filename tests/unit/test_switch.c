@@ -27,6 +27,9 @@ static void test_choice(void **state)
         {"v10", "\"v?\"", "x", "null"},
         {"aXbXc", "\"a*b*c\"", "x", "\"a*b*c\""},
         {"aXbXd", "\"a*b*c\"", "x", "null"},
+        {"null", "\"null\"", "x", "\"null\""}, /* null is that word */
+        {"null", "x", "\"*\"", "\"*\""},
+        {"null", "x", "\"\"", "null"},
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         char yaml[2048], expected[200];
@@ -66,6 +69,14 @@ static void test_default(void **state)
     rig_assert_status(&g, RUN_SUCCEEDED);
     assert_non_null(
         strstr(rig_results(&g), "\"s\":{\"case\":\"default\",\"results\":{\"e\":\"one\"}},\"z\":\"default\""));
+}
+
+static void test_default_of_null(void **state)
+{
+    (void)state;
+    rig_start(&g, SWITCH("\"{{ steps.a.none || null }}\""));
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"z\":\"default\""));
 }
 
 static void test_no_choice(void **state)
@@ -110,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_choice, done),
         cmocka_unit_test_teardown(test_default, done),
+        cmocka_unit_test_teardown(test_default_of_null, done),
         cmocka_unit_test_teardown(test_no_choice, done),
         cmocka_unit_test_teardown(test_choice_stands, done),
         cmocka_unit_test_teardown(test_failure_names_the_case, done),
