@@ -115,9 +115,10 @@ bool frame_budget(struct frame *f)
     if (!within_budgets_around(f))
         return false;
     if (b->usd >= 0 && t->cost_usd >= b->usd)
-        snprintf(why, sizeof why,
-                 "the budget of %s is spent (%s); raise workflow.budget and resume with --workflow FILE",
-                 units_usd(b->usd).z, units_usd(t->cost_usd).z);
+        snprintf(why, sizeof why, "the budget of %s is spent (%s); raise %s", units_usd(b->usd).z,
+                 units_usd(t->cost_usd).z,
+                 r->workflow->budget.usd < 0 ? "PIPELINE_MAX_COST and resume"
+                                             : "workflow.budget and resume with --workflow FILE");
     else if (b->tokens >= 0 && t->input_tokens + t->output_tokens >= b->tokens)
         snprintf(why, sizeof why,
                  "the budget of %lld tokens is spent; raise workflow.budget and resume with --workflow FILE",

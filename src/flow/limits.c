@@ -38,7 +38,7 @@ enum { NLIMITS = sizeof all / sizeof *all };
 
 static int64_t *value(struct run_limits *l, size_t i)
 {
-    return (int64_t *)((char *)l + all[i].at);
+    return limits_at(l, all[i].at);
 }
 
 /* ---- as text ---- */
@@ -130,8 +130,10 @@ static void over(struct run *r, const char *name)
     int64_t own = *value(&r->own_limits, i), given = *value(&r->given_limits, i);
     struct str may = shown(i, *value(&r->limits, i), a);
     bool theirs = given && (!own || given < own);
+    const char *variable = run_bounded_by(r, all[i].at);
     struct str remedy = theirs ? arena_printf(a, "the service's limit; `treadle serve --limit %s=…` sets another", name)
-                               : arena_printf(a, "limits.%s of the workflow; raise it there", name);
+                        : variable ? arena_printf(a, "%s; set it higher", variable)
+                                   : arena_printf(a, "limits.%s of the workflow; raise it there", name);
     r->over = true;
     run_over_limit(
         r, name, arena_printf(a, "the run %s %.*s%s (%.*s)", all[i].does, STR_ARG(may), all[i].what, STR_ARG(remedy)));

@@ -13,6 +13,12 @@ enum rc limits_parse(struct run_limits *l, struct str text, struct err *err) MUS
 struct str limits_text(const struct run_limits *l, struct arena *a);
 enum rc limits_parse_all(struct run_limits *l, struct str text, struct err *err) MUST_CHECK;
 
+/* The member at that offset. */
+static inline int64_t *limits_at(struct run_limits *l, size_t at)
+{
+    return (int64_t *)((char *)l + at);
+}
+
 /* limits.c, for run.c: after run_new()'s options and the environment are known. */
 void limits_take(struct run *r);
 /* Ends the run as failed when it is over one of its limits, other than that of memory; after each turn. */

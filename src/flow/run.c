@@ -22,6 +22,7 @@
 #include "flow/limits.h"
 #include "flow/shelf.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static const char *const status_names[] = {"running", "waiting", "succeeded", "failed", "cancelled", "interrupted"};
@@ -432,22 +433,46 @@ double run_bound(struct run *r, const char *name)
     return n > 0 ? n : number_in(r, &r->env->val, name);
 }
 
-/* Whoever carries the run on may bound it by the environment where its workflow does not. */
+/* The variables that bound what the workflow does not. */
+static const struct bound {
+    const char *name;
+    size_t at; /* in struct run_limits */
+    int64_t unit;
+} bounds[] = {{"PIPELINE_TIMEOUT", offsetof(struct run_limits, wall_ms), 1000},
+              {"PIPELINE_MAX_STEPS", offsetof(struct run_limits, frames), 1},
+              {"PIPELINE_MAX_DEPTH", offsetof(struct run_limits, max_depth), 1},
+              {"PIPELINE_MAX_WORKERS", offsetof(struct run_limits, max_parallel), 1},
+              {"PIPELINE_MAX_MEMORY_MB", offsetof(struct run_limits, memory), 1 << 20},
+              {"PIPELINE_MEMORY_LIMIT", offsetof(struct run_limits, memory), 1 << 20}};
+
+/* What this life was given goes before what was recorded, by whichever name. NULL: neither says. */
+static const struct bound *bound_of(struct run *r, size_t at, double *ret)
+{
+    const struct val *env[] = {&r->life_env->val, &r->env->val};
+    for (size_t e = 0; e < 2; e++)
+        for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++)
+            if (bounds[i].at == at && (*ret = number_in(r, env[e], bounds[i].name)) > 0)
+                return &bounds[i];
+    return NULL;
+}
+
+const char *run_bounded_by(struct run *r, size_t at)
+{
+    double n;
+    const struct bound *b = *limits_at(&r->workflow->limits, at) ? NULL : bound_of(r, at, &n);
+    return b ? b->name : NULL;
+}
+
 static void take_limits(struct run *r)
 {
-    const struct {
-        const char *name;
-        int64_t *to, unit;
-    } of_env[] = {
-        {"PIPELINE_TIMEOUT", &r->limits.wall_ms, 1000},         {"PIPELINE_MAX_STEPS", &r->limits.frames, 1},
-        {"PIPELINE_MAX_DEPTH", &r->limits.max_depth, 1},        {"PIPELINE_MAX_WORKERS", &r->limits.max_parallel, 1},
-        {"PIPELINE_MAX_MEMORY_MB", &r->limits.memory, 1 << 20}, {"PIPELINE_MEMORY_LIMIT", &r->limits.memory, 1 << 20}};
     r->limits = r->workflow->limits;
     r->budget = r->workflow->budget;
-    for (size_t i = 0; i < sizeof of_env / sizeof *of_env; i++) {
-        double n = run_bound(r, of_env[i].name);
-        if (!*of_env[i].to && n > 0 && n * (double)of_env[i].unit < 1e15)
-            *of_env[i].to = (int64_t)(n * (double)of_env[i].unit);
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        int64_t *limit = limits_at(&r->limits, bounds[i].at);
+        double n;
+        const struct bound *b = *limit ? NULL : bound_of(r, bounds[i].at, &n);
+        if (b)
+            *limit = (int64_t)fmin(n * (double)b->unit, 1e15);
     }
     double usd = run_bound(r, "PIPELINE_MAX_COST");
     if (r->budget.usd < 0 && usd > 0)

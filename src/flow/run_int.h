@@ -188,6 +188,11 @@ struct str frame_message(const struct frame *f, const struct err *err);
 struct box *error_box(enum rc rc, struct str code, struct str message, int64_t attempts, struct str step);
 /* Ends the run as failed: no step can go on over a limit of the whole run. */
 void run_over_limit(struct run *r, const char *code, struct str message);
+/* The number in a variable of the environment that bounds runs: of this life where it has one above 0, else of the
+ * start; 0: there is none. */
+double run_bound(struct run *r, const char *name);
+/* The variable that set the limit which has that offset in struct run_limits; NULL: the workflow did, or nobody. */
+const char *run_bounded_by(struct run *r, size_t at);
 
 /* Evaluates workflow.output; false: it needs what has left memory first. */
 bool run_conclude(struct run *r);
@@ -394,9 +399,6 @@ const struct val *scope_failed(const struct frame *f, struct str name);
 #define SCOPE_TIMER   "timer:"   /* begins the names of variables that are timers */
 #define SCOPE_SESSION "session:" /* the variable of the run that names its newest session */
 enum { SCOPE_NESTED_MAX = 8 };   /* variables of a step that read variables of the step */
-/* The number in a variable of the environment that bounds runs: of this life where it has one above 0, else of the
- * start; 0: there is none. */
-double run_bound(struct run *r, const char *name);
 /* workflow.x, step.x, environment.x and the like; NULL: none of them. *used: parts of the key that it stands for. */
 const struct val *scope_named(struct frame *f, const struct val *key, size_t n, struct arena *a, size_t *used);
 /* Does the name take a field that it gives a meaning? */

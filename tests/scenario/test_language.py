@@ -156,11 +156,26 @@ def test_the_environment_bounds_where_the_workflow_does_not(treadle):
                        "    - {name: b, type: claude, prompt: hi}\n")
     spent = treadle("run", ask, "--mock", "--json", "--run-id", "r", env={"PIPELINE_MAX_COST": "0.00001"}, code=3).json
     assert spent["status"] == "waiting" and list(spent["results"]) == ["a"]
+    assert "raise PIPELINE_MAX_COST and resume" in treadle("resume", "r", code=3).err
     again = treadle("resume", "r", "--json", code=3).json  # the bound was recorded with the run
     assert again["status"] == "waiting"
     again = treadle("resume", "r", "--json", env={"PIPELINE_MAX_COST": "much"}, code=3).json
     assert again["status"] == "waiting"
     treadle("resume", "r", "--json", env={"PIPELINE_MAX_COST": "1"}, code=0)  # whoever resumes it says anew
+
+
+@pytest.mark.parametrize("first, later", [("PIPELINE_MAX_MEMORY_MB", "PIPELINE_MEMORY_LIMIT"),
+                                          ("PIPELINE_MEMORY_LIMIT", "PIPELINE_MAX_MEMORY_MB")])
+def test_what_is_set_later_counts_by_either_name(treadle, first, later):
+    """And who is over a bound of the environment is told the variable's name, not to change the workflow."""
+    file = treadle.file("w.yaml", "workflow:\n  name: w\n  variables: {s: x}\n  steps:\n"
+                        "    - {name: l, type: for_loop, data_source: 'range(1, 22)', steps: [\n"
+                        "       {name: d, type: set_variable, variables: {s: '{{ s + s }}'}}]}\n")
+    told = treadle("run", file, "--run-id", "r", env={first: "1"}, code=1)
+    assert f"takes more than 1 MB of memory for its values ({first}; set it higher)" in told.err
+    told = treadle("resume", "r", env={later: "2"}, code=1)
+    assert f"takes more than 2 MB of memory for its values ({later}; set it higher)" in told.err
+    treadle("resume", "r", env={later: "4000"}, code=0)
 
 
 @pytest.mark.parametrize("own, later, code", [("", "3", 1), ("", "30", 0), ("", "", 0), ("", "many", 0),
