@@ -7,10 +7,13 @@
  *
  * Counting happens ten times a second for each command, and then all processes of the machine would be read for each:
  * proctree_glance() goes down from the top by the kernel's lists of children. Such a list is not a moment's: what exits
- * while it is read may hide a sibling, and whose parent exits moves to another list that has been read already. But
- * each of that takes a process that was listed, or a thread, and is dead afterwards. So every process is looked at
- * again after its lists were read; if one is gone, a zombie, or has not the threads whose lists were read, the glance
- * does not count.
+ * while it is read may hide a sibling, and whose parent exits moves to another list that has been read already. Most of
+ * that takes a process that was listed, or a thread, and is dead afterwards. So every process is looked at again after
+ * its lists were read; if one is gone, a zombie, or has not the threads whose lists were read, the glance does not
+ * count. What it still misses are the children of a process that ended, and that its parent took notice of, after ours
+ * were listed and before that parent's were: nobody who was listed is dead then. The next glance finds them, among
+ * ours, unless it happens again; so whoever glances also looks at all processes now and then (LOOK_ALL_MS in
+ * launcher.c).
  *
  * A pid found in /proc might belong to a stranger by the time the signal is sent. Therefore signals go through a pidfd
  * that is opened first, and the parent is looked up again after that: what still has its parent in our tree is ours. */

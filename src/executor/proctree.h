@@ -21,6 +21,6 @@ struct proctree_usage {
  * than `enough` bytes, and they are not too many anyway, it is counted once, which takes longer. */
 struct proctree_usage proctree_usage(uint64_t enough, uint64_t enough_tasks);
 /* The same at first sight, at a cost that grows with the tree alone and not with the machine: shared memory is counted
- * for each. False: the tree is large, or moved under the eye, so that some of it may not have been seen; or this kernel
- * has no lists of children. */
+ * for each. False: the tree is large, or was seen to move under the eye, so that some of it may be missing; or this
+ * kernel has no lists of children. True is no proof: what moved unseen is missing until a later look. */
 bool proctree_glance(struct proctree_usage *ret);
