@@ -18,6 +18,7 @@ static struct val row_value(struct arena *a, const struct seen_run *r)
     VAL_MAP_SET(&m, "run_id", val_str(r->row.id));
     VAL_MAP_SET(&m, "workflow", val_str(r->row.workflow));
     VAL_MAP_SET(&m, "status", val_str(str_c(r->status)));
+    VAL_MAP_SET(&m, "mode", r->mode.n ? val_str(r->mode) : val_null);
     VAL_MAP_SET(&m, "owner_pid", r->owner ? val_int(r->owner) : val_null);
     VAL_MAP_SET(&m, "file", val_str(r->row.file));
     VAL_MAP_SET(&m, "workspace", val_str(r->row.workspace));
@@ -76,11 +77,14 @@ struct columns {
     size_t id, workflow, status, age, steps, tokens, cost;
 };
 
-/* What models have cost, as far as prices are known. */
-static struct human cost_cell(const struct run_row *r)
+/* What models have cost, as far as prices are known, or would have where a run began without them. */
+static struct human cost_cell(const struct seen_run *r)
 {
-    struct human h = {"-"};
-    return r->cost_usd > 0 ? human_cost(r->cost_usd) : h;
+    struct human h = r->row.cost_usd > 0 ? human_cost(r->row.cost_usd) : (struct human){"-"};
+    size_t n = strlen(h.z);
+    if (r->mode.n && !str_is(r->mode, "live"))
+        snprintf(h.z + n, sizeof h.z - n, " %.*s", STR_ARG(r->mode));
+    return h;
 }
 
 static void widen(size_t *column, const char *text)
@@ -105,7 +109,7 @@ static struct columns measure(struct arena *a, const struct seen_run *v, const b
         widen(&c.age, human_duration(now - r->created_ms).z);
         widen(&c.steps, count);
         widen(&c.tokens, human_count(r->input_tokens + r->output_tokens).z);
-        widen(&c.cost, cost_cell(r).z);
+        widen(&c.cost, cost_cell(&v[i]).z);
     }
     enum { WORKFLOW_MIN = 8, GAPS = 12 };
     size_t terminal = human_terminal(STDOUT_FILENO);
@@ -132,7 +136,7 @@ static void print_table(struct arena *a, const struct seen_run *v, const bool *s
             arena_printf(a, "%.*s  %.*s  %-*s  %*s  %*lld  %*s  %*s", STR_ARG(cell(a, r->id, c.id)),
                          STR_ARG(cell(a, r->workflow, c.workflow)), (int)c.status, v[i].status, (int)c.age,
                          human_duration(now - r->created_ms).z, (int)c.steps, (long long)r->steps_done, (int)c.tokens,
-                         human_count(r->input_tokens + r->output_tokens).z, (int)c.cost, cost_cell(r).z);
+                         human_count(r->input_tokens + r->output_tokens).z, (int)c.cost, cost_cell(&v[i]).z);
         print_line(a, row, str_c(v[i].home.dir));
         if (str_is(str_c(v[i].status), "waiting") && r->error.n)
             print_wait(a, r, now);
@@ -179,7 +183,9 @@ const struct command command_ps = {
     .summary = "list runs: what works, waits, was interrupted, ended lately",
     .details =
         "Runs that are not over and those that ended in the last 24 hours, the newest first. A run whose process died\n"
-        "is `interrupted`; treadle resume goes on with it.\n\n"
+        "is `interrupted`; treadle resume goes on with it. Beside the cost stands `mock` or `replay` where a run, or "
+        "what\n"
+        "it was forked from, began so: then nothing was paid, unless it went on with --live.\n\n"
         "Examples:\n"
         "  treadle ps\n"
         "  treadle ps --all --json | jq -r '.runs[] | select(.status == \"interrupted\") | .run_id'",

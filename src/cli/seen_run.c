@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/panic.h"
+#include "data/json.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -38,6 +39,32 @@ static void set_status(struct seen_run *r)
     r->status = str_is(r->row.status, "running") && !r->owner ? "interrupted" : r->row.status.p;
 }
 
+struct first_note {
+    struct arena *a;
+    struct str *mode;
+};
+
+/* A run's journal begins with the note of its first session, so this is one record. */
+static bool first_record(void *ctx, const struct record *record)
+{
+    const struct first_note *n = ctx;
+    struct arena scratch = {0};
+    struct val v;
+    struct err ignored;
+    if (record->kind == RECORD_NOTE && json_parse(&scratch, record->data, &JSON_LIMITS_DEFAULT, &v, &ignored) == RC_OK)
+        *n->mode = arena_str(n->a, val_get_str(VAL_GET(&v, "session"), STR("mode"), STR("")));
+    arena_done(&scratch);
+    return false;
+}
+
+static void set_mode(struct seen_run *r, struct store *s, struct arena *a)
+{
+    struct err err;
+    struct first_note n = {a, &r->mode};
+    if (store_each_record(s, str_c(r->home.id), 0, first_record, &n, &err) != RC_OK)
+        log_line(LOG_WARN, "%s: %s", r->home.journal, err.msg);
+}
+
 void seen_run_read(const struct home_run *h, struct arena *a, struct seen_run *ret)
 {
     struct store *s = NULL;
@@ -51,6 +78,7 @@ void seen_run_read(const struct home_run *h, struct arena *a, struct seen_run *r
         ret->status = ret->owner ? "starting" : "interrupted";
     } else {
         set_status(ret);
+        set_mode(ret, s, a);
     }
     if (s)
         store_close(s);
@@ -102,6 +130,7 @@ static bool add(void *ctx, const struct home_run *h)
 struct of_service {
     struct all *all;
     const char *journal;
+    struct store *store;
     int owner;
 };
 
@@ -118,6 +147,7 @@ static bool add_row(void *ctx, const struct run_row *row)
     *r = (struct seen_run){.home = h, .owner = str_is(row->status, "running") ? o->owner : 0};
     copy_row(&(struct read_row){.a = o->all->a, .r = r}, row);
     set_status(r);
+    set_mode(r, o->store, o->all->a);
     return true;
 }
 
@@ -126,8 +156,9 @@ static bool add_service(void *ctx, const char *journal)
 {
     struct store *s = NULL;
     struct err err;
-    struct of_service o = {ctx, journal, store_owner(journal)};
+    struct of_service o = {.all = ctx, .journal = journal, .owner = store_owner(journal)};
     enum rc rc = store_open(journal, STORE_READ, &s, &err);
+    o.store = s;
     if (rc == RC_OK)
         rc = store_each_run(s, add_row, &o, &err);
     if (rc != RC_OK && rc != RC_NOT_FOUND)

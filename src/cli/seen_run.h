@@ -9,6 +9,7 @@ struct seen_run {
     const char *status;  /* as in the row, but `interrupted` where the row says running and nobody does, `starting`
                             before the first commit, `unreadable` */
     const char *problem; /* unreadable: why; else NULL */
+    struct str mode;     /* in which it began, or what it was forked from: live, mock, replay; empty: unknown */
     struct run_row row;  /* empty text and zeros where there is none */
 };
 

@@ -81,6 +81,19 @@ def test_runs_side_by_side_in_one_directory(treadle):
     assert [line.split()[0] for line in table[1:]] == ["r3", "r2", "r1", "r0"]
 
 
+def test_ps_tells_which_answers_were_made_up(treadle):
+    ask = workflow(treadle, "ask", {"name": "a", "type": "claude", "prompt": "hi"})
+    quick = workflow(treadle, "quick", {"name": "a", "type": "test_echo", "value": 1})
+    treadle("run", ask, "--mock", "--run-id", "made-up", code=0)
+    treadle("run", quick, "--mock", "--run-id", "nothing", code=0)
+    treadle("run", quick, "--run-id", "real", code=0)
+    treadle("resume", "made-up")
+    assert {i: run["mode"] for i, run in runs(treadle).items()} == {"made-up": "mock", "nothing": "mock", "real": "live"}
+    table = {line.split()[0]: line for line in treadle("ps", code=0).out.splitlines()}
+    assert re.search(r"  \$0\.\d+ mock  ", table["made-up"]) and "  - mock  " in table["nothing"], table
+    assert "mock" not in table["real"] and "mock" not in table["ID"], table
+
+
 def test_ps_shows_yesterdays_runs_only_with_all(treadle):
     quick = workflow(treadle, "quick", {"name": "a", "type": "test_echo", "value": 1})
     for run_id in ("old", "new"):

@@ -105,6 +105,7 @@ def test_a_journal_elsewhere_is_known(service, treadle, tmp_path):
     assert str(elsewhere / "other.db") in treadle("show", run, code=0).out
     assert stat.S_IMODE(os.stat(elsewhere / "other.db.sock").st_mode) == 0o600
     treadle("approve", run, "ok", code=0)
+    assert f" mock  {treadle.home}" in treadle("ps", code=0).out
     s.stop()
     assert f"--db {elsewhere}/other.db" in treadle("signal", run, "paid", code=4).err
     assert run in treadle("ps", code=0).out
