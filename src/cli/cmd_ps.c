@@ -185,7 +185,9 @@ const struct command command_ps = {
         "Runs that are not over and those that ended in the last 24 hours, the newest first. A run whose process died\n"
         "is `interrupted`; treadle resume goes on with it. Beside the cost stands `mock` or `replay` where a run, or "
         "what\n"
-        "it was forked from, began so: then nothing was paid, unless it went on with --live.\n\n"
+        "it was forked from, began so: then nothing was paid, unless it went on with --live. A run that began live and "
+        "went\n"
+        "on with --mock has no such mark.\n\n"
         "Examples:\n"
         "  treadle ps\n"
         "  treadle ps --all --json | jq -r '.runs[] | select(.status == \"interrupted\") | .run_id'",

@@ -358,21 +358,30 @@ static bool names_result(const struct frame *f, struct str above, struct str nam
     return false;
 }
 
+/* Is that name one of what the author's data goes by? */
+static bool names_data(struct str head)
+{
+    return str_is(head, "state") || str_is(head, "variables") || str_is(head, "global_vars") || str_is(head, "inputs");
+}
+
 /* Does key[0..at - 1] lead to a result? It does right below results by the names of their steps. Elsewhere the last
- * name must be that of one, as in those of calls; what stands right below a step in sight, of_result() has judged. */
+ * name must be that of one, as in those of calls; what stands right below a step in sight is judged by that step. */
 static bool leads_to_result(const struct frame *f, const struct val *key, size_t at, struct arena *a)
 {
     struct str place = at >= 2 ? key_name(&key[at - 2]) : STR("");
     size_t first = at && str_is(key_name(&key[0]), "steps");
-    const struct step_def *def;
-    bool known = false;
-    if (at == 0 || key[at - 1].type != VAL_STR)
+    if (at == 0 || key[at - 1].type != VAL_STR || names_data(key_name(&key[0])))
         return false;
     if (str_is(place, "results") || str_is(place, "handled"))
         return true;
-    if (at == first + 2)
-        (void)find_result(f, key_name(&key[first]), &known, &def);
-    return !known && names_result(f, place, key_name(&key[at - 1]), a);
+    if (at == first + 2) {
+        const struct step_def *def;
+        bool known = false;
+        const struct val *v = find_result(f, key_name(&key[first]), &known, &def);
+        if (known)
+            return v && is_inside(f, def, v, key_name(&key[at - 1]));
+    }
+    return names_result(f, place, key_name(&key[at - 1]), a);
 }
 
 /* Results inside of results, such as those of a loop's iterations, answer like any other. Data may look like one of

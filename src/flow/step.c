@@ -332,6 +332,7 @@ static void step_drained(struct frame *f)
     }
     struct step_state *s = step_state_of(f);
     s->overdue = NULL;
+    s->fetching = false; /* nothing below is left, nor what fetched */
     if (s->ending && !f->failing_set) {
         struct box *b = s->ok;
         s->ok = NULL;

@@ -88,7 +88,8 @@ def test_ps_tells_which_answers_were_made_up(treadle):
     treadle("run", quick, "--mock", "--run-id", "nothing", code=0)
     treadle("run", quick, "--run-id", "real", code=0)
     treadle("resume", "made-up")
-    assert {i: run["mode"] for i, run in runs(treadle).items()} == {"made-up": "mock", "nothing": "mock", "real": "live"}
+    modes = {i: run["mode"] for i, run in runs(treadle).items()}
+    assert modes == {"made-up": "mock", "nothing": "mock", "real": "live"}
     table = {line.split()[0]: line for line in treadle("ps", code=0).out.splitlines()}
     assert re.search(r"  \$0\.\d+ mock  ", table["made-up"]) and "  - mock  " in table["nothing"], table
     assert "mock" not in table["real"] and "mock" not in table["ID"], table

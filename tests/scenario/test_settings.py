@@ -72,7 +72,7 @@ def test_a_name_that_is_no_directory_matters_only_to_outputs(treadle, steps, fin
 
 
 def test_a_name_that_is_no_directory_is_that_of_the_run(treadle):
-    """What a called workflow says of directories has no effect, and what only the run comes upon fails before its work."""
+    """A called workflow's directories have no effect, and what only the run comes upon fails before its work."""
     output = "{name: b, type: command, run: touch paid, output_to_file: o}"
     treadle.file("in.yaml", f"workflow:\n  {BY_NAME}\n  steps: [{output}]\n")
     call = "[{name: a, type: pipeline, pipeline_file: %s}]"

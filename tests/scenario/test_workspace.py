@@ -212,7 +212,7 @@ def test_runs_take_turns_in_a_workspace(treadle):
     for process in (first, second):
         assert process.wait().code == 0, process.result()
     said = first.result().err + second.result().err
-    assert "waits for the workspace: run " in said, said
+    assert "waits for the workspace: " in said, said  # for which run, or (where none had it just then) for others
     found = blocks(ws)
     assert all(n % 5 == 0 for _, n in found) and sum(n for _, n in found) == 30, found
     assert len(found) >= 4, found  # neither did all of its steps while the other one waited

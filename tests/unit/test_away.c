@@ -294,6 +294,23 @@ static void test_one_iteration(void **state)
     rig_start(&g, LOOP("") "      value: 1\n");
 }
 
+/* What a step's time ended while it was fetched is fetched again by the next attempt. */
+static void test_timeout_of_a_fetch(void **state)
+{
+    (void)state;
+    rig_shelf_bytes = 1;
+    rig_hold_loads = true;
+    rig_start(&g, LOOP("") "      value: \"{{ sum(steps.l.iterations[*].item) }}\"\n      timeout: 1s\n"
+                           "      retry: {max_attempts: 2, delay: 1s, on: [timeout]}\n");
+    assert_string_equal(fetched(), "l");
+    rig_pass(&g, 1500);
+    rig_stop(&g);
+    rig_hold_loads = g.holds_loads = false;
+    rig_pass(&g, 5000);
+    rig_assert_status(&g, RUN_SUCCEEDED);
+    assert_non_null(strstr(rig_results(&g), "\"r\":20100"));
+}
+
 /* After a break some are missing, so their places in the list are not their numbers. */
 static void test_iterations_with_gaps(void **state)
 {
@@ -390,6 +407,7 @@ int main(void)
         cmocka_unit_test_teardown(test_tasks_of_a_group, done),
         cmocka_unit_test_teardown(test_second_end, done),
         cmocka_unit_test_teardown(test_one_iteration, done),
+        cmocka_unit_test_teardown(test_timeout_of_a_fetch, done),
         cmocka_unit_test_teardown(test_iterations_with_gaps, done),
         cmocka_unit_test_teardown(test_reading_in_turn, done),
         cmocka_unit_test_teardown(test_pinned_before_it_reads, done),
