@@ -252,7 +252,9 @@ def test_a_thousand_wait(treadle):
     alone.kill()
     file = treadle.file("w.yaml", EACH.replace("COUNT", "1000").replace(
         '        - {name: review, type: approval, message: "Item {{ loop.item }}?"}\n', ""))
+    started = time.monotonic()
     treadle("run", file, "--run-id", "r", code=3)
+    assert time.monotonic() - started < 20
     process = treadle.start("resume", "r", "--wait", "--json")
     process.wait_output("items/999/got/wait:1", timeout=20)
     assert resident(process) - before < 1000 * 6500  # three frames each; about 5 KB were measured

@@ -208,11 +208,12 @@ def test_runs_take_turns_in_a_workspace(treadle):
     one, two = (flow(treadle, *[command(f"s{i}", APPEND.replace("NAME", name), on_interrupt="retry") for i in range(3)],
                      name=f"{name}.json") for name in ("one", "two"))
     first = treadle.start("run", one, "--workspace", "ws", "--run-id", "first")
+    first.wait_output("call +s0/exec")  # so that whoever comes second finds somebody there, and is told who
     second = treadle.start("run", two, "--workspace", "other", "--run-id", "second")
     for process in (first, second):
         assert process.wait().code == 0, process.result()
     said = first.result().err + second.result().err
-    assert "waits for the workspace: " in said, said  # for which run, or (where none had it just then) for others
+    assert "waits for the workspace: run " in said, said
     found = blocks(ws)
     assert all(n % 5 == 0 for _, n in found) and sum(n for _, n in found) == 30, found
     assert len(found) >= 4, found  # neither did all of its steps while the other one waited

@@ -84,7 +84,7 @@ static void timers_run_in_order(void **state)
     int64_t start = clock_mono_ms();
     ev_run(f->l);
     assert_string_equal(f->log, "abbc");
-    assert_in_range(clock_mono_ms() - start, 19, 10000);
+    assert_in_range(clock_mono_ms() - start, 19, 500);
     ev_loop_free(f->l);
 }
 
@@ -102,7 +102,7 @@ static void a_timer_counts_from_the_call(void **state)
     struct fixture *f = fresh();
     ev_timer(f->l, 1, slow_then_timer, f);
     ev_run(f->l);
-    assert_in_range(clock_mono_ms() - (int64_t)f->id[1], 19, 10000);
+    assert_in_range(clock_mono_ms() - (int64_t)f->id[1], 19, 500);
     ev_loop_free(f->l);
 }
 
@@ -127,7 +127,7 @@ static void nothing_the_hook_starts_is_slept_over(void **state)
     int64_t start = clock_mono_ms();
     ev_run(f->l);
     assert_string_equal(f->log, "ab");
-    assert_in_range(clock_mono_ms() - start, 50, 2900); /* the far timer */
+    assert_in_range(clock_mono_ms() - start, 50, 1000);
     ev_cancel(f->l, far);
     ev_loop_free(f->l);
 }

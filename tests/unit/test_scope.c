@@ -211,6 +211,9 @@ static void test_results_inside(void **state)
     } t[] = {
         {"steps.call.check.result.n", "2"},
         {"steps.call.twice.check.result.n", "2"},
+        {"steps.call[*].result.n", "[2,null]"},
+        {"exists(state.check.result)", "false"},
+        {"exists(variables.check.result)", "false"},
         {"call.twice.check.result.n", "2"},
         {"steps.late.check.result.n", "2"},
         {"late.check.result.n", "2"},
@@ -233,7 +236,7 @@ static void test_results_inside(void **state)
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         char yaml[4096], expected[200];
         snprintf(yaml, sizeof yaml,
-                 "workflow:\n  name: w\n  steps:\n"
+                 "workflow:\n  name: w\n  variables: {check: {success: false, n: 1}}\n  steps:\n"
                  "    - name: call\n      type: pipeline\n      pipeline:\n        name: inner\n        steps:\n"
                  "          - " CHECK "\n"
                  "          - {name: twice, type: pipeline, pipeline: {name: most, steps: [*check]}}\n"
